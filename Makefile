@@ -1,0 +1,43 @@
+# podidentd: two commands do everything on a fresh machine.
+#
+#   make demo    sets up, builds, and runs the main job on the embedded lab
+#   make test    sets up, builds, lints, and runs every test
+#
+# Both need root: they attach to the kernel and make namespaces and cgroups.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+
+SWIFT ?= swift
+BUILD := .build/debug
+
+.PHONY: help setup bpf build lint test demo clean
+
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## Installs the system packages that are missing
+	@bash .ci/setup
+
+bpf: setup ## Compiles the kernel programs
+	@$(MAKE) --no-print-directory -C bpf
+
+build: bpf ## Builds everything, tests included
+	@echo "Building (the first time takes some minutes)"
+	@$(SWIFT) build --build-tests
+
+lint: ## Checks the format of every Swift file
+	@$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
+
+test: build lint ## Runs every test, with the real kernel
+	@bash .ci/test
+
+demo: bpf ## Runs the main job; KEEP=1 leaves it running
+	@echo "Building (the first time takes some minutes)"
+	@$(SWIFT) build --product podidentd && $(SWIFT) build --product podidentd-lab
+	@$(BUILD)/podidentd-lab demo $(if $(KEEP),--keep)
+
+clean: ## Removes what was built, and what killed labs left behind
+	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi
+	@$(MAKE) --no-print-directory -C bpf clean
+	@rm -rf .build

@@ -1,0 +1,180 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Applied to every Swift target: the strictest the toolchain offers, and nothing silenced.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "podidentd",
+    products: [
+        .executable(name: "podidentd", targets: ["podidentd"]),
+        .executable(name: "podidentd-lab", targets: ["podidentd-lab"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.0"),
+        // The lab alone signs and verifies tokens and issues certificates.
+        .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.0"),
+        .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+    ],
+    targets: [
+        // The one door to C. Only `BPF` imports these two.
+        .systemLibrary(name: "CLibbpf", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev"])]),
+        .target(name: "CBPFPrograms", dependencies: ["CLibbpf"]),
+        .target(name: "BPF", dependencies: ["CLibbpf", "CBPFPrograms", "Attribution"], swiftSettings: strict),
+
+        // The core: values and decisions, no I/O.
+        .target(name: "Attribution", swiftSettings: strict),
+        .target(name: "Tokens", dependencies: ["Attribution"], swiftSettings: strict),
+
+        // HTTP to upstreams, with a limit on everything: what the two clients below share, and nothing of what they say.
+        .target(
+            name: "UpstreamHTTP",
+            dependencies: ["Tokens", asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL],
+            swiftSettings: strict
+        ),
+
+        // Adapters: each knows the core and one part of the outside, never another adapter.
+        .target(
+            name: "KubernetesAPI",
+            dependencies: [
+                "Attribution", "Tokens", "UpstreamHTTP", nioCore, nioPosix, nioHTTP1, nioSSL, logging, yams,
+            ],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "TokenExchange",
+            dependencies: ["Tokens", "UpstreamHTTP", nioCore, nioHTTP1, nioSSL],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "MetadataServer",
+            dependencies: ["Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Operations",
+            dependencies: ["Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging],
+            swiftSettings: strict
+        ),
+
+        // The composition root, and the command line in front of it.
+        .target(
+            name: "Agent",
+            dependencies: [
+                "Attribution", "Tokens", "BPF", "KubernetesAPI", "TokenExchange", "MetadataServer", "Operations",
+                asyncHTTPClient, nioCore, nioPosix, nioSSL, logging, yams,
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "podidentd",
+            dependencies: [
+                "Agent", "Operations", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
+        ),
+
+        // Everything around the agent, on one machine.
+        .target(name: "CLabShims"),
+        .target(
+            name: "Lab",
+            dependencies: [
+                "CLabShims", nioCore, nioPosix, nioHTTP1, nioSSL, logging,
+                .product(name: "NIOFoundationCompat", package: "swift-nio"),
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "_CryptoExtras", package: "swift-crypto"),
+            ],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "podidentd-lab",
+            dependencies: [
+                "Lab", nioCore, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict
+        ),
+
+        .testTarget(
+            name: "AttributionTests",
+            dependencies: ["Attribution"],
+            resources: [.copy("Fixtures")],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "TokensTests", dependencies: ["Tokens"], swiftSettings: strict),
+        // A scripted HTTPS server and certificates: what the tests of the two clients stand on.
+        .target(
+            name: "UpstreamTesting",
+            dependencies: [
+                nioCore, nioPosix, nioHTTP1, nioSSL,
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            path: "Tests/UpstreamTesting",
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "UpstreamHTTPTests",
+            dependencies: ["UpstreamHTTP", "Tokens", "UpstreamTesting", nioCore, nioHTTP1, nioSSL],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "KubernetesAPITests",
+            dependencies: [
+                "KubernetesAPI", "Attribution", "Tokens", "UpstreamHTTP", "UpstreamTesting", nioHTTP1, nioSSL, logging,
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "TokenExchangeTests",
+            dependencies: ["TokenExchange", "Tokens", "UpstreamHTTP", "UpstreamTesting", nioHTTP1],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "MetadataServerTests",
+            dependencies: ["MetadataServer", .product(name: "NIOEmbedded", package: "swift-nio")],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "OperationsTests", dependencies: ["Operations"], swiftSettings: strict),
+        .testTarget(name: "AgentTests", dependencies: ["Agent"], swiftSettings: strict),
+        .testTarget(
+            name: "LabTests",
+            dependencies: ["Lab", asyncHTTPClient, nioCore, nioHTTP1, nioSSL],
+            swiftSettings: strict
+        ),
+        .target(name: "CBPFTestPrograms", dependencies: ["CLibbpf", "CBPFPrograms"], path: "Tests/CBPFTestPrograms"),
+        .testTarget(
+            name: "KernelTests",
+            dependencies: ["BPF", "Attribution", "Lab", "CBPFTestPrograms"],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "EndToEndTests", dependencies: ["Agent", "Lab", asyncHTTPClient], swiftSettings: strict),
+    ]
+)
