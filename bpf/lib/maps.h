@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Every map that more than one object uses. They are pinned by name, so that
+ * all objects, and the next agent, share one of each. No map is an LRU: losing
+ * an entry in silence would be losing a request in silence.
+ */
+#ifndef PODIDENTD_MAPS_H
+#define PODIDENTD_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "podidentd_abi.h"
+
+/* key:     a client socket
+ * writer:  the connect hooks (the note), the claim (its key)
+ * deleter: the connect hooks when the socket turns elsewhere; the socket's end
+ * size:    one per socket that was redirected
+ * full:    no memory: the connect is refused (NID_STAT_REFUSED_NO_NOTE)
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct nid_note);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} nid_notes SEC(".maps");
+
+/* key:     the agent's listening socket (its value only marks it) and, cloned
+ *          from it by the kernel, every socket accepted from it
+ * writer:  the agent (the listener), the accepting side of the hand-over
+ * deleter: the socket's end
+ * size:    one per connection to the agent
+ * full:    no memory: the clone fails and with it the connection
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct nid_tag);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} nid_tags SEC(".maps");
+
+/* key:     the pair of initial sequence numbers of one connection
+ * writer:  the connecting side when its handshake completes
+ * deleter: the accepting side, microseconds later; or the client's close
+ * size:    connections between SYN-ACK and accept at one moment: the agent's
+ *          backlog (4096) bounds what is honest, the rest is room for a flood
+ * full:    the connection stays unclaimed and is reset
+ *          (NID_STAT_CLAIM_TABLE_FULL)
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct nid_key);
+	__type(value, struct nid_handover);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} nid_handovers SEC(".maps");
+
+/* key:     0
+ * writer:  the agent
+ * deleter: nobody
+ * size:    1
+ * full:    never
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct nid_settings);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} nid_settings SEC(".maps");
+
+/* key:     enum nid_stat
+ * writer:  every hook; one counter per CPU, read as their sum
+ * deleter: nobody
+ * size:    NID_STAT_COUNT
+ * full:    never
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, NID_STAT_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} nid_stats SEC(".maps");
+
+static __always_inline void nid_count(enum nid_stat stat)
+{
+	__u32 index = stat;
+	__u64 *counter = bpf_map_lookup_elem(&nid_stats, &index);
+
+	if (counter)
+		(*counter)++;
+}
+
+#endif

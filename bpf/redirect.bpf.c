@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Redirects pods' connections to the metadata addresses to the agent.
+ *
+ * cgroup/connect4, cgroup/connect6          note the caller, rewrite the address
+ * cgroup/getpeername4, cgroup/getpeername6  keep the illusion for the caller
+ *
+ * Attached to the root of the cgroup v2 hierarchy, because a socket's hooks are
+ * those of the cgroup it was created in, which need not be the caller's. Who is
+ * a pod is decided by the current task's ancestors.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "lib/destination.h"
+#include "lib/maps.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_STREAM 1
+#define SOL_SOCKET 1
+#define SO_MARK 36
+#define ECONNREFUSED 111
+
+#define CONNECT_REFUSED 0
+#define CONNECT_ALLOWED 1
+
+/* Constant from load to unload. */
+const volatile struct nid_address nid_endpoints[NID_ENDPOINTS_MAX] = {};
+const volatile __u32 nid_endpoint_count = 0;
+/* Network order. */
+const volatile __u32 nid_agent_ip4 = 0;
+const volatile struct nid_address nid_agent_ip6 = {};
+/* Network order. */
+const volatile __u16 nid_agent_port = 0;
+/* 0: none. Lets meshes that capture outbound traffic pass the connection. */
+const volatile __u32 nid_socket_mark = 0;
+/* bpf_set_retval (kernel 5.18): without it a refused caller sees EPERM. */
+const volatile bool nid_has_set_retval = false;
+
+static __always_inline int refuse(enum nid_stat reason)
+{
+	nid_count(reason);
+	if (nid_has_set_retval)
+		bpf_set_retval(-ECONNREFUSED);
+	return CONNECT_REFUSED;
+}
+
+static __always_inline const struct nid_settings *pod_settings(void)
+{
+	__u32 zero = 0;
+	const struct nid_settings *settings = bpf_map_lookup_elem(&nid_settings, &zero);
+
+	if (!settings || !settings->kubepods_id)
+		return NULL;
+	if (bpf_get_current_ancestor_cgroup_id(settings->kubepods_level) != settings->kubepods_id)
+		return NULL;
+	return settings;
+}
+
+static __always_inline bool write_note(struct bpf_sock_addr *ctx, __u32 kubepods_level,
+				       const struct nid_address *destination, __u16 port)
+{
+	struct nid_note *note;
+
+	if (!ctx->sk)
+		return false;
+	note = bpf_sk_storage_get(&nid_notes, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!note)
+		return false;
+	note->claimed = 0;
+	for (int i = 0; i < NID_ANCESTORS; i++)
+		note->tag.ancestors[i] =
+			bpf_get_current_ancestor_cgroup_id(kubepods_level + 1 + i);
+	note->tag.leaf = bpf_get_current_cgroup_id();
+	note->tag.netns_cookie = bpf_get_netns_cookie(ctx);
+	note->tag.socket_cookie = bpf_get_socket_cookie(ctx);
+	note->tag.destination = *destination;
+	note->tag.destination_port = port;
+	note->tag.family = ctx->family;
+	note->tag.state = NID_TAG_CLAIMED;
+	return true;
+}
+
+/* A socket that goes elsewhere now must not be taken for the redirected one it
+ * was before.
+ */
+static __always_inline int pass(struct bpf_sock_addr *ctx)
+{
+	if (ctx->sk)
+		bpf_sk_storage_delete(&nid_notes, ctx->sk);
+	return CONNECT_ALLOWED;
+}
+
+/* Decides, and notes the caller if the verdict is to redirect. */
+static __always_inline enum nid_verdict judge(struct bpf_sock_addr *ctx,
+					      const struct nid_address *destination)
+{
+	__u16 port = bpf_ntohs((__u16)ctx->user_port);
+	const struct nid_settings *settings;
+	enum nid_verdict verdict;
+
+	if (!nid_is_protected(nid_endpoints, nid_endpoint_count, destination))
+		return NID_PASS;
+	settings = pod_settings();
+	if (!settings)
+		return NID_PASS;
+	verdict = nid_judge_port(port, ctx->type == SOCK_STREAM);
+	if (verdict == NID_REFUSE) {
+		refuse(NID_STAT_REFUSED_PORT);
+		return NID_REFUSE;
+	}
+	if (verdict == NID_PASS)
+		return NID_PASS;
+	if (!write_note(ctx, settings->kubepods_level, destination, port)) {
+		refuse(NID_STAT_REFUSED_NO_NOTE);
+		return NID_REFUSE;
+	}
+	if (nid_socket_mark) {
+		__u32 mark = nid_socket_mark;
+
+		bpf_setsockopt(ctx, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+	}
+	nid_count(NID_STAT_REDIRECTED);
+	return NID_REDIRECT;
+}
+
+SEC("cgroup/connect4")
+int nid_connect4(struct bpf_sock_addr *ctx)
+{
+	struct nid_address destination = nid_mapped(ctx->user_ip4);
+
+	switch (judge(ctx, &destination)) {
+	case NID_REDIRECT:
+		ctx->user_ip4 = nid_agent_ip4;
+		ctx->user_port = nid_agent_port;
+		return CONNECT_ALLOWED;
+	case NID_REFUSE:
+		return CONNECT_REFUSED;
+	default:
+		return pass(ctx);
+	}
+}
+
+SEC("cgroup/connect6")
+int nid_connect6(struct bpf_sock_addr *ctx)
+{
+	struct nid_address destination = {
+		.word = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] },
+	};
+
+	switch (judge(ctx, &destination)) {
+	case NID_REDIRECT:
+		if (destination.word[2] == NID_MAPPED_PREFIX && !destination.word[0] &&
+		    !destination.word[1]) {
+			ctx->user_ip6[3] = nid_agent_ip4;
+		} else {
+			ctx->user_ip6[0] = nid_agent_ip6.word[0];
+			ctx->user_ip6[1] = nid_agent_ip6.word[1];
+			ctx->user_ip6[2] = nid_agent_ip6.word[2];
+			ctx->user_ip6[3] = nid_agent_ip6.word[3];
+		}
+		ctx->user_port = nid_agent_port;
+		return CONNECT_ALLOWED;
+	case NID_REFUSE:
+		return CONNECT_REFUSED;
+	default:
+		return pass(ctx);
+	}
+}
+
+static __always_inline const struct nid_note *redirected(struct bpf_sock_addr *ctx)
+{
+	if (!ctx->sk || (__u16)ctx->user_port != nid_agent_port)
+		return NULL;
+	return bpf_sk_storage_get(&nid_notes, ctx->sk, NULL, 0);
+}
+
+SEC("cgroup/getpeername4")
+int nid_getpeername4(struct bpf_sock_addr *ctx)
+{
+	const struct nid_note *note = redirected(ctx);
+
+	if (note) {
+		ctx->user_ip4 = note->tag.destination.word[3];
+		ctx->user_port = bpf_htons(note->tag.destination_port);
+	}
+	return CONNECT_ALLOWED;
+}
+
+SEC("cgroup/getpeername6")
+int nid_getpeername6(struct bpf_sock_addr *ctx)
+{
+	const struct nid_note *note = redirected(ctx);
+
+	if (note) {
+		ctx->user_ip6[0] = note->tag.destination.word[0];
+		ctx->user_ip6[1] = note->tag.destination.word[1];
+		ctx->user_ip6[2] = note->tag.destination.word[2];
+		ctx->user_ip6[3] = note->tag.destination.word[3];
+		ctx->user_port = bpf_htons(note->tag.destination_port);
+	}
+	return CONNECT_ALLOWED;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Runs the decision headers in the kernel under BPF_PROG_TEST_RUN: arguments
+ * and results travel in the context of a syscall program.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "decisions.h"
+#include "lib/destination.h"
+#include "lib/handover.h"
+
+SEC("syscall")
+int test_destination(struct test_destination *t)
+{
+	struct nid_address endpoints[NID_ENDPOINTS_MAX];
+	struct nid_address destination = t->destination;
+
+	__builtin_memcpy(endpoints, t->endpoints, sizeof(endpoints));
+	t->is_protected = nid_is_protected(endpoints, t->endpoint_count, &destination);
+	t->verdict = nid_judge_port(t->port, t->is_stream);
+	return 0;
+}
+
+SEC("syscall")
+int test_mapped(struct test_mapped *t)
+{
+	t->result = nid_mapped(t->ip4);
+	return 0;
+}
+
+SEC("syscall")
+int test_handover(struct test_handover *t)
+{
+	struct nid_handover copy = t->handover;
+	struct nid_key client = nid_client_key(t->client_snd_una, t->client_rcv_nxt);
+	struct nid_key server = nid_server_key(t->server_snd_una, t->server_rcv_nxt);
+
+	if (t->reseal)
+		copy.seal = nid_seal(&copy.tag, &client);
+	t->client_key = client;
+	t->server_key = server;
+	t->seal = copy.seal;
+	t->outcome = nid_judge_handover(&copy, &server);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Contexts of the test programs, shared with the tests that fill them in. */
+#ifndef PODIDENTD_TEST_DECISIONS_H
+#define PODIDENTD_TEST_DECISIONS_H
+
+#include "podidentd_abi.h"
+
+struct test_destination {
+	struct nid_address endpoints[NID_ENDPOINTS_MAX];
+	struct nid_address destination;
+	__u32 endpoint_count;
+	/* Host order. */
+	__u16 port;
+	__u8 is_stream;
+	__u8 is_protected;
+	__u32 verdict;
+	__u32 reserved;
+};
+
+struct test_mapped {
+	/* Network order. */
+	__u32 ip4;
+	struct nid_address result;
+	__u32 reserved;
+};
+
+struct test_handover {
+	struct nid_handover handover;
+	__u32 client_snd_una;
+	__u32 client_rcv_nxt;
+	__u32 server_snd_una;
+	__u32 server_rcv_nxt;
+	/* Seal the hand-over with the client's key first. */
+	__u32 reseal;
+	__u32 outcome;
+	struct nid_key client_key;
+	struct nid_key server_key;
+	__u64 seal;
+};
+
+#endif
