@@ -1,0 +1,80 @@
+import CLibbpf
+import Glibc
+
+/// One attachment of a program to a cgroup.
+///
+/// Dropping the value closes the link: an unpinned attachment ends there, a pinned one lives on in the BPF file
+/// system.
+@safe
+struct BPFLink: ~Copyable {
+    private let link: OpaquePointer
+
+    /// Attaches `program` to the cgroup behind `cgroup`.
+    init(attaching program: borrowing BPFProgram, toCgroup cgroup: borrowing FileDescriptor) throws(BPFError) {
+        guard let link = unsafe bpf_program__attach_cgroup(program.pointer, cgroup.rawValue) else {
+            throw BPFError("attach \(program.name) to the root of the cgroup v2 hierarchy", errorNumber: errno)
+        }
+        unsafe self.link = link
+    }
+
+    private init(_ link: OpaquePointer) {
+        unsafe self.link = link
+    }
+
+    deinit {
+        unsafe bpf_link__destroy(link)
+    }
+
+    /// Reopens the link pinned at `path`, or returns `nil` if nothing is pinned there.
+    static func pinned(at path: String) throws(BPFError) -> BPFLink? {
+        guard let link = unsafe bpf_link__open(path) else {
+            if errno == ENOENT { return nil }
+            throw BPFError("open the link pinned at \(path)", errorNumber: errno)
+        }
+        return unsafe BPFLink(link)
+    }
+
+    /// Keeps the attachment alive beyond this process.
+    func pin(at path: String) throws(BPFError) {
+        try check(unsafe bpf_link__pin(link, path), "pin a link at \(path)")
+    }
+
+    /// Replaces the attached program. Every connection sees the old or the new one, never none.
+    ///
+    /// - Returns: `false` if the link is severed: its cgroup is gone (`ENOLINK`).
+    func replaceProgram(with program: borrowing BPFProgram) throws(BPFError) -> Bool {
+        let result = unsafe bpf_link__update_program(link, program.pointer)
+        if result == -ENOLINK { return false }
+        try check(
+            result,
+            "replace the pinned program of \(program.name); 'podidentd uninstall' removes links that are not ours"
+        )
+        return true
+    }
+
+    /// The cgroup that the link is attached to; `nil` for a link that is not a cgroup's.
+    func cgroupID() throws(BPFError) -> UInt64? {
+        var info = bpf_link_info()
+        var length = UInt32(MemoryLayout<bpf_link_info>.size)
+        try check(
+            unsafe bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &length),
+            "read what a pinned link is attached to"
+        )
+        return info.type == BPF_LINK_TYPE_CGROUP.rawValue ? info.cgroup.cgroup_id : nil
+    }
+}
+
+/// A loaded program, borrowed from the object that owns it.
+@safe
+struct BPFProgram: ~Copyable {
+    let pointer: OpaquePointer
+    let name: String
+
+    init(_ pointer: OpaquePointer?, of object: String) throws(BPFError) {
+        guard let pointer = unsafe pointer else {
+            throw BPFError("find a program in the object \(object)")
+        }
+        unsafe self.pointer = pointer
+        self.name = unsafe String(cString: bpf_program__name(pointer))
+    }
+}

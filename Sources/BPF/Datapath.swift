@@ -1,0 +1,188 @@
+package import Attribution
+import CBPFPrograms
+import CLibbpf
+import Glibc
+import Synchronization
+
+/// What the kernel programs need to know. Constant for the life of the loaded programs, but for the kubepods root.
+package struct DatapathConfiguration: Sendable {
+    package var pinDirectory: PinDirectory
+    /// The addresses whose port 80 is redirected and whose other ports are refused, but for DNS and NTP. At most 8.
+    package var endpoints: [OriginalDestination.Address]
+    /// Where the agent listens, in host order.
+    package var agentIPv4: UInt32
+    /// `nil`: callers that named an IPv6 address are led to `agentIPv4` through its mapped form, which a socket with
+    /// `IPV6_V6ONLY` refuses (`ENETUNREACH`).
+    package var agentIPv6: OriginalDestination.Address?
+    package var agentPort: UInt16
+    /// `SO_MARK` for redirected sockets; 0: none.
+    package var socketMark: UInt32
+
+    package init(
+        pinDirectory: PinDirectory,
+        endpoints: [OriginalDestination.Address],
+        agentIPv4: UInt32,
+        agentIPv6: OriginalDestination.Address? = nil,
+        agentPort: UInt16,
+        socketMark: UInt32 = 0
+    ) {
+        self.pinDirectory = pinDirectory
+        self.endpoints = endpoints
+        self.agentIPv4 = agentIPv4
+        self.agentIPv6 = agentIPv6
+        self.agentPort = agentPort
+        self.socketMark = socketMark
+    }
+}
+
+/// The kubepods cgroup as the programs compare it.
+package struct KubepodsCgroup: Sendable, Equatable {
+    package var id: CgroupID
+    /// Levels below the root of the hierarchy: 1 for `/kubepods.slice`.
+    package var level: Int
+
+    package init(id: CgroupID, level: Int) {
+        self.id = id
+        self.level = level
+    }
+}
+
+/// What became of one hook at installation.
+package struct HookState: Sendable, Equatable {
+    package enum Origin: String, Sendable {
+        /// Newly attached and pinned.
+        case attached
+        /// A pinned link of an earlier agent, its program replaced without a gap.
+        case adopted
+        /// The pinned link's cgroup was gone; attached anew.
+        case reattached
+    }
+
+    package let name: String
+    package let origin: Origin
+}
+
+/// The kernel side: loaded, attached to the root of the hierarchy, and pinned.
+///
+/// Nothing here detaches: the redirect outlives the agent, so that a pod whose agent is away is refused and never
+/// reaches the machine's own metadata server. Only ``PinDirectory/remove()`` ends it.
+package final class Datapath: Sendable {
+    /// Every hook, in the order in which they were attached.
+    package let hooks: [HookState]
+    private let skeletons: Mutex<DatapathSkeletons>
+    private let tags: CInt
+    private let handovers: CInt
+    private let settings: CInt
+    private let stats: CInt
+
+    /// Loads the programs and attaches them, or takes over the pinned links of an earlier agent.
+    ///
+    /// The connect hooks come last: whatever they redirect, the others can already hand over.
+    package init(_ configuration: DatapathConfiguration, cgroups: CgroupFileSystem) throws(BPFError) {
+        LibbpfLog.capture()
+        let wasInstalled = configuration.pinDirectory.hasLinks
+        try configuration.pinDirectory.prepare()
+        do throws(BPFError) {
+            let skeletons = try DatapathSkeletons(configuration)
+            self.hooks = try Self.attach(skeletons, pins: configuration.pinDirectory, cgroups: cgroups)
+            self.tags = skeletons.tags
+            self.handovers = skeletons.handovers
+            self.settings = skeletons.settings
+            self.stats = skeletons.stats
+            self.skeletons = Mutex(skeletons)
+        } catch {
+            // Half an installation is none; but an earlier agent's hooks stay, whatever becomes of this one.
+            if !wasInstalled { _ = try? configuration.pinDirectory.remove() }
+            throw error
+        }
+    }
+
+    private static func attach(
+        _ skeletons: borrowing DatapathSkeletons, pins: PinDirectory, cgroups: CgroupFileSystem
+    ) throws(BPFError) -> [HookState] {
+        let root = unsafe try FileDescriptor(
+            owning: open(cgroups.mountPoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open \(cgroups.mountPoint)"
+        )
+        guard let rootID = cgroups.id(of: [UInt8]("/".utf8)) else {
+            throw BPFError("read the cgroup ID of \(cgroups.mountPoint)", errorNumber: errno)
+        }
+        var hooks: [HookState] = []
+        for hook in DatapathSkeletons.Hook.allCases {
+            let origin = try Self.attach(
+                skeletons.program(hook), to: root, id: rootID, pin: "\(pins.links)/\(hook)"
+            )
+            hooks.append(HookState(name: "\(hook)", origin: origin))
+        }
+        return hooks
+    }
+
+    private static func attach(
+        _ program: consuming BPFProgram, to root: borrowing FileDescriptor, id: CgroupID, pin: String
+    ) throws(BPFError) -> HookState.Origin {
+        var origin = HookState.Origin.attached
+        if let link = try BPFLink.pinned(at: pin) {
+            if try link.cgroupID() == id.rawValue, try link.replaceProgram(with: program) {
+                return .adopted
+            }
+            origin = .reattached
+            guard unsafe unlink(pin) == 0 else {
+                throw BPFError("remove the severed link at \(pin)", errorNumber: errno)
+            }
+        }
+        try BPFLink(attaching: program, toCgroup: root).pin(at: pin)
+        return origin
+    }
+
+    /// Tells the programs which tasks are pods'. Until this is called for the first time, nobody is.
+    package func setKubepods(_ kubepods: KubepodsCgroup) throws(BPFError) {
+        var key: UInt32 = 0
+        var value = nid_settings(
+            kubepods_id: kubepods.id.rawValue, kubepods_level: UInt32(kubepods.level), reserved: 0
+        )
+        try check(
+            unsafe bpf_map_update_elem(settings, &key, &value, UInt64(BPF_ANY)),
+            "tell the programs the kubepods cgroup"
+        )
+    }
+
+    /// Marks a listening socket as the agent's: only connections accepted from it can receive a tag.
+    package func markListener(_ descriptor: CInt) throws(BPFError) {
+        var key = descriptor
+        var value = nid_tag()
+        value.state = UInt8(NID_TAG_UNCLAIMED.rawValue)
+        try check(
+            unsafe bpf_map_update_elem(tags, &key, &value, UInt64(BPF_ANY)),
+            "mark the listening socket as the agent's"
+        )
+    }
+
+    /// Who opened the accepted connection behind `descriptor`; `nil` if it did not come through the redirect.
+    ///
+    /// One system call, whatever the number of pods and connections.
+    package func tag(ofAcceptedSocket descriptor: CInt) -> CallerTag? {
+        var key = descriptor
+        var value = nid_tag()
+        guard unsafe bpf_map_lookup_elem(tags, &key, &value) == 0 else { return nil }
+        return CallerTag(value)
+    }
+
+    /// The programs' counters.
+    package func counters() throws(BPFError) -> DatapathCounters {
+        try DatapathCounters(readingMap: stats)
+    }
+
+    /// How many tags wait for their accepting side at this moment. Walks the table: for tests and the debug dump.
+    package func pendingHandovers() -> Int {
+        var count = 0
+        var key = nid_key()
+        var next = nid_key()
+        var result = unsafe bpf_map_get_next_key(handovers, nil, &next)
+        // The table's size bounds the walk even while entries come and go.
+        while result == 0, count < 65_536 {
+            count += 1
+            key = next
+            result = unsafe bpf_map_get_next_key(handovers, &key, &next)
+        }
+        return count
+    }
+}

@@ -1,0 +1,37 @@
+import CBPFPrograms
+import CLibbpf
+import Glibc
+
+/// What the kernel programs counted since they were first attached, summed over all CPUs.
+package struct DatapathCounters: Sendable, Equatable {
+    /// The counters by name, in the order of `enum nid_stat`.
+    package let values: [(name: String, value: UInt64)]
+
+    /// Names of `enum nid_stat`, in its order.
+    static let names = [
+        "redirected", "refused_port", "refused_no_note", "claim_table_full", "claim_conflict",
+        "claim_without_packet", "claimed", "tagged", "untagged", "voided", "torn", "withdrawn", "cgroup_event_lost",
+    ]
+
+    package subscript(name: String) -> UInt64 {
+        values.first { $0.name == name }?.value ?? 0
+    }
+
+    /// Reads the per-CPU array behind `map`.
+    init(readingMap map: CInt) throws(BPFError) {
+        let processors = libbpf_num_possible_cpus()
+        try check(processors, "count the processors")
+        var values: [(name: String, value: UInt64)] = []
+        var perProcessor = [UInt64](repeating: 0, count: Int(processors))
+        for (index, name) in Self.names.enumerated() {
+            var key = UInt32(index)
+            try check(unsafe bpf_map_lookup_elem(map, &key, &perProcessor), "read the counter \(name)")
+            values.append((name, perProcessor.reduce(0, &+)))
+        }
+        self.values = values
+    }
+
+    package static func == (left: DatapathCounters, right: DatapathCounters) -> Bool {
+        left.values.elementsEqual(right.values) { $0 == $1 }
+    }
+}

@@ -1,0 +1,76 @@
+import CBPFPrograms
+import CLibbpf
+import Glibc
+
+/// Where the links and maps outlive the agent: a directory of the BPF file system.
+///
+/// ```text
+/// <path>/links/connect4 ...        the attachments: what fails closed while the agent is away
+/// <path>/maps-v1/nid_notes ...     the maps, below the ABI version that wrote them
+/// ```
+package struct PinDirectory: Sendable, Equatable {
+    package let path: String
+
+    private static let bpfFileSystemMagic = 0xcafe_4a11
+
+    package init(path: String) {
+        self.path = path
+    }
+
+    var links: String { path + "/links" }
+    var maps: String { path + "/maps-v\(NID_ABI_VERSION)" }
+
+    /// Whether an agent's attachments are pinned here.
+    package var hasLinks: Bool { !entries(of: links).isEmpty }
+
+    /// Makes the directories, after checking that they lie on a BPF file system.
+    func prepare() throws(BPFError) {
+        var parent = path
+        while let slash = parent.lastIndex(of: "/"), unsafe access(parent, F_OK) != 0 {
+            parent = String(parent[..<slash])
+        }
+        var info = statfs()
+        guard unsafe statfs(parent.isEmpty ? "/" : parent, &info) == 0, info.f_type == Self.bpfFileSystemMagic else {
+            throw BPFError(
+                "pin the links and maps below \(path)",
+                hint: "it is not on a BPF file system; 'mount -t bpf bpf /sys/fs/bpf' or set bpf.pin-directory"
+            )
+        }
+        for directory in [path, links, maps] where unsafe mkdir(directory, 0o700) != 0 && errno != EEXIST {
+            throw BPFError("make the directory \(directory)", errorNumber: errno)
+        }
+    }
+
+    /// Removes every pin: without a pin and without an agent the kernel detaches the programs.
+    ///
+    /// - Returns: What was removed, links first.
+    package func remove() throws(BPFError) -> [String] {
+        var removed: [String] = []
+        for directory in entries(of: path).sorted() where directory == "links" || directory.hasPrefix("maps-v") {
+            let directory = path + "/" + directory
+            for name in entries(of: directory).sorted() {
+                let pin = directory + "/" + name
+                guard unsafe unlink(pin) == 0 || errno == ENOENT else {
+                    throw BPFError("remove the pin \(pin)", errorNumber: errno)
+                }
+                removed.append(pin)
+            }
+            unsafe rmdir(directory)
+        }
+        unsafe rmdir(path)
+        return removed
+    }
+
+    private func entries(of directory: String) -> [String] {
+        guard let stream = unsafe opendir(directory) else { return [] }
+        defer { unsafe closedir(stream) }
+        var names: [String] = []
+        while let entry = unsafe readdir(stream) {
+            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
+                unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names
+    }
+}

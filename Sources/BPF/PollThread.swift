@@ -1,0 +1,79 @@
+import CLibbpf
+import Glibc
+import Synchronization
+
+/// A thread of its own that calls `handle` whenever a descriptor is readable.
+///
+/// Waiting for the kernel blocks, and nothing that blocks belongs on an event loop or on Swift's cooperative pool.
+/// While nothing happens the thread sleeps; it has no timer.
+final class PollThread: Sendable {
+    private let wakeUp: FileDescriptor
+    private let thread: Mutex<pthread_t?>
+
+    private final class Work {
+        let name: String
+        let descriptor: CInt
+        let wakeUp: CInt
+        let handle: @Sendable () -> Void
+
+        init(name: String, descriptor: CInt, wakeUp: CInt, handle: @escaping @Sendable () -> Void) {
+            self.name = name
+            self.descriptor = descriptor
+            self.wakeUp = wakeUp
+            self.handle = handle
+        }
+
+        func run() {
+            unsafe nid_name_thread(name)
+            while true {
+                var polled = [
+                    pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+                    pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0),
+                ]
+                let ready = unsafe poll(&polled, nfds_t(polled.count), -1)
+                if ready < 0, errno != EINTR { return }
+                if polled[1].revents != 0 { return }
+                if polled[0].revents != 0 { handle() }
+            }
+        }
+    }
+
+    /// Starts the thread. `descriptor` must stay open until ``stop()`` returns.
+    init(name: String, descriptor: CInt, handle: @escaping @Sendable () -> Void) throws(BPFError) {
+        let wakeUp = try FileDescriptor(owning: eventfd(0, CInt(EFD_CLOEXEC)), "make an eventfd")
+        let work = unsafe Unmanaged.passRetained(
+            Work(name: name, descriptor: descriptor, wakeUp: wakeUp.rawValue, handle: handle)
+        )
+        var thread = pthread_t()
+        let result = unsafe pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument = unsafe argument else { return nil }
+                unsafe Unmanaged<Work>.fromOpaque(argument).takeRetainedValue().run()
+                return nil
+            }, work.toOpaque()
+        )
+        guard result == 0 else {
+            unsafe work.release()
+            throw BPFError("start the thread \(name)", errorNumber: result)
+        }
+        self.wakeUp = wakeUp
+        self.thread = Mutex(thread)
+    }
+
+    /// Ends the thread and waits for it. Later calls do nothing.
+    func stop() {
+        let running = thread.withLock { thread in
+            defer { thread = nil }
+            return thread
+        }
+        guard let running else { return }
+        var one: UInt64 = 1
+        unsafe write(wakeUp.rawValue, &one, MemoryLayout<UInt64>.size)
+        pthread_join(running, nil)
+    }
+
+    deinit {
+        stop()
+    }
+}

@@ -1,0 +1,11 @@
+/* The kernel programs as skeletons, and the types they share with the agent. */
+#pragma once
+
+#if !__has_include("redirect.skel.h")
+#error "the kernel programs are not built yet: run 'make bpf' first ('make' does it all)"
+#else
+#include "podidentd_abi.skel.h"
+#include "redirect.skel.h"
+#include "tag.skel.h"
+#include "cgroups.skel.h"
+#endif

@@ -1,0 +1,9 @@
+/* The decision headers as programs of type syscall, and their contexts. */
+#pragma once
+
+#if !__has_include("decisions.skel.h")
+#error "the kernel programs are not built yet: run 'make bpf' first ('make' does it all)"
+#else
+#include "test_decisions.skel.h"
+#include "decisions.skel.h"
+#endif
