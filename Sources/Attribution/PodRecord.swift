@@ -1,0 +1,89 @@
+/// What the agent knows of one pod of this node, from the node's own pod watch.
+package struct PodRecord: Sendable, Hashable {
+    package enum Phase: String, Sendable, Hashable {
+        case pending = "Pending"
+        case running = "Running"
+        case succeeded = "Succeeded"
+        case failed = "Failed"
+        case unknown = "Unknown"
+
+        /// Whether the pod will never run again. The API server would still mint for it; the agent does not.
+        package var isTerminal: Bool { self == .succeeded || self == .failed }
+    }
+
+    package var uid: PodUID
+    package var namespace: String
+    package var name: String
+    /// `spec.serviceAccountName`; empty for mirror pods of static pods.
+    package var serviceAccountName: String
+    package var phase: Phase
+    /// Whether `metadata.deletionTimestamp` is set. Such pods are served until their cgroup is gone.
+    package var isTerminating: Bool
+    package var isHostNetwork: Bool
+    /// The annotation `kubernetes.io/config.hash` of a mirror pod (one that has `kubernetes.io/config.mirror`): the
+    /// UID that the static pod's cgroup path carries.
+    package var staticPodConfigHash: String?
+
+    package init(
+        uid: PodUID,
+        namespace: String,
+        name: String,
+        serviceAccountName: String,
+        phase: Phase = .running,
+        isTerminating: Bool = false,
+        isHostNetwork: Bool = false,
+        staticPodConfigHash: String? = nil
+    ) {
+        self.uid = uid
+        self.namespace = namespace
+        self.name = name
+        self.serviceAccountName = serviceAccountName
+        self.phase = phase
+        self.isTerminating = isTerminating
+        self.isHostNetwork = isHostNetwork
+        self.staticPodConfigHash = staticPodConfigHash
+    }
+}
+
+/// One change of this node's set of pods.
+package enum PodEvent: Sendable, Equatable {
+    /// The complete set, from a list: whatever it does not name is gone.
+    case replaced([PodRecord])
+    case updated(PodRecord)
+    case deleted(PodUID)
+}
+
+/// A pod whose connection the kernel tagged and whose UID this node's pod list confirms.
+package struct Caller: Sendable, Hashable {
+    package var pod: PodRecord
+    /// The first level below the pod, parsed. A label for audit and the debug dump, never an identity.
+    package var containerID: String?
+    /// The pod-level cgroup.
+    package var cgroupID: CgroupID
+
+    package init(pod: PodRecord, containerID: String?, cgroupID: CgroupID) {
+        self.pod = pod
+        self.containerID = containerID
+        self.cgroupID = cgroupID
+    }
+}
+
+/// The answer to "whose connection is this?".
+package enum Identification: Sendable, Hashable {
+    case caller(Caller)
+    /// The cgroup names a pod that the pod list does not show yet: hold the request, then 503.
+    case pending(PodUID)
+    case refused(IdentityRefusal)
+}
+
+/// Why a tagged connection has no identity. There is no fallback: each of these is a refusal.
+package enum IdentityRefusal: Sendable, Hashable {
+    /// The task was below the kubepods root, but in no pod's cgroup.
+    case notInPod
+    /// The pod's cgroup no longer exists, or the pod was deleted: a connection that outlived its pod.
+    case podGone
+    /// The pod is in phase Succeeded or Failed.
+    case podFinished(namespace: String, name: String, phase: PodRecord.Phase)
+    /// A static pod: it has no ServiceAccount, hence no identity.
+    case staticPod(namespace: String, name: String)
+}

@@ -1,0 +1,118 @@
+/// The state of a pod directory: this node's pods by the UID that their cgroups' names carry.
+///
+/// As large as the node's set of pods, which the API server limits to what is bound to this node.
+struct PodTable: Sendable {
+    /// How many deleted pods are remembered: what a node deletes in minutes, while a pod's cgroup outlives its API
+    /// object by seconds.
+    static let rememberedDepartures = 1024
+
+    /// By `metadata.uid`, mirror pods included.
+    private var records: [PodUID: PodRecord] = [:]
+    /// The mirror pod for each static pod's configuration hash.
+    private var mirrors: [PodUID: PodUID] = [:]
+    private var departed = RecentPods(limit: PodTable.rememberedDepartures)
+
+    var count: Int { self.records.count }
+
+    /// Ordered by namespace and name, and by UID where a pod was recreated.
+    func sorted() -> [PodRecord] {
+        self.records.values.sorted { ($0.namespace, $0.name, $0.uid) < ($1.namespace, $1.name, $1.uid) }
+    }
+
+    /// The pod whose cgroups carry `uid`.
+    ///
+    /// A mirror pod's own UID is in no path and finds nothing; its configuration hash finds it. An ordinary pod comes
+    /// first: whoever may create pods may also create one that claims to mirror a victim's UID, and must gain nothing.
+    func record(for uid: PodUID) -> PodRecord? {
+        if let record = self.records[uid], !record.isMirror { return record }
+        return self.mirrors[uid].flatMap { self.records[$0] }
+    }
+
+    func standing(of uid: PodUID) -> PodStanding {
+        if let record = self.record(for: uid) { return .known(record) }
+        return self.departed.contains(uid) ? .departed : .unknown
+    }
+
+    /// Applies a change and returns the pods that went with it.
+    ///
+    /// Only a delete event is remembered as a departure: a list may be a little older than what was known, and a pod
+    /// missing from it may come back.
+    mutating func apply(_ event: PodEvent) -> [PodUID] {
+        switch event {
+        case .updated(let record):
+            self.insert(record)
+            return []
+        case .deleted(let uid):
+            guard self.remove(uid) else { return [] }
+            self.departed.insert(uid)
+            return [uid]
+        case .replaced(let records):
+            let gone = Set(self.records.keys).subtracting(records.map(\.uid))
+            for uid in gone { self.remove(uid) }
+            for record in records { self.insert(record) }
+            return gone.sorted()
+        }
+    }
+
+    private mutating func insert(_ record: PodRecord) {
+        self.remove(record.uid)
+        self.records[record.uid] = record
+        self.departed.remove(record.uid)
+        if let hash = record.mirroredUID { self.mirrors[hash] = record.uid }
+    }
+
+    @discardableResult
+    private mutating func remove(_ uid: PodUID) -> Bool {
+        guard let record = self.records.removeValue(forKey: uid) else { return false }
+        if let hash = record.mirroredUID, self.mirrors[hash] == uid {
+            // The kubelet recreates mirror pods, so that for a moment two can carry the same hash.
+            self.mirrors[hash] = self.records.values.lazy.filter { $0.mirroredUID == hash }.map(\.uid).min()
+        }
+        return true
+    }
+}
+
+/// What the pod directory knows about a UID from a cgroup's name.
+package enum PodStanding: Sendable, Hashable {
+    case known(PodRecord)
+    /// The watch said that the pod was deleted; UIDs are never used again.
+    case departed
+    case unknown
+}
+
+/// The latest so many UIDs, oldest forgotten first.
+private struct RecentPods: Sendable {
+    let limit: Int
+    private var members: Set<PodUID> = []
+    private var ring: [PodUID] = []
+    private var oldest = 0
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    func contains(_ uid: PodUID) -> Bool { self.members.contains(uid) }
+
+    mutating func insert(_ uid: PodUID) {
+        guard self.members.insert(uid).inserted else { return }
+        guard self.ring.count == self.limit else {
+            self.ring.append(uid)
+            return
+        }
+        self.members.remove(self.ring[self.oldest])
+        self.ring[self.oldest] = uid
+        self.oldest = (self.oldest + 1) % self.limit
+    }
+
+    mutating func remove(_ uid: PodUID) {
+        self.members.remove(uid)
+    }
+}
+
+extension PodRecord {
+    /// Whether this is the API server's picture of a static pod, which has no ServiceAccount.
+    var isMirror: Bool { self.staticPodConfigHash != nil }
+
+    /// For a mirror pod, the UID that the static pod's cgroups carry, if it is one.
+    var mirroredUID: PodUID? { self.staticPodConfigHash.flatMap(PodUID.init) }
+}
