@@ -1,0 +1,43 @@
+import Attribution
+
+/// Identifies one fetch, so that a late result cannot be taken for another's.
+struct FetchID: Sendable, Hashable {
+    let rawValue: UInt64
+}
+
+/// The upstream step that a fetch is in. The texts appear in error messages and in the debug dump.
+enum FetchStage: String, Sendable {
+    case queue = "the pod's fetch queue"
+    case serviceAccount = "the Kubernetes ServiceAccount"
+    case tokenRequest = "the Kubernetes TokenRequest"
+    case exchange = "Google STS"
+    case impersonation = "Google IAM Credentials"
+
+    /// Whom to blame when the stage does not end.
+    var upstream: UpstreamFailure.Upstream {
+        switch self {
+        case .queue, .serviceAccount, .tokenRequest: .kubernetes
+        case .exchange: .securityTokenService
+        case .impersonation: .iamCredentials
+        }
+    }
+}
+
+/// Upstream work that fills one entry.
+enum FetchJob: Sendable {
+    case token(TokenFetch)
+    case serviceAccount(ServiceAccountFetch)
+}
+
+struct TokenFetch: Sendable {
+    var id: FetchID
+    var key: TokenKey
+    var pod: PodRecord
+    /// What authorizes the call to IAM Credentials; `nil` where the federated token itself is fetched.
+    var federated: MintedToken?
+}
+
+struct ServiceAccountFetch: Sendable {
+    var id: FetchID
+    var reference: ServiceAccountReference
+}

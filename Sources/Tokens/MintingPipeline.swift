@@ -1,0 +1,138 @@
+import Attribution
+
+/// The upstream calls of one fetch, with their repetitions.
+///
+/// A federated token takes a subject JWT minted for this exchange and bound to the pod, then STS, which ends the
+/// token with the JWT. A Google service account's token takes a federated token, then IAM Credentials, and has a
+/// life of its own.
+struct MintingPipeline: Sendable {
+    /// What authorizes impersonation. Narrower scopes would not do: IAM Credentials is itself a cloud API.
+    static let federationScopes = ScopeSet(["https://www.googleapis.com/auth/cloud-platform"])
+
+    typealias Progress = @Sendable (FetchStage) -> Void
+
+    let issuer: any SubjectTokenIssuing
+    let accounts: any ServiceAccountReading
+    let exchanger: any TokenExchanging
+    let clock: any TokenClock
+    let jitter: JitterSource
+    let configuration: TokenServiceConfiguration
+
+    func readServiceAccount(
+        _ reference: ServiceAccountReference
+    ) async throws(UpstreamFailure) -> ServiceAccountRecord {
+        try await repeating(since: clock.now) { () async throws(UpstreamFailure) in
+            try await accounts.serviceAccount(reference)
+        }
+    }
+
+    func mint(_ fetch: TokenFetch, progress: Progress) async throws(UpstreamFailure) -> MintedToken {
+        let startedAt = clock.now
+        guard let account = fetch.key.googleServiceAccount, let federated = fetch.federated else {
+            return try await federate(fetch, startedAt: startedAt, progress: progress)
+        }
+        progress(.impersonation)
+        return try await repeating(since: startedAt) { () async throws(UpstreamFailure) in
+            try await impersonate(account, for: fetch.key, with: federated)
+        }
+    }
+
+    // MARK: Federation
+
+    private func federate(
+        _ fetch: TokenFetch, startedAt: ContinuousClock.Instant, progress: Progress
+    ) async throws(UpstreamFailure) -> MintedToken {
+        do {
+            return try await exchangeFreshSubject(fetch, startedAt: startedAt, progress: progress)
+        } catch {
+            // STS judges the age of a JWT by its own clock and its own copy of the issuer's keys. A new JWT may
+            // please it; a third would not.
+            guard error.kind == .staleSubjectToken else { throw error }
+            return try await exchangeFreshSubject(fetch, startedAt: startedAt, progress: progress)
+        }
+    }
+
+    /// Repetitions of one exchange use the JWT that was minted for it: it is two seconds old at most.
+    private func exchangeFreshSubject(
+        _ fetch: TokenFetch, startedAt: ContinuousClock.Instant, progress: Progress
+    ) async throws(UpstreamFailure) -> MintedToken {
+        progress(.tokenRequest)
+        let subject = try await repeating(since: startedAt) { () async throws(UpstreamFailure) in
+            try await issueSubject(for: fetch)
+        }
+        progress(.exchange)
+        let scopes =
+            if case .accessToken(let wanted) = fetch.key.kind { wanted } else { Self.federationScopes }
+        return try await repeating(since: startedAt) { () async throws(UpstreamFailure) in
+            let askedAt = clock.now
+            let answer = try await exchanger.exchange(
+                SubjectToken(token: subject.token, lifetime: subject.expiresAt - askedAt), scopes: scopes)
+            var token = try checked(answer.token, answer.lifetime, askedAt: askedAt, from: .securityTokenService)
+            token.expiresAt = min(token.expiresAt, subject.expiresAt)
+            return token
+        }
+    }
+
+    private func issueSubject(for fetch: TokenFetch) async throws(UpstreamFailure) -> MintedToken {
+        let askedAt = clock.now
+        let subject = try await issuer.issueSubjectToken(
+            for: fetch.pod, serviceAccountUID: fetch.key.serviceAccountUID)
+        return try checked(subject.token, subject.lifetime, askedAt: askedAt, from: .kubernetes)
+    }
+
+    // MARK: Impersonation
+
+    private func impersonate(
+        _ account: String, for key: TokenKey, with federated: MintedToken
+    ) async throws(UpstreamFailure) -> MintedToken {
+        let askedAt = clock.now
+        let authorization = federated.upstreamToken(at: askedAt)
+        let answer =
+            switch key.kind {
+            case .accessToken(let scopes):
+                try await exchanger.accessToken(
+                    as: account, scopes: scopes, quotaProject: key.quotaProject, federated: authorization)
+            case .identityToken(let audience):
+                try await exchanger.identityToken(
+                    as: account, audience: audience, quotaProject: key.quotaProject, federated: authorization)
+            case .federation:
+                authorization
+            }
+        return try checked(answer.token, answer.lifetime, askedAt: askedAt, from: .iamCredentials)
+    }
+
+    // MARK: Common
+
+    /// An answer without a token, or with one that has ended, is no answer.
+    private func checked(
+        _ token: SecretToken, _ lifetime: Duration, askedAt: ContinuousClock.Instant,
+        from upstream: UpstreamFailure.Upstream
+    ) throws(UpstreamFailure) -> MintedToken {
+        guard !token.exposed.isEmpty else {
+            throw UpstreamFailure(upstream: upstream, kind: .unavailable, message: "the answer holds an empty token")
+        }
+        guard lifetime >= .seconds(1) else {
+            throw UpstreamFailure(
+                upstream: upstream, kind: .unavailable, message: "the answer holds a token that has ended already")
+        }
+        return MintedToken(token: token, issuedAt: askedAt, expiresAt: askedAt + lifetime)
+    }
+
+    private func repeating<Answer: Sendable>(
+        since startedAt: ContinuousClock.Instant, _ step: () async throws(UpstreamFailure) -> Answer
+    ) async throws(UpstreamFailure) -> Answer {
+        var schedule = RetrySchedule(startedAt: startedAt, configuration: configuration)
+        while true {
+            do {
+                return try await step()
+            } catch {
+                let now = clock.now
+                guard let pause = schedule.pause(after: error, now: now, jitter: jitter()) else { throw error }
+                do { try await clock.sleep(until: now + pause) } catch { throw Self.cancelled }
+            }
+        }
+    }
+
+    private static let cancelled = UpstreamFailure(
+        upstream: .kubernetes, kind: .unavailable, message: "the agent is stopping")
+}

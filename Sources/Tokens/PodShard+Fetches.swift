@@ -1,0 +1,115 @@
+import Attribution
+
+extension PodShard {
+    /// Starts the fetch for an existing slot: at once, or once the federated token it needs is there.
+    mutating func beginFetch(
+        of key: TokenKey, now: Instant, counters: inout TokenCounters, outbox: inout Outbox
+    ) {
+        slots[key]?.entry.fetchStarted()
+        pendingFetches += 1
+        guard let federation = key.federation else { return enqueue(QueuedFetch(key: key), now: now) }
+        // Down to its last minute the federated token is good for a call: refreshing early would be wasted on it.
+        if let token = slots[federation]?.entry.remaining(at: now) {
+            return enqueue(QueuedFetch(key: key, federated: token), now: now)
+        }
+        slots[key]?.fetch = .blocked
+        switch slots[federation]?.use(at: now) ?? .fetch {
+        case .join:
+            break
+        case .fail(let failure, _):
+            conclude(key, .failure(failure), now: now, counters: &counters, outbox: &outbox)
+        case .fetch, .serve, .serveAndFetch:
+            slots[federation, default: Slot(now: now)].entry.fetchStarted()
+            enqueue(QueuedFetch(key: federation), now: now)
+        }
+    }
+
+    private mutating func enqueue(_ fetch: QueuedFetch, now: Instant) {
+        slots[fetch.key, default: Slot(now: now)].fetch = .queued
+        slots[fetch.key]?.stage = .queue
+        queue.append(fetch)
+    }
+
+    /// The next fetch to run, if the pod may run one more.
+    mutating func startNextFetch(_ id: FetchID) -> TokenFetch? {
+        guard canStartFetch else { return nil }
+        let next = queue.removeFirst()
+        slots[next.key]?.fetch = .running(id)
+        running.insert(id)
+        return TokenFetch(id: id, key: next.key, pod: record, federated: next.federated)
+    }
+
+    var canStartFetch: Bool { !queue.isEmpty && running.count < configuration.fetchesPerPod }
+
+    /// The end of a fetch that is still wanted; `false` when its result came too late to matter.
+    mutating func settle(
+        _ fetch: TokenFetch, _ result: Result<MintedToken, UpstreamFailure>, now: Instant,
+        counters: inout TokenCounters, outbox: inout Outbox
+    ) -> Bool {
+        guard slots[fetch.key]?.fetch == .running(fetch.id) else { return false }
+        if case .failure(let failure) = result, failure.upstream == .iamCredentials, failure.status == 401,
+            let federation = fetch.key.federation
+        {
+            // IAM does not know the federated token any more: the next attempt exchanges a new one.
+            slots[federation]?.entry.invalidate()
+        }
+        conclude(fetch.key, result, now: now, counters: &counters, outbox: &outbox)
+        return true
+    }
+
+    private mutating func conclude(
+        _ key: TokenKey, _ result: Result<MintedToken, UpstreamFailure>, now: Instant,
+        counters: inout TokenCounters, outbox: inout Outbox
+    ) {
+        guard var slot = slots.removeValue(forKey: key) else { return }
+        slot.fetch = .none
+        let action =
+            switch result {
+            case .success(let token):
+                slot.entry.fetchSucceeded(
+                    token, freshness: Freshness(of: token, policy: configuration.tokens, jitter: jitter()))
+            case .failure(let failure):
+                slot.entry.fetchFailed(failure, at: now, policy: configuration.tokens.failures, jitter: jitter())
+            }
+        let answer: Result<MintedToken, TokenFailure> =
+            switch action {
+            case .serve(let token): .success(token)
+            case .fail(let failure, let retryAfter):
+                .failure(tokenFailure(failure, retryAfter: retryAfter, key: key))
+            }
+        let waiters = slot.takeWaiters()
+        waiting -= waiters.count
+        for waiter in waiters { outbox.answer(waiter, answer) }
+        if !slot.isRetired { slots[key] = slot }
+
+        if key.kind == .federation {
+            unblock(on: key, result, now: now, counters: &counters, outbox: &outbox)
+        } else {
+            pendingFetches -= 1
+        }
+    }
+
+    /// Lets the fetches go on that waited for the federated token, or ends them with its failure.
+    private mutating func unblock(
+        on federation: TokenKey, _ result: Result<MintedToken, UpstreamFailure>, now: Instant,
+        counters: inout TokenCounters, outbox: inout Outbox
+    ) {
+        let blocked = slots.filter { $0.value.fetch == .blocked && $0.key.federation == federation }.keys
+        for key in blocked {
+            switch result {
+            case .success(let token):
+                enqueue(QueuedFetch(key: key, federated: token), now: now)
+            case .failure:
+                conclude(key, result, now: now, counters: &counters, outbox: &outbox)
+            }
+        }
+    }
+
+    func tokenFailure(_ failure: UpstreamFailure, retryAfter: Duration, key: TokenKey) -> TokenFailure {
+        TokenFailure.upstream(
+            failure.repeatable(after: retryAfter),
+            account: ServiceAccountReference(of: record),
+            googleServiceAccount: key.googleServiceAccount
+        )
+    }
+}

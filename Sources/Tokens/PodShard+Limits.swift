@@ -1,0 +1,107 @@
+import Attribution
+
+extension PodShard {
+    /// Why one more request of the pod may not wait; `nil` when it may.
+    func refusalToWait() -> TokenFailure? {
+        guard waiting >= configuration.waitersPerPod else { return nil }
+        return .limited(
+            reason: "\(configuration.waitersPerPod) requests of the pod wait for tokens already",
+            retryAfter: .seconds(1)
+        )
+    }
+
+    /// Charges a fetch of `key` to the pod and makes room for its result, or says why not.
+    ///
+    /// Beyond its number of cached tokens a pod displaces its own, the least recently used first: rotating through
+    /// 10,000 audiences costs bounded memory, and is slowed by the fetch rate.
+    mutating func admitFetch(of key: TokenKey, now: Instant, counters: inout TokenCounters) -> TokenFailure? {
+        let fetchLimit = configuration.fetchesPerPod + configuration.queuedFetchesPerPod
+        guard pendingFetches < fetchLimit else {
+            return .limited(
+                reason: "\(fetchLimit) different tokens of the pod are being fetched already", retryAfter: .seconds(1))
+        }
+        let room = room(for: key)
+        if case .none = room {
+            return .limited(
+                reason: "the pod asks for too many different scope sets or audiences at once",
+                retryAfter: .seconds(1)
+            )
+        }
+        if let pause = bucket.take(at: now) {
+            return .limited(
+                reason: "the pod asks for new tokens faster than \(configuration.fetchRatePerPod) per second",
+                retryAfter: pause
+            )
+        }
+        if case .displacing(let victim) = room {
+            slots[victim] = nil
+            counters.evicted += 1
+        }
+        return nil
+    }
+
+    private enum Room {
+        case free
+        case displacing(TokenKey)
+        case none
+    }
+
+    private func room(for key: TokenKey) -> Room {
+        guard slots[key] == nil else { return .free }
+        var count = 0
+        var oldest: (key: TokenKey, usedAt: Instant)?
+        for (other, slot) in slots where other.kind.isCounted(with: key.kind) {
+            count += 1
+            if slot.isPinned { continue }
+            if let found = oldest, found.usedAt <= slot.lastUsedAt { continue }
+            oldest = (other, slot.lastUsedAt)
+        }
+        guard count >= limit(for: key.kind) else { return .free }
+        return oldest.map { .displacing($0.key) } ?? .none
+    }
+
+    private func limit(for kind: TokenKey.Kind) -> Int {
+        switch kind {
+        case .accessToken: configuration.accessTokensPerPod
+        case .identityToken: configuration.identityTokensPerPod
+        // Callers cannot name one; there is one per ServiceAccount UID.
+        case .federation: .max
+        }
+    }
+
+    // MARK: Removal
+
+    /// Removes the tokens that the ServiceAccount, as it reads now, no longer leads to. One that is being fetched
+    /// answers those who wait for it already and goes then.
+    mutating func retireTokens(notOf account: ServiceAccountRecord) {
+        for key in slots.keys where !key.belongs(to: account) {
+            if slots[key]?.isPinned == true {
+                slots[key]?.isRetired = true
+            } else {
+                slots[key] = nil
+            }
+        }
+    }
+
+    /// Removes what no request could get any more.
+    mutating func removeSpentTokens(now: Instant) {
+        for (key, slot) in slots where !slot.isPinned && slot.entry.isSpent(at: now) {
+            slots[key] = nil
+        }
+    }
+
+    /// Whether forgetting the shard changes no answer.
+    func isIdle(at now: Instant) -> Bool {
+        slots.isEmpty && running.isEmpty && waiting == 0 && bucket.isFull(at: now)
+    }
+}
+
+extension TokenKey.Kind {
+    /// Whether both kinds share one limit.
+    fileprivate func isCounted(with other: TokenKey.Kind) -> Bool {
+        switch (self, other) {
+        case (.accessToken, .accessToken), (.identityToken, .identityToken), (.federation, .federation): true
+        case (.accessToken, _), (.identityToken, _), (.federation, _): false
+        }
+    }
+}

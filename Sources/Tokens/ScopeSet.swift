@@ -1,0 +1,16 @@
+/// OAuth 2.0 scopes, sorted and without duplicates, so that equal requests share one cache entry.
+package struct ScopeSet: Sendable, Hashable {
+    /// What a token gets when the caller names no scopes, and what `scopes` lists: the pair that GKE reports.
+    package static let `default` = ScopeSet([
+        "https://www.googleapis.com/auth/cloud-platform",
+        "https://www.googleapis.com/auth/userinfo.email",
+    ])
+
+    package let sorted: [String]
+
+    package init(_ scopes: some Sequence<String>) {
+        self.sorted = Set(scopes.filter { !$0.isEmpty }).sorted()
+    }
+
+    package var isEmpty: Bool { sorted.isEmpty }
+}

@@ -1,0 +1,28 @@
+/// A token on its way to a pod.
+package struct ServedToken: Sendable {
+    package var token: SecretToken
+    /// Whole seconds that remain of the token's life, rounded down, at least 1. For one token the number only falls.
+    package var expiresIn: Int
+
+    package init(token: SecretToken, expiresIn: Int) {
+        self.token = token
+        self.expiresIn = expiresIn
+    }
+}
+
+/// A token as the service keeps it: its life in monotonic time, so that no step of the wall clock moves it.
+struct MintedToken: Sendable, Equatable {
+    var token: SecretToken
+    /// Just before the request for it was sent: a little early, so that an end counted from it is never late.
+    var issuedAt: ContinuousClock.Instant
+    var expiresAt: ContinuousClock.Instant
+
+    func served(at now: ContinuousClock.Instant) -> ServedToken {
+        // Go's clients take 0 for an incomplete token.
+        ServedToken(token: token, expiresIn: max(1, Int((expiresAt - now).components.seconds)))
+    }
+
+    func upstreamToken(at now: ContinuousClock.Instant) -> UpstreamToken {
+        UpstreamToken(token: token, lifetime: expiresAt - now)
+    }
+}

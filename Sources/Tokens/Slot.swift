@@ -1,0 +1,64 @@
+import Attribution
+
+/// A caller that waits for an entry. Its completion is called exactly once.
+struct Waiter<Value: Sendable>: Sendable {
+    let id: UInt64
+    let pod: PodUID
+    let completion: @Sendable (Result<Value, TokenFailure>) -> Void
+}
+
+/// One entry with its waiters and the fetch that is under way for it.
+struct Slot<Value: Sendable>: Sendable {
+    enum Fetch: Sendable, Equatable {
+        case none
+        /// Waits for the pod's federated token.
+        case blocked
+        /// Waits for room among the running fetches.
+        case queued
+        case running(FetchID)
+    }
+
+    var entry = RefreshingEntry<Value>()
+    var fetch = Fetch.none
+    var stage = FetchStage.queue
+    private(set) var waiters: [Waiter<Value>] = []
+    private(set) var lastUsedAt: ContinuousClock.Instant
+    /// No request leads here any more: the slot goes when its fetch has answered the last waiters.
+    var isRetired = false
+
+    init(now: ContinuousClock.Instant) {
+        self.lastUsedAt = now
+    }
+
+    /// A slot with a fetch is never removed under its waiters, except when its pod goes.
+    var isPinned: Bool { fetch != .none }
+
+    mutating func use(at now: ContinuousClock.Instant) -> RefreshingEntry<Value>.RequestAction {
+        lastUsedAt = now
+        return entry.request(at: now)
+    }
+
+    mutating func append(_ waiter: Waiter<Value>) {
+        waiters.append(waiter)
+    }
+
+    mutating func takeWaiters() -> [Waiter<Value>] {
+        defer { waiters = [] }
+        return waiters
+    }
+
+    mutating func takeWaiters(of pod: PodUID) -> [Waiter<Value>] {
+        let taken = waiters.filter { $0.pod == pod }
+        waiters.removeAll { $0.pod == pod }
+        return taken
+    }
+
+    mutating func takeWaiter(_ id: UInt64) -> Waiter<Value>? {
+        guard let index = waiters.firstIndex(where: { $0.id == id }) else { return nil }
+        return waiters.remove(at: index)
+    }
+
+    func isWaiting(_ id: UInt64) -> Bool {
+        waiters.contains { $0.id == id }
+    }
+}

@@ -1,0 +1,50 @@
+/// What the token service counted since it started. Numbers only grow.
+package struct TokenCounters: Sendable, Hashable {
+    /// How a fetch ended.
+    package enum FetchOutcome: String, Sendable, Hashable, CaseIterable {
+        case succeeded
+        case denied
+        case notFound
+        case misconfigured
+        case rateLimited
+        case unavailable
+        case staleSubjectToken
+        /// Nobody was left to have the result: the pod went away or the deadline had passed.
+        case discarded
+
+        init(_ kind: UpstreamFailure.Kind) {
+            self =
+                switch kind {
+                case .denied: .denied
+                case .notFound: .notFound
+                case .misconfigured: .misconfigured
+                case .rateLimited: .rateLimited
+                case .unavailable: .unavailable
+                case .staleSubjectToken: .staleSubjectToken
+                }
+        }
+    }
+
+    /// Token requests answered from the cache.
+    package var hits: UInt64 = 0
+    /// Token requests that started a fetch and waited for it.
+    package var misses: UInt64 = 0
+    /// Token requests that waited for a fetch that was under way.
+    package var joins: UInt64 = 0
+    /// Token requests answered with a remembered failure.
+    package var rememberedFailures: UInt64 = 0
+    /// Refreshes that nobody waited for.
+    package var backgroundRefreshes: UInt64 = 0
+    /// Token fetches by their end.
+    package var tokenFetches: [FetchOutcome: UInt64] = [:]
+    /// ServiceAccount reads by their end.
+    package var serviceAccountReads: [FetchOutcome: UInt64] = [:]
+    /// Requests refused by a limit of the pod.
+    package var limited: UInt64 = 0
+    /// Requests that waited as long as they may.
+    package var timedOut: UInt64 = 0
+    /// Tokens that made room for others of their pod.
+    package var evicted: UInt64 = 0
+
+    package init() {}
+}

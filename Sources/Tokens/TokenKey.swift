@@ -1,0 +1,71 @@
+package import Attribution
+
+/// What one cached token is for. Two requests share a token exactly when their keys are equal, so never across pods.
+package struct TokenKey: Sendable, Hashable {
+    /// Whom the token speaks for.
+    package enum Target: Sendable, Hashable {
+        /// The Kubernetes ServiceAccount itself, as a federated principal.
+        case federated
+        /// A Google service account, by e-mail address or unique ID.
+        case googleServiceAccount(String)
+    }
+
+    package enum Kind: Sendable, Hashable {
+        case accessToken(ScopeSet)
+        case identityToken(audience: String)
+        /// The federated token that authorizes calls to IAM Credentials. It is never served; keeping it while it
+        /// lives means that a refusal by IAM, or a second audience, costs no further exchange.
+        case federation
+    }
+
+    package let pod: PodUID
+    /// A ServiceAccount deleted and created again under its name is another account.
+    package let serviceAccountUID: String
+    package let target: Target
+    package let kind: Kind
+    /// Billed for IAM Credentials calls; always `nil` for federated targets, which make none.
+    package let quotaProject: String?
+
+    package init(pod: PodUID, account: ServiceAccountRecord, kind: Kind) {
+        self.pod = pod
+        self.serviceAccountUID = account.uid
+        self.kind = kind
+        if let googleServiceAccount = account.googleServiceAccount {
+            self.target = .googleServiceAccount(googleServiceAccount)
+            self.quotaProject = account.quotaProject
+        } else {
+            self.target = .federated
+            self.quotaProject = nil
+        }
+    }
+
+    private init(federationFor key: TokenKey) {
+        self.pod = key.pod
+        self.serviceAccountUID = key.serviceAccountUID
+        self.target = .federated
+        self.kind = .federation
+        self.quotaProject = nil
+    }
+
+    /// The key of the federated token that minting this one needs; `nil` where the federated token is the answer.
+    var federation: TokenKey? {
+        switch target {
+        case .federated: nil
+        case .googleServiceAccount: TokenKey(federationFor: self)
+        }
+    }
+
+    var googleServiceAccount: String? {
+        switch target {
+        case .federated: nil
+        case .googleServiceAccount(let account): account
+        }
+    }
+
+    /// Whether `account`, as it reads now, still leads to this key.
+    func belongs(to account: ServiceAccountRecord) -> Bool {
+        guard serviceAccountUID == account.uid else { return false }
+        if kind == .federation { return true }
+        return self == TokenKey(pod: pod, account: account, kind: kind)
+    }
+}

@@ -1,0 +1,101 @@
+package import Attribution
+import Synchronization
+
+/// Tokens for pods: cached per pod, fetched once however many ask, refreshed while they are used.
+///
+/// Nothing is fetched and no wait ends unless `run()` runs. Every method may be called from any thread; none blocks.
+///
+/// The order of a metadata request is `serviceAccount(of:)`, then a token for the record it returned. Each has a
+/// synchronous form that answers from the cache or not at all, a form with a completion, and an asynchronous form.
+package final class TokenService: Sendable {
+    /// Called exactly once, on the caller's thread or on one of the service's, never with a lock held.
+    package typealias Completion<Value> = @Sendable (Result<Value, TokenFailure>) -> Void
+
+    let configuration: TokenServiceConfiguration
+    let pipeline: MintingPipeline
+    let clock: any TokenClock
+    let observer: @Sendable (TokenFetchReport) -> Void
+    let jobs: AsyncStream<FetchJob>
+    /// Unbounded on its own; what goes in is bounded by the limits on running fetches.
+    private let jobContinuation: AsyncStream<FetchJob>.Continuation
+    let tokenDeadlinesChanged: AsyncStream<Void>
+    private let tokenDeadlinesContinuation: AsyncStream<Void>.Continuation
+    let serviceAccountDeadlinesChanged: AsyncStream<Void>
+    private let serviceAccountDeadlinesContinuation: AsyncStream<Void>.Continuation
+    private let table: Mutex<TokenTable>
+
+    /// `observer` is told of every token fetch that ended while somebody wanted its result, for audit; it must not
+    /// block. `jitter` gives numbers in `0..<1`.
+    package init(
+        configuration: TokenServiceConfiguration = TokenServiceConfiguration(),
+        issuer: any SubjectTokenIssuing,
+        accounts: any ServiceAccountReading,
+        exchanger: any TokenExchanging,
+        clock: any TokenClock = SystemTokenClock(),
+        jitter: @escaping JitterSource = { Double.random(in: 0..<1) },
+        observer: @escaping @Sendable (TokenFetchReport) -> Void = { _ in }
+    ) {
+        self.configuration = configuration
+        self.pipeline = MintingPipeline(
+            issuer: issuer, accounts: accounts, exchanger: exchanger, clock: clock, jitter: jitter,
+            configuration: configuration)
+        self.clock = clock
+        self.observer = observer
+        (self.jobs, self.jobContinuation) = AsyncStream.makeStream()
+        (self.tokenDeadlinesChanged, self.tokenDeadlinesContinuation) =
+            AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (self.serviceAccountDeadlinesChanged, self.serviceAccountDeadlinesContinuation) =
+            AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        self.table = Mutex(TokenTable(configuration: configuration, jitter: jitter))
+    }
+
+    /// Lets `decide` change the table, then does what the table wants done, with the lock released.
+    func update<Outcome: Sendable>(_ decide: (inout TokenTable, ContinuousClock.Instant) -> Outcome) -> Outcome {
+        let (outcome, outbox, wakesTokens, wakesServiceAccounts) = table.withLock { table in
+            let hadTokenDeadlines = !table.tokenDeadlines.isEmpty
+            let hadServiceAccountDeadlines = !table.serviceAccountDeadlines.isEmpty
+            // Time is read under the lock, so that it never goes back from one decision to the next.
+            let outcome = decide(&table, clock.now)
+            return (
+                outcome, table.takeOutbox(),
+                !hadTokenDeadlines && !table.tokenDeadlines.isEmpty,
+                !hadServiceAccountDeadlines && !table.serviceAccountDeadlines.isEmpty
+            )
+        }
+        if wakesTokens { tokenDeadlinesContinuation.yield() }
+        if wakesServiceAccounts { serviceAccountDeadlinesContinuation.yield() }
+        if !outbox.isEmpty { outbox.carryOut { jobContinuation.yield($0) } }
+        return outcome
+    }
+
+    /// A look that changes nothing.
+    func read<Outcome: Sendable>(_ look: (borrowing TokenTable) -> Outcome) -> Outcome {
+        table.withLock { look($0) }
+    }
+
+    // MARK: Pods
+
+    /// Drops everything of a pod that is gone: its tokens at once, its waiters with `podGone`. A fetch that is under
+    /// way for it ends without effect.
+    package func forget(_ pod: PodUID) {
+        update { table, now in table.forget(pod, now: now) }
+    }
+
+    /// A caller that will not take its answer any more: its completion is called at once, and its place is free.
+    /// Does nothing when the answer has been given.
+    package func abandon(_ wait: TokenWait) {
+        update { table, _ in table.abandon(wait) }
+    }
+
+    // MARK: Views
+
+    /// Every cached token without the token, in no order, for the debug dump.
+    package func snapshot() -> [TokenEntrySnapshot] {
+        let now = clock.now
+        return read { $0.snapshot(now: now) }
+    }
+
+    package var counters: TokenCounters {
+        read { $0.counters }
+    }
+}

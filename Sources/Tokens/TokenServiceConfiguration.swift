@@ -1,0 +1,89 @@
+/// Limits and times of the token service. Every default comes with its reason.
+package struct TokenServiceConfiguration: Sendable, Hashable {
+    /// When tokens are refreshed and how long they are served.
+    package struct TokenPolicy: Sendable, Hashable {
+        /// A used token with less than this left is refreshed in the background. 10 minutes.
+        package var refreshRemaining: Duration = .seconds(600)
+        /// The same as a part of its life, whichever is more: 12 minutes of an hour.
+        package var refreshFraction = 0.2
+        /// The refresh starts up to this part of the life earlier, at random, so that pods that started together
+        /// do not refresh together (Google STS: 6,000 exchanges a minute and project). 3 minutes of an hour.
+        package var refreshSpread = 0.05
+        /// While upstream works nobody gets less than this: .NET fetches again on every call below 6 minutes.
+        package var guaranteedRemaining: Duration = .seconds(360)
+        /// While upstream fails, what is left is served down to this: no call in flight meets an expired token.
+        package var lastResortRemaining: Duration = .seconds(60)
+        package var failures = FailurePolicy(
+            finalFailure: .seconds(10),
+            transientFailure: .seconds(1),
+            rateLimited: .seconds(5),
+            longestRetryAfter: .seconds(60),
+            firstRefreshPause: .seconds(5),
+            longestRefreshPause: .seconds(60),
+            finalFailureDiscardsValue: false
+        )
+    }
+
+    /// How old a ServiceAccount may be. A node may GET but not watch them, and a changed annotation must take
+    /// effect within 2 seconds.
+    package struct ServiceAccountPolicy: Sendable, Hashable {
+        /// A use of an older record reads it again in the background.
+        package var refreshAge: Duration = .seconds(1)
+        /// A use of an older record waits for a new one, as long as the API server answers.
+        package var awaitAge: Duration = .seconds(2)
+        /// While the API server does not answer, the last record serves up to this age.
+        package var lastResortAge: Duration = .seconds(600)
+        package var failures = FailurePolicy(
+            finalFailure: .seconds(2),
+            transientFailure: .seconds(1),
+            rateLimited: .seconds(2),
+            longestRetryAfter: .seconds(10),
+            firstRefreshPause: .seconds(1),
+            longestRefreshPause: .seconds(5),
+            finalFailureDiscardsValue: true
+        )
+    }
+
+    package var tokens = TokenPolicy()
+    package var serviceAccounts = ServiceAccountPolicy()
+
+    /// How long one metadata request may wait in all. Google's Python client gives up after 3 s: the answer has to
+    /// arrive before.
+    package var waitLimit: Duration = .milliseconds(2_900)
+    /// The part of it that may pass in reading the ServiceAccount; a read takes about 3 ms.
+    package var serviceAccountWaitLimit: Duration = .milliseconds(700)
+    /// A fetch still without a result after this has failed, whatever its upstream does. Far above the adapters' own
+    /// timeouts: it catches what they miss.
+    package var fetchDeadline: Duration = .seconds(15)
+    /// Repetitions of upstream calls within one fetch start no later than this after the fetch began: within what a
+    /// caller waits, because several clients repeat nothing themselves.
+    package var retryBudget: Duration = .seconds(2)
+    /// The first pause before a repetition, halved at most by jitter; it doubles each time.
+    package var retryPause: Duration = .milliseconds(100)
+    /// Calls of one upstream step in one fetch, the first included.
+    package var attemptsPerStep = 5
+
+    /// Fetches of one pod that run at the same time.
+    package var fetchesPerPod = 8
+    /// Fetches of one pod that may wait behind those.
+    package var queuedFetchesPerPod = 32
+    /// Fetches of all pods that run at the same time. The first fetch of each pod runs regardless: pods with slow
+    /// upstreams cannot keep another from its token, and the hard bound is this plus the number of pods.
+    package var fetchesInTotal = 256
+    /// Fetches that requests of one pod may cause, per second, and at once. A pod needs a handful an hour.
+    package var fetchRatePerPod: Double = 10
+    package var fetchBurstPerPod: Double = 20
+    /// Cached access tokens of one pod: distinct scope sets. The least recently used makes room.
+    package var accessTokensPerPod = 64
+    /// Cached identity tokens of one pod: distinct audiences. The least recently used makes room.
+    package var identityTokensPerPod = 64
+    /// Requests of one pod that wait for a fetch.
+    package var waitersPerPod = 256
+    /// How often what has expired is removed.
+    package var sweepInterval: Duration = .seconds(30)
+
+    package init() {}
+
+    /// What remains of `waitLimit` for the token once the ServiceAccount is known.
+    var tokenWaitLimit: Duration { waitLimit - serviceAccountWaitLimit }
+}

@@ -1,0 +1,47 @@
+import Attribution
+
+extension TokenTable {
+    /// Drops everything of the pod. A fetch of its that is under way finds nothing to store its result in.
+    mutating func forget(_ pod: PodUID, now: Instant) {
+        forgottenPods[pod] = now + configuration.waitLimit
+        for reference in serviceAccounts.keys {
+            for waiter in serviceAccounts[reference]?.takeWaiters(of: pod) ?? [] {
+                outbox.answer(waiter, .failure(.podGone))
+            }
+        }
+        guard var shard = pods.removeValue(forKey: pod) else { return }
+        readyPods.removeAll { $0 == pod }
+        for key in shard.slots.keys {
+            for waiter in shard.slots[key]?.takeWaiters() ?? [] { outbox.answer(waiter, .failure(.podGone)) }
+        }
+    }
+
+    /// Removes what has expired: tokens nobody refreshed, failures, records, pods without anything.
+    mutating func sweep(now: Instant) {
+        for uid in pods.keys {
+            pods[uid]?.removeSpentTokens(now: now)
+            if pods[uid]?.isIdle(at: now) == true { pods[uid] = nil }
+        }
+        for (reference, slot) in serviceAccounts where !slot.isPinned && slot.entry.isSpent(at: now) {
+            serviceAccounts[reference] = nil
+        }
+        for (pod, end) in forgottenPods where now >= end { forgottenPods[pod] = nil }
+    }
+
+    /// Answers everybody, now and later, that the service has ended.
+    mutating func stop(now: Instant) {
+        isStopped = true
+        let failure = TokenFailure.timedOut(stage: "the agent, which is stopping")
+        for reference in serviceAccounts.keys {
+            for waiter in serviceAccounts[reference]?.takeWaiters() ?? [] { outbox.answer(waiter, .failure(failure)) }
+        }
+        for uid in pods.keys {
+            for key in pods[uid]?.slots.keys.map({ $0 }) ?? [] {
+                for waiter in pods[uid]?.slots[key]?.takeWaiters() ?? [] { outbox.answer(waiter, .failure(failure)) }
+            }
+        }
+        pods = [:]
+        serviceAccounts = [:]
+        readyPods = []
+    }
+}

@@ -1,0 +1,124 @@
+import Attribution
+
+/// A caller's place among the waiters of one entry.
+package struct TokenWait: Sendable, Hashable {
+    enum Target: Sendable, Hashable {
+        case token(TokenKey)
+        case serviceAccount(ServiceAccountReference)
+    }
+
+    let id: UInt64
+    let pod: PodUID
+    let target: Target
+}
+
+/// Waits of equal length, which therefore end in the order in which they begin.
+enum WaitQueue: Sendable {
+    case token
+    case serviceAccount
+}
+
+extension TokenTable {
+    /// Answered waiters leave their deadlines behind; this many are kept before looking for them.
+    private static let deadlineSlack = 1_024
+
+    subscript(queue: WaitQueue) -> DeadlineQueue<TokenWait> {
+        get {
+            switch queue {
+            case .token: tokenDeadlines
+            case .serviceAccount: serviceAccountDeadlines
+            }
+        }
+        _modify {
+            switch queue {
+            case .token: yield &tokenDeadlines
+            case .serviceAccount: yield &serviceAccountDeadlines
+            }
+        }
+    }
+
+    mutating func appendDeadline(_ wait: TokenWait, to queue: WaitQueue, now: Instant) {
+        let limit =
+            switch queue {
+            case .token: configuration.tokenWaitLimit
+            case .serviceAccount: configuration.serviceAccountWaitLimit
+            }
+        self[queue].append(wait, deadline: now + limit)
+        guard self[queue].count > Self.deadlineSlack else { return }
+        // Twice the living and some bounds the queue, and makes the clean-up cost little per waiter.
+        let living = pods.values.reduce(0) { $0 + $1.waiting }
+        guard self[queue].count > 2 * living + Self.deadlineSlack else { return }
+        var compacted = self[queue]
+        compacted.compact { isWaiting($0) }
+        self[queue] = compacted
+    }
+
+    /// Answers whoever has waited as long as callers can: with what is left of the old value, if there is one.
+    mutating func expireWaiters(in queue: WaitQueue, now: Instant) {
+        while let wait = self[queue].popFirst(dueAt: now) {
+            switch wait.target {
+            case .token(let key):
+                guard let waiter = takeTokenWaiter(wait.id, key: key) else { continue }
+                if let token = pods[wait.pod]?.slots[key]?.entry.waitLimitReached(at: now) {
+                    outbox.answer(waiter, .success(token))
+                } else {
+                    counters.timedOut += 1
+                    outbox.answer(waiter, .failure(.timedOut(stage: stage(of: key))))
+                }
+            case .serviceAccount(let reference):
+                guard let waiter = takeServiceAccountWaiter(wait.id, reference: reference) else { continue }
+                if let record = serviceAccounts[reference]?.entry.waitLimitReached(at: now) {
+                    outbox.answer(waiter, .success(record))
+                } else {
+                    counters.timedOut += 1
+                    outbox.answer(waiter, .failure(.timedOut(stage: FetchStage.serviceAccount.rawValue)))
+                }
+            }
+        }
+    }
+
+    /// The caller has gone. Its fetch goes on.
+    mutating func abandon(_ wait: TokenWait) {
+        let failure = TokenFailure.timedOut(stage: "a caller that has gone")
+        switch wait.target {
+        case .token(let key):
+            if let waiter = takeTokenWaiter(wait.id, key: key) { outbox.answer(waiter, .failure(failure)) }
+        case .serviceAccount(let reference):
+            if let waiter = takeServiceAccountWaiter(wait.id, reference: reference) {
+                outbox.answer(waiter, .failure(failure))
+            }
+        }
+    }
+
+    // MARK: Parts
+
+    private func isWaiting(_ wait: TokenWait) -> Bool {
+        switch wait.target {
+        case .token(let key): pods[wait.pod]?.slots[key]?.isWaiting(wait.id) ?? false
+        case .serviceAccount(let reference): serviceAccounts[reference]?.isWaiting(wait.id) ?? false
+        }
+    }
+
+    private mutating func takeTokenWaiter(_ id: UInt64, key: TokenKey) -> Waiter<MintedToken>? {
+        guard let waiter = pods[key.pod]?.slots[key]?.takeWaiter(id) else { return nil }
+        pods[key.pod]?.waiting -= 1
+        return waiter
+    }
+
+    private mutating func takeServiceAccountWaiter(
+        _ id: UInt64, reference: ServiceAccountReference
+    ) -> Waiter<ServiceAccountRecord>? {
+        guard let waiter = serviceAccounts[reference]?.takeWaiter(id) else { return nil }
+        pods[waiter.pod]?.waiting -= 1
+        return waiter
+    }
+
+    /// What the entry waits for: its own upstream, or that of the federated token it needs.
+    func stage(of key: TokenKey) -> String {
+        guard let shard = pods[key.pod], let slot = shard.slots[key] else { return FetchStage.queue.rawValue }
+        if slot.fetch == .blocked, let federation = key.federation, let needed = shard.slots[federation] {
+            return needed.stage.rawValue
+        }
+        return slot.stage.rawValue
+    }
+}

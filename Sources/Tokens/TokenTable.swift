@@ -1,0 +1,156 @@
+import Attribution
+
+/// All decisions of the token service: who is answered what, and which fetches start when.
+///
+/// A value without I/O. Its methods name the moment they happen in and leave what has to be done in `outbox`.
+struct TokenTable: Sendable {
+    typealias Instant = ContinuousClock.Instant
+
+    let configuration: TokenServiceConfiguration
+    let jitter: JitterSource
+
+    /// One per pod that asked. Bounded by the pods of the node: callers come with a record from its pod list.
+    var pods: [PodUID: PodShard] = [:]
+    /// One per ServiceAccount that those pods use.
+    var serviceAccounts: [ServiceAccountReference: Slot<ServiceAccountRecord>] = [:]
+    /// Token fetches of all pods that run.
+    var runningCount = 0
+    /// Pods with queued fetches, in the order in which they get their turn.
+    var readyPods: [PodUID] = []
+    /// Pods that went, until no request can be under way that was attributed before.
+    var forgottenPods: [PodUID: Instant] = [:]
+    var tokenDeadlines = DeadlineQueue<TokenWait>()
+    var serviceAccountDeadlines = DeadlineQueue<TokenWait>()
+    var counters = TokenCounters()
+    var outbox = Outbox()
+    /// Every waiter and fetch gets a number of its own.
+    var lastID: UInt64 = 0
+    var isStopped = false
+
+    init(configuration: TokenServiceConfiguration, jitter: @escaping JitterSource) {
+        self.configuration = configuration
+        self.jitter = jitter
+    }
+
+    mutating func makeID() -> UInt64 {
+        lastID += 1
+        return lastID
+    }
+
+    mutating func takeOutbox() -> Outbox {
+        guard !outbox.isEmpty else { return Outbox() }
+        defer { outbox = Outbox() }
+        return outbox
+    }
+
+    // MARK: Requests
+
+    mutating func cachedToken(_ key: TokenKey, for pod: PodRecord, now: Instant) -> MintedToken? {
+        guard !isStopped else { return nil }
+        let refreshes = counters.backgroundRefreshes
+        let token = pods[pod.uid]?.cachedToken(key, for: pod, now: now, counters: &counters, outbox: &outbox)
+        if counters.backgroundRefreshes != refreshes { startFetches(ofReady: pod.uid) }
+        return token
+    }
+
+    /// Answers `waiter` now or keeps it.
+    mutating func requestToken(
+        _ key: TokenKey, for pod: PodRecord, waiter: Waiter<MintedToken>, now: Instant
+    ) {
+        if let refusal = refusal(for: pod.uid, now: now) { return outbox.answer(waiter, .failure(refusal)) }
+        addShard(for: pod, now: now)
+        let isWaiting =
+            pods[pod.uid]?.requestToken(
+                key, for: pod, waiter: waiter, now: now, counters: &counters, outbox: &outbox) ?? false
+        if isWaiting {
+            appendDeadline(TokenWait(id: waiter.id, pod: pod.uid, target: .token(key)), to: .token, now: now)
+        }
+        startFetches(ofReady: pod.uid)
+    }
+
+    func refusal(for pod: PodUID, now: Instant) -> TokenFailure? {
+        if isStopped { return .timedOut(stage: "the agent, which is stopping") }
+        if let end = forgottenPods[pod], now < end { return .podGone }
+        return nil
+    }
+
+    mutating func addShard(for pod: PodRecord, now: Instant) {
+        if pods[pod.uid] == nil {
+            pods[pod.uid] = PodShard(pod, configuration: configuration, jitter: jitter, now: now)
+        }
+    }
+
+    // MARK: Fetches
+
+    private mutating func startFetches(ofReady pod: PodUID) {
+        guard pods[pod]?.canStartFetch == true else { return }
+        if !readyPods.contains(pod) { readyPods.append(pod) }
+        startFetches()
+    }
+
+    /// Starts what the limits allow, one fetch per pod and turn.
+    private mutating func startFetches() {
+        var hasProgress = true
+        while hasProgress {
+            hasProgress = false
+            var waiting: [PodUID] = []
+            for pod in readyPods {
+                guard let shard = pods[pod], shard.canStartFetch else { continue }
+                // The first fetch of a pod needs no room, so that no set of slow pods keeps it from its token.
+                guard runningCount < configuration.fetchesInTotal || shard.running.isEmpty else {
+                    waiting.append(pod)
+                    continue
+                }
+                let id = FetchID(rawValue: makeID())
+                if let fetch = pods[pod]?.startNextFetch(id) {
+                    runningCount += 1
+                    outbox.jobs.append(.token(fetch))
+                    hasProgress = true
+                    waiting.append(pod)
+                }
+            }
+            readyPods = waiting
+        }
+    }
+
+    mutating func stageChanged(_ fetch: TokenFetch, _ stage: FetchStage) {
+        guard pods[fetch.key.pod]?.slots[fetch.key]?.fetch == .running(fetch.id) else { return }
+        pods[fetch.key.pod]?.slots[fetch.key]?.stage = stage
+    }
+
+    /// The result of a fetch, or the end of its time; `false` when nobody is left to have it.
+    mutating func settle(
+        _ fetch: TokenFetch, _ result: Result<MintedToken, UpstreamFailure>, now: Instant
+    ) -> Bool {
+        let isWanted =
+            pods[fetch.key.pod]?.settle(fetch, result, now: now, counters: &counters, outbox: &outbox) ?? false
+        counters.tokenFetches[Self.outcome(result, isWanted: isWanted), default: 0] += 1
+        startFetches(ofReady: fetch.key.pod)
+        return isWanted
+    }
+
+    /// The fetch holds no connection and no task any more.
+    mutating func release(_ fetch: TokenFetch) {
+        runningCount -= 1
+        pods[fetch.key.pod]?.running.remove(fetch.id)
+        if pods[fetch.key.pod]?.canStartFetch == true, !readyPods.contains(fetch.key.pod) {
+            readyPods.append(fetch.key.pod)
+        }
+        startFetches()
+    }
+
+    /// The stage that a fetch without a result is in, for the failure that its deadline makes of it.
+    func stage(of fetch: TokenFetch) -> FetchStage {
+        pods[fetch.key.pod]?.slots[fetch.key]?.stage ?? .queue
+    }
+
+    static func outcome<Value>(
+        _ result: Result<Value, UpstreamFailure>, isWanted: Bool
+    ) -> TokenCounters.FetchOutcome {
+        guard isWanted else { return .discarded }
+        return switch result {
+        case .success: .succeeded
+        case .failure(let failure): TokenCounters.FetchOutcome(failure.kind)
+        }
+    }
+}

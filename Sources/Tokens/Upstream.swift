@@ -1,0 +1,117 @@
+package import Attribution
+
+/// A token that is never printed: its description, mirror and interpolation are redacted.
+package struct SecretToken: Sendable, Hashable, CustomStringConvertible, CustomDebugStringConvertible,
+    CustomReflectable
+{
+    /// The token itself. Callers name it only where it goes onto the wire.
+    package let exposed: String
+
+    package init(_ exposed: String) {
+        self.exposed = exposed
+    }
+
+    package var description: String { "[redacted]" }
+    package var debugDescription: String { "[redacted]" }
+    package var customMirror: Mirror { Mirror(self, children: [:]) }
+}
+
+/// A ServiceAccount token that the API server bound to one pod.
+package struct SubjectToken: Sendable {
+    package var token: SecretToken
+    /// What remains of its life, from `status.expirationTimestamp` against the answer's own `Date`.
+    package var lifetime: Duration
+
+    package init(token: SecretToken, lifetime: Duration) {
+        self.token = token
+        self.lifetime = lifetime
+    }
+}
+
+/// An OAuth 2.0 access token, or an OpenID Connect identity token, as an upstream answered it.
+package struct UpstreamToken: Sendable {
+    package var token: SecretToken
+    /// What remains of its life on arrival, by the upstream's own clock.
+    package var lifetime: Duration
+
+    package init(token: SecretToken, lifetime: Duration) {
+        self.token = token
+        self.lifetime = lifetime
+    }
+}
+
+/// Mints subject tokens: the Kubernetes TokenRequest API with the node's credentials.
+package protocol SubjectTokenIssuing: Sendable {
+    /// A fresh token bound to `pod`'s name and UID, for the configured audience, valid for at least 3600 s.
+    ///
+    /// `serviceAccountUID` pins the ServiceAccount that was read (409 from the API server if it was recreated).
+    func issueSubjectToken(
+        for pod: PodRecord, serviceAccountUID: String
+    ) async throws(UpstreamFailure) -> SubjectToken
+}
+
+/// Reads ServiceAccounts with the node's credentials.
+package protocol ServiceAccountReading: Sendable {
+    func serviceAccount(_ reference: ServiceAccountReference) async throws(UpstreamFailure) -> ServiceAccountRecord
+}
+
+/// Google's Security Token Service (RFC 8693) and IAM Credentials.
+package protocol TokenExchanging: Sendable {
+    /// Exchanges a pod-bound JWT for a federated access token with `scopes`.
+    func exchange(
+        _ subject: SubjectToken, scopes: ScopeSet
+    ) async throws(UpstreamFailure) -> UpstreamToken
+
+    /// `generateAccessToken` as `account`, authorized by a federated token.
+    func accessToken(
+        as account: String, scopes: ScopeSet, quotaProject: String?, federated: UpstreamToken
+    ) async throws(UpstreamFailure) -> UpstreamToken
+
+    /// `generateIdToken` as `account` for `audience`, authorized by a federated token.
+    func identityToken(
+        as account: String, audience: String, quotaProject: String?, federated: UpstreamToken
+    ) async throws(UpstreamFailure) -> UpstreamToken
+}
+
+/// A refusal or failure of an upstream. The message is the upstream's own words, bounded and free of secrets.
+package struct UpstreamFailure: Error, Sendable, Hashable {
+    package enum Upstream: String, Sendable, Hashable {
+        case kubernetes
+        case securityTokenService = "sts"
+        case iamCredentials = "iam"
+    }
+
+    package enum Kind: String, Sendable, Hashable {
+        /// A final no: RBAC, IAM policy, attribute condition, Node authorizer.
+        case denied
+        /// The named object does not exist.
+        case notFound
+        /// The request cannot succeed until somebody changes a configuration: provider, audience, annotation.
+        case misconfigured
+        /// Too many requests.
+        case rateLimited
+        /// Transient: unreachable, timed out, 5xx, or an answer that is not one.
+        case unavailable
+        /// STS `invalid_grant`: the subject token is stale; a new one may help.
+        case staleSubjectToken
+    }
+
+    package var upstream: Upstream
+    package var kind: Kind
+    /// The HTTP status, if there was an answer.
+    package var status: Int?
+    /// In the upstream's words, at most 1 KiB, control characters removed.
+    package var message: String
+    /// `Retry-After` of the answer.
+    package var retryAfter: Duration?
+
+    package init(
+        upstream: Upstream, kind: Kind, status: Int? = nil, message: String, retryAfter: Duration? = nil
+    ) {
+        self.upstream = upstream
+        self.kind = kind
+        self.status = status
+        self.message = message
+        self.retryAfter = retryAfter
+    }
+}
