@@ -1,0 +1,138 @@
+package import Attribution
+package import Logging
+import NIOCore
+import NIOHTTP1
+package import Tokens
+import UpstreamHTTP
+
+/// Everything that the agent asks of the API server, with the node's credentials: tokens for the pods of this node,
+/// the ServiceAccounts of those pods, and the pods themselves. No other right is used.
+package final class KubernetesClient: Sendable {
+    package let server: KubernetesServer
+    let options: KubernetesClientOptions
+    let credentials: NodeCredentials
+    /// A client of its own, because a watch is measured by its silence and a call by its length.
+    let watchClient: UpstreamHTTPClient
+    private let callClient: UpstreamHTTPClient
+    private let logger: Logger
+
+    package init(options: KubernetesClientOptions, credentials: NodeCredentials, logger: Logger) {
+        self.options = options
+        self.credentials = credentials
+        self.logger = logger
+        self.server = credentials.kubeconfig.server
+        var http = UpstreamHTTPClient.Options()
+        http.callTimeout = options.callTimeout
+        http.serverName = UpstreamHTTPClient.Options.dnsName(server.tlsServerName ?? server.host)
+        http.connectHost = server.tlsServerName == nil ? nil : server.host
+        self.callClient = UpstreamHTTPClient(http)
+        http.callTimeout = options.listTimeout
+        http.silenceTimeout = options.watchSilence
+        // One watch, and one more while a new one replaces it.
+        http.connectionLimit = 2
+        self.watchClient = UpstreamHTTPClient(http)
+    }
+
+    /// Ends every call in flight. Must be called once, after the last call.
+    package func shutdown() async {
+        await callClient.shutdown()
+        await watchClient.shutdown()
+    }
+
+    /// A call as `credentials`: the connection pool and the token are those of one generation.
+    func call(
+        _ method: HTTPMethod, _ pathAndQuery: String, body: [UInt8]? = nil, as credentials: NodeCredentials.Snapshot
+    ) -> UpstreamCall {
+        var headers: HTTPHeaders = ["accept": "application/json", "user-agent": options.userAgent]
+        if let token = credentials.bearerToken { headers.add(name: "authorization", value: "Bearer \(token.exposed)") }
+        if body != nil { headers.add(name: "content-type", value: "application/json") }
+        return UpstreamCall(
+            method,
+            server.baseURL + pathAndQuery,
+            headers: headers,
+            body: body.map { ByteBuffer(bytes: $0) },
+            tlsConfiguration: credentials.tlsConfiguration
+        )
+    }
+
+    /// Sends a request and returns its answer if it is a success.
+    ///
+    /// A 401 makes the agent look for renewed credentials at once, and try again if there are any. A 403 that only
+    /// says that the API server has just started is retried for ``KubernetesClientOptions/relationshipPatience``.
+    func send(
+        _ method: HTTPMethod,
+        _ pathAndQuery: String,
+        body: [UInt8]? = nil,
+        adjust: (inout UpstreamCall) -> Void = { _ in }
+    ) async throws(UpstreamFailure) -> UpstreamAnswer {
+        var firstMissing: ContinuousClock.Instant?
+        var pause = Duration.milliseconds(50)
+        var generation: UInt64?
+        while true {
+            let snapshot = await credentials.current()
+            var call = call(method, pathAndQuery, body: body, as: snapshot)
+            adjust(&call)
+            let answer: UpstreamAnswer
+            do throws(TransportError) {
+                answer = try await callClient.answer(to: call)
+            } catch {
+                throw error.failure(of: .kubernetes, at: "Kubernetes API server \(server)")
+            }
+            if answer.isSuccess { return answer }
+
+            let failure = UpstreamFailure(kubernetes: answer)
+            if answer.status == 401, generation == nil {
+                generation = snapshot.generation
+                credentials.distrust()
+                if await credentials.current().generation != snapshot.generation { continue }
+            } else if failure.isMissingRelationship {
+                let now = ContinuousClock.now
+                let first = firstMissing ?? now
+                firstMissing = first
+                let isInTime = now - first + pause <= options.relationshipPatience
+                if isInTime, (try? await Task.sleep(for: pause)) != nil {
+                    pause *= 2
+                    continue
+                }
+            }
+            throw failure
+        }
+    }
+
+    /// The path of a namespaced ServiceAccount; a name that is none is refused before it becomes part of a URL.
+    private func path(of reference: ServiceAccountReference) throws(UpstreamFailure) -> String {
+        guard let namespace = PercentEncoding.segment(reference.namespace),
+            let name = PercentEncoding.segment(reference.name)
+        else {
+            throw UpstreamFailure(
+                upstream: .kubernetes, kind: .misconfigured, message: "the pod names no ServiceAccount"
+            )
+        }
+        return "/api/v1/namespaces/\(namespace)/serviceaccounts/\(name)"
+    }
+}
+
+extension KubernetesClient: SubjectTokenIssuing {
+    package func issueSubjectToken(
+        for pod: PodRecord, serviceAccountUID: String
+    ) async throws(UpstreamFailure) -> SubjectToken {
+        let request = TokenRequest(
+            pod: pod,
+            serviceAccountUID: serviceAccountUID,
+            audience: options.audience,
+            expirationSeconds: options.tokenSeconds
+        )
+        let path = try path(of: ServiceAccountReference(of: pod)) + "/token"
+        let answer = try await send(.POST, path, body: request.body)
+        return try request.token(from: answer)
+    }
+}
+
+extension KubernetesClient: ServiceAccountReading {
+    package func serviceAccount(
+        _ reference: ServiceAccountReference
+    ) async throws(UpstreamFailure) -> ServiceAccountRecord {
+        let answer = try await send(.GET, try path(of: reference))
+        return try ServiceAccountRecord(answer, expected: reference)
+    }
+}

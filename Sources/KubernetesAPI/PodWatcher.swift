@@ -1,0 +1,214 @@
+package import Attribution
+package import Logging
+import Synchronization
+import Tokens
+
+/// Follows the pods of this node: one list, then a watch, for ever.
+///
+/// Events reach the sink in the order in which they are true: a list never runs beside a watch, so that no old list
+/// can bring back what a newer event removed.
+package final class PodWatcher: Sendable {
+    package struct Options: Sendable {
+        /// Between lists that misses ask for: at most 5/s, however many pods are missed.
+        package var missInterval = Duration.milliseconds(200)
+        /// Where the pause between attempts begins and ends.
+        package var shortestPause = Duration.milliseconds(100)
+        package var longestPause = Duration.seconds(5)
+        /// When the server shall end a watch: at random in between, so that the nodes of a cluster do not come back
+        /// together.
+        package var watchSeconds = 240...420
+
+        package init() {}
+    }
+
+    private let client: KubernetesClient
+    private let nodeName: String
+    private let options: Options
+    private let misses: AsyncStream<Void>
+    private let sink: @Sendable (PodEvent) -> Void
+    private let logger: Logger
+    private let signal = MissSignal()
+    private let storage = Mutex(PodWatchStatus())
+
+    /// Follows the pods of `nodeName`, the only ones that the API server shows to the node's credentials.
+    ///
+    /// `misses` yields when somebody asks for a pod that the sink has not been told of. `sink` is called from one task
+    /// at a time, in order.
+    package init(
+        client: KubernetesClient,
+        nodeName: String,
+        misses: AsyncStream<Void>,
+        options: Options = Options(),
+        logger: Logger,
+        sink: @escaping @Sendable (PodEvent) -> Void
+    ) {
+        self.client = client
+        self.nodeName = nodeName
+        self.options = options
+        self.misses = misses
+        self.sink = sink
+        self.logger = logger
+    }
+
+    package var status: PodWatchStatus { storage.withLock { $0 } }
+
+    /// Runs until its task is cancelled.
+    package func run() async {
+        await withDiscardingTaskGroup { group in
+            group.addTask {
+                for await _ in self.misses { self.signal.raise() }
+            }
+            await follow()
+            group.cancelAll()
+        }
+    }
+
+    private func follow() async {
+        var plan = PodWatchPlan(shortestPause: options.shortestPause, longestPause: options.longestPause)
+        var lastList = ContinuousClock.now
+        var isMiss = false
+        while !Task.isCancelled {
+            var pause = Duration.zero
+            switch plan.step {
+            case .list:
+                lastList = .now
+                pause = await list(&plan, isMiss: isMiss)
+                isMiss = false
+            case .watch(let resourceVersion):
+                if let report = await watch(from: resourceVersion, nextList: lastList + options.missInterval) {
+                    pause = plan.watchEnded(report, random: .random(in: 0...1))
+                    note(report, next: plan.step)
+                } else {
+                    isMiss = true
+                    plan.missed()
+                }
+                storage.withLock { $0.isWatching = false }
+            }
+            // Cancellation is what the loop's condition looks at.
+            if pause > .zero { try? await Task.sleep(for: pause) }
+        }
+    }
+
+    /// Returns the pause before the next step.
+    private func list(_ plan: inout PodWatchPlan, isMiss: Bool) async -> Duration {
+        // Whoever missed a pod before this moment is served by this list.
+        signal.clear()
+        do throws(UpstreamFailure) {
+            let list = try await client.listPods(nodeName: nodeName)
+            sink(.replaced(list.pods))
+            storage.withLock { status in
+                status.lastContact = .now
+                status.isSynced = true
+                status.resourceVersion = list.resourceVersion
+                status.lists += 1
+                status.missLists += isMiss ? 1 : 0
+                status.skippedObjects += list.skipped
+            }
+            logger.debug("pods listed", metadata: ["pods": "\(list.pods.count)", "skipped": "\(list.skipped)"])
+            plan.listed(at: list.resourceVersion)
+            return .zero
+        } catch {
+            guard !Task.isCancelled else { return .zero }
+            storage.withLock { $0.lastError = error.message }
+            logger.warning("pods cannot be listed", metadata: ["error": "\(error.message)"])
+            return plan.listFailed(retryAfter: error.retryAfter, random: .random(in: 0...1))
+        }
+    }
+
+    /// Watches until the watch ends, or until a miss may be answered with a list (`nil`).
+    private func watch(from resourceVersion: String, nextList: ContinuousClock.Instant) async -> PodWatchPlan.Report? {
+        await withTaskGroup(of: WatchOutcome.self) { group in
+            group.addTask { .ended(await self.watch(from: resourceVersion)) }
+            group.addTask {
+                guard await self.signal.wait() else { return .undisturbed }
+                if (try? await Task.sleep(until: nextList, clock: .continuous)) != nil { return .missed }
+                // The watch has ended first: the next one, or the list before it, finds the signal raised.
+                self.signal.raise()
+                return .undisturbed
+            }
+            // Whichever comes first ends the other, and the group ends when both have: nothing of this watch reaches
+            // the sink after the next list, and no miss is lost.
+            var report: PodWatchPlan.Report?
+            var isMissed = false
+            for await outcome in group {
+                group.cancelAll()
+                switch outcome {
+                case .ended(let value): report = value
+                case .missed: isMissed = true
+                case .undisturbed: break
+                }
+            }
+            return isMissed ? nil : report
+        }
+    }
+
+    private enum WatchOutcome: Sendable {
+        case ended(PodWatchPlan.Report)
+        case missed
+        case undisturbed
+    }
+
+    private func watch(from resourceVersion: String) async -> PodWatchPlan.Report {
+        let start = ContinuousClock.now
+        var report = PodWatchPlan.Report(
+            end: .ended, resourceVersion: resourceVersion, madeProgress: false, lasted: .zero
+        )
+        report.end = await client.watchPods(
+            nodeName: nodeName,
+            from: resourceVersion,
+            seconds: .random(in: options.watchSeconds),
+            opened: {
+                storage.withLock { status in
+                    status.isWatching = true
+                    status.lastContact = .now
+                }
+            },
+            receive: { event in receive(event, &report) }
+        )
+        report.lasted = ContinuousClock.now - start
+        return report
+    }
+
+    private func receive(_ event: WatchEvent, _ report: inout PodWatchPlan.Report) {
+        // A cancelled watch may still have lines in hand; the list that follows knows better.
+        guard !Task.isCancelled else { return }
+        var isSkipped = false
+        switch event {
+        case .updated(let pod, let version):
+            sink(.updated(pod))
+            report.resourceVersion = version ?? report.resourceVersion
+        case .deleted(let uid, let version):
+            sink(.deleted(uid))
+            report.resourceVersion = version ?? report.resourceVersion
+        case .bookmark(let version):
+            report.resourceVersion = version ?? report.resourceVersion
+        case .skipped(let version):
+            isSkipped = true
+            report.resourceVersion = version ?? report.resourceVersion
+        case .failure, .malformed:
+            return
+        }
+        report.madeProgress = true
+        storage.withLock { [version = report.resourceVersion] status in
+            status.lastContact = .now
+            status.resourceVersion = version
+            status.skippedObjects += isSkipped ? 1 : 0
+        }
+        if isSkipped { logger.debug("watch event without a usable pod skipped") }
+    }
+
+    private func note(_ report: PodWatchPlan.Report, next: PodWatchPlan.Step) {
+        let problem: String
+        switch report.end {
+        case .ended: return
+        case .expired(let message): problem = "expired: \(message)"
+        case .silent: problem = "silent for too long"
+        case .broken(let message), .disconnected(let message): problem = message
+        case .refused(let failure): problem = failure.message
+        }
+        guard !Task.isCancelled else { return }
+        storage.withLock { $0.lastError = problem }
+        let step = next == .list ? "list" : "resume"
+        logger.info("pod watch ended", metadata: ["reason": "\(problem)", "next": "\(step)"])
+    }
+}

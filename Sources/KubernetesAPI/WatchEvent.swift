@@ -1,0 +1,43 @@
+import Attribution
+import FoundationEssentials
+
+/// One line of a pod watch, understood.
+enum WatchEvent: Equatable {
+    case updated(PodRecord, resourceVersion: String?)
+    case deleted(PodUID, resourceVersion: String?)
+    case bookmark(resourceVersion: String?)
+    /// The server ends the watch with a `Status`: 410 if the resource version is too old.
+    case failure(code: Int?, message: String)
+    /// An unknown event type, or an object without a UID or a name: nothing to act on, but the watch has moved on.
+    case skipped(resourceVersion: String?)
+    /// Not a watch event at all.
+    case malformed
+
+    init(line: [UInt8], nodeName: String) {
+        guard let wire = try? JSONDecoder().decode(Wire.self, from: Data(line)), let type = wire.type else {
+            self = .malformed
+            return
+        }
+        let object = wire.object
+        let version = object?.resourceVersion
+        switch type {
+        case "ADDED", "MODIFIED":
+            self =
+                object?.pod(of: nodeName).map { .updated($0, resourceVersion: version) }
+                ?? .skipped(resourceVersion: version)
+        case "DELETED":
+            self = object?.uid.map { .deleted($0, resourceVersion: version) } ?? .skipped(resourceVersion: version)
+        case "BOOKMARK":
+            self = .bookmark(resourceVersion: version)
+        case "ERROR":
+            self = .failure(code: object?.code, message: object?.message ?? "no message")
+        default:
+            self = .skipped(resourceVersion: version)
+        }
+    }
+
+    private struct Wire: Decodable {
+        var type: String?
+        var object: WireObject?
+    }
+}

@@ -1,0 +1,69 @@
+import Attribution
+
+/// A pod, a bookmark or a `Status`, as a watch or a list brings it: only the fields that matter, none of them certain
+/// to be there, none that can spoil the others.
+struct WireObject: Decodable {
+    struct Metadata: Decodable {
+        var uid: String?
+        var name: String?
+        var namespace: String?
+        var resourceVersion: String?
+        var deletionTimestamp: String?
+        var annotations: [String: String]?
+    }
+
+    struct Spec: Decodable {
+        var serviceAccountName: String?
+        var hostNetwork: Bool?
+        var nodeName: String?
+    }
+
+    /// A pod's; a `Status` has text in its place.
+    struct PodStatus: Decodable {
+        var phase: String?
+    }
+
+    var metadata: Metadata?
+    var spec: Spec?
+    var status: PodStatus?
+    var message: String?
+    var code: Int?
+
+    enum CodingKeys: CodingKey {
+        case metadata, spec, status, message, code
+    }
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        metadata = try? container.decodeIfPresent(Metadata.self, forKey: .metadata)
+        spec = try? container.decodeIfPresent(Spec.self, forKey: .spec)
+        status = try? container.decodeIfPresent(PodStatus.self, forKey: .status)
+        message = try? container.decodeIfPresent(String.self, forKey: .message)
+        code = try? container.decodeIfPresent(Int.self, forKey: .code)
+    }
+
+    var uid: PodUID? { metadata?.uid.flatMap(PodUID.init) }
+
+    /// Bounded, because it goes back into a URL.
+    var resourceVersion: String? {
+        metadata?.resourceVersion.flatMap { (1...128).contains($0.utf8.count) ? $0 : nil }
+    }
+
+    /// The pod of `nodeName` that this is; `nil` if it lacks a UID or a name, or belongs to another node.
+    func pod(of nodeName: String) -> PodRecord? {
+        guard let metadata, let uid, let name = metadata.name, !name.isEmpty, let namespace = metadata.namespace,
+            !namespace.isEmpty, spec?.nodeName ?? nodeName == nodeName
+        else { return nil }
+        let isMirror = metadata.annotations?["kubernetes.io/config.mirror"] != nil
+        return PodRecord(
+            uid: uid,
+            namespace: namespace,
+            name: name,
+            serviceAccountName: spec?.serviceAccountName ?? "",
+            phase: status?.phase.map { PodRecord.Phase(rawValue: $0) ?? .unknown } ?? .pending,
+            isTerminating: metadata.deletionTimestamp != nil,
+            isHostNetwork: spec?.hostNetwork ?? false,
+            staticPodConfigHash: isMirror ? metadata.annotations?["kubernetes.io/config.hash"] : nil
+        )
+    }
+}

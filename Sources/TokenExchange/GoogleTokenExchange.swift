@@ -1,0 +1,155 @@
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+import NIOSSL
+package import Tokens
+import UpstreamHTTP
+
+/// Google's Security Token Service and IAM Credentials: a pod's ServiceAccount token becomes a federated token, and
+/// that becomes a token of a Google service account.
+package final class GoogleTokenExchange: TokenExchanging {
+    private let configuration: TokenExchangeConfiguration
+    private let stsHost: String
+    private let iamHost: String
+    private let stsClient: UpstreamHTTPClient
+    private let iamClient: UpstreamHTTPClient
+
+    package init(_ configuration: TokenExchangeConfiguration) throws(TokenExchangeError) {
+        guard !configuration.audience.isEmpty else {
+            throw TokenExchangeError(option: "audience", problem: "is empty; set it to the provider's full name")
+        }
+        self.stsHost = try Self.host(of: configuration.stsURL, option: "STS URL")
+        self.iamHost = try Self.host(of: configuration.iamCredentialsURL, option: "IAM Credentials URL")
+        var options = UpstreamHTTPClient.Options()
+        options.callTimeout = configuration.callTimeout
+        options.tlsConfiguration.minimumTLSVersion = .tlsv12
+        if let path = configuration.trustRootsPath {
+            options.tlsConfiguration.trustRoots = .certificates(try Self.trustRoots(path))
+        }
+        options.serverName = UpstreamHTTPClient.Options.dnsName(stsHost)
+        self.stsClient = UpstreamHTTPClient(options)
+        options.serverName = UpstreamHTTPClient.Options.dnsName(iamHost)
+        self.iamClient = UpstreamHTTPClient(options)
+        self.configuration = configuration
+    }
+
+    /// Ends every call in flight. Must be called once, after the last call.
+    package func shutdown() async {
+        await stsClient.shutdown()
+        await iamClient.shutdown()
+    }
+
+    package func exchange(
+        _ subject: SubjectToken, scopes: ScopeSet
+    ) async throws(UpstreamFailure) -> UpstreamToken {
+        let form = SecurityTokenService.form(subject: subject, audience: configuration.audience, scopes: scopes)
+        // No Authorization header: it can make the request fail.
+        let call = UpstreamCall(
+            .POST,
+            configuration.stsURL,
+            headers: [
+                "content-type": "application/x-www-form-urlencoded", "accept": "application/json",
+                "user-agent": configuration.userAgent,
+            ],
+            body: ByteBuffer(string: form)
+        )
+        let answer = try await send(call, by: stsClient, to: .securityTokenService, at: stsHost)
+        guard answer.isSuccess else { throw SecurityTokenService.failure(from: answer) }
+        return try SecurityTokenService.token(from: answer, subject: subject)
+    }
+
+    package func accessToken(
+        as account: String, scopes: ScopeSet, quotaProject: String?, federated: UpstreamToken
+    ) async throws(UpstreamFailure) -> UpstreamToken {
+        let answer = try await generate(
+            "generateAccessToken",
+            IAMCredentials.AccessTokenRequest(scope: scopes.sorted),
+            as: GoogleServiceAccountName(account),
+            quotaProject: quotaProject,
+            federated: federated
+        )
+        return try IAMCredentials.accessToken(from: answer)
+    }
+
+    package func identityToken(
+        as account: String, audience: String, quotaProject: String?, federated: UpstreamToken
+    ) async throws(UpstreamFailure) -> UpstreamToken {
+        let answer = try await generate(
+            "generateIdToken",
+            IAMCredentials.IdentityTokenRequest(audience: audience),
+            as: GoogleServiceAccountName(account),
+            quotaProject: quotaProject,
+            federated: federated
+        )
+        return try IAMCredentials.identityToken(from: answer)
+    }
+
+    private func generate(
+        _ method: String,
+        _ request: some Encodable,
+        as account: GoogleServiceAccountName,
+        quotaProject: String?,
+        federated: UpstreamToken
+    ) async throws(UpstreamFailure) -> UpstreamAnswer {
+        var call = UpstreamCall(
+            .POST,
+            configuration.iamCredentialsURL + IAMCredentials.path(account, method),
+            headers: [
+                "authorization": "Bearer \(federated.token.exposed)", "content-type": "application/json",
+                "accept": "application/json", "user-agent": configuration.userAgent,
+            ],
+            body: ByteBuffer(bytes: IAMCredentials.body(request))
+        )
+        if let quotaProject {
+            guard Self.isProject(quotaProject) else {
+                throw UpstreamFailure(
+                    upstream: .iamCredentials,
+                    kind: .misconfigured,
+                    message: "annotation iam.gke.io/credential-quota-project: is no project ID or number"
+                )
+            }
+            call.headers.add(name: "x-goog-user-project", value: quotaProject)
+        }
+        let answer = try await send(call, by: iamClient, to: .iamCredentials, at: iamHost)
+        guard answer.isSuccess else { throw UpstreamFailure(google: answer, upstream: .iamCredentials) }
+        return answer
+    }
+
+    private func send(
+        _ call: UpstreamCall, by client: UpstreamHTTPClient, to upstream: UpstreamFailure.Upstream, at host: String
+    ) async throws(UpstreamFailure) -> UpstreamAnswer {
+        do throws(TransportError) {
+            return try await client.answer(to: call)
+        } catch {
+            throw error.failure(of: upstream, at: host)
+        }
+    }
+
+    /// Letters, digits, dashes, and the dot and colon of domain-scoped projects; at most 63 characters.
+    private static func isProject(_ text: String) -> Bool {
+        (1...63).contains(text.utf8.count)
+            && text.unicodeScalars.allSatisfy { scalar in
+                scalar.isASCII
+                    && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar)
+                        || "-.:".unicodeScalars.contains(scalar))
+            }
+    }
+
+    private static func host(of text: String, option: String) throws(TokenExchangeError) -> String {
+        guard let url = URL(string: text), url.scheme == "https", let host = url.host(), !host.isEmpty,
+            url.user() == nil, url.query() == nil, url.fragment() == nil, text.last != "/"
+        else {
+            throw TokenExchangeError(
+                option: option, problem: "must be an https URL without user, query, fragment and slash at the end"
+            )
+        }
+        return host
+    }
+
+    private static func trustRoots(_ path: String) throws(TokenExchangeError) -> [NIOSSLCertificate] {
+        guard let certificates = try? NIOSSLCertificate.fromPEMFile(path), !certificates.isEmpty else {
+            throw TokenExchangeError(option: "trust roots", problem: "\(path) holds no readable PEM certificate")
+        }
+        return certificates
+    }
+}

@@ -1,0 +1,77 @@
+/// Makes an upstream's words fit for a log line, an event and an error answer.
+package enum UpstreamText {
+    /// In bytes of UTF-8: more than the longest message of the Kubernetes API server or Google seen.
+    package static let limit = 1024
+
+    /// `text` without control, format and line separator characters (each run becomes one space), without anything
+    /// that looks like a token, cut at `limit` bytes.
+    package static func clean(_ text: String, limit: Int = UpstreamText.limit) -> String {
+        // What lies far beyond the limit is not even looked at; four times leaves room for what is removed.
+        let visible = String(decoding: text.utf8.prefix(limit * 4), as: UTF8.self)
+        var result = String.UnicodeScalarView()
+        var gap = false
+        for scalar in visible.unicodeScalars {
+            if isInvisible(scalar) || scalar == " " {
+                gap = !result.isEmpty
+                continue
+            }
+            if gap { result.append(" ") }
+            gap = false
+            result.append(scalar)
+        }
+        return cut(redactTokens(in: String(result)), limit: limit)
+    }
+
+    package static func clean(_ bytes: [UInt8], limit: Int = UpstreamText.limit) -> String {
+        clean(String(decoding: bytes.prefix(limit * 4), as: UTF8.self), limit: limit)
+    }
+
+    private static func isInvisible(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .unassigned, .privateUse: true
+        default: false
+        }
+    }
+
+    /// A JWT starts with `eyJ` (base64url of `{"`), a Google access token with `ya29.`. An upstream that quotes one
+    /// back must not make us print it.
+    private static func redactTokens(in text: String) -> String {
+        var result = ""
+        var rest = text[...]
+        while let start = firstToken(in: rest) {
+            result += rest[..<start] + "[redacted]"
+            rest = rest[start...].drop(while: isTokenCharacter)
+        }
+        return result + rest
+    }
+
+    private static func firstToken(in text: Substring) -> Substring.Index? {
+        var previous: Character?
+        for index in text.indices {
+            if previous.map(isTokenCharacter) != true,
+                text[index...].hasPrefix("eyJ") || text[index...].hasPrefix("ya29.")
+            {
+                return index
+            }
+            previous = text[index]
+        }
+        return nil
+    }
+
+    private static func isTokenCharacter(_ character: Character) -> Bool {
+        character.isASCII
+            && (character.isLetter || character.isNumber || character == "-" || character == "_" || character == ".")
+    }
+
+    private static func cut(_ text: String, limit: Int) -> String {
+        guard text.utf8.count > limit else { return text }
+        var end = text.startIndex
+        var length = 0
+        while end < text.endIndex {
+            length += text[end].utf8.count
+            if length > limit - 3 { break }
+            end = text.index(after: end)
+        }
+        return text[..<end] + "..."
+    }
+}
