@@ -1,0 +1,212 @@
+import NIOCore
+package import NIOHTTP1
+
+/// One HTTP/1 connection as a value: which request is next, whether the connection outlives it, when to stop reading.
+///
+/// Requests are answered one at a time and in order. While one is being answered the owner does not read; what a read had
+/// brought beyond it waits in a bounded queue. A request is answered when it is complete, its body having been dropped.
+package struct ConnectionState: Sendable {
+    /// A complete request.
+    package struct Exchange: Sendable, Equatable {
+        package var head: HTTPRequestHead
+        /// Whether the connection ends with this answer.
+        package var closes: Bool
+    }
+
+    /// What the owner has to do. It reports the end of `answer` and `refuse` with ``answered()``.
+    package enum Action: Sendable, Equatable {
+        case none
+        case answer(Exchange)
+        /// Answer with an error; the connection ends with it.
+        case refuse(RequestRefusal)
+        case close
+    }
+
+    /// What the connection is waiting for. Changes with every step, so that a change is where a deadline starts.
+    package enum Phase: Sendable, Hashable {
+        /// The bytes of request number `n`, of which some may have arrived.
+        case request(Int)
+        /// Request number `n`, which has not begun.
+        case idle(Int)
+        /// Our answer to request number `n`.
+        case answer(Int)
+    }
+
+    private enum Input: Equatable {
+        case awaitingHead
+        case readingHead
+        case readingBody(Exchange, count: Int)
+        /// Nothing that arrives now is a request.
+        case discarding
+    }
+
+    private enum Item: Equatable {
+        case exchange(Exchange)
+        case refusal(RequestRefusal)
+    }
+
+    private let limits: MetadataServerConfiguration.Limits
+    /// A fresh connection has the time of one request to say what it wants.
+    private var input = Input.readingHead
+    private var queue = CircularBuffer<Item>(initialCapacity: 0)
+    private var isAnswering = false
+    private var isDraining = false
+    private var isInputClosed = false
+    private var isWritable = true
+    private var answeredRequests = 0
+    private var hasReceivedBytes = false
+
+    /// Whether a request was dropped because too many waited. Reading ended there.
+    package private(set) var hasOverflowed = false
+
+    package init(limits: MetadataServerConfiguration.Limits) {
+        self.limits = limits
+    }
+
+    package var phase: Phase {
+        if isAnswering || !queue.isEmpty { return .answer(answeredRequests) }
+        return input == .awaitingHead ? .idle(answeredRequests) : .request(answeredRequests)
+    }
+
+    /// Whether the owner should read from the connection.
+    package var wantsInput: Bool {
+        !isAnswering && queue.isEmpty && isWritable && input != .discarding
+    }
+
+    /// Whether nothing can follow the answer in progress, even if its request did not ask for that.
+    package var isLastAnswer: Bool { isDraining || (input == .discarding && queue.isEmpty) }
+
+    /// Whether an answer may be held back until its value changes. Not when the server stops, nor when the client sends no
+    /// more: whether it still listens is then unknown.
+    package var allowsWatch: Bool { !isDraining && !isInputClosed }
+
+    /// Bytes arrived; the parser has not seen them yet.
+    package mutating func receivedBytes() {
+        hasReceivedBytes = true
+        if input == .awaitingHead { input = .readingHead }
+    }
+
+    package mutating func received(head: HTTPRequestHead) -> Action {
+        guard input != .discarding else { return .none }
+        if head.uri.utf8.count > limits.requestTarget { return end(with: .requestTargetTooLong) }
+        if let refusal = Self.ambiguity(in: head) { return end(with: refusal) }
+        if let length = head.headers.first(name: "Content-Length").flatMap({ Int($0) }), length > limits.body {
+            return end(with: .bodyTooLarge)
+        }
+        // NIO's decoder stops parsing behind a request to upgrade, whatever the answer: nothing may follow it. A client
+        // that expects 100 (Continue) gets its final answer instead, so that it need not send the body.
+        let ends = head.headers.contains(name: "Upgrade") || head.method == .CONNECT
+        let exchange = Exchange(head: head, closes: ends || !head.isKeepAlive)
+        if head.headers.contains(name: "Expect") {
+            input = .discarding
+            return enqueue(.exchange(Exchange(head: head, closes: true)))
+        }
+        input = .readingBody(exchange, count: 0)
+        return .none
+    }
+
+    package mutating func received(bodyBytes: Int) -> Action {
+        guard case .readingBody(let exchange, let count) = input else { return .none }
+        guard count + bodyBytes <= limits.body else { return end(with: .bodyTooLarge) }
+        input = .readingBody(exchange, count: count + bodyBytes)
+        return .none
+    }
+
+    package mutating func receivedEnd() -> Action {
+        guard case .readingBody(let exchange, _) = input else { return .none }
+        input = exchange.closes ? .discarding : .awaitingHead
+        return enqueue(.exchange(exchange))
+    }
+
+    /// What arrived is not a request. Requests before it are answered first.
+    package mutating func received(_ refusal: RequestRefusal) -> Action {
+        input == .discarding ? .none : end(with: refusal)
+    }
+
+    /// The client will send no more. What it sent completely is still answered.
+    package mutating func inputClosed() -> Action {
+        input = .discarding
+        isInputClosed = true
+        return next()
+    }
+
+    /// The time for the request that is being read, or for the next to begin, is over.
+    package mutating func inputTimedOut() -> Action {
+        switch input {
+        case .readingBody: return end(with: .requestTimedOut)
+        case .readingHead where hasReceivedBytes: return end(with: .requestTimedOut)
+        case .readingHead, .awaitingHead:
+            input = .discarding
+            return next()
+        case .discarding: return .none
+        }
+    }
+
+    /// The server is stopping: what has begun is answered, and is the last. A connection that has not asked anything yet
+    /// may still ask once, for its client has no reason to try again.
+    package mutating func drain() -> Action {
+        isDraining = true
+        if input == .awaitingHead { input = .discarding }
+        return next()
+    }
+
+    /// The connection can, or cannot, take another answer.
+    package mutating func writabilityChanged(_ isWritable: Bool) -> Action {
+        self.isWritable = isWritable
+        return isWritable ? next() : .none
+    }
+
+    /// The answer that the last action asked for is written.
+    package mutating func answered() -> Action {
+        isAnswering = false
+        answeredRequests += 1
+        return next()
+    }
+
+    private mutating func end(with refusal: RequestRefusal) -> Action {
+        input = .discarding
+        return enqueue(.refusal(refusal))
+    }
+
+    private mutating func enqueue(_ item: Item) -> Action {
+        if isAnswering || !isWritable, queue.count >= limits.pipelinedRequests {
+            hasOverflowed = true
+            input = .discarding
+            return .none
+        }
+        queue.append(item)
+        return next()
+    }
+
+    private mutating func next() -> Action {
+        guard !isAnswering, isWritable else { return .none }
+        guard let item = queue.popFirst() else {
+            return input == .discarding ? .close : .none
+        }
+        isAnswering = true
+        switch item {
+        case .refusal(let refusal):
+            return .refuse(refusal)
+        case .exchange(var exchange):
+            if isLastAnswer { exchange.closes = true }
+            if exchange.closes {
+                queue.removeAll()
+                input = .discarding
+            }
+            return .answer(exchange)
+        }
+    }
+
+    /// Framing that two parsers could read in two ways (RFC 9112, section 6.3). NIO's decoder refuses most of it; this
+    /// holds whatever the decoder does.
+    private static func ambiguity(in head: HTTPRequestHead) -> RequestRefusal? {
+        let codings = head.headers["Transfer-Encoding"]
+        let lengths = head.headers["Content-Length"]
+        if !codings.isEmpty {
+            guard lengths.isEmpty, codings.count == 1, codings[0].lowercased() == "chunked", head.version == .http1_1
+            else { return .malformed("The length of the request's body is ambiguous.") }
+        }
+        guard lengths.count <= 1 else { return .malformed("The request has more than one Content-Length header.") }
+        return nil
+    }
+}

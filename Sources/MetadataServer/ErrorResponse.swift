@@ -1,0 +1,98 @@
+package import Attribution
+import Tokens
+
+/// Maps every refusal and failure to a status and a text; nothing else decides either.
+///
+/// The rules: what somebody must change is 4xx, in words that say who and what; what may work on the next try is 503 or
+/// 429 with `Retry-After`, never another 5xx, for half of the clients do not retry those; a token is never 404 unless
+/// IAM said so, for Go hides the text of a 404. Texts that Google's server has are kept to the letter, because people
+/// search for them.
+package struct ErrorResponse: Sendable {
+    let configuration: MetadataServerConfiguration
+
+    package init(configuration: MetadataServerConfiguration) {
+        self.configuration = configuration
+    }
+
+    static func error(_ status: Response.Status, _ text: String, retryAfter: Int? = nil) -> Response {
+        Response(status, .error, .text(text), retryAfter: retryAfter)
+    }
+
+    /// The pod's record did not arrive within the hold.
+    package func pending(_ uid: PodUID) -> Response {
+        Self.error(
+            .serviceUnavailable,
+            "The pod of this connection (UID \(uid)) is not known on this node yet. Try again.\n",
+            retryAfter: 1)
+    }
+
+    package func response(to refusal: IdentityRefusal) -> Response {
+        let text =
+            switch refusal {
+            case .notInPod:
+                "This connection does not come from a pod's container, so it has no identity."
+            case .podGone:
+                "The pod of this connection is gone, and its identity with it."
+            case .podFinished(let namespace, let name, let phase):
+                "Pod \(namespace)/\(name) is in phase \(phase.rawValue): it gets no more credentials."
+            case .staticPod(let namespace, let name):
+                "Pod \(namespace)/\(name) is a static pod. Static pods have no ServiceAccount, hence no identity. "
+                    + "Run the workload as a DaemonSet or a Deployment to give it one."
+            }
+        return Self.error(.forbidden, text + "\n")
+    }
+
+    package func response(to refusal: RequestRefusal) -> Response {
+        switch refusal {
+        case .malformed(let reason), .badQuery(let reason):
+            Self.error(.badRequest, reason + "\n")
+        case .cannotWait:
+            Self.error(
+                .badRequest, "wait_for_change needs a value: a single entry, or a directory with recursive=true.\n")
+        case .missingAudience:
+            Self.error(.badRequest, "non-empty audience parameter required\n")
+        case .forwarded:
+            Self.error(.forbidden, "Requests with an X-Forwarded-For header are not served by the metadata server.\n")
+        case .unknownHost:
+            Self.error(
+                .forbidden,
+                "The Host header names no metadata server. Use metadata.google.internal or 169.254.169.254.\n")
+        case .missingFlavor:
+            Self.error(.forbidden, "Missing required header \"Metadata-Flavor\": \"Google\"\n")
+        case .methodNotAllowed:
+            Self.error(.methodNotAllowed, "The metadata server is read-only: use GET or HEAD.\n")
+        case .boundTokenNotSupported:
+            Self.error(
+                .methodNotAllowed,
+                "POST asks for a token that is bound to a certificate, which this metadata server does not issue. "
+                    + "Use GET; for google-auth, set GOOGLE_API_ENABLE_RUNTIME_BOUND_TOKEN=false.\n")
+        case .notFound:
+            Self.error(.notFound, "Not Found\n")
+        case .badAnnotation(let account):
+            Self.error(
+                .badRequest,
+                "The annotation iam.gke.io/gcp-service-account of your Kubernetes service account (\(account)) "
+                    + "is not the email of a Google service account. "
+                    + "It must read [GSA_NAME]@[PROJECT_ID].iam.gserviceaccount.com.\n")
+        case .requestTargetTooLong:
+            Self.error(.uriTooLong, "The request target is longer than \(configuration.limits.requestTarget) bytes.\n")
+        case .headersTooLarge:
+            Self.error(
+                .requestHeaderFieldsTooLarge,
+                "The request has more than \(configuration.limits.headerFields) header fields "
+                    + "or \(configuration.limits.headers) bytes of them.\n")
+        case .bodyTooLarge:
+            Self.error(.contentTooLarge, "The body is larger than \(configuration.limits.body) bytes.\n")
+        case .requestTimedOut:
+            Self.error(.requestTimeout, "The request took too long to arrive.\n")
+        case .answerTimedOut:
+            Self.error(.serviceUnavailable, "The answer took too long. Try again.\n", retryAfter: 1)
+        case .tooManyConnections:
+            Self.error(
+                .tooManyRequests,
+                "This pod has too many connections to the metadata server (\(configuration.limits.connectionsPerPod) "
+                    + "at most, fewer when the node is busy). Reuse or close them.\n",
+                retryAfter: 1)
+        }
+    }
+}

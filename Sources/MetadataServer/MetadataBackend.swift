@@ -1,0 +1,29 @@
+package import Attribution
+package import Tokens
+
+/// What the HTTP front asks of the rest of the agent.
+///
+/// The methods that are not `async` are hash look-ups on the hot path: they run on an event loop and must not block.
+package protocol MetadataBackend: Sendable {
+    /// Whose connection this is, now. Asked for every request: a pod may vanish under a kept-alive connection.
+    func identify(_ tag: CallerTag) -> Identification
+
+    /// As `identify`, but waits for a pod whose record has not arrived yet, at most 2 s.
+    func identifyHolding(_ tag: CallerTag) async -> Identification
+
+    /// The pod's ServiceAccount, if it is at hand.
+    func cachedServiceAccount(of pod: PodRecord) -> ServiceAccountRecord?
+
+    func serviceAccount(of pod: PodRecord) async throws(TokenFailure) -> ServiceAccountRecord
+
+    /// An access token that is fit to serve, if one is at hand.
+    func cachedAccessToken(for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet) -> ServedToken?
+
+    func accessToken(
+        for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
+    ) async throws(TokenFailure) -> ServedToken
+
+    func identityToken(
+        for pod: PodRecord, account: ServiceAccountRecord, audience: String
+    ) async throws(TokenFailure) -> ServedToken
+}

@@ -1,0 +1,111 @@
+import Tokens
+
+extension MetadataResponder {
+    /// What a request is for, once the caller's account is known. Pure: nothing is looked up or fetched here.
+    enum Content {
+        /// An answer that never changes, or that nobody may wait for.
+        case fixed(Response)
+        /// A value, which the request may wait for to change.
+        case value(Response)
+        case accessToken(ScopeSet)
+        case identityToken(audience: String)
+    }
+
+    var root: Response { Response(.ok, .text, .text(MetadataTree.root.plainText)) }
+
+    func dependsOnAccount(_ request: MetadataRequest) -> Bool {
+        switch request.route {
+        case .root, .redirect, .leaf: false
+        case .serviceAccount: true
+        case .directory(let directory):
+            MetadataTree.dependsOnAccount(directory, recursively: request.query.isRecursive)
+        }
+    }
+
+    /// `account` is given wherever ``dependsOnAccount(_:)`` says so.
+    func content(
+        of request: MetadataRequest, _ account: ServiceAccountView?
+    ) throws(RequestRefusal) -> Content {
+        switch request.route {
+        case .root:
+            return .fixed(root)
+        case .redirect(let directory):
+            return .fixed(.redirect(to: directory.path + (request.rawQuery.map { "?\($0)" } ?? "")))
+        case .leaf(let leaf):
+            guard let value = tree.value(of: leaf) else { throw .notFound }
+            return Self.leaf(value, request.query)
+        case .directory(let directory):
+            return Self.directory(tree.value(of: directory, account: account), request.query)
+        case .serviceAccount(let path):
+            guard let account, let resource = path.resource(of: account.names) else { throw .notFound }
+            return try content(of: resource, at: path, account, request)
+        }
+    }
+
+    private func content(
+        of resource: ServiceAccountPath.Resource,
+        at path: ServiceAccountPath,
+        _ account: ServiceAccountView,
+        _ request: MetadataRequest
+    ) throws(RequestRefusal) -> Content {
+        switch resource {
+        case .redirect:
+            let location = "\(Directory.serviceAccounts.path)\(path.rest)/"
+            return .fixed(.redirect(to: location + (request.rawQuery.map { "?\($0)" } ?? "")))
+        case .directory:
+            return Self.directory(MetadataTree.directory(of: account), request.query)
+        case .entry(.token):
+            return .accessToken(request.query.scopes ?? .default)
+        case .entry(.identity):
+            guard let audience = request.query.audience else { throw .missingAudience }
+            return .identityToken(audience: audience)
+        case .entry(let entry):
+            guard let value = MetadataTree.value(of: entry, account: account) else { throw .notFound }
+            return Self.leaf(value, request.query)
+        }
+    }
+
+    private static func leaf(_ value: MetadataValue, _ query: RequestQuery) -> Content {
+        switch query.alternative {
+        case .json: .value(.value(value.json, .json))
+        case .text, nil: .value(.value(value.plainText, .text))
+        }
+    }
+
+    /// A listing is text whatever `alt` says, and no value.
+    private static func directory(_ value: MetadataValue, _ query: RequestQuery) -> Content {
+        guard query.isRecursive else { return .fixed(Response(.ok, .text, .text(value.plainText))) }
+        return switch query.alternative {
+        case .text: .value(.value(value.recursiveText, .text))
+        case .json, nil: .value(.value(value.json, .json))
+        }
+    }
+
+    /// Applies `wait_for_change` to content that is at hand.
+    func finish(_ content: Content, _ request: MetadataRequest) throws(RequestRefusal) -> Outcome {
+        switch content {
+        case .value(let response):
+            guard request.query.waitsForChange, !request.isHead else { return .answer(response) }
+            if let known = request.query.lastETag, known != response.etag { return .answer(response) }
+            return .hold(current: response, seconds: request.query.timeout)
+        case .fixed(let response):
+            guard !request.query.waitsForChange || response.status != .ok || request.route == .root else {
+                throw .cannotWait
+            }
+            return .answer(response)
+        case .accessToken, .identityToken:
+            return .wait
+        }
+    }
+
+    /// The head of an answer whose body would have to be fetched.
+    func unknownBody(of request: MetadataRequest) -> Response {
+        let isText =
+            switch request.route.routeClass {
+            case .accessToken: false
+            case .identityToken: true
+            case .root, .directory, .value, .account, .unknown, .unrouted: !request.query.isRecursive
+            }
+        return Response(.ok, isText ? .text : .json, .unknown)
+    }
+}

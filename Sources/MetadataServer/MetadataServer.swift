@@ -1,0 +1,191 @@
+package import Attribution
+package import Logging
+package import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// The HTTP front: accepts redirected connections and answers them in the GKE metadata server's protocol.
+///
+/// Nothing is ever forwarded. A connection without a tag is reset unread. Runs on the given event loops; `readTag` is
+/// called there once per connection and must not block.
+package final class MetadataServer: Sendable {
+    private let configuration: MetadataServerConfiguration
+    private let responder: MetadataResponder
+    private let backend: any MetadataBackend
+    private let readTag: @Sendable (CInt) -> CallerTag?
+    private let eventLoopGroup: any EventLoopGroup
+    private let logger: Logger
+    private let observer: any MetadataServerObserver
+    private let registry: ConnectionRegistry
+    private let dates: [ObjectIdentifier: NIOLoopBoundBox<DateHeader>]
+    private let listeners = Mutex<[any Channel]>([])
+
+    /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing.
+    package init(
+        configuration: MetadataServerConfiguration,
+        backend: any MetadataBackend,
+        readTag: @escaping @Sendable (CInt) -> CallerTag?,
+        eventLoopGroup: any EventLoopGroup,
+        logger: Logger,
+        observer: any MetadataServerObserver
+    ) {
+        self.configuration = configuration
+        self.responder = MetadataResponder(configuration: configuration, backend: backend)
+        self.backend = backend
+        self.readTag = readTag
+        self.eventLoopGroup = eventLoopGroup
+        self.logger = logger
+        self.observer = observer
+        self.registry = ConnectionRegistry(limits: configuration.limits)
+        self.dates = Dictionary(
+            uniqueKeysWithValues: eventLoopGroup.makeIterator().map { loop in
+                (ObjectIdentifier(loop), .makeBoxSendingValue(DateHeader(), eventLoop: loop))
+            })
+    }
+
+    /// How many connections are open.
+    package var connectionCount: Int { registry.count }
+
+    /// Accepts from a bound and listening stream socket, which may be inherited and shared with another process. May be
+    /// called for several sockets. The descriptor is the server's from here on: it closes it when it stops.
+    package func start(onListeningSocket descriptor: CInt) async throws(MetadataServerError) {
+        let listener: any Channel
+        do {
+            listener = try await bootstrap().withBoundSocket(descriptor).get()
+        } catch {
+            throw MetadataServerError("cannot accept connections on descriptor \(descriptor): \(error)")
+        }
+        listeners.withLock { $0.append(listener) }
+        // Adopting a socket listens on it again, with a short backlog.
+        guard listen(descriptor, configuration.limits.listenBacklog) == 0 else {
+            throw MetadataServerError("cannot set the backlog of descriptor \(descriptor): errno \(errno)")
+        }
+        logger.info("serving metadata", metadata: ["address": "\(listener.localAddress?.description ?? "unknown")"])
+    }
+
+    /// Stops accepting, lets every request that has begun be answered, ends idle connections and held watches. Whatever
+    /// is still open after `time` is closed.
+    package func shutDownGracefully(within time: Duration) async {
+        let listeners = self.listeners.withLock { listeners in
+            defer { listeners.removeAll() }
+            return listeners
+        }
+        for listener in listeners {
+            await stopAccepting(on: listener)
+        }
+        let connections = registry.close()
+        guard !connections.isEmpty else { return }
+        for connection in connections {
+            connection.pipeline.fireUserInboundEventTriggered(DrainRequested())
+        }
+        let loop = eventLoopGroup.next()
+        let deadline = loop.scheduleTask(in: TimeAmount(time)) {
+            for connection in connections { connection.close(promise: nil) }
+        }
+        for connection in connections {
+            try? await connection.closeFuture.get()
+        }
+        deadline.cancel()
+    }
+
+    /// Closes a listener without losing a connection that it has accepted: those cross to another event loop and back
+    /// before they are set up, and a listener that closes meanwhile drops them. Connections that wait to be accepted
+    /// stay with the socket, for whoever else holds it.
+    private func stopAccepting(on listener: any Channel) async {
+        try? await listener.setOption(.autoRead, value: false).get()
+        for loop in eventLoopGroup.makeIterator() {
+            try? await loop.submit {}.get()
+        }
+        try? await listener.eventLoop.submit {}.get()
+        try? await listener.close().get()
+    }
+
+    private func bootstrap() -> ServerBootstrap {
+        ServerBootstrap(group: eventLoopGroup)
+            .serverChannelInitializer { channel in
+                // Out of descriptors: wait a little instead of failing to accept again and again.
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+                }
+            }
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            // A client may say that it sends no more before it has its answer.
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            // Most requests are a few hundred bytes. Also bounds what one read brings while an answer is in flight.
+            .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
+            .childChannelInitializer { [self] channel in
+                channel.eventLoop.makeCompletedFuture { try self.accept(channel) }
+            }
+    }
+
+    /// Runs before the first byte is read.
+    private func accept(_ channel: any Channel) throws {
+        let tag = try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+            readTag($0)
+        }
+        guard case .some(.some(let tag)) = tag else { throw reset(channel, .untagged) }
+        let account: ConnectionRegistry.Account =
+            switch backend.identify(tag) {
+            case .caller(let caller): caller.pod.uid
+            case .pending(let uid): uid
+            case .refused: nil
+            }
+        let admission = registry.admit(channel, account: account)
+        switch admission {
+        case .serve: break
+        case .refuse: observer.limitHit(.connectionsPerPod)
+        case .reset(let reason):
+            switch reason {
+            case .connections: observer.limitHit(.connections)
+            case .connectionsPerPod: observer.limitHit(.connectionsPerPod)
+            case .untagged, .stopping: break
+            }
+            throw reset(channel, reason)
+        }
+        observer.connectionOpened()
+        channel.closeFuture.whenComplete { [registry, observer] _ in
+            observer.connectionClosed()
+            registry.remove(channel, account: account)
+        }
+        let date = dates[ObjectIdentifier(channel.eventLoop)]?.value ?? DateHeader()
+        try channel.pipeline.syncOperations.addHandlers(
+            Self.handlers(
+                RequestHandler(
+                    tag: tag,
+                    responder: responder,
+                    limits: configuration.limits,
+                    observer: observer,
+                    date: date,
+                    refusesAll: admission == .refuse
+                ), limits: configuration.limits))
+    }
+
+    /// The pipeline of one connection, from the socket inwards.
+    static func handlers(
+        _ handler: RequestHandler, limits: MetadataServerConfiguration.Limits
+    ) -> [any ChannelHandler] {
+        var decoding = NIOHTTPDecoderLimitConfiguration()
+        decoding.maxHeaderFieldSize = limits.headers
+        decoding.maxHeaderListSize = limits.headers
+        decoding.maxHeaderFieldCount = limits.headerFields
+        let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: decoding)
+        return [ReadNotifier(), ByteToMessageHandler(decoder), handler]
+    }
+
+    /// Closes without a word and without reading: the peer sees a reset.
+    private func reset(_ channel: any Channel, _ reason: ConnectionReset) -> ConnectionRefused {
+        observer.connectionReset(reason)
+        (channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in }
+        channel.close(promise: nil)
+        return ConnectionRefused()
+    }
+
+    private struct ConnectionRefused: Error {}
+}

@@ -1,0 +1,114 @@
+package import NIOCore
+
+/// What the metadata server answers with, and how much it bears.
+package struct MetadataServerConfiguration: Sendable, Hashable {
+    /// `project/project-id`.
+    package var projectID: String
+    /// `project/numeric-project-id`: digits only, for gcloud takes any other byte as "not on Google Cloud".
+    package var numericProjectID: UInt64
+    /// The last part of `instance/zone`, for example `europe-west1-b`.
+    package var zone: String
+    /// `instance/id`.
+    package var instanceID: UInt64
+    /// `instance/hostname`: the node's fully qualified name.
+    package var hostname: String
+    /// `instance/name`. GKE has no such entry, some clients ask for it; `nil` leaves it out.
+    package var instanceName: String?
+    /// `instance/attributes/cluster-name`.
+    package var clusterName: String
+    /// `instance/attributes/cluster-location`.
+    package var clusterLocation: String
+    /// `instance/attributes/cluster-uid`.
+    package var clusterUID: String
+    /// `universe/universe-domain`.
+    package var universeDomain: String
+    /// The workload identity pool, which is also the email of an account that impersonates nobody.
+    package var poolName: String
+    /// The number of the project that owns the pool; part of `principal://` names.
+    package var poolProjectNumber: UInt64
+    /// The STS audience, `//iam.googleapis.com/.../providers/NAME` or `identitynamespace:...`; named in error texts.
+    package var identityProvider: String
+    /// The audience of the subject tokens that the node requests; named in error texts.
+    package var subjectTokenAudience: String
+    /// Names that a client may send as `Host`, besides the metadata server's own.
+    package var extraHostNames: [String]
+    package var limits: Limits
+
+    package init(
+        projectID: String,
+        numericProjectID: UInt64,
+        zone: String,
+        instanceID: UInt64,
+        hostname: String,
+        instanceName: String?,
+        clusterName: String,
+        clusterLocation: String,
+        clusterUID: String,
+        universeDomain: String = "googleapis.com",
+        poolName: String,
+        poolProjectNumber: UInt64? = nil,
+        identityProvider: String,
+        subjectTokenAudience: String,
+        extraHostNames: [String] = [],
+        limits: Limits = Limits()
+    ) {
+        self.projectID = projectID
+        self.numericProjectID = numericProjectID
+        self.zone = zone
+        self.instanceID = instanceID
+        self.hostname = hostname
+        self.instanceName = instanceName
+        self.clusterName = clusterName
+        self.clusterLocation = clusterLocation
+        self.clusterUID = clusterUID
+        self.universeDomain = universeDomain
+        self.poolName = poolName
+        self.poolProjectNumber = poolProjectNumber ?? numericProjectID
+        self.identityProvider = identityProvider
+        self.subjectTokenAudience = subjectTokenAudience
+        self.extraHostNames = extraHostNames
+        self.limits = limits
+    }
+}
+
+extension MetadataServerConfiguration {
+    /// Bounds on everything a caller decides.
+    package struct Limits: Sendable, Hashable {
+        /// Bytes of the request target, over it 414. Audiences of 2 KB occur.
+        package var requestTarget = 8 * 1024
+        /// Bytes of request target, field names and field values together, over it 431.
+        package var headers = 32 * 1024
+        /// Header fields of one request, over it 431.
+        package var headerFields = 100
+        /// Bytes of a body, which is read and dropped, over it 413.
+        package var body = 64 * 1024
+        /// From the first byte of a request (or from accept) to its last, over it 408. Also bounds a client that
+        /// does not read its answer.
+        package var requestTimeout = TimeAmount.seconds(10)
+        /// Keep-alive without a request. Longer than the 60 s after which Go and others close, so that they do it
+        /// first and no request meets a closing connection.
+        package var idleTimeout = TimeAmount.seconds(75)
+        /// A defence behind the token service's own, shorter deadlines, over it 503.
+        package var answerTimeout = TimeAmount.seconds(30)
+        /// After a refusal, how long the rest of the request is read and dropped before the connection closes: a close
+        /// with unread bytes resets the connection, and the client would lose the answer.
+        package var lingerTimeout = TimeAmount.seconds(1)
+        /// A `wait_for_change` without `timeout_sec`, or with a larger one.
+        package var watchTimeout = TimeAmount.hours(1)
+        /// How often a held `wait_for_change` looks at its value.
+        package var watchInterval = TimeAmount.seconds(2)
+        /// Complete requests that wait behind the one being answered, over it the connection closes after answering
+        /// them. Reading stops meanwhile; this is what one read may bring.
+        package var pipelinedRequests = 64
+        /// All connections, over it reset.
+        package var connections = 4096
+        /// Connections of one pod, over it 429.
+        package var connectionsPerPod = 256
+        /// Connections of one pod beyond that limit that are kept until they hear their 429, over it reset.
+        package var refusedConnectionsPerPod = 32
+        /// Connections that the kernel keeps between handshake and accept.
+        package var listenBacklog: CInt = 4096
+
+        package init() {}
+    }
+}

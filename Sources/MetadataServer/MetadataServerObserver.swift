@@ -1,0 +1,49 @@
+/// Hears what the server does, for counters. Called on event loops: implementations only count.
+///
+/// Every argument comes from a closed set, so that a counter's labels are bounded whatever callers send.
+package protocol MetadataServerObserver: Sendable {
+    func connectionOpened()
+    func connectionClosed()
+    func connectionReset(_ reason: ConnectionReset)
+    func requestAnswered(_ route: RouteClass, _ status: Response.Status)
+    func limitHit(_ limit: LimitKind)
+}
+
+/// Why a connection was reset at accept, unread.
+package enum ConnectionReset: String, Sendable, Hashable, CaseIterable {
+    /// It did not come through the redirect, or the kernel refused to name its caller.
+    case untagged
+    /// The server is full.
+    case connections
+    /// The pod is over its limit and over the number of connections that hear so.
+    case connectionsPerPod = "connections_per_pod"
+    /// The server is stopping.
+    case stopping
+}
+
+/// What a request asked for, coarsely.
+package enum RouteClass: String, Sendable, Hashable, CaseIterable {
+    case root
+    case directory
+    case value
+    case account
+    case accessToken = "access_token"
+    case identityToken = "identity_token"
+    /// Nothing that this server serves.
+    case unknown
+    /// Refused before its route was known.
+    case unrouted
+}
+
+/// A bound that a caller ran into.
+package enum LimitKind: String, Sendable, Hashable, CaseIterable {
+    case requestTarget = "request_target"
+    case headers
+    case body
+    case requestTimeout = "request_timeout"
+    case idleTimeout = "idle_timeout"
+    case answerTimeout = "answer_timeout"
+    case pipelinedRequests = "pipelined_requests"
+    case connections
+    case connectionsPerPod = "connections_per_pod"
+}

@@ -1,0 +1,166 @@
+import NIOCore
+import NIOHTTP1
+
+extension RequestHandler {
+    func perform(_ action: ConnectionState.Action, _ context: ChannelHandlerContext) {
+        switch action {
+        case .none: break
+        case .close: close(context)
+        case .answer(let exchange): answer(exchange, context)
+        case .refuse(let refusal):
+            if let limit = refusal.limit { observer.limitHit(limit) }
+            let exchange = ConnectionState.Exchange(head: Self.noHead, closes: true)
+            finish(responder.errors.response(to: refusal), exchange, .unrouted, lingers: true, context)
+        }
+        if !isReading { updateDeadline(context) }
+    }
+
+    /// Stands for a request whose head is not known, or not to be trusted.
+    private static let noHead = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/")
+
+    private func answer(_ exchange: ConnectionState.Exchange, _ context: ChannelHandlerContext) {
+        if refusesAll {
+            var exchange = exchange
+            exchange.closes = true
+            let response = responder.errors.response(to: .tooManyConnections)
+            finish(response, exchange, .unrouted, lingers: true, context)
+            return
+        }
+        let request: MetadataRequest
+        do throws(RequestRefusal) {
+            request = try responder.validate(exchange.head)
+        } catch {
+            let routeClass = RequestValidator.routeClass(of: exchange.head)
+            var exchange = exchange
+            if case .malformed = error { exchange.closes = true }
+            finish(responder.errors.response(to: error), exchange, routeClass, context)
+            return
+        }
+        current = Current(exchange: exchange, request: request)
+        resolve(responder.respond(to: request, from: tag), context)
+    }
+
+    func resolve(_ outcome: MetadataResponder.Outcome, _ context: ChannelHandlerContext) {
+        guard var current else { return }
+        if let held = current.held {
+            resolve(outcome, held: held, context)
+            return
+        }
+        switch outcome {
+        case .answer(let response):
+            finish(response, context)
+        case .wait:
+            fetch(context)
+        case .hold(let response, let seconds):
+            let longest = limits.watchTimeout
+            let time = seconds.map { $0 < longest.nanoseconds / 1_000_000_000 ? .seconds($0) : longest } ?? longest
+            let etag = current.request.query.lastETag ?? response.etag
+            current.held = Held(latest: response, etag: etag, end: context.eventLoop.now + time)
+            self.current = current
+            if state.allowsWatch {
+                startTimer(untilNextLook: context)
+            } else {
+                endWatch(context)
+            }
+        }
+    }
+
+    /// One look at the value of a held request.
+    private func resolve(_ outcome: MetadataResponder.Outcome, held: Held, _ context: ChannelHandlerContext) {
+        switch outcome {
+        case .answer(let response): finish(response, context)
+        case .wait: fetch(context)
+        case .hold(let response, _):
+            if response.etag != held.etag {
+                finish(response, context)
+            } else {
+                current?.held?.latest = response
+                startTimer(untilNextLook: context)
+            }
+        }
+    }
+
+    private func fetch(_ context: ChannelHandlerContext) {
+        guard let request = current?.request, current?.isFetching == false else { return }
+        current?.isFetching = true
+        let (responder, tag, generation) = (responder, tag, generation)
+        context.eventLoop.makeFutureWithTask {
+            await responder.respondWaiting(to: request, from: tag)
+        }.assumeIsolated().whenSuccess { outcome in
+            guard generation == self.generation, self.current != nil else { return }
+            self.current?.isFetching = false
+            self.resolve(outcome, context)
+        }
+        updateDeadline(context)
+    }
+
+    func endWatch(_ context: ChannelHandlerContext) {
+        guard let held = current?.held else { return }
+        current?.exchange.closes = true
+        finish(held.latest, context)
+    }
+
+    func finish(_ response: Response, _ context: ChannelHandlerContext) {
+        guard let current else { return }
+        finish(response, current.exchange, current.request.route.routeClass, context)
+    }
+
+    private func finish(
+        _ response: Response,
+        _ exchange: ConnectionState.Exchange,
+        _ routeClass: RouteClass,
+        lingers: Bool = false,
+        _ context: ChannelHandlerContext
+    ) {
+        let closes = exchange.closes || state.isLastAnswer
+        current = nil
+        generation += 1
+        observer.requestAnswered(routeClass, response.status)
+        let framing = Response.Framing(
+            minorVersion: exchange.head.version.minor == 0 ? 0 : 1,
+            keepsAlive: !closes,
+            isHead: exchange.head.method == .HEAD
+        )
+        var buffer = context.channel.allocator.buffer(capacity: 512)
+        response.write(to: &buffer, framing: framing, date: date.value(at: context.eventLoop.now))
+        guard !closes else {
+            writeLast(buffer, lingers: lingers, context)
+            return
+        }
+        context.write(wrapOutboundOut(buffer), promise: nil)
+        if isReading {
+            needsFlush = true
+        } else {
+            context.flush()
+        }
+        perform(state.answered(), context)
+        resumeReading(context)
+    }
+
+    func resumeReading(_ context: ChannelHandlerContext) {
+        guard holdsRead, state.wantsInput || isClosing else { return }
+        holdsRead = false
+        context.read()
+    }
+
+    /// Writes the answer that ends the connection, and closes when the kernel has it.
+    private func writeLast(_ buffer: ByteBuffer, lingers: Bool, _ context: ChannelHandlerContext) {
+        isClosing = true
+        startTimer(after: limits.requestTimeout, context)
+        context.writeAndFlush(wrapOutboundOut(buffer)).assumeIsolated().whenComplete { _ in
+            guard lingers, context.channel.isActive else {
+                context.close(promise: nil)
+                return
+            }
+            context.close(mode: .output, promise: nil)
+            self.startTimer(after: self.limits.lingerTimeout, context)
+            self.resumeReading(context)
+        }
+    }
+
+    /// Closes when the kernel has everything that was written.
+    private func close(_ context: ChannelHandlerContext) {
+        guard !isClosing else { return }
+        writeLast(ByteBuffer(), lingers: false, context)
+    }
+}

@@ -1,0 +1,158 @@
+import Attribution
+import NIOCore
+import NIOHTTP1
+
+/// Carries out what ``ConnectionState`` decides for one connection.
+///
+/// Answers that are at hand are written within the read that brought their request. For any other the handler starts one
+/// task; its result comes back to this handler or, when the connection has gone, to nobody. The task is never cancelled:
+/// what it fetches belongs to the token service, not to the request.
+final class RequestHandler: ChannelDuplexHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    let tag: CallerTag
+    let responder: MetadataResponder
+    let limits: MetadataServerConfiguration.Limits
+    let observer: any MetadataServerObserver
+    let date: DateHeader
+    /// Whether the connection is one too many: its first request hears so.
+    let refusesAll: Bool
+
+    var state: ConnectionState
+    var current: Current?
+    /// Counts the answers, so that a result that comes late is known as such.
+    var generation = 0
+    /// Whether a read is in progress, at whose end everything written is flushed at once.
+    var isReading = false
+    var needsFlush = false
+    /// Whether the channel asked to read at a time when it should not.
+    var holdsRead = false
+    /// Whether the last answer is written, or there will be none.
+    var isClosing = false
+    var timer = ConnectionTimer()
+
+    /// The request that is being answered.
+    struct Current {
+        var exchange: ConnectionState.Exchange
+        var request: MetadataRequest
+        var held: Held?
+        var isFetching = false
+    }
+
+    /// A `wait_for_change` in progress.
+    struct Held {
+        var latest: Response
+        var etag: String?
+        var end: NIODeadline
+    }
+
+    init(
+        tag: CallerTag,
+        responder: MetadataResponder,
+        limits: MetadataServerConfiguration.Limits,
+        observer: any MetadataServerObserver,
+        date: DateHeader,
+        refusesAll: Bool = false
+    ) {
+        self.tag = tag
+        self.responder = responder
+        self.limits = limits
+        self.observer = observer
+        self.date = date
+        self.refusesAll = refusesAll
+        self.state = ConnectionState(limits: limits)
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        updateDeadline(context)
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        generation += 1
+        current = nil
+        isClosing = true
+        timer.cancel()
+        context.fireChannelInactive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isClosing else { return }
+        switch unwrapInboundIn(data) {
+        case .head(let head): perform(state.received(head: head), context)
+        case .body(let bytes): perform(state.received(bodyBytes: bytes.readableBytes), context)
+        case .end:
+            let hadOverflowed = state.hasOverflowed
+            perform(state.receivedEnd(), context)
+            if state.hasOverflowed, !hadOverflowed { observer.limitHit(.pipelinedRequests) }
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        isReading = false
+        if needsFlush {
+            needsFlush = false
+            context.flush()
+        }
+        updateDeadline(context)
+        context.fireChannelReadComplete()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case is ReadNotifier.BytesArrived:
+            isReading = true
+            state.receivedBytes()
+            updateDeadline(context)
+        case ChannelEvent.inputClosed:
+            if isClosing {
+                context.close(promise: nil)
+            } else {
+                perform(state.inputClosed(), context)
+                endWatch(context)
+            }
+        case is DrainRequested where !isClosing:
+            perform(state.drain(), context)
+            endWatch(context)
+        default:
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if !isClosing {
+            perform(state.writabilityChanged(context.channel.isWritable), context)
+            resumeReading(context)
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard let error = error as? HTTPParserError else {
+            // The connection was reset or failed: there is nobody to answer.
+            context.close(promise: nil)
+            return
+        }
+        guard !isClosing else { return }
+        switch error {
+        case .headerOverflow: perform(state.received(.headersTooLarge), context)
+        // The client went away within a request, or sent more after asking us to close.
+        case .invalidEOFState, .closedConnection: break
+        default: perform(state.received(.malformed("The request is not valid HTTP/1.1.")), context)
+        }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        // After an answer that ends the connection, what still arrives is read to be dropped.
+        if state.wantsInput || isClosing {
+            context.read()
+        } else {
+            holdsRead = true
+        }
+    }
+}
+
+@available(*, unavailable)
+extension RequestHandler: Sendable {}

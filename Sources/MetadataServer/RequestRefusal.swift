@@ -1,0 +1,49 @@
+package import Tokens
+
+/// Why a request is refused whoever sent it.
+package enum RequestRefusal: Error, Sendable, Hashable {
+    /// Not HTTP/1, or not unambiguous HTTP/1. The text says what is wrong.
+    case malformed(String)
+    /// A query parameter with a value that it cannot have.
+    case badQuery(String)
+    /// `wait_for_change` where there is no value to wait for.
+    case cannotWait
+    /// `identity` without an audience.
+    case missingAudience
+    /// It carries `X-Forwarded-For`: somebody else's request, sent on by a proxy.
+    case forwarded
+    /// `Host` is no name of a metadata server: DNS rebinding looks like this.
+    case unknownHost
+    /// Without `Metadata-Flavor: Google`: a request that its sender did not mean for a metadata server.
+    case missingFlavor
+    case methodNotAllowed
+    /// A POST for a token that is bound to a certificate.
+    case boundTokenNotSupported
+    case notFound
+    /// The ServiceAccount's `iam.gke.io/gcp-service-account` is not an email.
+    case badAnnotation(ServiceAccountReference)
+    case requestTargetTooLong
+    case headersTooLarge
+    case bodyTooLarge
+    case requestTimedOut
+    /// No answer was found in time.
+    case answerTimedOut
+    case tooManyConnections
+}
+
+extension RequestRefusal {
+    /// The bound that the request broke, if it is refused for that.
+    var limit: LimitKind? {
+        switch self {
+        case .requestTargetTooLong: .requestTarget
+        case .headersTooLarge: .headers
+        case .bodyTooLarge: .body
+        case .requestTimedOut: .requestTimeout
+        case .answerTimedOut: .answerTimeout
+        case .tooManyConnections: .connectionsPerPod
+        case .malformed, .badQuery, .cannotWait, .missingAudience, .forwarded, .unknownHost, .missingFlavor,
+            .methodNotAllowed, .boundTokenNotSupported, .notFound, .badAnnotation:
+            nil
+        }
+    }
+}

@@ -1,0 +1,116 @@
+package import Tokens
+
+/// One answer, before it has a connection to go to.
+package struct Response: Sendable, Hashable {
+    /// Every status that this server answers. Transient failures are 503 alone: it is the one that all clients retry.
+    package enum Status: Int, Sendable, Hashable, CaseIterable {
+        case ok = 200
+        case movedPermanently = 301
+        case badRequest = 400
+        case forbidden = 403
+        case notFound = 404
+        case methodNotAllowed = 405
+        case requestTimeout = 408
+        case contentTooLarge = 413
+        case uriTooLong = 414
+        case tooManyRequests = 429
+        case requestHeaderFieldsTooLarge = 431
+        case serviceUnavailable = 503
+
+        /// RFC 9110, section 15.
+        package var reasonPhrase: String {
+            switch self {
+            case .ok: "OK"
+            case .movedPermanently: "Moved Permanently"
+            case .badRequest: "Bad Request"
+            case .forbidden: "Forbidden"
+            case .notFound: "Not Found"
+            case .methodNotAllowed: "Method Not Allowed"
+            case .requestTimeout: "Request Timeout"
+            case .contentTooLarge: "Content Too Large"
+            case .uriTooLong: "URI Too Long"
+            case .tooManyRequests: "Too Many Requests"
+            case .requestHeaderFieldsTooLarge: "Request Header Fields Too Large"
+            case .serviceUnavailable: "Service Unavailable"
+            }
+        }
+    }
+
+    /// Clients tell values from credentials by these, to the byte: no parameters on the first two.
+    package enum ContentType: String, Sendable, Hashable {
+        case text = "application/text"
+        case json = "application/json"
+        case error = "text/plain; charset=utf-8"
+    }
+
+    package enum Body: Sendable, Hashable {
+        case text(String)
+        /// A token: never printed, never stored by a cache on the way.
+        case secret(SecretToken)
+        /// The body that a GET would have is not known, and a HEAD does not find out.
+        case unknown
+    }
+
+    package var status: Status
+    package var contentType: ContentType
+    package var body: Body
+    /// Of a value; unquoted, as Compute Engine writes it.
+    package var etag: String?
+    /// A path and query on this server.
+    package var location: String?
+    /// `Retry-After`, in seconds.
+    package var retryAfter: Int?
+
+    package init(
+        _ status: Status,
+        _ contentType: ContentType,
+        _ body: Body,
+        etag: String? = nil,
+        location: String? = nil,
+        retryAfter: Int? = nil
+    ) {
+        self.status = status
+        self.contentType = contentType
+        self.body = body
+        self.etag = etag
+        self.location = location
+        self.retryAfter = retryAfter
+    }
+}
+
+extension Response {
+    /// A single value, with the entity tag that `wait_for_change` compares.
+    package static func value(_ text: String, _ contentType: ContentType) -> Response {
+        Response(.ok, contentType, .text(text), etag: EntityTag.of(text))
+    }
+
+    package static func redirect(to location: String) -> Response {
+        Response(.movedPermanently, .text, .text(location), location: location)
+    }
+
+    /// The three members that clients insist on: `expires_in` an integer, `token_type` present.
+    package static func accessToken(_ token: ServedToken) -> Response {
+        var json = #"{"access_token":"#
+        json.appendJSON(token.token.exposed)
+        json += #","expires_in":\#(token.expiresIn),"token_type":"Bearer"}"#
+        return Response(.ok, .json, .secret(SecretToken(json)))
+    }
+
+    /// The bare JWT.
+    package static func identityToken(_ token: ServedToken) -> Response {
+        Response(.ok, .text, .secret(token.token))
+    }
+}
+
+/// The entity tag of a value: equal for equal content, on every node and across restarts.
+enum EntityTag {
+    /// FNV-1a, 64 bits, as 16 hexadecimal digits.
+    static func of(_ text: String) -> String {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in text.utf8 {
+            hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+        }
+        let digits = String(hash, radix: 16)
+        return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+    }
+}

@@ -1,0 +1,61 @@
+/// A canonical path below `service-accounts/`, not yet matched against the names that the caller's account has.
+///
+/// A name may contain slashes (`principal:/iam.googleapis.com/...`: clients and the canonical form collapse its `//`), so
+/// the path is not split into segments; it is compared as a whole with each name that exists.
+package struct ServiceAccountPath: Sendable, Hashable {
+    /// What a service account's directory has.
+    package enum Entry: String, Sendable, Hashable, CaseIterable {
+        case aliases
+        case email
+        case identity
+        case scopes
+        case token
+    }
+
+    /// What the path names, for a caller whose account has the name in it.
+    package enum Resource: Sendable, Hashable {
+        case directory
+        /// The directory without its final slash.
+        case redirect
+        case entry(Entry)
+    }
+
+    /// What follows `service-accounts/`, not empty.
+    package let rest: String
+
+    package init?(path: String) {
+        guard path.utf8.count > Self.prefix.utf8.count, path.hasPrefix(Self.prefix) else { return nil }
+        self.rest = String(path.dropFirst(Self.prefix.utf8.count))
+    }
+
+    private static let prefix = Directory.serviceAccounts.path
+
+    /// The resource, if one of `names` is the account that the path names; else `nil`, a 404.
+    package func resource(of names: [String]) -> Resource? {
+        for name in names where rest.hasPrefix(name) {
+            switch rest.dropFirst(name.utf8.count) {
+            case "": return .redirect
+            case "/": return .directory
+            case let suffix where suffix.first == "/":
+                if let entry = Entry(rawValue: String(suffix.dropFirst())) { return .entry(entry) }
+            default: continue
+            }
+        }
+        return nil
+    }
+
+    /// By the last segment alone: what a request was about is known before its caller is.
+    package var lastEntry: Entry? {
+        rest.utf8.lastIndex(of: UInt8(ascii: "/")).flatMap { slash in
+            Entry(rawValue: String(rest[rest.utf8.index(after: slash)...]))
+        }
+    }
+
+    var routeClass: RouteClass {
+        switch lastEntry {
+        case .token: .accessToken
+        case .identity: .identityToken
+        case .aliases, .email, .scopes, nil: .account
+        }
+    }
+}

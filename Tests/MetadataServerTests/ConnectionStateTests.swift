@@ -1,0 +1,163 @@
+import NIOHTTP1
+import Testing
+
+@testable import MetadataServer
+
+@Suite struct ConnectionStateTests {
+    typealias Exchange = ConnectionState.Exchange
+
+    private func head(
+        _ uri: String = "/", _ method: HTTPMethod = .GET, _ version: HTTPVersion = .http1_1,
+        _ headers: HTTPHeaders = [:]
+    ) -> HTTPRequestHead {
+        HTTPRequestHead(version: version, method: method, uri: uri, headers: headers)
+    }
+
+    private func state(pipelined: Int = 64) -> ConnectionState {
+        var limits = MetadataServerConfiguration.Limits()
+        limits.pipelinedRequests = pipelined
+        limits.body = 10
+        return ConnectionState(limits: limits)
+    }
+
+    @Test func `a request is answered when it is complete`() {
+        var state = state()
+        #expect(state.phase == .request(0))
+        state.receivedBytes()
+        #expect(state.received(head: head()) == .none)
+        #expect(state.received(bodyBytes: 10) == .none)
+        #expect(state.receivedEnd() == .answer(Exchange(head: head(), closes: false)))
+        #expect(state.phase == .answer(0) && !state.wantsInput)
+        #expect(state.answered() == .none)
+        #expect(state.phase == .idle(1) && state.wantsInput)
+    }
+
+    @Test func `pipelined requests wait for their turn`() {
+        var state = state()
+        _ = state.received(head: head("/1"))
+        #expect(state.receivedEnd() == .answer(Exchange(head: head("/1"), closes: false)))
+        _ = state.received(head: head("/2"))
+        #expect(state.receivedEnd() == .none)
+        _ = state.received(head: head("/3", .GET, .http1_1, ["Connection": "close"]))
+        #expect(state.receivedEnd() == .none)
+        #expect(state.answered() == .answer(Exchange(head: head("/2"), closes: false)))
+        #expect(!state.wantsInput)
+        guard case .answer(let last) = state.answered() else { return #expect(Bool(false), "no answer") }
+        #expect(last.closes)
+        #expect(state.answered() == .close)
+    }
+
+    @Test func `an error waits behind the requests before it`() {
+        var state = state()
+        _ = state.received(head: head())
+        _ = state.receivedEnd()
+        #expect(state.received(.malformed("")) == .none)
+        #expect(state.received(head: head()) == .none)
+        #expect(state.answered() == .refuse(.malformed("")))
+        #expect(state.answered() == .close)
+    }
+
+    @Test func `too many pipelined requests end the connection after those that fit`() {
+        var state = state(pipelined: 1)
+        for _ in 0..<2 {
+            _ = state.received(head: head())
+            _ = state.receivedEnd()
+        }
+        #expect(!state.hasOverflowed)
+        _ = state.received(head: head())
+        #expect(state.receivedEnd() == .none)
+        #expect(state.hasOverflowed)
+        #expect(state.answered() == .answer(Exchange(head: head(), closes: true)))
+        #expect(state.answered() == .close)
+    }
+
+    @Test func `no answer starts while the client does not read`() {
+        var state = state()
+        #expect(state.writabilityChanged(false) == .none)
+        _ = state.received(head: head())
+        #expect(state.receivedEnd() == .none)
+        #expect(!state.wantsInput)
+        #expect(state.writabilityChanged(true) == .answer(Exchange(head: head(), closes: false)))
+    }
+
+    @Test func `a body over the limit is refused as soon as it is known`() {
+        var declared = state()
+        #expect(declared.received(head: head("/", .GET, .http1_1, ["Content-Length": "11"])) == .refuse(.bodyTooLarge))
+        var streamed = state()
+        _ = streamed.received(head: head("/", .POST, .http1_1, ["Transfer-Encoding": "chunked"]))
+        #expect(streamed.received(bodyBytes: 10) == .none)
+        #expect(streamed.received(bodyBytes: 1) == .refuse(.bodyTooLarge))
+        #expect(streamed.receivedEnd() == .none)
+    }
+
+    @Test(
+        arguments: [
+            ["Transfer-Encoding": "chunked", "Content-Length": "3"], ["Transfer-Encoding": "gzip, chunked"],
+            ["Transfer-Encoding": "identity"], ["Content-Length": "3", "content-length": "3"],
+        ] as [HTTPHeaders])
+    func `ambiguous framing is refused`(_ headers: HTTPHeaders) {
+        var state = state()
+        guard case .refuse(.malformed) = state.received(head: head("/", .POST, .http1_1, headers)) else {
+            return #expect(Bool(false), "not refused")
+        }
+    }
+
+    @Test(arguments: [["Upgrade": "h2c", "Connection": "Upgrade"], ["Connection": "close"]] as [HTTPHeaders])
+    func `nothing follows a request that ends or leaves HTTP`(_ headers: HTTPHeaders) {
+        var state = state()
+        let head = head("/", .GET, .http1_1, headers)
+        _ = state.received(head: head)
+        #expect(state.receivedEnd() == .answer(Exchange(head: head, closes: true)))
+        #expect(state.answered() == .close)
+    }
+
+    @Test func `a client that expects 100 gets its final answer at once`() {
+        var state = state()
+        let head = head("/", .POST, .http1_1, ["Expect": "100-continue", "Content-Length": "9"])
+        #expect(state.received(head: head) == .answer(Exchange(head: head, closes: true)))
+    }
+
+    @Test func `half-close lets the answer in flight out`() {
+        var state = state()
+        _ = state.received(head: head())
+        _ = state.receivedEnd()
+        #expect(state.inputClosed() == .none)
+        #expect(!state.allowsWatch)
+        #expect(state.answered() == .close)
+    }
+
+    @Test func `draining ends what is idle, and what is not after its answer`() {
+        var idle = state()
+        _ = idle.received(head: head())
+        _ = idle.receivedEnd()
+        _ = idle.answered()
+        #expect(idle.drain() == .close)
+
+        var fresh = state()
+        #expect(fresh.drain() == .none)
+        _ = fresh.received(head: head())
+        #expect(fresh.receivedEnd() == .answer(Exchange(head: head(), closes: true)))
+
+        var busy = state()
+        _ = busy.received(head: head())
+        _ = busy.receivedEnd()
+        #expect(busy.drain() == .none)
+        #expect(busy.isLastAnswer)
+    }
+
+    @Test func `time is over differently for silence and for half a request`() {
+        var silent = state()
+        #expect(silent.inputTimedOut() == .close)
+        var slow = state()
+        slow.receivedBytes()
+        #expect(slow.inputTimedOut() == .refuse(.requestTimedOut))
+        var second = state()
+        second.receivedBytes()
+        _ = second.received(head: head())
+        _ = second.receivedEnd()
+        _ = second.answered()
+        second.receivedBytes()
+        #expect(second.phase == .request(1))
+        #expect(second.inputTimedOut() == .refuse(.requestTimedOut))
+    }
+}

@@ -1,0 +1,123 @@
+import NIOCore
+import Testing
+
+@testable import MetadataServer
+
+private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
+
+/// The server on a real loopback socket.
+@Suite(.timeLimit(.minutes(1))) struct LiveServerTests {
+    @Test func `requests in pieces, pipelined and on one connection are answered in order`() async throws {
+        try await withServer { server in
+            try await server.connect { client in
+                try await client.send("GET / HTTP/1.1\r\nHo")
+                try await client.send("st: metadata\r\n\r\n" + get(token) + get("/computeMetadata/"))
+                let text = try await client.receive(until: "v1/\n")
+                #expect(text.split(separator: "HTTP/1.1 200 OK").count == 3)
+                let first = try #require(text.utf8Range(of: "computeMetadata/\n"))
+                let second = try #require(text.utf8Range(of: "access_token"))
+                #expect(first.lowerBound < second.lowerBound)
+            }
+        }
+    }
+
+    @Test func `an untagged connection is reset unread`() async throws {
+        try await withServer(tag: nil) { server in
+            // The reset may arrive with the end of the handshake, or later. An orderly end would throw nothing.
+            await #expect(throws: (any Error).self) {
+                try await server.connect { client in
+                    try await client.send(get("/"))
+                    #expect(try await client.receiveAll() == "")
+                }
+            }
+            #expect(server.observer.record.resets == [.untagged])
+            #expect(server.observer.record.opened == 0)
+        }
+    }
+
+    @Test func `a smuggled request is never answered`() async throws {
+        try await withServer { server in
+            for framing in ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: xchunked"] {
+                try await server.connect { client in
+                    let smuggled = "POST / HTTP/1.1\r\nHost: metadata\r\n\(framing)\r\n\r\n0\r\n\r\n" + get(token)
+                    try await client.send(smuggled)
+                    let text = try await client.receiveAll()
+                    #expect(text.hasPrefix("HTTP/1.1 400 Bad Request\r\n"))
+                    #expect(text.split(separator: "Metadata-Flavor:").count == 2)
+                }
+            }
+        }
+    }
+
+    @Test func `the answer to a body that is too large arrives, though the body is still coming`() async throws {
+        try await withServer { server in
+            try await server.connect { client in
+                try await client.send(
+                    get("/", method: "POST", "Content-Length: 300000", body: String(repeating: "x", count: 200_000)))
+                #expect(try await client.receiveAll().hasPrefix("HTTP/1.1 413 Content Too Large\r\n"))
+            }
+        }
+    }
+
+    @Test func `a slow request is answered 408 and closed`() async throws {
+        var configuration = MetadataServerConfiguration.test
+        configuration.limits.requestTimeout = .milliseconds(500)
+        configuration.limits.lingerTimeout = .seconds(2)
+        try await withServer(configuration) { server in
+            try await server.connect { client in
+                try await client.send("GET / HTT")
+                #expect(try await client.receiveAll().hasPrefix("HTTP/1.1 408 Request Timeout\r\n"))
+            }
+        }
+    }
+
+    @Test func `stopping answers what has begun and ends what is idle`() async throws {
+        let backend = FakeBackend()
+        backend.update { $0.holdsTokens = true }
+        try await withServer(backend: backend) { server in
+            try await server.connect { idle in
+                try await idle.send(get("/"))
+                _ = try await idle.receive(until: "computeMetadata/\n")
+                try await server.connect { busy in
+                    try await busy.send(get(token))
+                    await backend.tokenRequestArrived()
+                    async let stopped: Void = server.server.shutDownGracefully(within: .seconds(20))
+                    #expect(try await idle.receiveAll() == "")
+                    backend.releaseTokens()
+                    let text = try await busy.receiveAll()
+                    #expect(text.hasPrefix("HTTP/1.1 200 OK\r\n") && text.contains("Connection: close"))
+                    await stopped
+                }
+            }
+            #expect(server.server.connectionCount == 0)
+            await #expect(throws: (any Error).self) { try await server.connect { _ in } }
+        }
+    }
+
+    @Test func `case 56 held watches do not keep a token waiting`() async throws {
+        try await withServer { server in
+            let watch = get("/computeMetadata/v1/instance/zone?wait_for_change=true")
+            let watches = try await server.connections(100)
+            for connection in watches { try await connection.writeAndFlush(ByteBuffer(string: watch)) }
+            try await server.connect { client in
+                try await client.send(get(token, "Connection: close"))
+                #expect(try await client.receiveAll().contains("access_token"))
+            }
+            for connection in watches { try await connection.close() }
+        }
+    }
+
+    @Test func `stopping does not wait longer than it may`() async throws {
+        let backend = FakeBackend()
+        backend.update { $0.holdsTokens = true }
+        try await withServer(backend: backend) { server in
+            try await server.connect { client in
+                try await client.send(get(token))
+                await backend.tokenRequestArrived()
+                await server.server.shutDownGracefully(within: .milliseconds(10))
+                #expect(try await client.receiveAll() == "")
+            }
+            backend.releaseTokens()
+        }
+    }
+}

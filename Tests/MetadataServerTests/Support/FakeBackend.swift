@@ -1,0 +1,144 @@
+import Attribution
+import MetadataServer
+import Synchronization
+import Tokens
+
+/// A backend whose every answer a test decides, and which counts what reaches upstream.
+final class FakeBackend: MetadataBackend {
+    struct State {
+        var identification: Identification
+        var afterHolding: Identification?
+        var account: ServiceAccountRecord
+        var isAccountCached = true
+        var isTokenCached = false
+        var failure: TokenFailure?
+        var holdsTokens = false
+        var waiters: [CheckedContinuation<Void, Never>] = []
+        var arrivals: [CheckedContinuation<Void, Never>] = []
+        var mintedScopes: [ScopeSet] = []
+        var mintedAudiences: [String] = []
+        var accountReads = 0
+    }
+
+    private let state: Mutex<State>
+
+    init(_ pod: TestPod = .p1) {
+        state = Mutex(State(identification: .caller(pod.caller), account: pod.account))
+    }
+
+    func update(_ change: (inout State) -> Void) { state.withLock { change(&$0) } }
+    func read<Value: Sendable>(_ value: (State) -> Value) -> Value { state.withLock { value($0) } }
+
+    var upstreamCalls: Int { read { $0.mintedScopes.count + $0.mintedAudiences.count } }
+
+    func identify(_ tag: CallerTag) -> Identification { read(\.identification) }
+
+    func identifyHolding(_ tag: CallerTag) async -> Identification {
+        state.withLock { state in
+            if let later = state.afterHolding { state.identification = later }
+            return state.identification
+        }
+    }
+
+    func cachedServiceAccount(of pod: PodRecord) -> ServiceAccountRecord? {
+        read { $0.isAccountCached ? $0.account : nil }
+    }
+
+    func serviceAccount(of pod: PodRecord) async throws(TokenFailure) -> ServiceAccountRecord {
+        let (account, failure) = state.withLock { state in
+            state.accountReads += 1
+            return (state.account, state.isAccountCached ? nil : state.failure)
+        }
+        if let failure { throw failure }
+        return account
+    }
+
+    func cachedAccessToken(for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet) -> ServedToken? {
+        read { $0.isTokenCached } ? Self.token(scopes) : nil
+    }
+
+    func accessToken(
+        for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
+    ) async throws(TokenFailure) -> ServedToken {
+        await holdIfAsked()
+        let failure = state.withLock { state in
+            state.mintedScopes.append(scopes)
+            state.isTokenCached = state.failure == nil
+            return state.failure
+        }
+        if let failure { throw failure }
+        return Self.token(scopes)
+    }
+
+    func identityToken(
+        for pod: PodRecord, account: ServiceAccountRecord, audience: String
+    ) async throws(TokenFailure) -> ServedToken {
+        await holdIfAsked()
+        let failure = state.withLock { state in
+            state.mintedAudiences.append(audience)
+            return state.failure
+        }
+        if let failure { throw failure }
+        return ServedToken(token: SecretToken("header.\(audience.utf8.count).signature"), expiresIn: 3600)
+    }
+
+    /// Returns when a token request has arrived and is being held.
+    func tokenRequestArrived() async {
+        await withCheckedContinuation { arrival in
+            let isHere = state.withLock { state in
+                if state.waiters.isEmpty { state.arrivals.append(arrival) }
+                return !state.waiters.isEmpty
+            }
+            if isHere { arrival.resume() }
+        }
+    }
+
+    /// Lets the held token requests, and all later ones, go on.
+    func releaseTokens() {
+        let waiters = state.withLock { state in
+            defer { state.waiters = [] }
+            state.holdsTokens = false
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    private func holdIfAsked() async {
+        guard read(\.holdsTokens) else { return }
+        await withCheckedContinuation { waiter in
+            let arrivals = state.withLock { state in
+                defer { state.arrivals = [] }
+                state.waiters.append(waiter)
+                return state.arrivals
+            }
+            for arrival in arrivals { arrival.resume() }
+        }
+    }
+
+    private static func token(_ scopes: ScopeSet) -> ServedToken {
+        ServedToken(token: SecretToken("ya29.\(scopes.sorted.joined(separator: "+").utf8.count)"), expiresIn: 3599)
+    }
+}
+
+/// Remembers what it was told.
+final class RecordingObserver: MetadataServerObserver {
+    struct Record {
+        var opened = 0
+        var closed = 0
+        var resets: [ConnectionReset] = []
+        var requests: [RouteClass] = []
+        var limits: [LimitKind] = []
+    }
+
+    private let storage = Mutex(Record())
+
+    var record: Record { storage.withLock { $0 } }
+
+    func connectionOpened() { storage.withLock { $0.opened += 1 } }
+    func connectionClosed() { storage.withLock { $0.closed += 1 } }
+    func connectionReset(_ reason: ConnectionReset) { storage.withLock { $0.resets.append(reason) } }
+    func requestAnswered(_ route: RouteClass, _ status: Response.Status) {
+        storage.withLock { $0.requests.append(route) }
+    }
+    func limitHit(_ limit: LimitKind) { storage.withLock { $0.limits.append(limit) } }
+}
