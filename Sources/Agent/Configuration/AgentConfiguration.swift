@@ -1,0 +1,60 @@
+package import Attribution
+package import Logging
+
+/// Everything that the agent is told. Each key and its meaning: ``ConfigurationKey/all``.
+package struct AgentConfiguration: Sendable, Equatable {
+    package struct Address: Sendable, Equatable {
+        package var text: String
+        package var value: OriginalDestination.Address
+    }
+
+    package var nodeName = ""
+
+    package var listenAddress = Address(text: "", value: .ipv4(0))
+    package var listenAddress6: Address?
+    package var listenPort: UInt16 = 0
+
+    package var redirectEndpoints: [Address] = []
+    package var socketMark: UInt32 = 0
+
+    package var pinDirectory = ""
+    /// `nil`: found in `/proc/self/mounts`.
+    package var cgroupMountPoint: String?
+    /// `nil`: the default that exists.
+    package var kubepods: String?
+
+    package var kubeconfig = ""
+    package var hostRoot = ""
+    package var tokenLifetimeSeconds = 0
+
+    package var providerAudience = ""
+    /// `nil`: the provider's own, as the pool expects by default.
+    package var tokenAudience: String?
+    package var stsURL = ""
+    package var iamCredentialsURL = ""
+    package var caFile: String?
+
+    package var projectID = ""
+    package var projectNumber: UInt64 = 0
+    package var poolName: String?
+    package var universeDomain = ""
+    package var zone = ""
+    package var instanceID: UInt64 = 0
+    package var hostname: String?
+    package var clusterName = ""
+    package var clusterLocation = ""
+    package var clusterUID = ""
+
+    package var adminSocket = ""
+    package var logLevel = Logger.Level.info
+    package var drainSeconds = 0
+}
+
+/// Why the agent cannot start as configured, in one sentence.
+package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
+    package let description: String
+
+    package init(_ description: String) {
+        self.description = description
+    }
+}

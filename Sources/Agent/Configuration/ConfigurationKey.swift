@@ -1,0 +1,252 @@
+import Attribution
+import Glibc
+import Logging
+
+/// One thing that can be configured: its name, meaning, allowed values, default, and where it goes.
+package struct ConfigurationKey: Sendable {
+    /// Sections and name, `listen.port`. In YAML a section is a mapping; the environment's spelling is
+    /// ``environmentName``.
+    package let name: String
+    package let summary: String
+    /// What a value may be, completing the sentence "… is not …".
+    package let allowed: String
+    /// `nil`: required, unless `isOptional`.
+    package let defaultValue: String?
+    package let isOptional: Bool
+    /// Stores a value, or returns `false` if it is not allowed.
+    private let store: @Sendable (String, inout AgentConfiguration) -> Bool
+
+    /// `PODIDENTD_LISTEN_PORT` for `listen.port`.
+    package var environmentName: String {
+        "PODIDENTD_"
+            + String(name.map { $0 == "." || $0 == "-" ? "_" : Character(String($0).uppercased()) })
+    }
+
+    func apply(_ value: String, from source: String, to configuration: inout AgentConfiguration) throws {
+        guard store(value, &configuration) else {
+            throw ConfigurationError("\(name) (\(source)): '\(value)' is not \(allowed)")
+        }
+    }
+}
+
+extension ConfigurationKey {
+    typealias Field<Value> = WritableKeyPath<AgentConfiguration, Value> & Sendable
+
+    /// A key whose values `parse` understands.
+    private static func key<Value>(
+        _ name: String, _ field: any Field<Value>, default defaultValue: String? = nil, allowed: String,
+        parse: @escaping @Sendable (String) -> Value?, _ summary: String
+    ) -> ConfigurationKey {
+        ConfigurationKey(
+            name: name, summary: summary, allowed: allowed, defaultValue: defaultValue, isOptional: false,
+            store: { text, configuration in
+                guard let value = parse(text) else { return false }
+                configuration[keyPath: field] = value
+                return true
+            }
+        )
+    }
+
+    /// A key that may be left out, or set to the empty string, which is the same.
+    private static func optional<Value>(
+        _ name: String, _ field: any Field<Value?>, allowed: String, parse: @escaping @Sendable (String) -> Value?,
+        _ summary: String
+    ) -> ConfigurationKey {
+        ConfigurationKey(
+            name: name, summary: summary, allowed: allowed, defaultValue: nil, isOptional: true,
+            store: { text, configuration in
+                guard !text.isEmpty else {
+                    configuration[keyPath: field] = nil
+                    return true
+                }
+                guard let value = parse(text) else { return false }
+                configuration[keyPath: field] = value
+                return true
+            }
+        )
+    }
+
+    private static func text(_ text: String) -> String? {
+        !text.isEmpty && text.utf8.count <= 1024 && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f } ? text : nil
+    }
+
+    private static func path(_ text: String) -> String? {
+        text.hasPrefix("/") && text.utf8.count < 4096 && !text.utf8.contains(0) ? text : nil
+    }
+
+    private static func url(_ text: String) -> String? {
+        guard text.hasPrefix("https://") else { return nil }
+        return Self.text(text).flatMap { $0.utf8.contains(UInt8(ascii: " ")) ? nil : $0 }
+    }
+
+    private static func address4(_ text: String) -> AgentConfiguration.Address? {
+        var address = in_addr()
+        guard unsafe inet_pton(AF_INET, text, &address) == 1 else { return nil }
+        return AgentConfiguration.Address(text: text, value: .ipv4(UInt32(bigEndian: address.s_addr)))
+    }
+
+    private static func address6(_ text: String) -> AgentConfiguration.Address? {
+        var words: (UInt64, UInt64) = (0, 0)
+        guard unsafe inet_pton(AF_INET6, text, &words) == 1 else { return nil }
+        return AgentConfiguration.Address(
+            text: text, value: .ipv6(UInt64(bigEndian: words.0), UInt64(bigEndian: words.1))
+        )
+    }
+
+    private static func endpoints(_ text: String) -> [AgentConfiguration.Address]? {
+        let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }
+        guard (1...8).contains(parts.count) else { return nil }
+        let addresses = parts.compactMap { address4($0) ?? address6($0) }
+        return addresses.count == parts.count ? addresses : nil
+    }
+
+    private static func number<Value: FixedWidthInteger & Sendable>(
+        _ range: ClosedRange<Value>
+    ) -> @Sendable (String) -> Value? {
+        { text in
+            guard text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else { return nil }
+            return Value(text).flatMap { range.contains($0) ? $0 : nil }
+        }
+    }
+
+    /// Every key, in the order of the documentation.
+    package static let all: [ConfigurationKey] = [
+        key(
+            "node-name", \.nodeName, allowed: "a node's name", parse: text,
+            "This node's name in Kubernetes (downward API: spec.nodeName)."
+        ),
+        key(
+            "listen.address", \.listenAddress, allowed: "an IPv4 address", parse: address4,
+            "The node's own IPv4 address (downward API: status.hostIP). Pods' connections are led there."
+        ),
+        optional(
+            "listen.address6", \.listenAddress6, allowed: "an IPv6 address", parse: address6,
+            "The node's own IPv6 address. Without it, callers of an IPv6 metadata address are led to listen.address."
+        ),
+        key(
+            "listen.port", \.listenPort, default: "9254", allowed: "a port from 1 to 65535", parse: number(1...65535),
+            "The agent's port on those addresses. Nothing but redirected connections is served there."
+        ),
+        key(
+            "redirect.endpoints", \.redirectEndpoints, default: "169.254.169.254, fd20:ce::254",
+            allowed: "a list of 1 to 8 IP addresses", parse: endpoints,
+            """
+            The metadata addresses. Pods' connections to their port 80 are led to the agent; DNS (53) and NTP (123) \
+            stay open, every other port is refused.
+            """
+        ),
+        key(
+            "redirect.socket-mark", \.socketMark, default: "0", allowed: "a number from 0 to 4294967295",
+            parse: number(0...UInt32.max),
+            "SO_MARK for redirected sockets, for meshes that let marked connections pass. 0: none."
+        ),
+        key(
+            "bpf.pin-directory", \.pinDirectory, default: "/sys/fs/bpf/podidentd", allowed: "an absolute path",
+            parse: path, "Where links and maps outlive the agent. Must lie on a BPF file system."
+        ),
+        optional(
+            "cgroup.mount-point", \.cgroupMountPoint, allowed: "an absolute path", parse: path,
+            "Where the host's cgroup v2 hierarchy is mounted. Default: the first cgroup2 entry of /proc/self/mounts."
+        ),
+        optional(
+            "cgroup.kubepods", \.kubepods, allowed: "an absolute path", parse: path,
+            """
+            The kubelet's kubepods cgroup below that mount point, such as /kubepods.slice. Default: the one of \
+            /kubepods, /kubepods.slice, /kubelet/kubepods and /kubelet.slice/kubelet-kubepods.slice that exists.
+            """
+        ),
+        key(
+            "kubernetes.kubeconfig", \.kubeconfig, default: "/etc/kubernetes/kubelet.conf",
+            allowed: "an absolute path", parse: path,
+            "The kubelet's kubeconfig. Its client certificate or token file may rotate while the agent runs."
+        ),
+        key(
+            "kubernetes.host-root", \.hostRoot, default: "", allowed: "an absolute path, or empty",
+            parse: { $0.isEmpty ? "" : path($0) },
+            "Where the host's root is mounted, if the agent runs in a container: put before every path of the kubeconfig."
+        ),
+        key(
+            "kubernetes.token-seconds", \.tokenLifetimeSeconds, default: "3600",
+            allowed: "a number from 3600 to 86400 other than 3607",
+            parse: { number(3600...86400)($0).flatMap { $0 == 3607 ? nil : $0 } },
+            "Life of the pod-bound tokens. Google's cap their result to it; the API server reads 3607 as a year."
+        ),
+        key(
+            "google.provider", \.providerAudience, allowed: "a workload identity provider's full name", parse: text,
+            """
+            The provider to exchange at: //iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/\
+            POOL/providers/PROVIDER, or identitynamespace:POOL:PROVIDER.
+            """
+        ),
+        optional(
+            "google.token-audience", \.tokenAudience, allowed: "an audience", parse: text,
+            "Audience of the pod-bound tokens. Default: google.provider. RBAC must allow it to the node."
+        ),
+        key(
+            "google.sts-url", \.stsURL, default: "https://sts.googleapis.com/v1/token", allowed: "an https URL",
+            parse: url, "Google's Security Token Service, or a regional one."
+        ),
+        key(
+            "google.iam-credentials-url", \.iamCredentialsURL, default: "https://iamcredentials.googleapis.com",
+            allowed: "an https URL", parse: url, "Google's IAM Credentials API."
+        ),
+        optional(
+            "google.ca-file", \.caFile, allowed: "an absolute path", parse: path,
+            "PEM certificates to trust for these two, instead of the system's."
+        ),
+        key(
+            "google.project-id", \.projectID, allowed: "a project ID", parse: text,
+            "project/project-id."
+        ),
+        key(
+            "google.project-number", \.projectNumber, allowed: "digits only", parse: number(1...UInt64.max),
+            "project/numeric-project-id."
+        ),
+        optional(
+            "google.pool", \.poolName, allowed: "a pool's name", parse: text,
+            "The account name of pods that impersonate nobody. Default: the pool named in google.provider."
+        ),
+        key(
+            "google.universe-domain", \.universeDomain, default: "googleapis.com", allowed: "a domain", parse: text,
+            "universe/universe-domain."
+        ),
+        key(
+            "instance.zone", \.zone, default: "unknown", allowed: "a zone's name", parse: text,
+            "The last part of instance/zone."
+        ),
+        key(
+            "instance.id", \.instanceID, default: "0", allowed: "digits only", parse: number(0...UInt64.max),
+            "instance/id."
+        ),
+        optional(
+            "instance.hostname", \.hostname, allowed: "a host name", parse: text,
+            "instance/hostname. Default: node-name."
+        ),
+        key(
+            "cluster.name", \.clusterName, default: "unknown", allowed: "a name", parse: text,
+            "instance/attributes/cluster-name."
+        ),
+        key(
+            "cluster.location", \.clusterLocation, default: "unknown", allowed: "a region or zone", parse: text,
+            "instance/attributes/cluster-location."
+        ),
+        key(
+            "cluster.uid", \.clusterUID, default: "unknown", allowed: "an identifier", parse: text,
+            "instance/attributes/cluster-uid."
+        ),
+        key(
+            "admin.socket", \.adminSocket, default: "/run/podidentd/admin.sock",
+            allowed: "an absolute path of at most 107 bytes", parse: { $0.utf8.count <= 107 ? path($0) : nil },
+            "Unix socket of the debug commands, mode 0600."
+        ),
+        key(
+            "log.level", \.logLevel, default: "info",
+            allowed: "one of trace, debug, info, notice, warning, error, critical",
+            parse: { Logger.Level(rawValue: $0) }, "The least severe messages that are logged."
+        ),
+        key(
+            "shutdown.drain-seconds", \.drainSeconds, default: "5", allowed: "a number from 0 to 300",
+            parse: number(0...300), "How long requests in flight may take to finish when the agent is stopped."
+        ),
+    ]
+}

@@ -1,0 +1,115 @@
+import Yams
+
+/// Puts the configuration together: defaults, then the file, then the environment, then the command line.
+package enum ConfigurationLoader {
+    /// The largest file that is read. The complete configuration is about 2 KiB.
+    static let fileBytesMax = 256 * 1024
+
+    /// - Parameters:
+    ///   - file: The YAML file's text and its path for error messages.
+    ///   - environment: All of the process's variables; those that begin with `PODIDENTD_` count.
+    ///   - overrides: `key=value` of the command line.
+    /// - Returns: A configuration in which every key has an allowed value.
+    /// - Throws: ``ConfigurationError`` that names the key, where it was set, and what is allowed.
+    package static func load(
+        file: (path: String, text: String)?, environment: [String: String], overrides: [String]
+    ) throws -> AgentConfiguration {
+        var values: [String: (value: String, source: String)] = [:]
+        if let file {
+            for (key, value) in try entries(of: file.text, path: file.path) {
+                values[key] = (value, file.path)
+            }
+        }
+        for key in ConfigurationKey.all {
+            if let value = environment[key.environmentName] {
+                values[key.name] = (value, key.environmentName)
+            }
+        }
+        for override in overrides {
+            let parts = override.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2 else {
+                throw ConfigurationError("--set takes key=value, as in --set listen.port=9254; '\(override)' is not")
+            }
+            values[String(parts[0])] = (String(parts[1]), "--set")
+        }
+        try refuseUnknown(values)
+        var configuration = AgentConfiguration()
+        for key in ConfigurationKey.all {
+            if let (value, source) = values[key.name] {
+                try key.apply(value, from: source, to: &configuration)
+            } else if let value = key.defaultValue {
+                try key.apply(value, from: "default", to: &configuration)
+            } else if !key.isOptional {
+                throw ConfigurationError(
+                    "\(key.name) is not set: set it in the configuration file or as \(key.environmentName) to \(key.allowed)"
+                )
+            }
+        }
+        return configuration
+    }
+
+    private static func refuseUnknown(_ values: [String: (value: String, source: String)]) throws {
+        let known = Set(ConfigurationKey.all.map(\.name))
+        for (name, origin) in values.sorted(by: { $0.key < $1.key }) where !known.contains(name) {
+            let section = name.split(separator: ".").first.map(String.init) ?? name
+            let near = ConfigurationKey.all.map(\.name).filter { $0.hasPrefix(section + ".") }
+            let hint =
+                near.isEmpty ? "'podidentd config' lists the keys" : "known here: \(near.joined(separator: ", "))"
+            throw ConfigurationError("\(name) (\(origin.source)) is not a configuration key; \(hint)")
+        }
+    }
+
+    /// Flattens the file's mappings into dotted keys. Lists of scalars become comma-separated values.
+    private static func entries(of text: String, path: String) throws -> [(String, String)] {
+        guard text.utf8.count <= fileBytesMax else {
+            throw ConfigurationError("\(path) is larger than \(fileBytesMax) bytes: not a configuration file")
+        }
+        let root: Node?
+        do {
+            root = try Yams.compose(yaml: text)
+        } catch {
+            throw ConfigurationError("\(path) is not YAML: \(oneLine(error))")
+        }
+        guard let root, root != Node("", .implicit, .any) else { return [] }
+        guard case .mapping(let mapping) = root else {
+            throw ConfigurationError("\(path) must be a mapping of configuration keys")
+        }
+        return try flatten(mapping, prefix: "", path: path)
+    }
+
+    private static func flatten(
+        _ mapping: Node.Mapping, prefix: String, path: String
+    ) throws -> [(String, String)] {
+        var entries: [(String, String)] = []
+        for (key, value) in mapping {
+            guard case .scalar(let name) = key else { throw ConfigurationError("\(path): a key must be a plain name") }
+            let dotted = prefix + name.string
+            switch value {
+            case .scalar(let scalar) where scalar.string.isEmpty && isSection(dotted):
+                // A section whose keys are all commented out.
+                continue
+            case .scalar(let scalar):
+                entries.append((dotted, scalar.string))
+            case .mapping(let inner):
+                entries += try flatten(inner, prefix: dotted + ".", path: path)
+            case .sequence(let items):
+                let scalars = items.compactMap(\.scalar?.string)
+                guard scalars.count == items.count else {
+                    throw ConfigurationError("\(dotted) (\(path)) must be a list of plain values")
+                }
+                entries.append((dotted, scalars.joined(separator: ",")))
+            case .alias:
+                throw ConfigurationError("\(dotted) (\(path)): YAML aliases are not supported")
+            }
+        }
+        return entries
+    }
+
+    private static func isSection(_ name: String) -> Bool {
+        ConfigurationKey.all.contains { $0.name.hasPrefix(name + ".") }
+    }
+
+    private static func oneLine(_ error: any Error) -> String {
+        "\(error)".split(separator: "\n").prefix(2).joined(separator: " ")
+    }
+}

@@ -1,0 +1,19 @@
+import Attribution
+import BPF
+import Synchronization
+
+/// The kernel side, once it is attached: the parts that use it are built before.
+final class DatapathSlot: Sendable {
+    private let datapath = Mutex<Datapath?>(nil)
+
+    var current: Datapath? { datapath.withLock { $0 } }
+
+    func set(_ datapath: Datapath) {
+        self.datapath.withLock { $0 = datapath }
+    }
+
+    /// A connection that arrives before everything is attached has no tag and is reset.
+    func tag(ofAcceptedSocket descriptor: CInt) -> CallerTag? {
+        current?.tag(ofAcceptedSocket: descriptor)
+    }
+}

@@ -1,0 +1,56 @@
+import Attribution
+import BPF
+import FoundationEssentials
+import KubernetesAPI
+import Operations
+
+/// What the admin socket shows.
+struct DebugViews: Sendable {
+    let configuration: AgentConfiguration
+    let root: KubepodsRoot
+    let index: CgroupIndex
+    let directory: PodDirectory
+    let watcher: PodWatcher
+    let counters: RequestCounters
+    let datapath: DatapathSlot
+
+    var views: [String: AdminServer.View] {
+        [
+            "/debug/cgroups": { try Self.encode(cgroups) },
+            "/debug/status": { try Self.encode(status) },
+        ]
+    }
+
+    private var cgroups: CgroupDump {
+        CgroupDump(node: configuration.nodeName, kubepods: root.description, entries: index.snapshot()) { uid in
+            directory.record(for: uid)
+        }
+    }
+
+    private var status: AgentStatus {
+        let watch = watcher.status
+        let datapath = datapath.current
+        let kernel = try? datapath?.counters()
+        return AgentStatus(
+            version: AgentVersion.current,
+            node: configuration.nodeName,
+            hooks: Dictionary(
+                (datapath?.hooks ?? []).map { ($0.name, $0.origin.rawValue) }, uniquingKeysWith: { first, _ in first }
+            ),
+            kernel: Dictionary(
+                (kernel?.values ?? []).map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first }
+            ),
+            requests: counters.snapshot,
+            pendingHandovers: datapath?.pendingHandovers() ?? 0,
+            pods: directory.count,
+            podsSynced: watch.isSynced,
+            podWatchError: watch.lastError
+        )
+    }
+
+    private static func encode(_ view: some Encodable) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+        return [UInt8](try encoder.encode(view))
+    }
+}

@@ -1,0 +1,75 @@
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// Asks a running agent for one view over its Unix socket.
+package struct AdminClient: Sendable {
+    /// A dump of a node at its pod limit is about 100 KiB; this bounds what a wrong peer may send.
+    private static let answerBytesMax = 64 * 1024 * 1024
+
+    private let socketPath: String
+
+    package init(socketPath: String) {
+        self.socketPath = socketPath
+    }
+
+    /// The view's body.
+    package func get(_ view: String) async throws -> [UInt8] {
+        let channel: NIOAsyncChannel<HTTPClientResponsePart, HTTPPart<HTTPRequestHead, ByteBuffer>>
+        do {
+            channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .connect(unixDomainSocketPath: socketPath) { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHTTPClientHandlers()
+                        try channel.pipeline.syncOperations.addHandler(RequestEncoderAdapter())
+                        return try NIOAsyncChannel(wrappingChannelSynchronously: channel)
+                    }
+                }
+        } catch {
+            throw AdminServerError(
+                socketPath,
+                "no agent answers there; is it running on this node, and is admin.socket this path? (\(error))"
+            )
+        }
+        return try await channel.executeThenClose { inbound, outbound in
+            let head = HTTPRequestHead(
+                version: .http1_1, method: .GET, uri: view, headers: ["Host": "localhost", "Connection": "close"]
+            )
+            try await outbound.write(.head(head))
+            try await outbound.write(.end(nil))
+            var status = HTTPResponseStatus.internalServerError
+            var body: [UInt8] = []
+            for try await part in inbound {
+                switch part {
+                case .head(let head): status = head.status
+                case .body(let bytes):
+                    guard body.count + bytes.readableBytes <= Self.answerBytesMax else {
+                        throw AdminServerError(socketPath, "the answer is larger than \(Self.answerBytesMax) bytes")
+                    }
+                    body.append(contentsOf: bytes.readableBytesView)
+                case .end: break
+                }
+            }
+            guard status == .ok else {
+                throw AdminServerError(socketPath, String(decoding: body, as: UTF8.self))
+            }
+            return body
+        }
+    }
+}
+
+/// The client codec writes `IOData` bodies; the async channel writes buffers.
+private final class RequestEncoderAdapter: ChannelOutboundHandler {
+    typealias OutboundIn = HTTPPart<HTTPRequestHead, ByteBuffer>
+    typealias OutboundOut = HTTPClientRequestPart
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        let part: HTTPClientRequestPart =
+            switch unwrapOutboundIn(data) {
+            case .head(let head): .head(head)
+            case .body(let bytes): .body(.byteBuffer(bytes))
+            case .end(let trailers): .end(trailers)
+            }
+        context.write(wrapOutboundOut(part), promise: promise)
+    }
+}

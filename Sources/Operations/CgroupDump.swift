@@ -1,0 +1,93 @@
+package import Attribution
+
+/// The live cgroup-to-pod map, one row per cgroup that names a pod or one of its containers.
+package struct CgroupDump: Codable, Sendable, Equatable {
+    package struct Row: Codable, Sendable, Equatable {
+        package enum State: String, Codable, Sendable {
+            /// Connections from here get the pod's identity.
+            case attributed
+            /// The pod list does not show the pod yet (or no longer): connections are held, then refused.
+            case unconfirmed
+            /// The pod is in phase Succeeded or Failed: refused.
+            case finished
+            /// A static pod: it has no ServiceAccount, hence no identity.
+            case staticPod = "static"
+        }
+
+        package var cgroupID: UInt64
+        /// From the root of the hierarchy. Bytes that are not UTF-8 are replaced.
+        package var path: String
+        package var namespace: String?
+        package var pod: String?
+        package var uid: String
+        package var container: String?
+        package var serviceAccount: String?
+        package var state: State
+        /// Whether the pod is being deleted. It is served until its cgroup is gone.
+        package var isTerminating: Bool
+    }
+
+    package var node: String
+    package var kubepods: String
+    package var rows: [Row]
+
+    /// Joins the index with the pod list.
+    package init(
+        node: String, kubepods: String, entries: [CgroupIndexEntry], record: (PodUID) -> PodRecord?
+    ) {
+        self.node = node
+        self.kubepods = kubepods
+        let rows = entries.map { entry in
+            let pod = record(entry.uid)
+            return Row(
+                cgroupID: entry.id.rawValue,
+                path: String(decoding: entry.path, as: UTF8.self),
+                namespace: pod?.namespace,
+                pod: pod?.name,
+                uid: entry.uid.description,
+                container: entry.containerID,
+                serviceAccount: pod.flatMap { $0.serviceAccountName.isEmpty ? nil : $0.serviceAccountName },
+                state: State(of: pod),
+                isTerminating: pod?.isTerminating ?? false
+            )
+        }
+        // By pod for whoever reads it; the entries' own order keeps a pod's cgroups together.
+        self.rows = rows.enumerated().sorted { left, right in
+            (left.element.namespace ?? "~", left.element.pod ?? "~", left.element.uid, left.offset)
+                < (right.element.namespace ?? "~", right.element.pod ?? "~", right.element.uid, right.offset)
+        }.map(\.element)
+    }
+}
+
+private typealias State = CgroupDump.Row.State
+
+extension CgroupDump.Row.State {
+    fileprivate init(of pod: PodRecord?) {
+        guard let pod else {
+            self = .unconfirmed
+            return
+        }
+        if pod.staticPodConfigHash != nil {
+            self = .staticPod
+        } else {
+            self = pod.phase.isTerminal ? .finished : .attributed
+        }
+    }
+}
+
+extension CgroupDump {
+    /// The map as a table for people.
+    package func table() -> String {
+        var table = TextTable(columns: [
+            "CGROUP ID", "NAMESPACE", "POD", "UID", "CONTAINER", "SERVICEACCOUNT", "STATE", "PATH",
+        ])
+        for row in rows {
+            table.append([
+                String(row.cgroupID), row.namespace ?? "-", row.pod ?? "-", row.uid,
+                row.container.map { String($0.prefix(12)) } ?? "-", row.serviceAccount ?? "-",
+                row.state.rawValue + (row.isTerminating ? ",terminating" : ""), row.path,
+            ])
+        }
+        return table.text
+    }
+}

@@ -1,0 +1,13 @@
+import ArgumentParser
+
+@main
+struct Podidentd: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "podidentd",
+        abstract: "Gives each pod of this Kubernetes node its own Google Cloud credentials, and nobody else's.",
+        discussion: "Answers pods' requests to the metadata address 169.254.169.254 in the GKE protocol.",
+        subcommands: [
+            RunCommand.self, DebugCommand.self, ConfigCommand.self, UninstallCommand.self, VersionCommand.self,
+        ]
+    )
+}
