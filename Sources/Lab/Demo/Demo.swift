@@ -1,0 +1,198 @@
+import Foundation
+
+/// The main job, shown: five pods ask for their credentials, and nobody gets anybody else's.
+package struct Demo: Sendable {
+    private let world: LabWorld
+    private let print: @Sendable (String) -> Void
+
+    package static let reportsAccount = "reports@\(LabWorld.project).iam.gserviceaccount.com"
+
+    package init(world: LabWorld, print: @escaping @Sendable (String) -> Void) {
+        self.world = world
+        self.print = print
+    }
+
+    /// What one pod is and how it asks.
+    private struct Caller {
+        var name: String
+        var namespace: String
+        var serviceAccount: String
+        var isHostNetwork = false
+        /// Through an AF_INET6 socket to the mapped address, as every JVM does.
+        var usesMappedAddress = false
+    }
+
+    private static let callers = [
+        Caller(name: "web-1", namespace: "shop", serviceAccount: "web"),
+        Caller(name: "web-2", namespace: "shop", serviceAccount: "web"),
+        Caller(name: "reports", namespace: "finance", serviceAccount: "reports"),
+        Caller(name: "exporter", namespace: "monitoring", serviceAccount: "exporter", isHostNetwork: true),
+        Caller(name: "jvm", namespace: "shop", serviceAccount: "web", usesMappedAddress: true),
+    ]
+
+    /// Runs all steps; throws if one does not end as it must.
+    package func run() async throws {
+        setUpCluster()
+        heading("The lab")
+        print(
+            "  node          \(LabWorld.nodeName): network namespace \(world.node.network.name), \(world.node.kubepods)"
+        )
+        print("  Kubernetes    \(world.cluster.kubernetesURL)")
+        print("  Google STS    \(world.cluster.securityTokenServiceURL)")
+        print("  Google IAM    \(world.cluster.iamCredentialsURL)")
+        print("  trap          http://\(LabNode.metadataAddress) (stands for the machine's own metadata server)")
+        var pods: [(Caller, RunningPod)] = []
+        for caller in Self.callers {
+            pods.append((caller, try await addPod(caller)))
+        }
+
+        heading("The agent")
+        let agent = try await world.startAgent()
+        for line in agent.log.events { print("  " + Self.withoutTimestamp(line)) }
+
+        heading("Who asked, and what it got")
+        for (caller, pod) in pods { try await show(caller, pod) }
+
+        heading("podidentd debug cgroups")
+        let dump = try await Command.require(
+            [world.binaries + "/podidentd", "debug", "cgroups", "--socket", agent.adminSocket]
+        )
+        for line in dump.split(separator: "\n") { print("  " + line) }
+
+        heading("A connection straight to the agent's port")
+        try await showDirectConnection(from: pods[0].1)
+
+        heading("With the agent stopped")
+        await agent.stop()
+        try await showRefusal(from: pods[0].1)
+    }
+
+    private func setUpCluster() {
+        let kubernetes = world.cluster.kubernetes
+        kubernetes.createServiceAccount(namespace: "shop", name: "web")
+        kubernetes.createServiceAccount(namespace: "monitoring", name: "exporter")
+        kubernetes.createServiceAccount(
+            namespace: "finance", name: "reports",
+            annotations: ["iam.gke.io/gcp-service-account": Self.reportsAccount]
+        )
+        world.cluster.iamCredentials.createAccount(Self.reportsAccount)
+        world.cluster.iamCredentials.allowImpersonation(
+            of: Self.reportsAccount, by: .serviceAccount(namespace: "finance", name: "reports")
+        )
+    }
+
+    private func addPod(_ caller: Caller) async throws -> RunningPod {
+        try await world.addPod(
+            caller.name, namespace: caller.namespace, serviceAccount: caller.serviceAccount,
+            isHostNetwork: caller.isHostNetwork
+        )
+    }
+
+    private func show(_ caller: Caller, _ pod: RunningPod) async throws {
+        let email = try await ask(caller, pod, "email")
+        let answer = try await ask(caller, pod, "token")
+        let token = try JSONDecoder().decode(Answer.self, from: Data(answer.utf8))
+        guard let record = world.cluster.ledger.describe(token.accessToken) else {
+            throw LabError("\(caller.name) received a token that no emulator issued")
+        }
+        guard record.subject.podUID == pod.uid else {
+            throw LabError("\(caller.name) received the token of pod \(record.subject.podUID)")
+        }
+        let how = caller.usesMappedAddress ? "AF_INET6 socket to ::ffff:169.254.169.254" : "curl http://169.254.169.254"
+        print(
+            """
+              \(caller.namespace)/\(caller.name)\(caller.isHostNetwork ? " (hostNetwork)" : ""), \
+            ServiceAccount \(caller.serviceAccount), by \(how)
+                is         \(email)
+                received   \(token.accessToken.prefix(16))..., \(token.expiresIn) s left
+                exchanged  for pod \(record.subject.namespace)/\(record.subject.podName), UID \(record.subject.podUID)
+            """
+        )
+    }
+
+    private struct Answer: Decodable {
+        var accessToken: String
+        var expiresIn: Int
+
+        enum CodingKeys: String, CodingKey {
+            case accessToken = "access_token"
+            case expiresIn = "expires_in"
+        }
+    }
+
+    private func ask(_ caller: Caller, _ pod: RunningPod, _ leaf: String) async throws -> String {
+        let path = "/computeMetadata/v1/instance/service-accounts/default/\(leaf)"
+        if caller.usesMappedAddress {
+            let result = try await world.probe(pod, ["--address", "::ffff:169.254.169.254", path]).result()
+            let lines = result.output.split(separator: "\n", maxSplits: 2, omittingEmptySubsequences: false)
+            guard result.succeeded, lines.count == 3, lines[0] == "status 200" else {
+                throw LabError("\(caller.name) got no \(leaf): \(result.output)\(result.errorOutput)")
+            }
+            return String(lines[2])
+        }
+        let result = try await pod.run(
+            "curl", "-sS", "--fail-with-body", "--max-time", "10", "-H", "Metadata-Flavor: Google",
+            "http://169.254.169.254\(path)"
+        )
+        guard result.succeeded else {
+            throw LabError("\(caller.name) got no \(leaf): \(result.output)\(result.errorOutput)")
+        }
+        return result.output
+    }
+
+    private func showDirectConnection(from pod: RunningPod) async throws {
+        let url = "http://\(LabNode.address):\(AgentProcess.port)/"
+        let result = try await pod.run("curl", "-sS", "--max-time", "5", url)
+        print("  \(pod.name)$ curl \(url)")
+        print("  \(result.errorOutput.trimmingCharacters(in: .newlines))")
+        guard result.status == 56 || result.status == 52 else {
+            throw LabError("the agent answered a connection that did not come through the redirect")
+        }
+    }
+
+    private func showRefusal(from pod: RunningPod) async throws {
+        let url = "http://169.254.169.254/"
+        let result = try await pod.run("curl", "-sS", "--max-time", "5", url)
+        print("  \(pod.name)$ curl \(url)")
+        print("  \(result.errorOutput.trimmingCharacters(in: .newlines))")
+        guard result.status == 7 else { throw LabError("a pod was not refused while the agent was away") }
+        let contacts = world.cluster.trap?.connections ?? 0
+        print("  connections that reached the trap during all of this: \(contacts)")
+        guard contacts == 0 else { throw LabError("a pod reached the machine's own metadata server") }
+    }
+
+    /// Says how to look around while everything runs.
+    package func printInstructions(agent: AgentProcess) {
+        heading("Left running")
+        let pods = world.node.pods
+        print("  Enter a pod (\(pods.map(\.name).joined(separator: ", "))):")
+        for pod in pods.prefix(1) {
+            print("    \(pod.commandLine(["bash"]).map(Self.quoted).joined(separator: " "))")
+        }
+        print("  and ask:")
+        print(
+            "    curl -H 'Metadata-Flavor: Google' http://169.254.169.254/computeMetadata/v1/instance/service-accounts/default/token"
+        )
+        print("  See the map:")
+        print("    \(world.binaries)/podidentd debug cgroups --socket \(agent.adminSocket)")
+        print("  Ctrl-C ends and removes everything.")
+    }
+
+    private func heading(_ text: String) {
+        print("")
+        print(text)
+    }
+
+    private static func withoutTimestamp(_ line: String) -> String {
+        line.split(separator: " ", maxSplits: 1).last.map(String.init) ?? line
+    }
+
+    private static func quoted(_ word: String) -> String {
+        let isPlain = word.utf8.allSatisfy {
+            $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "=")
+                || UInt8(ascii: "a")...UInt8(ascii: "z") ~= $0 || UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0
+                || UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0
+        }
+        return isPlain ? word : "'\(word)'"
+    }
+}

@@ -1,0 +1,52 @@
+import Foundation
+
+/// The agent as a process of its own in the node's network namespace: what a DaemonSet with hostNetwork runs.
+package final class AgentProcess: Sendable {
+    package static let port = 9254
+
+    private let command: Command
+    package let configurationPath: String
+    package let adminSocket: String
+
+    package var processIdentifier: Int32 { command.processIdentifier }
+    package var isRunning: Bool { command.isRunning }
+    /// What the agent logs, line by line.
+    package var log: EventLog<String> { command.errorLines }
+
+    init(binary: String, arguments: [String], node: LabNode, configurationPath: String, adminSocket: String) throws {
+        self.configurationPath = configurationPath
+        self.adminSocket = adminSocket
+        command = try Command(["nsenter", "--net=\(node.network.path)", "--", binary] + arguments)
+    }
+
+    /// Waits until the agent says that everything is in place.
+    package func waitUntilReady(within deadline: Duration = .seconds(10)) async throws {
+        do {
+            try await log.first(within: deadline) { $0.contains(" ready") || $0.hasPrefix("Error:") }
+        } catch is DeadlineExceeded {
+            throw LabError("the agent was not ready within \(deadline); it said: \(log.events.joined(separator: "\n"))")
+        }
+        if let error = log.events.first(where: { $0.hasPrefix("Error:") }) {
+            throw LabError("the agent ended: \(error)")
+        }
+    }
+
+    /// Stops it as the kubelet does, and waits for its end.
+    @discardableResult
+    package func stop() async -> CommandResult {
+        command.signal(SIGTERM)
+        return await command.result()
+    }
+
+    /// `kill -9`.
+    @discardableResult
+    package func kill() async -> CommandResult {
+        command.signal(SIGKILL)
+        return await command.result()
+    }
+
+    /// Waits for an end that somebody else brings about.
+    package func result() async -> CommandResult {
+        await command.result()
+    }
+}

@@ -1,0 +1,117 @@
+import Foundation
+import Synchronization
+
+/// One Kubernetes node on this machine: a network namespace with a bridge, a kubepods cgroup in the real cgroup v2
+/// hierarchy, and a BPF file system. Pods hang off it.
+///
+/// Everything it makes carries its identifier, and ``tearDown()`` removes all of it.
+package final class LabNode: Sendable {
+    /// Begins every name that the lab gives: what a sweep looks for.
+    package static let prefix = "nidlab"
+
+    package let identifier: String
+    package let network: NetworkNamespace
+    /// Mount point of the cgroup v2 hierarchy.
+    package let cgroupMountPoint: String
+    /// The kubepods cgroup from the root of the hierarchy.
+    package let kubepods: String
+    /// Files of this node: kubeconfig, certificates, sockets.
+    package let directory: String
+    package let layout: CgroupLayout
+
+    package static let address = "10.88.0.1"
+    package static let address6 = "fd88::1"
+    package static let metadataAddress = "169.254.169.254"
+    package static let metadataAddress6 = "fd20:ce::254"
+
+    private struct State {
+        var pods: [RunningPod] = []
+        var nextPod = 2
+    }
+
+    private let state = Mutex(State())
+
+    package var bpfFileSystem: String { directory + "/bpf" }
+    package var pods: [RunningPod] { state.withLock { $0.pods } }
+    /// The directory of a cgroup given by its path from the root of the hierarchy.
+    package func cgroupDirectory(_ path: String) -> String { cgroupMountPoint + path }
+
+    /// Makes the node. Needs root.
+    package init(layout: CgroupLayout = .cgroupfs) async throws {
+        guard geteuid() == 0 else { throw LabError("the lab makes namespaces and cgroups: run it as root") }
+        guard let mountPoint = try Self.findCgroupMountPoint() else {
+            throw LabError("there is no cgroup v2 hierarchy mounted on this machine")
+        }
+        // The owner's process ID lets a later sweep tell what is still in use.
+        identifier = "\(Self.prefix)-\(getpid())-\(UInt16.random(in: 0...UInt16.max))"
+        network = NetworkNamespace(name: "\(identifier)-node")
+        cgroupMountPoint = mountPoint
+        self.layout = layout
+        kubepods = "/\(identifier)" + layout.kubepods
+        directory = "/run/\(identifier)"
+        do {
+            try await setUp()
+        } catch {
+            await tearDown()
+            throw error
+        }
+    }
+
+    private func setUp() async throws {
+        try FileManager.default.createDirectory(
+            atPath: bpfFileSystem, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700]
+        )
+        try await Command.require(["mount", "-t", "bpf", "bpf", bpfFileSystem])
+        try FileManager.default.createDirectory(
+            atPath: cgroupDirectory(kubepods), withIntermediateDirectories: true
+        )
+        try await Command.require(["ip", "netns", "add", network.name])
+        // The metadata addresses are the node's own here, so that whatever slips past the redirect is caught.
+        try await network.ip(
+            """
+            link set lo up
+            link add br0 type bridge
+            link set br0 up
+            addr add \(Self.address)/16 dev br0
+            addr add \(Self.address6)/64 dev br0 nodad
+            addr add \(Self.metadataAddress)/32 dev lo
+            addr add \(Self.metadataAddress6)/128 dev lo nodad
+            """
+        )
+    }
+
+    /// Makes a pod: cgroups, a network namespace unless it shares the node's, and a first process.
+    package func addPod(_ specification: RunningPodSpecification) async throws -> RunningPod {
+        let number = state.withLock { state in
+            defer { state.nextPod += 1 }
+            return state.nextPod
+        }
+        let pod = try await RunningPod(specification, number: number, node: self)
+        state.withLock { $0.pods.append(pod) }
+        return pod
+    }
+
+    /// Removes a pod as the kubelet would: processes, then cgroups, then its network.
+    package func remove(_ pod: RunningPod) async {
+        state.withLock { $0.pods.removeAll { $0 === pod } }
+        await pod.tearDown()
+    }
+
+    /// Removes everything the node made. Safe to call more than once.
+    package func tearDown() async {
+        for pod in pods { await remove(pod) }
+        await CgroupTree.remove(cgroupDirectory("/\(identifier)"))
+        _ = try? await Command.run(["ip", "netns", "delete", network.name])
+        _ = try? await Command.run(["umount", "--quiet", bpfFileSystem])
+        try? FileManager.default.removeItem(atPath: directory)
+    }
+
+    static func findCgroupMountPoint() throws -> String? {
+        let mounts = try String(contentsOfFile: "/proc/self/mounts", encoding: .utf8)
+        for line in mounts.split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            if fields.count > 2, fields[2] == "cgroup2" { return String(fields[1]) }
+        }
+        return nil
+    }
+}

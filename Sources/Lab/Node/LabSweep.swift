@@ -1,0 +1,41 @@
+import Foundation
+
+/// Removes what a lab left behind that could not clean up after itself, because it was killed.
+package enum LabSweep {
+    /// - Returns: The identifiers of the labs that were removed.
+    package static func run() async -> [String] {
+        var removed: [String] = []
+        for identifier in abandoned() {
+            await remove(identifier)
+            removed.append(identifier)
+        }
+        return removed
+    }
+
+    /// Labs whose process is gone, by the directories and namespaces that carry their name.
+    private static func abandoned() -> [String] {
+        let names =
+            ((try? FileManager.default.contentsOfDirectory(atPath: "/run")) ?? [])
+            + ((try? FileManager.default.contentsOfDirectory(atPath: "/run/netns")) ?? [])
+        let identifiers = names.compactMap { name -> String? in
+            let parts = name.split(separator: "-")
+            guard parts.count >= 3, parts[0] == LabNode.prefix, let owner = Int32(parts[1]) else { return nil }
+            return kill(owner, 0) == 0 ? nil : parts.prefix(3).joined(separator: "-")
+        }
+        return Set(identifiers).sorted()
+    }
+
+    private static func remove(_ identifier: String) async {
+        let directory = "/run/\(identifier)"
+        if let mountPoint = try? LabNode.findCgroupMountPoint() {
+            await CgroupTree.remove("\(mountPoint)/\(identifier)")
+        }
+        for namespace in (try? FileManager.default.contentsOfDirectory(atPath: "/run/netns")) ?? []
+        where namespace.hasPrefix(identifier + "-") {
+            _ = try? await Command.run(["ip", "netns", "delete", namespace])
+        }
+        // The pins go with their file system, and the attachments with the pins.
+        _ = try? await Command.run(["umount", "--quiet", "--lazy", directory + "/bpf"])
+        try? FileManager.default.removeItem(atPath: directory)
+    }
+}

@@ -1,0 +1,151 @@
+import Foundation
+
+/// A node, the cluster and cloud around it, and the agent: the whole of what the demo and the end-to-end tests need.
+package final class LabWorld: Sendable {
+    package let node: LabNode
+    package let cluster: LabCluster
+    /// The executables under test lie beside the running one.
+    package let binaries: String
+
+    package static let nodeName = "node-a"
+    package static let project = "lab-project"
+    package static let projectNumber = "1234567890"
+
+    private init(node: LabNode, cluster: LabCluster, binaries: String) {
+        self.node = node
+        self.cluster = cluster
+        self.binaries = binaries
+    }
+
+    /// Makes the node, and starts every emulator and the trap inside its network namespace.
+    package static func start(
+        keys: LabCluster.Keys, layout: CgroupLayout = .cgroupfs,
+        configure: (inout LabCluster.Configuration) -> Void = { _ in }
+    ) async throws -> LabWorld {
+        let node = try await LabNode(layout: layout)
+        do {
+            var configuration = LabCluster.Configuration(directory: node.directory + "/kubelet", nodeName: nodeName)
+            let network = node.network
+            configuration.host = LabNode.address
+            configuration.providerName =
+                "//iam.googleapis.com/projects/\(projectNumber)/locations/global/workloadIdentityPools/lab-pool"
+                + "/providers/lab-cluster"
+            configuration.trap = (LabNode.metadataAddress, 80)
+            configuration.listener = { host, port in try network.listen(host: host, port: port) }
+            configure(&configuration)
+            try FileManager.default.createDirectory(
+                atPath: configuration.directory, withIntermediateDirectories: true
+            )
+            let cluster = try await LabCluster.start(configuration, keys: keys)
+            cluster.kubernetes.allowAudience(configuration.providerName)
+            let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+            return LabWorld(
+                node: node, cluster: cluster, binaries: (executable as NSString).deletingLastPathComponent
+            )
+        } catch {
+            await node.tearDown()
+            throw error
+        }
+    }
+
+    /// Stops the servers and removes everything that was made.
+    package func stop() async {
+        _ = try? await Command.run([binaries + "/podidentd", "uninstall", "--pin-directory", pinDirectory])
+        await cluster.stop()
+        await node.tearDown()
+    }
+
+    package var pinDirectory: String { node.bpfFileSystem + "/podidentd" }
+
+    /// Creates a pod in the API and starts it on the node.
+    package func addPod(
+        _ name: String, namespace: String = "default", serviceAccount: String = "default",
+        quality: CgroupLayout.QualityOfService = .besteffort, isHostNetwork: Bool = false
+    ) async throws -> RunningPod {
+        let specification = RunningPodSpecification(
+            name: name, namespace: namespace, quality: quality, isHostNetwork: isHostNetwork
+        )
+        cluster.kubernetes.createPod(
+            namespace: namespace, name: name, serviceAccount: serviceAccount, node: Self.nodeName,
+            uid: specification.uid, hostNetwork: isHostNetwork
+        )
+        return try await node.addPod(specification)
+    }
+
+    /// Deletes a pod: its processes and cgroups first, then its object, as the kubelet does.
+    package func deletePod(_ pod: RunningPod) async {
+        await node.remove(pod)
+        cluster.kubernetes.deletePod(
+            namespace: pod.specification.namespace, name: pod.name, .force
+        )
+    }
+
+    /// The agent's configuration for this world, by key.
+    package var agentConfiguration: [String: String] {
+        [
+            "node-name": Self.nodeName,
+            "listen.address": LabNode.address,
+            "listen.address6": LabNode.address6,
+            "listen.port": "\(AgentProcess.port)",
+            "bpf.pin-directory": pinDirectory,
+            "cgroup.mount-point": node.cgroupMountPoint,
+            "cgroup.kubepods": node.kubepods,
+            "kubernetes.kubeconfig": cluster.kubeconfigPath,
+            "google.provider": cluster.configuration.providerName,
+            "google.sts-url": cluster.securityTokenServiceURL,
+            "google.iam-credentials-url": cluster.iamCredentialsURL,
+            "google.ca-file": cluster.authorityPath,
+            "google.project-id": Self.project,
+            "google.project-number": Self.projectNumber,
+            "instance.zone": "europe-west1-b",
+            "instance.id": "4242",
+            "cluster.name": "lab",
+            "cluster.location": "europe-west1",
+            "cluster.uid": "0f1e2d3c",
+            "admin.socket": node.directory + "/admin.sock",
+        ]
+    }
+
+    /// Starts the agent, without waiting for it.
+    package func launchAgent(_ changes: [String: String?] = [:]) throws -> AgentProcess {
+        var values = agentConfiguration
+        for (key, value) in changes { values[key] = value }
+        let path = node.directory + "/podidentd.yaml"
+        try Self.yaml(values).write(toFile: path, atomically: true, encoding: .utf8)
+        return try AgentProcess(
+            binary: binaries + "/podidentd", arguments: ["run", "--config", path], node: node,
+            configurationPath: path, adminSocket: node.directory + "/admin.sock"
+        )
+    }
+
+    /// Starts the agent and waits until it serves.
+    package func startAgent(_ changes: [String: String?] = [:]) async throws -> AgentProcess {
+        let agent = try launchAgent(changes)
+        do {
+            try await agent.waitUntilReady()
+        } catch {
+            await agent.kill()
+            throw error
+        }
+        return agent
+    }
+
+    /// The lab's own client, run inside `pod`.
+    package func probe(_ pod: RunningPod, _ arguments: [String]) throws -> Command {
+        try pod.start([binaries + "/podidentd-lab", "probe"] + arguments)
+    }
+
+    private static func yaml(_ values: [String: String]) -> String {
+        var lines: [String] = []
+        var section = ""
+        for (key, value) in values.sorted(by: { $0.key < $1.key }) {
+            let parts = key.split(separator: ".").map(String.init)
+            if parts.count == 2, parts[0] != section {
+                section = parts[0]
+                lines.append("\(section):")
+            }
+            lines.append((parts.count == 2 ? "  " : "") + "\(parts[parts.count - 1]): \"\(value)\"")
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+}

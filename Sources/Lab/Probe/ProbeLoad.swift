@@ -1,0 +1,113 @@
+import Foundation
+package import NIOCore
+import Synchronization
+
+/// Many exchanges from several threads, each on a connection of its own, counted by how they ended.
+package struct ProbeLoad: Sendable {
+    package struct Report: Codable, Sendable, Equatable {
+        /// 200 with the expected body.
+        package var correct = 0
+        /// 200 with another body: somebody else's identity.
+        package var wrong = 0
+        package var refused = 0
+        package var reset = 0
+        /// Answers by status other than 200.
+        package var statuses: [Int: Int] = [:]
+        /// Failures by error number.
+        package var failures: [Int32: Int] = [:]
+        /// The first body that was wrong.
+        package var firstWrong: String?
+
+        package var total: Int {
+            correct + wrong + refused + reset + statuses.values.reduce(0, +) + failures.values.reduce(0, +)
+        }
+    }
+
+    package var path: String
+    package var address: SocketAddress
+    package var threads: Int
+    /// Ends after this many exchanges...
+    package var exchanges: Int
+    /// ...or after this long.
+    package var duration: Duration
+    /// What a right answer's body must contain.
+    package var expected: String
+
+    package init(
+        path: String, address: SocketAddress, threads: Int = 4, exchanges: Int, duration: Duration = .seconds(60),
+        expected: String
+    ) {
+        self.path = path
+        self.address = address
+        self.threads = threads
+        self.exchanges = exchanges
+        self.duration = duration
+        self.expected = expected
+    }
+
+    /// Runs the load to its end, blocking the calling thread.
+    package func run() -> Report {
+        let worker = Worker(load: self)
+        let group = DispatchGroup()
+        for _ in 0..<threads {
+            group.enter()
+            Thread {
+                worker.run()
+                group.leave()
+            }.start()
+        }
+        group.wait()
+        return worker.report
+    }
+
+    /// What the threads share.
+    private final class Worker: Sendable {
+        private struct State {
+            var report = Report()
+            var started = 0
+        }
+
+        private let load: ProbeLoad
+        private let deadline: ContinuousClock.Instant
+        private let state = Mutex(State())
+
+        var report: Report { state.withLock { $0.report } }
+
+        init(load: ProbeLoad) {
+            self.load = load
+            self.deadline = .now + load.duration
+        }
+
+        func run() {
+            while ContinuousClock.now < deadline {
+                let goesOn = state.withLock { state in
+                    state.started += 1
+                    return state.started <= load.exchanges
+                }
+                guard goesOn else { return }
+                let outcome = ProbeConnection.get(load.path, from: load.address)
+                state.withLock { $0.report.count(outcome, expected: load.expected) }
+            }
+        }
+    }
+}
+
+extension ProbeLoad.Report {
+    mutating func count(_ outcome: ProbeOutcome, expected: String) {
+        switch outcome {
+        case .answered(200, _, let body, _) where body.contains(expected):
+            correct += 1
+        case .answered(200, _, let body, _):
+            wrong += 1
+            firstWrong = firstWrong ?? String(body.prefix(200))
+        case .answered(let status, _, _, _):
+            statuses[status, default: 0] += 1
+        case .refused:
+            refused += 1
+        case .reset:
+            reset += 1
+        case .failed(let number):
+            failures[number, default: 0] += 1
+        }
+    }
+}

@@ -1,0 +1,62 @@
+import ArgumentParser
+import Foundation
+import Lab
+import UnixSignals
+
+struct DemoCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo",
+        abstract: "Starts a node with pods, cluster, cloud and agent, and shows who gets what. Needs root."
+    )
+
+    @Flag(help: "Leaves everything running until Ctrl-C, and says how to enter a pod.")
+    var keep = false
+
+    func run() async throws {
+        // A terminal's Ctrl-C must not end the process before it has cleaned up.
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                for await _ in signals { return true }
+                return false
+            }
+            group.addTask {
+                try await show()
+                return false
+            }
+            defer { group.cancelAll() }
+            if try await group.next() == true {
+                print("\nInterrupted: cleaning up.")
+            }
+        }
+    }
+
+    private func show() async throws {
+        let world = try await LabWorld.start(keys: try LabCluster.Keys())
+        do {
+            let demo = Demo(world: world) { print($0) }
+            try await demo.run()
+            if keep, !Task.isCancelled {
+                let agent = try await world.startAgent()
+                demo.printInstructions(agent: agent)
+                try? await Task.sleep(for: .seconds(86_400 * 365))
+                await agent.stop()
+            }
+        } catch {
+            await world.stop()
+            throw error
+        }
+        await world.stop()
+        print("\nCleaned up: no link, map, namespace, cgroup or mount of the demo is left.")
+    }
+}
+
+struct CleanCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "clean", abstract: "Removes what labs that were killed have left behind."
+    )
+
+    func run() async throws {
+        for identifier in await LabSweep.run() { print("removed \(identifier)") }
+    }
+}

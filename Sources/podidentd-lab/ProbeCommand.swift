@@ -1,0 +1,57 @@
+import ArgumentParser
+import Foundation
+import Lab
+import NIOCore
+
+/// What the lab runs inside pods.
+struct ProbeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "probe",
+        abstract: "Asks a server once and prints the answer, or many times and prints the counts.",
+        shouldDisplay: false
+    )
+
+    @Option(help: "The server's IP address; its family decides the socket's.")
+    var address = "169.254.169.254"
+
+    @Option(help: "The server's port.")
+    var port = 80
+
+    @Argument(help: "The path to ask for.")
+    var path: String
+
+    @Option(help: "How many exchanges, each on a connection of its own. 0: one, with its answer printed.")
+    var exchanges = 0
+
+    @Option(help: "Seconds after which no further exchange starts.")
+    var seconds = 60
+
+    @Option(help: "Threads that ask at the same time.")
+    var threads = 4
+
+    @Option(help: "What the body of a right answer contains.")
+    var expect = ""
+
+    func run() throws {
+        let address = try SocketAddress(ipAddress: address, port: port)
+        if exchanges > 0 {
+            let load = ProbeLoad(
+                path: path, address: address, threads: threads, exchanges: exchanges, duration: .seconds(seconds),
+                expected: expect
+            )
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys]
+            print(String(decoding: try encoder.encode(load.run()), as: UTF8.self))
+            return
+        }
+        switch ProbeConnection.get(path, from: address) {
+        case .answered(let status, _, let body, let peer):
+            print("status \(status)")
+            print("peer \(peer)")
+            print(body, terminator: "")
+        case .refused: throw ExitCode(7)
+        case .reset: throw ExitCode(56)
+        case .failed(let number): throw ValidationError("the connection failed with error number \(number)")
+        }
+    }
+}
