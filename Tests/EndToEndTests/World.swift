@@ -1,0 +1,72 @@
+import Foundation
+import Lab
+import Testing
+
+/// Making RSA keys takes a while: one pair for all tests.
+let sharedKeys = Result { try LabCluster.Keys() }
+
+/// Runs `body` in a fresh world, and takes the world down whatever happens.
+func withWorld(
+    layout: CgroupLayout = .cgroupfs, _ body: (LabWorld) async throws -> Void
+) async throws {
+    let world = try await LabWorld.start(keys: try sharedKeys.get(), layout: layout)
+    do {
+        try await body(world)
+    } catch {
+        await world.stop()
+        throw error
+    }
+    await world.stop()
+}
+
+/// Runs `body` in a fresh world with a running agent, and prints the agent's log if it fails.
+func withAgent(
+    _ changes: [String: String?] = [:], layout: CgroupLayout = .cgroupfs,
+    _ body: (LabWorld, AgentProcess) async throws -> Void
+) async throws {
+    try await withWorld(layout: layout) { world in
+        let agent = try await world.startAgent(changes)
+        do {
+            try await body(world, agent)
+        } catch {
+            await agent.kill()
+            throw error
+        }
+        await agent.stop()
+    }
+}
+
+/// An access token as the metadata endpoint answers it.
+struct TokenAnswer: Decodable {
+    var accessToken: String
+    var expiresIn: Int
+    var tokenType: String
+
+    enum CodingKeys: String, CodingKey {
+        case accessToken = "access_token"
+        case expiresIn = "expires_in"
+        case tokenType = "token_type"
+    }
+}
+
+extension RunningPod {
+    /// Asks the metadata address with curl, as a workload would.
+    func curl(_ path: String) async throws -> (status: Int, body: String) {
+        let result = try await run(
+            "curl", "-s", "--max-time", "10", "-H", "Metadata-Flavor: Google", "-w", "\n%{http_code}",
+            "http://169.254.169.254\(path)"
+        )
+        let lines = result.output.split(separator: "\n", omittingEmptySubsequences: false)
+        guard result.succeeded, let status = lines.last.flatMap({ Int($0) }) else {
+            throw LabError("curl ended with status \(result.status): \(result.errorOutput)")
+        }
+        return (status, lines.dropLast().joined(separator: "\n"))
+    }
+
+    /// The pod's access token.
+    func token() async throws -> TokenAnswer {
+        let answer = try await curl("/computeMetadata/v1/instance/service-accounts/default/token")
+        guard answer.status == 200 else { throw LabError("no token: \(answer.status) \(answer.body)") }
+        return try JSONDecoder().decode(TokenAnswer.self, from: Data(answer.body.utf8))
+    }
+}
