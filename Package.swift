@@ -172,9 +172,9 @@ let package = Package(
         .target(name: "CBPFTestPrograms", dependencies: ["CLibbpf", "CBPFPrograms"], path: "Tests/CBPFTestPrograms"),
         .testTarget(
             name: "KernelTests",
-            dependencies: ["BPF", "Attribution", "Lab", "CBPFTestPrograms"],
+            dependencies: ["BPF", "Attribution", "Lab", "CLibbpf", "CBPFPrograms", "CBPFTestPrograms"],
             swiftSettings: strict
         ),
-        .testTarget(name: "EndToEndTests", dependencies: ["Agent", "Lab", asyncHTTPClient], swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["Operations", "Lab"], swiftSettings: strict),
     ]
 )

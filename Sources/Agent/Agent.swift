@@ -28,21 +28,15 @@ package struct Agent: Sendable {
             kubeconfig: try Kubeconfig.load(path: configuration.kubeconfig, hostRoot: configuration.hostRoot),
             logger: logger
         )
-        let kubernetes = KubernetesClient(
-            options: try KubernetesClientOptions(
-                audience: configuration.tokenAudience ?? configuration.providerAudience,
-                tokenSeconds: configuration.tokenLifetimeSeconds,
-                userAgent: "podidentd/\(AgentVersion.current)"
-            ),
-            credentials: credentials, logger: logger
+        let options = try KubernetesClientOptions(
+            audience: configuration.tokenAudience ?? configuration.providerAudience,
+            tokenSeconds: configuration.tokenLifetimeSeconds,
+            userAgent: "podidentd/\(AgentVersion.current)"
         )
-        var exchangeConfiguration = TokenExchangeConfiguration(
-            audience: configuration.providerAudience, version: AgentVersion.current
-        )
-        exchangeConfiguration.stsURL = configuration.stsURL
-        exchangeConfiguration.iamCredentialsURL = configuration.iamCredentialsURL
-        exchangeConfiguration.trustRootsPath = configuration.caFile
-        let exchange = try GoogleTokenExchange(exchangeConfiguration)
+        // Clients must be shut down: from the first one on, nothing may throw past the end of this initializer.
+        let exchange = try GoogleTokenExchange(Self.exchange(configuration))
+        let kubernetes = KubernetesClient(options: options, credentials: credentials, logger: logger)
+
         let audit = AuditLog(logger: logger)
         let tokens = TokenService(
             issuer: kubernetes, accounts: kubernetes, exchanger: exchange, observer: { audit.record($0) })
@@ -160,6 +154,16 @@ package struct Agent: Sendable {
             ]
         )
         return tracking
+    }
+
+    private static func exchange(_ configuration: AgentConfiguration) -> TokenExchangeConfiguration {
+        var exchange = TokenExchangeConfiguration(
+            audience: configuration.providerAudience, version: AgentVersion.current
+        )
+        exchange.stsURL = configuration.stsURL
+        exchange.iamCredentialsURL = configuration.iamCredentialsURL
+        exchange.trustRootsPath = configuration.caFile
+        return exchange
     }
 
     private static func metadata(_ configuration: AgentConfiguration) -> MetadataServerConfiguration {

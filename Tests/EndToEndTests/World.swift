@@ -1,5 +1,6 @@
 import Foundation
 import Lab
+import Operations
 import Testing
 
 /// Making RSA keys takes a while: one pair for all tests.
@@ -68,5 +69,21 @@ extension RunningPod {
         let answer = try await curl("/computeMetadata/v1/instance/service-accounts/default/token")
         guard answer.status == 200 else { throw LabError("no token: \(answer.status) \(answer.body)") }
         return try JSONDecoder().decode(TokenAnswer.self, from: Data(answer.body.utf8))
+    }
+}
+
+extension AgentProcess {
+    /// What the agent says of itself.
+    func status() async throws -> AgentStatus {
+        let data = Data(try await AdminClient(socketPath: adminSocket).get("/debug/status"))
+        return try JSONDecoder().decode(AgentStatus.self, from: data)
+    }
+
+    /// Asks the agent, again and again for at most ten seconds, until it has answered so many token requests.
+    func served(atLeast count: UInt64) async throws {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while try await status().requests["answers.access_token.200", default: 0] < count {
+            guard ContinuousClock.now < deadline else { throw LabError("fewer than \(count) answers in 10 s") }
+        }
     }
 }

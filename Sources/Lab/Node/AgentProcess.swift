@@ -13,10 +13,10 @@ package final class AgentProcess: Sendable {
     /// What the agent logs, line by line.
     package var log: EventLog<String> { command.errorLines }
 
-    init(binary: String, arguments: [String], node: LabNode, configurationPath: String, adminSocket: String) throws {
+    init(arguments: [String], node: LabNode, configurationPath: String, adminSocket: String) throws {
         self.configurationPath = configurationPath
         self.adminSocket = adminSocket
-        command = try Command(["nsenter", "--net=\(node.network.path)", "--", binary] + arguments)
+        command = try Command(["nsenter", "--net=\(node.network.path)", "--"] + arguments)
     }
 
     /// Waits until the agent says that everything is in place.

@@ -66,11 +66,13 @@ package final class LabNode: Sendable {
             atPath: cgroupDirectory(kubepods), withIntermediateDirectories: true
         )
         try await Command.require(["ip", "netns", "add", network.name])
-        // The metadata addresses are the node's own here, so that whatever slips past the redirect is caught.
+        // The metadata addresses are the node's own here, so that whatever slips past the redirect is caught. The bridge
+        // has an address of its own choice, because it would otherwise take the lowest of its ports', and lose every pod
+        // that has asked for it whenever a new pod's is lower.
         try await network.ip(
             """
             link set lo up
-            link add br0 type bridge
+            link add br0 address 02:88:00:00:00:01 type bridge
             link set br0 up
             addr add \(Self.address)/16 dev br0
             addr add \(Self.address6)/64 dev br0 nodad

@@ -107,13 +107,17 @@ package final class LabWorld: Sendable {
     }
 
     /// Starts the agent, without waiting for it.
-    package func launchAgent(_ changes: [String: String?] = [:]) throws -> AgentProcess {
+    ///
+    /// - Parameters:
+    ///   - changes: Keys to configure differently; `nil` leaves one out.
+    ///   - prefix: A command that runs the agent, such as one that takes capabilities away.
+    package func launchAgent(_ changes: [String: String?] = [:], prefix: [String] = []) throws -> AgentProcess {
         var values = agentConfiguration
         for (key, value) in changes { values[key] = value }
         let path = node.directory + "/podidentd.yaml"
         try Self.yaml(values).write(toFile: path, atomically: true, encoding: .utf8)
         return try AgentProcess(
-            binary: binaries + "/podidentd", arguments: ["run", "--config", path], node: node,
+            arguments: prefix + [binaries + "/podidentd", "run", "--config", path], node: node,
             configurationPath: path, adminSocket: node.directory + "/admin.sock"
         )
     }

@@ -1,0 +1,92 @@
+import Foundation
+import Lab
+import Testing
+
+/// What an operator sees who configured something wrong: one sentence, a status that is not 0, nothing attached.
+@Suite(.serialized, .timeLimit(.minutes(2)))
+struct StartTests {
+    struct Mistake: CustomTestStringConvertible, Sendable {
+        var name: String
+        var changes: [String: String?]
+        var words: [String]
+        var testDescription: String { name }
+    }
+
+    @Test(
+        "a mistake is named in one sentence, and nothing is attached",
+        arguments: [
+            Mistake(name: "unknown key", changes: ["listen.prot": "1"], words: ["listen.prot", "listen.port"]),
+            Mistake(
+                name: "address of another machine", changes: ["listen.address": "192.0.2.1"],
+                words: ["192.0.2.1", "not an address of this node", "listen.address"]),
+            Mistake(
+                name: "port in use", changes: ["listen.address": LabNode.metadataAddress, "listen.port": "80"],
+                words: ["port 80", "already", "listen.port"]),
+            Mistake(
+                name: "missing kubeconfig", changes: ["kubernetes.kubeconfig": "/nowhere/kubelet.conf"],
+                words: ["/nowhere/kubelet.conf"]),
+            Mistake(
+                name: "no cgroup v2", changes: ["cgroup.mount-point": "/proc"], words: ["/proc", "cgroup.mount-point"]),
+            Mistake(
+                name: "no kubepods cgroup", changes: ["cgroup.kubepods": "/nowhere/kubepods"],
+                words: ["/nowhere/kubepods", "cgroup.kubepods"]),
+            Mistake(
+                name: "no BPF file system", changes: ["bpf.pin-directory": "/run/podidentd-pins"],
+                words: ["/run/podidentd-pins", "mount -t bpf"]),
+            Mistake(
+                name: "missing required key", changes: ["google.provider": String?.none], words: ["google.provider"]),
+            Mistake(
+                name: "missing CA file", changes: ["google.ca-file": "/nowhere/ca.pem"], words: ["/nowhere/ca.pem"]),
+        ]
+    )
+    func mistakes(_ mistake: Mistake) async throws {
+        try await withWorld { world in
+            let result = try await world.launchAgent(mistake.changes).result()
+            let error = result.errorOutput.split(separator: "\n").filter { $0.hasPrefix("Error:") }
+            #expect(result.status != 0)
+            #expect(error.count == 1, "\(result.errorOutput)")
+            for word in mistake.words { #expect(error.first?.contains(word) == true, "\(result.errorOutput)") }
+            #expect(!FileManager.default.fileExists(atPath: world.pinDirectory))
+            #expect(!FileManager.default.fileExists(atPath: "/run/podidentd-pins"))
+        }
+    }
+
+    @Test("without the right to use BPF the agent says which rights it needs, and leaves nothing behind")
+    func noRights() async throws {
+        try await withWorld { world in
+            let agent = try world.launchAgent(
+                [:],
+                prefix: [
+                    "setpriv", "--bounding-set", "-all,+net_admin,+dac_override,+dac_read_search", "--inh-caps", "-all",
+                ])
+            let result = await agent.result()
+            let errors = result.errorOutput.split(separator: "\n").filter { $0.hasPrefix("Error:") }
+            #expect(result.status != 0)
+            #expect(errors.count == 1 && errors[0].contains("CAP_BPF"), "\(result.errorOutput)")
+            #expect(!FileManager.default.fileExists(atPath: world.pinDirectory))
+        }
+    }
+
+    @Test("a stopped agent leaves the redirect; uninstall removes it and says what it removed")
+    func uninstall() async throws {
+        try await withWorld { world in
+            world.cluster.kubernetes.createServiceAccount(namespace: "default", name: "default")
+            let agent = try await world.startAgent()
+            let pod = try await world.addPod("a")
+            #expect(try await pod.curl("/").status == 200)
+            let stopped = await agent.stop()
+            #expect(stopped.status == 0, "\(stopped.errorOutput)")
+            #expect(try await pod.run("curl", "-s", "http://169.254.169.254/").status == 7)
+            #expect(world.cluster.trap?.connections == 0)
+
+            let uninstall = [world.binaries + "/podidentd", "uninstall", "--pin-directory", world.pinDirectory]
+            let output = try await Command.require(uninstall)
+            #expect(output.contains("links/connect4") && output.contains("nid_handovers"))
+            #expect(!FileManager.default.fileExists(atPath: world.pinDirectory))
+            #expect(try await Command.require(uninstall).contains("nothing was installed"))
+            // Proof that the trap can be reached, and that only the redirect stood before it.
+            #expect(try await pod.curl("/").status == 200)
+            #expect(world.cluster.trap?.connections == 1)
+        }
+    }
+}

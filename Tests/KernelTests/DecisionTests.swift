@@ -1,0 +1,179 @@
+import CBPFPrograms
+import CBPFTestPrograms
+import CLibbpf
+import Foundation
+import Testing
+
+/// Ring 2: the decision headers, in the kernel, under BPF_PROG_TEST_RUN.
+@Suite(.serialized) struct DecisionTests {
+    /// The programs of `bpf/tests/decisions.bpf.c`, loaded.
+    @safe
+    private final class Programs {
+        private let skeleton: UnsafeMutablePointer<nid_decisions_skeleton>
+
+        init() throws {
+            let skeleton = unsafe try #require(unsafe nid_decisions_skeleton__open())
+            try #require(unsafe nid_decisions_skeleton__load(skeleton) == 0)
+            unsafe self.skeleton = skeleton
+        }
+
+        deinit {
+            unsafe nid_decisions_skeleton__destroy(skeleton)
+        }
+
+        /// Runs a program with `context` as its argument; the kernel writes its result back into it.
+        func run<Context>(
+            _ program: (nid_decisions_skeleton) -> OpaquePointer?, _ context: inout Context
+        ) throws {
+            let descriptor = unsafe bpf_program__fd(program(unsafe skeleton.pointee))
+            try unsafe withUnsafeMutableBytes(of: &context) { bytes in
+                var options = unsafe bpf_test_run_opts()
+                unsafe options.sz = MemoryLayout<bpf_test_run_opts>.size
+                unsafe options.ctx_in = UnsafeRawPointer(bytes.baseAddress)
+                unsafe options.ctx_size_in = UInt32(bytes.count)
+                try #require(unsafe bpf_prog_test_run_opts(descriptor, &options) == 0)
+            }
+        }
+    }
+
+    /// `enum nid_verdict` of `bpf/lib/destination.h`.
+    enum Verdict: UInt32, Sendable {
+        case pass, redirect, refuse
+    }
+
+    /// `enum nid_outcome` of `bpf/lib/handover.h`.
+    enum Outcome: UInt32 {
+        case tagged, voided, torn
+    }
+
+    private static let metadata = address(0, 0, 0x0000_ffff, 0xa9fe_a9fe)
+    private static let metadata6 = address(0xfd20_00ce, 0, 0, 0x0000_0254)
+
+    private static func address(_ a: UInt32, _ b: UInt32, _ c: UInt32, _ d: UInt32) -> nid_address {
+        nid_address(word: (a.bigEndian, b.bigEndian, c.bigEndian, d.bigEndian))
+    }
+
+    struct Destination: CustomTestStringConvertible, Sendable {
+        var port: UInt16
+        var isStream: Bool
+        var verdict: Verdict
+        var testDescription: String { "\(isStream ? "TCP" : "UDP") \(port)" }
+    }
+
+    @Test(
+        "of a protected address, port 80 is redirected, DNS and NTP pass, everything else is refused",
+        arguments: [
+            Destination(port: 80, isStream: true, verdict: .redirect),
+            Destination(port: 80, isStream: false, verdict: .refuse),
+            Destination(port: 53, isStream: false, verdict: .pass),
+            Destination(port: 53, isStream: true, verdict: .pass),
+            Destination(port: 123, isStream: false, verdict: .pass),
+            Destination(port: 123, isStream: true, verdict: .refuse),
+            Destination(port: 443, isStream: true, verdict: .refuse),
+            Destination(port: 8080, isStream: true, verdict: .refuse),
+            Destination(port: 0, isStream: true, verdict: .refuse),
+            Destination(port: 65535, isStream: false, verdict: .refuse),
+        ]
+    )
+    func ports(_ destination: Destination) throws {
+        var context = test_destination()
+        context.port = destination.port
+        context.is_stream = destination.isStream ? 1 : 0
+        unsafe try Programs().run({ unsafe $0.progs.test_destination }, &context)
+        #expect(context.verdict == destination.verdict.rawValue)
+    }
+
+    @Test("an address is protected if all its words are those of a configured one, and only then")
+    func protectedAddresses() throws {
+        let programs = try Programs()
+        func isProtected(_ destination: nid_address, count: UInt32 = 2) throws -> Bool {
+            var context = test_destination()
+            context.endpoints.0 = Self.metadata
+            context.endpoints.1 = Self.metadata6
+            context.endpoint_count = count
+            context.destination = destination
+            unsafe try programs.run({ unsafe $0.progs.test_destination }, &context)
+            return context.is_protected == 1
+        }
+        #expect(try isProtected(Self.metadata))
+        #expect(try isProtected(Self.metadata6))
+        #expect(try !isProtected(Self.metadata6, count: 1))
+        #expect(try !isProtected(Self.metadata, count: 0))
+        // One word off, each in turn; the unmapped and the IPv4-compatible form are other addresses.
+        #expect(try !isProtected(Self.address(1, 0, 0x0000_ffff, 0xa9fe_a9fe)))
+        #expect(try !isProtected(Self.address(0, 1, 0x0000_ffff, 0xa9fe_a9fe)))
+        #expect(try !isProtected(Self.address(0, 0, 0, 0xa9fe_a9fe)))
+        #expect(try !isProtected(Self.address(0, 0, 0x0000_ffff, 0xa9fe_a9ff)))
+        // A slot beyond the count is all zeros: the unspecified address must not match it.
+        #expect(try !isProtected(Self.address(0, 0, 0, 0)))
+    }
+
+    @Test("an IPv4 address is compared in its mapped form")
+    func mapped() throws {
+        var context = test_mapped()
+        context.ip4 = UInt32(0xa9fe_a9fe).bigEndian
+        unsafe try Programs().run({ unsafe $0.progs.test_mapped }, &context)
+        #expect(context.result.word == Self.metadata.word)
+    }
+
+    @Test("both ends of a connection compute the same key, across the wrap of sequence numbers")
+    func keys() throws {
+        for (client, server) in [(UInt32(1000), UInt32(9000)), (0, UInt32.max), (UInt32.max, 0)] {
+            var context = test_handover()
+            context.client_snd_una = client &+ 1
+            context.client_rcv_nxt = server &+ 1
+            context.server_snd_una = server &+ 1
+            context.server_rcv_nxt = client &+ 1
+            context.reseal = 1
+            unsafe try Programs().run({ unsafe $0.progs.test_handover }, &context)
+            #expect(context.client_key.client_isn == client && context.client_key.server_isn == server)
+            #expect(context.server_key.client_isn == client && context.server_key.server_isn == server)
+            #expect(context.outcome == Outcome.tagged.rawValue)
+        }
+    }
+
+    @Test("a hand-over counts only whole, for its own key, and claimed once")
+    func outcomes() throws {
+        let programs = try Programs()
+        func outcome(_ change: (inout test_handover) -> Void) throws -> Outcome? {
+            var context = test_handover()
+            context.handover.tag.ancestors = (11, 12, 13, 0, 0)
+            context.handover.tag.leaf = 13
+            context.handover.tag.socket_cookie = 99
+            context.client_snd_una = 1001
+            context.client_rcv_nxt = 9001
+            context.server_snd_una = 9001
+            context.server_rcv_nxt = 1001
+            context.reseal = 1
+            unsafe try programs.run({ unsafe $0.progs.test_handover }, &context)
+            // What the connecting side stored; then something happens to it.
+            context.handover.seal = context.seal
+            context.reseal = 0
+            change(&context)
+            unsafe try programs.run({ unsafe $0.progs.test_handover }, &context)
+            return Outcome(rawValue: context.outcome)
+        }
+        #expect(try outcome { _ in } == .tagged)
+        #expect(try outcome { $0.handover.voided = 1 } == .voided)
+        #expect(try outcome { $0.handover.tag.ancestors.1 = 22 } == .torn)
+        #expect(try outcome { $0.handover.tag.leaf = 22 } == .torn)
+        #expect(try outcome { $0.handover.tag.netns_cookie = 1 } == .torn)
+        #expect(try outcome { $0.handover.tag.destination_port = 81 } == .torn)
+        #expect(try outcome { $0.server_snd_una += 1 } == .torn)
+        #expect(try outcome { $0.server_rcv_nxt += 1 } == .torn)
+    }
+
+    @Test("the types that cross the boundary have the sizes that C asserts")
+    func sizes() {
+        #expect(MemoryLayout<nid_address>.size == 16)
+        #expect(MemoryLayout<nid_tag>.size == 88)
+        #expect(MemoryLayout<nid_key>.size == 8)
+        #expect(MemoryLayout<nid_note>.size == 104)
+        #expect(MemoryLayout<nid_handover>.size == 104)
+        #expect(MemoryLayout<nid_settings>.size == 16)
+        #expect(MemoryLayout<nid_cgroup_event>.size == 16)
+        #expect(MemoryLayout<nid_tag>.offset(of: \.destination) == 64)
+        #expect(MemoryLayout<nid_tag>.offset(of: \.destination_port) == 80)
+        #expect(MemoryLayout<nid_tag>.offset(of: \.state) == 83)
+    }
+}
