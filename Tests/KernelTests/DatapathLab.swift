@@ -10,48 +10,69 @@ struct DatapathLab {
 
     let node: LabNode
     let cgroups: CgroupFileSystem
+    let configuration: DatapathConfiguration
     let datapath: Datapath
     let listener: CInt
 
-    var pins: PinDirectory { PinDirectory(path: node.bpfFileSystem + "/podidentd") }
-
     /// The next connection, or an error after five seconds.
-    func accept() throws -> CInt {
-        var polled = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
-        guard unsafe poll(&polled, 1, 5000) == 1 else { throw LabError("nobody connected within 5 s") }
-        return Foundation.accept(listener, nil, nil)
+    func accept(on descriptor: CInt? = nil) throws -> CInt {
+        let descriptor = descriptor ?? listener
+        guard hasConnection(on: descriptor, within: 5000) else { throw LabError("nobody connected within 5 s") }
+        return Foundation.accept(descriptor, nil, nil)
+    }
+
+    /// Whether a connection waits to be accepted.
+    func hasConnection(on descriptor: CInt, within milliseconds: CInt = 0) -> Bool {
+        var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return unsafe poll(&polled, 1, milliseconds) == 1
+    }
+
+    /// Answers an accepted connection with `ok`, and closes it.
+    func answer(_ connection: CInt) throws {
+        let answer = [UInt8]("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok".utf8)
+        var request = [UInt8](repeating: 0, count: 4096)
+        guard unsafe recv(connection, &request, request.count, 0) > 0,
+            unsafe send(connection, answer, answer.count, CInt(MSG_NOSIGNAL)) == answer.count
+        else { throw LabError("the client went away") }
+        close(connection)
+    }
+
+    /// The lab's own client, run inside `pod`.
+    func probe(_ pod: RunningPod, _ arguments: [String]) throws -> Command {
+        let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let probe = (executable as NSString).deletingLastPathComponent + "/podidentd-lab"
+        return try pod.start([probe, "probe"] + arguments)
     }
 }
 
 /// Runs `body` on a fresh node, and takes the node down whatever happens.
-func withDatapath(_ body: (DatapathLab) async throws -> Void) async throws {
-    let node = try await LabNode()
+func withDatapath(layout: CgroupLayout = .cgroupfs, _ body: (DatapathLab) async throws -> Void) async throws {
+    let node = try await LabNode(layout: layout)
+    let pins = PinDirectory(path: node.bpfFileSystem + "/podidentd")
     do {
         let cgroups = try CgroupFileSystem(mountPoint: node.cgroupMountPoint)
         let listener = try node.network.listen(host: LabNode.address, port: DatapathLab.agentPort)
         defer { close(listener) }
-        let pins = PinDirectory(path: node.bpfFileSystem + "/podidentd")
-        let datapath = try Datapath(
-            DatapathConfiguration(
-                pinDirectory: pins,
-                endpoints: [.ipv4(0xa9fe_a9fe), .ipv6(0xfd20_00ce_0000_0000, 0x254)],
-                agentIPv4: 0x0a58_0001,
-                agentPort: UInt16(DatapathLab.agentPort)
-            ),
-            cgroups: cgroups
+        let configuration = DatapathConfiguration(
+            pinDirectory: pins,
+            endpoints: [.ipv4(0xa9fe_a9fe), .ipv6(0xfd20_00ce_0000_0000, 0x254)],
+            agentIPv4: 0x0a58_0001,
+            agentPort: UInt16(DatapathLab.agentPort)
         )
+        let datapath = try Datapath(configuration, cgroups: cgroups)
         let kubepods = [UInt8](node.kubepods.utf8)
-        try datapath.setKubepods(
-            KubepodsCgroup(
-                id: try #require(cgroups.id(of: kubepods)), level: kubepods.count { $0 == UInt8(ascii: "/") })
-        )
+        let id = try #require(cgroups.id(of: kubepods))
+        try datapath.setKubepods(KubepodsCgroup(id: id, level: kubepods.count { $0 == UInt8(ascii: "/") }))
         try datapath.markListener(listener)
-        try await body(DatapathLab(node: node, cgroups: cgroups, datapath: datapath, listener: listener))
-        _ = try pins.remove()
+        let lab = DatapathLab(
+            node: node, cgroups: cgroups, configuration: configuration, datapath: datapath, listener: listener
+        )
+        try await body(lab)
     } catch {
-        _ = try? PinDirectory(path: node.bpfFileSystem + "/podidentd").remove()
+        _ = try? pins.remove()
         await node.tearDown()
         throw error
     }
+    #expect(try pins.remove().contains { $0.hasSuffix("links/connect4") })
     await node.tearDown()
 }

@@ -106,11 +106,8 @@ package final class LabWorld: Sendable {
         ]
     }
 
-    /// Starts the agent, without waiting for it.
-    ///
-    /// - Parameters:
-    ///   - changes: Keys to configure differently; `nil` leaves one out.
-    ///   - prefix: A command that runs the agent, such as one that takes capabilities away.
+    /// Starts the agent, without waiting for it. `changes` are keys to configure differently, `nil` leaves one out;
+    /// `prefix` is a command that runs the agent, such as one that takes capabilities away.
     package func launchAgent(_ changes: [String: String?] = [:], prefix: [String] = []) throws -> AgentProcess {
         var values = agentConfiguration
         for (key, value) in changes { values[key] = value }

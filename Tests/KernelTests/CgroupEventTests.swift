@@ -1,0 +1,106 @@
+import Attribution
+import BPF
+import Foundation
+import Lab
+import Testing
+
+/// Both sources of cgroup events, on the real hierarchy.
+@Suite(.serialized, .timeLimit(.minutes(1)))
+struct CgroupEventTests {
+    enum Source: String, CaseIterable, Sendable {
+        case tracepoints, inotify
+    }
+
+    private func withEvents(
+        _ source: Source, _ body: (DatapathLab, EventLog<CgroupEvent>) async throws -> Void
+    ) async throws {
+        try await withDatapath { lab in
+            let log = EventLog<CgroupEvent>()
+            let events: any CgroupEventSource =
+                switch source {
+                case .tracepoints:
+                    try TracepointCgroupEvents(pinDirectory: lab.configuration.pinDirectory) { log.record($0) }
+                case .inotify:
+                    try InotifyCgroupEvents(
+                        cgroups: lab.cgroups, root: [UInt8](lab.node.kubepods.utf8), depth: 4
+                    ) { log.record($0) }
+                }
+            #expect(events.mechanism == source.rawValue)
+            try await body(lab, log)
+            events.stop()
+        }
+    }
+
+    @Test("making and removing a pod's cgroups is told by ID", arguments: Source.allCases)
+    func podLifetime(source: Source) async throws {
+        try await withEvents(source) { lab, log in
+            let pod = try await lab.node.addPod(RunningPodSpecification(name: "a"))
+            let podID = try #require(lab.cgroups.id(of: [UInt8](pod.cgroup.utf8)))
+            let containerID = try #require(lab.cgroups.id(of: [UInt8](pod.containerCgroup.utf8)))
+            try await log.wait { $0.contains(.made(podID)) && $0.contains(.made(containerID)) }
+            #expect(lab.cgroups.path(of: podID) == [UInt8](pod.cgroup.utf8))
+            await pod.removeCgroup()
+            try await log.wait { $0.contains(.removed(podID)) && $0.contains(.removed(containerID)) }
+            #expect(lab.cgroups.path(of: podID) == nil)
+        }
+    }
+
+    @Test("cgroups outside the kubepods root are not told", arguments: Source.allCases)
+    func elsewhere(source: Source) async throws {
+        try await withEvents(source) { lab, log in
+            let outside = lab.node.cgroupDirectory("/\(lab.node.identifier)/system")
+            unsafe try #require(mkdir(outside, 0o755) == 0)
+            let id = try #require(lab.cgroups.id(of: [UInt8]("/\(lab.node.identifier)/system".utf8)))
+            // Events are in order: the pod's, made later, is the proof that nothing came before it.
+            let pod = try await lab.node.addPod(RunningPodSpecification(name: "a"))
+            let podID = try #require(lab.cgroups.id(of: [UInt8](pod.cgroup.utf8)))
+            let events = try await log.wait { $0.contains(.made(podID)) }
+            #expect(!events.contains(.made(id)))
+            unsafe rmdir(outside)
+        }
+    }
+
+    @Test("events that the queue could not hold are reported as lost")
+    func overflow() async throws {
+        try await withEvents(.tracepoints) { lab, log in
+            let gate = NSCondition()
+            nonisolated(unsafe) var isOpen = false
+            // A second consumer that stands still, while more is made than its queue holds.
+            let slow = EventLog<CgroupEvent>(capacity: 100_000)
+            let blocked = try TracepointCgroupEvents(pinDirectory: lab.configuration.pinDirectory) { event in
+                gate.lock()
+                while unsafe !isOpen { gate.wait() }
+                gate.unlock()
+                slow.record(event)
+            }
+            let directory = lab.node.cgroupDirectory(lab.node.kubepods) + "/burst"
+            for _ in 0..<6000 {
+                unsafe try #require(mkdir(directory, 0o755) == 0)
+                unsafe rmdir(directory)
+            }
+            gate.withLock {
+                unsafe isOpen = true
+                gate.broadcast()
+            }
+            try await slow.wait(within: .seconds(10)) { $0.contains(.lost) }
+            blocked.stop()
+        }
+    }
+
+    @Test("a path is found by ID only while its cgroup exists, and never by a namesake")
+    func namesakes() async throws {
+        try await withDatapath { lab in
+            let path = lab.node.kubepods + "/twice"
+            let directory = lab.node.cgroupDirectory(path)
+            unsafe try #require(mkdir(directory, 0o755) == 0)
+            let first = try #require(lab.cgroups.id(of: [UInt8](path.utf8)))
+            unsafe rmdir(directory)
+            unsafe try #require(mkdir(directory, 0o755) == 0)
+            let second = try #require(lab.cgroups.id(of: [UInt8](path.utf8)))
+            #expect(first != second)
+            #expect(lab.cgroups.path(of: first) == nil)
+            #expect(lab.cgroups.path(of: second) == [UInt8](path.utf8))
+            unsafe rmdir(directory)
+        }
+    }
+}
