@@ -86,4 +86,15 @@ extension AgentProcess {
             guard ContinuousClock.now < deadline else { throw LabError("fewer than \(count) answers in 10 s") }
         }
     }
+
+    /// How many descriptors the agent holds once every connection of a pod is closed; asks for at most ten seconds.
+    func settledDescriptors() async throws -> Int {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while true {
+            let requests = try await status().requests
+            if requests["connections.opened"] == requests["connections.closed"] { break }
+            guard ContinuousClock.now < deadline else { throw LabError("connections are still open after 10 s") }
+        }
+        return try FileManager.default.contentsOfDirectory(atPath: "/proc/\(processIdentifier)/fd").count
+    }
 }
