@@ -49,8 +49,13 @@ struct ProbeCommand: ParsableCommand {
             print("status \(status)")
             print("peer \(peer)")
             print(body, terminator: "")
-        case .refused: throw ExitCode(7)
-        case .reset: throw ExitCode(56)
+        // With curl's exit codes for the same.
+        case .refused:
+            print("connection refused")
+            throw ExitCode(7)
+        case .reset:
+            print("connection reset by peer")
+            throw ExitCode(56)
         case .failed(let number): throw ValidationError("the connection failed with error number \(number)")
         }
     }

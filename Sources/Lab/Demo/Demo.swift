@@ -141,12 +141,12 @@ package struct Demo: Sendable {
     }
 
     private func showDirectConnection(from pod: RunningPod) async throws {
-        let url = "http://\(LabNode.address):\(AgentProcess.port)/"
-        let result = try await pod.run("curl", "-sS", "--max-time", "5", url)
-        print("  \(pod.name)$ curl \(url)")
-        print("  \(result.errorOutput.trimmingCharacters(in: .newlines))")
-        guard result.status == 56 || result.status == 52 else {
-            throw LabError("the agent answered a connection that did not come through the redirect")
+        let arguments = ["--address", LabNode.address, "--port", "\(AgentProcess.port)", "/"]
+        let result = try await world.probe(pod, arguments).result()
+        print("  \(pod.name)$ podidentd-lab probe \(arguments.joined(separator: " "))")
+        print("  \(result.output.trimmingCharacters(in: .newlines))")
+        guard result.status == 56 else {
+            throw LabError("the agent did not reset a connection that did not come through the redirect")
         }
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A node, the cluster and cloud around it, and the agent: the whole of what the demo and the end-to-end tests need.
 package final class LabWorld: Sendable {
@@ -6,6 +7,7 @@ package final class LabWorld: Sendable {
     package let cluster: LabCluster
     /// The executables under test lie beside the running one.
     package let binaries: String
+    private let agents = Mutex<[AgentProcess]>([])
 
     package static let nodeName = "node-a"
     package static let project = "lab-project"
@@ -48,8 +50,9 @@ package final class LabWorld: Sendable {
         }
     }
 
-    /// Stops the servers and removes everything that was made.
+    /// Stops agents and servers, and removes everything that was made.
     package func stop() async {
+        for agent in agents.withLock({ $0 }) where agent.isRunning { await agent.kill() }
         _ = try? await Command.run([binaries + "/podidentd", "uninstall", "--pin-directory", pinDirectory])
         await cluster.stop()
         await node.tearDown()
@@ -113,10 +116,12 @@ package final class LabWorld: Sendable {
         for (key, value) in changes { values[key] = value }
         let path = node.directory + "/podidentd.yaml"
         try Self.yaml(values).write(toFile: path, atomically: true, encoding: .utf8)
-        return try AgentProcess(
+        let agent = try AgentProcess(
             arguments: prefix + [binaries + "/podidentd", "run", "--config", path], node: node,
             configurationPath: path, adminSocket: node.directory + "/admin.sock"
         )
+        agents.withLock { $0.append(agent) }
+        return agent
     }
 
     /// Starts the agent and waits until it serves.

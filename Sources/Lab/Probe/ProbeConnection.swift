@@ -30,7 +30,12 @@ package enum ProbeConnection {
             unsafe setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
         }
         guard unsafe address.withSockAddr({ unsafe connect(descriptor, $0, socklen_t($1)) }) == 0 else {
-            return errno == ECONNREFUSED ? .refused : .failed(errorNumber: errno)
+            switch errno {
+            case ECONNREFUSED: return .refused
+            // The peer reset the connection before this thread saw it established.
+            case ECONNRESET: return .reset
+            default: return .failed(errorNumber: errno)
+            }
         }
         let peer = peerName(of: descriptor)
         let lines = ["GET \(path) HTTP/1.1", "Host: 169.254.169.254"] + headers + ["Connection: close", "", ""]
