@@ -30,13 +30,13 @@ package struct Agent: Sendable {
         )
         let options = try KubernetesClientOptions(
             audience: configuration.tokenAudience ?? configuration.providerAudience,
+            podTokenAudiences: Set(configuration.podTokenAudiences),
             tokenSeconds: configuration.tokenLifetimeSeconds,
             userAgent: "podidentd/\(AgentVersion.current)"
         )
         // Clients must be shut down: from the first one on, nothing may throw past the end of this initializer.
         let exchange = try GoogleTokenExchange(Self.exchange(configuration))
         let kubernetes = KubernetesClient(options: options, credentials: credentials, logger: logger)
-
         let audit = AuditLog(logger: logger)
         let tokens = TokenService(
             issuer: kubernetes, accounts: kubernetes, exchanger: exchange, observer: { audit.record($0) })
@@ -46,6 +46,8 @@ package struct Agent: Sendable {
         let watcher = PodWatcher(
             client: kubernetes, nodeName: configuration.nodeName, misses: directory.misses, logger: logger
         ) { directory.apply($0) }
+
+        let node = NodeInformation(configuration: configuration, client: kubernetes, logger: logger)
 
         let counters = RequestCounters()
         let datapathSlot = DatapathSlot()
@@ -59,7 +61,8 @@ package struct Agent: Sendable {
         )
         let server = MetadataServer(
             configuration: Self.metadata(configuration),
-            backend: AgentBackend(attributor: Attributor(index: index, directory: directory), tokens: tokens),
+            backend: AgentBackend(
+                attributor: Attributor(index: index, directory: directory), tokens: tokens, node: node),
             readTag: { descriptor in datapathSlot.tag(ofAcceptedSocket: descriptor) },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters
         )
@@ -77,6 +80,7 @@ package struct Agent: Sendable {
                 ClosingService { tracking.stop() },
                 ClosingService { await admin.stop() },
                 RunningService { await watcher.run() },
+                RunningService { await node.run() },
                 RunningService { await tokens.run() },
                 ClosingService { await server.shutDownGracefully(within: .seconds(configuration.drainSeconds)) },
             ]
@@ -170,18 +174,12 @@ package struct Agent: Sendable {
         MetadataServerConfiguration(
             projectID: configuration.projectID,
             numericProjectID: configuration.projectNumber,
-            zone: configuration.zone,
-            instanceID: configuration.instanceID,
-            hostname: configuration.hostname ?? configuration.nodeName,
-            instanceName: nil,
-            clusterName: configuration.clusterName,
-            clusterLocation: configuration.clusterLocation,
-            clusterUID: configuration.clusterUID,
             universeDomain: configuration.universeDomain,
             poolName: configuration.poolName ?? ProviderName(configuration.providerAudience).pool,
             poolProjectNumber: ProviderName(configuration.providerAudience).projectNumber,
             identityProvider: configuration.providerAudience,
-            subjectTokenAudience: configuration.tokenAudience ?? configuration.providerAudience
+            subjectTokenAudience: configuration.tokenAudience ?? configuration.providerAudience,
+            podTokenAudiences: Set(configuration.podTokenAudiences)
         )
     }
 }

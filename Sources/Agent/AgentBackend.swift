@@ -6,9 +6,12 @@ import Tokens
 struct AgentBackend: MetadataBackend {
     let attributor: Attributor
     let tokens: TokenService
+    let node: NodeInformation
 
     /// How long a request may wait for its pod's record. Well below the 3 s after which Google's clients give up.
     private static let holdLimit = Duration.seconds(2)
+
+    var instance: InstanceAttributes { node.attributes }
 
     func identify(_ tag: CallerTag) -> Identification {
         attributor.identify(tag)
@@ -36,9 +39,23 @@ struct AgentBackend: MetadataBackend {
         try await tokens.accessToken(for: pod, account: account, scopes: scopes)
     }
 
+    func cachedIdentityToken(for pod: PodRecord, account: ServiceAccountRecord, audience: String) -> ServedToken? {
+        tokens.cachedIdentityToken(for: pod, account: account, audience: audience)
+    }
+
     func identityToken(
         for pod: PodRecord, account: ServiceAccountRecord, audience: String
     ) async throws(TokenFailure) -> ServedToken {
         try await tokens.identityToken(for: pod, account: account, audience: audience)
+    }
+
+    func cachedPodToken(for pod: PodRecord, account: ServiceAccountRecord, audience: String) -> ServedToken? {
+        tokens.cachedPodToken(for: pod, account: account, audience: audience)
+    }
+
+    func podToken(
+        for pod: PodRecord, account: ServiceAccountRecord, audience: String
+    ) async throws(TokenFailure) -> ServedToken {
+        try await tokens.podToken(for: pod, account: account, audience: audience)
     }
 }

@@ -33,10 +33,12 @@ extension TokenKey {
             switch target {
             case .federated: "federated"
             case .googleServiceAccount(let email): email
+            case .serviceAccount: "the pod itself"
             }
         return switch kind {
         case .accessToken(let scopes): "access token for \(account), scopes \(scopes.sorted.joined(separator: " "))"
         case .identityToken(let audience): "identity token for \(account), audience \(audience)"
+        case .podToken(let audience): "pod token, audience \(audience)"
         case .federation: "federated token for calls to IAM Credentials"
         }
     }

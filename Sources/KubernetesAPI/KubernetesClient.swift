@@ -2,11 +2,12 @@ package import Attribution
 package import Logging
 import NIOCore
 import NIOHTTP1
+import Synchronization
 package import Tokens
 import UpstreamHTTP
 
 /// Everything that the agent asks of the API server, with the node's credentials: tokens for the pods of this node,
-/// the ServiceAccounts of those pods, and the pods themselves. No other right is used.
+/// the ServiceAccounts of those pods, the pods themselves, and its own Node. No other right is used.
 package final class KubernetesClient: Sendable {
     package let server: KubernetesServer
     let options: KubernetesClientOptions
@@ -15,6 +16,8 @@ package final class KubernetesClient: Sendable {
     let watchClient: UpstreamHTTPClient
     private let callClient: UpstreamHTTPClient
     private let logger: Logger
+    /// Whether the log says already that this node may not read ServiceAccounts.
+    private let hasLoggedForbiddenReads = Mutex(false)
 
     package init(options: KubernetesClientOptions, credentials: NodeCredentials, logger: Logger) {
         self.options = options
@@ -114,17 +117,31 @@ package final class KubernetesClient: Sendable {
 
 extension KubernetesClient: SubjectTokenIssuing {
     package func issueSubjectToken(
-        for pod: PodRecord, serviceAccountUID: String
+        for pod: PodRecord, serviceAccountUID: String, audience: SubjectAudience
     ) async throws(UpstreamFailure) -> SubjectToken {
         let request = TokenRequest(
             pod: pod,
             serviceAccountUID: serviceAccountUID,
-            audience: options.audience,
+            audience: try name(of: audience),
             expirationSeconds: options.tokenSeconds
         )
         let path = try path(of: ServiceAccountReference(of: pod)) + "/token"
         let answer = try await send(.POST, path, body: request.body)
         return try request.token(from: answer)
+    }
+
+    /// The audience as it goes into the request. One that is not configured never does, whoever asks.
+    private func name(of audience: SubjectAudience) throws(UpstreamFailure) -> String {
+        switch audience {
+        case .tokenExchange: return options.audience
+        case .relyingParty(let name):
+            guard options.podTokenAudiences.contains(name) else {
+                throw UpstreamFailure(
+                    upstream: .kubernetes, kind: .misconfigured, message: "tokens for this audience are not configured"
+                )
+            }
+            return name
+        }
     }
 }
 
@@ -132,7 +149,28 @@ extension KubernetesClient: ServiceAccountReading {
     package func serviceAccount(
         _ reference: ServiceAccountReference
     ) async throws(UpstreamFailure) -> ServiceAccountRecord {
-        let answer = try await send(.GET, try path(of: reference))
+        let path = try path(of: reference)
+        let answer: UpstreamAnswer
+        do throws(UpstreamFailure) {
+            answer = try await send(.GET, path)
+        } catch {
+            if error.isServiceAccountReadForbidden { logForbiddenReads(error) }
+            throw error
+        }
+        hasLoggedForbiddenReads.withLock { $0 = false }
         return try ServiceAccountRecord(answer, expected: reference)
+    }
+
+    /// Once, until a read works: it concerns every pod of the node, and every request of theirs.
+    private func logForbiddenReads(_ failure: UpstreamFailure) {
+        let isNews = hasLoggedForbiddenReads.withLock { hasLogged in
+            defer { hasLogged = true }
+            return !hasLogged
+        }
+        guard isNews else { return }
+        logger.error(
+            "this node may not read ServiceAccounts: no pod of it gets a token",
+            metadata: ["error": "\(failure.message)", "remedy": "\(UpstreamFailure.serviceAccountReadRemedy)"]
+        )
     }
 }

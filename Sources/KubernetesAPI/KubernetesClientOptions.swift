@@ -2,6 +2,8 @@
 package struct KubernetesClientOptions: Sendable {
     /// The one audience of subject tokens: what the token exchange expects in `aud`.
     package let audience: String
+    /// The other audiences that tokens may be requested for, on behalf of pods that ask for one by name.
+    package let podTokenAudiences: Set<String>
     /// `spec.expirationSeconds` of a TokenRequest.
     package let tokenSeconds: Int
     package var userAgent: String
@@ -17,15 +19,23 @@ package struct KubernetesClientOptions: Sendable {
 
     /// Refuses what the API server would misunderstand.
     ///
-    /// An empty `audience`: it would mint a token for audience `""`, which nobody accepts. `tokenSeconds` below 600, its
+    /// An empty `audience`: it would mint a token for audience `""`, which nobody accepts. `audience` among
+    /// `podTokenAudiences`: whoever holds such a token can exchange it himself, unseen by the agent. `tokenSeconds` below 600, its
     /// minimum; 3607, which with its own audience yields a token that is valid for a year; and more than a day, because
     /// a subject token is used once. An hour is the default because Google gives a federated token no longer life than
     /// its subject token has left.
     package init(
-        audience: String, tokenSeconds: Int = 3600, userAgent: String = "podidentd"
+        audience: String, podTokenAudiences: Set<String> = [], tokenSeconds: Int = 3600,
+        userAgent: String = "podidentd"
     ) throws(KubernetesAPIError) {
         guard !audience.isEmpty else {
             throw KubernetesAPIError("token audience", "is empty; set it to what the identity provider accepts")
+        }
+        guard !podTokenAudiences.contains(audience), !podTokenAudiences.contains("") else {
+            throw KubernetesAPIError(
+                "pod token audiences",
+                "contain the audience of the token exchange, or an empty one; a pod gets tokens for others only"
+            )
         }
         guard (600...86_400).contains(tokenSeconds), tokenSeconds != 3607 else {
             throw KubernetesAPIError(
@@ -35,6 +45,7 @@ package struct KubernetesClientOptions: Sendable {
             )
         }
         self.audience = audience
+        self.podTokenAudiences = podTokenAudiences
         self.tokenSeconds = tokenSeconds
         self.userAgent = userAgent
     }

@@ -6,6 +6,7 @@ extension ErrorResponse {
     package enum Credential: Sendable, Hashable {
         case accessToken
         case identityToken(audience: String)
+        case podToken(audience: String)
         /// The ServiceAccount itself, for a name or a listing.
         case serviceAccount
 
@@ -14,6 +15,7 @@ extension ErrorResponse {
             switch request.route.routeClass {
             case .accessToken: .accessToken
             case .identityToken: .identityToken(audience: request.query.audience ?? "")
+            case .podToken: .podToken(audience: request.query.audience ?? "")
             case .root, .directory, .value, .account, .unknown, .unrouted: .serviceAccount
             }
         }
@@ -22,6 +24,7 @@ extension ErrorResponse {
             switch self {
             case .accessToken: "generate access token"
             case .identityToken: "generate identity token"
+            case .podToken: "generate pod token"
             case .serviceAccount: "read the service account"
             }
         }
@@ -86,7 +89,7 @@ extension ErrorResponse {
         case .denied, .notFound, .misconfigured:
             let advice =
                 switch failure.upstream {
-                case .kubernetes: kubernetesAdvice(failure, account)
+                case .kubernetes: kubernetesAdvice(failure, credential, account)
                 case .securityTokenService: stsAdvice(account)
                 case .iamCredentials: iamAdvice(failure, credential, account, googleAccount)
                 }
@@ -94,9 +97,19 @@ extension ErrorResponse {
         }
     }
 
-    private func kubernetesAdvice(_ failure: UpstreamFailure, _ account: ServiceAccountReference) -> String {
+    private func kubernetesAdvice(
+        _ failure: UpstreamFailure, _ credential: Credential, _ account: ServiceAccountReference
+    ) -> String {
+        if failure.isServiceAccountReadForbidden {
+            return """
+                Your Kubernetes service account (\(account)) cannot be used because this node may not read it.
+                Your cluster administrator has to \(UpstreamFailure.serviceAccountReadRemedy).
+
+                """
+        }
         if failure.kind == .denied, failure.message.contains("audience") {
-            let audience = configuration.subjectTokenAudience
+            let audience =
+                if case .podToken(let audience) = credential { audience } else { configuration.subjectTokenAudience }
             return """
                 Your Kubernetes service account (\(account)) cannot be used because this node may not request tokens \
                 for the audience "\(audience)".

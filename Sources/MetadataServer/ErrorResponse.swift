@@ -51,6 +51,11 @@ package struct ErrorResponse: Sendable {
                 .badRequest, "wait_for_change needs a value: a single entry, or a directory with recursive=true.\n")
         case .missingAudience:
             Self.error(.badRequest, "non-empty audience parameter required\n")
+        case .audienceNotConfigured(let audience):
+            Self.error(
+                .forbidden,
+                "Pod tokens for the audience \"\(audience.prefix(256))\" are not issued on this node. "
+                    + "Ask your cluster administrator to add it to podidentd's kubernetes.pod-token-audiences.\n")
         case .forwarded:
             Self.error(.forbidden, "Requests with an X-Forwarded-For header are not served by the metadata server.\n")
         case .unknownHost:

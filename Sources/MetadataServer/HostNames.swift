@@ -13,7 +13,8 @@ struct HostNames: Sendable {
 
     /// Whether `host` (`uri-host [ ":" port ]`, RFC 9110, section 7.2) is one of the names. The port does not matter.
     func accepts(_ host: String) -> Bool {
-        names.contains(Self.normalized(Self.withoutPort(host)))
+        // Most clients send a name as it is kept here, and this is asked for every request.
+        names.contains(host) || names.contains(Self.normalized(Self.withoutPort(host)))
     }
 
     /// An IPv6 address may come without brackets, as some clients write it; then it has no port.

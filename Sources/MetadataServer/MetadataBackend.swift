@@ -5,6 +5,9 @@ package import Tokens
 ///
 /// The methods that are not `async` are hash look-ups on the hot path: they run on an event loop and must not block.
 package protocol MetadataBackend: Sendable {
+    /// What is known of the node and its cluster, now.
+    var instance: InstanceAttributes { get }
+
     /// Whose connection this is, now. Asked for every request: a pod may vanish under a kept-alive connection.
     func identify(_ tag: CallerTag) -> Identification
 
@@ -23,7 +26,17 @@ package protocol MetadataBackend: Sendable {
         for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
     ) async throws(TokenFailure) -> ServedToken
 
+    /// An identity token that is fit to serve, if one is at hand.
+    func cachedIdentityToken(for pod: PodRecord, account: ServiceAccountRecord, audience: String) -> ServedToken?
+
     func identityToken(
+        for pod: PodRecord, account: ServiceAccountRecord, audience: String
+    ) async throws(TokenFailure) -> ServedToken
+
+    /// The pod's own Kubernetes JWT, if one that is fit to serve is at hand. `audience` is a configured one.
+    func cachedPodToken(for pod: PodRecord, account: ServiceAccountRecord, audience: String) -> ServedToken?
+
+    func podToken(
         for pod: PodRecord, account: ServiceAccountRecord, audience: String
     ) async throws(TokenFailure) -> ServedToken
 }

@@ -6,16 +6,18 @@ package struct MetadataRequest: Sendable, Hashable {
     package let query: RequestQuery
     /// As sent, for a redirect to keep.
     package let rawQuery: String?
-    /// HEAD: the answer's body is not wanted, so nothing is fetched for it.
+    /// HEAD: the answer's body is not wanted, so nothing is minted for it.
     package let isHead: Bool
 }
 
 /// Checks requests in a fixed order: form, forwarding, host, flavor, route, method, query.
 package struct RequestValidator: Sendable {
     private let hostNames: HostNames
+    private let podTokenAudiences: Set<String>
 
     package init(configuration: MetadataServerConfiguration) {
         self.hostNames = HostNames(adding: configuration.extraHostNames)
+        self.podTokenAudiences = configuration.podTokenAudiences
     }
 
     package func validate(_ head: HTTPRequestHead) throws(RequestRefusal) -> MetadataRequest {
@@ -28,7 +30,7 @@ package struct RequestValidator: Sendable {
         if route != .root {
             try Self.checkFlavor(of: head)
         }
-        guard let route else { throw .notFound }
+        guard let route, route != .podToken || !podTokenAudiences.isEmpty else { throw .notFound }
         guard head.method == .GET || head.method == .HEAD else {
             switch route.routeClass {
             case .accessToken where head.method == .POST, .identityToken where head.method == .POST:
@@ -38,7 +40,7 @@ package struct RequestValidator: Sendable {
             }
         }
         let query = try RequestQuery(parsing: target.query)
-        try Self.check(query, for: route)
+        try check(query, for: route)
         return MetadataRequest(
             route: route,
             query: query,
@@ -54,33 +56,46 @@ package struct RequestValidator: Sendable {
     }
 
     /// What a credential's request must have is known before its account is.
-    private static func check(_ query: RequestQuery, for route: Route) throws(RequestRefusal) {
+    private func check(_ query: RequestQuery, for route: Route) throws(RequestRefusal) {
         switch route.routeClass {
         case .accessToken:
             guard !query.waitsForChange else { throw .cannotWait }
         case .identityToken:
             guard !query.waitsForChange else { throw .cannotWait }
             guard query.audience?.isEmpty == false else { throw .missingAudience }
+        case .podToken:
+            guard !query.waitsForChange else { throw .cannotWait }
+            guard let audience = query.audience, !audience.isEmpty else { throw .missingAudience }
+            guard podTokenAudiences.contains(audience) else { throw .audienceNotConfigured(audience) }
         case .root, .directory, .value, .account, .unknown, .unrouted:
             break
         }
     }
 
     private func checkHost(of head: HTTPRequestHead, authority: String?) throws(RequestRefusal) {
-        let hosts = head.headers["Host"]
-        switch hosts.count {
-        case 0 where head.version == .http1_1: throw .malformed("A request of HTTP/1.1 must have a Host header.")
-        case 0, 1: break
-        default: throw .malformed("The request has more than one Host header.")
+        let host = try Self.onlyField("Host", of: head)
+        guard host != nil || head.version != .http1_1 else {
+            throw .malformed("A request of HTTP/1.1 must have a Host header.")
         }
-        for host in hosts + (authority.map { [$0] } ?? []) where !hostNames.accepts(host) {
-            throw .unknownHost
-        }
+        if let host, !hostNames.accepts(host) { throw .unknownHost }
+        if let authority, !hostNames.accepts(authority) { throw .unknownHost }
     }
 
     private static func checkFlavor(of head: HTTPRequestHead) throws(RequestRefusal) {
-        let flavors = head.headers["Metadata-Flavor"]
-        guard flavors.count <= 1 else { throw .malformed("The request has more than one Metadata-Flavor header.") }
-        guard let flavor = flavors.first, flavor.utf8.elementsEqual("Google".utf8) else { throw .missingFlavor }
+        guard let flavor = try onlyField("Metadata-Flavor", of: head), flavor.utf8.elementsEqual("Google".utf8) else {
+            throw .missingFlavor
+        }
+    }
+
+    /// The field's value, without copying any; `nil` if there is none. `name` consists of letters and hyphens, for which
+    /// one bit is the difference between the cases.
+    private static func onlyField(_ name: String, of head: HTTPRequestHead) throws(RequestRefusal) -> String? {
+        var found: String?
+        for (field, value) in head.headers
+        where field.utf8.count == name.utf8.count && zip(field.utf8, name.utf8).allSatisfy({ $0 | 0x20 == $1 | 0x20 }) {
+            guard found == nil else { throw .malformed("The request has more than one \(name) header.") }
+            found = value
+        }
+        return found
     }
 }

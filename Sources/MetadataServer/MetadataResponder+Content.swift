@@ -9,6 +9,7 @@ extension MetadataResponder {
         case value(Response)
         case accessToken(ScopeSet)
         case identityToken(audience: String)
+        case podToken(audience: String)
     }
 
     var root: Response { Response(.ok, .text, .text(MetadataTree.root.plainText)) }
@@ -16,15 +17,15 @@ extension MetadataResponder {
     func dependsOnAccount(_ request: MetadataRequest) -> Bool {
         switch request.route {
         case .root, .redirect, .leaf: false
-        case .serviceAccount: true
+        case .serviceAccount, .podToken: true
         case .directory(let directory):
             MetadataTree.dependsOnAccount(directory, recursively: request.query.isRecursive)
         }
     }
 
-    /// `account` is given wherever ``dependsOnAccount(_:)`` says so.
+    /// `record` is given wherever ``dependsOnAccount(_:)`` says so.
     func content(
-        of request: MetadataRequest, _ account: ServiceAccountView?
+        of request: MetadataRequest, _ record: ServiceAccountRecord?
     ) throws(RequestRefusal) -> Content {
         switch request.route {
         case .root:
@@ -32,14 +33,23 @@ extension MetadataResponder {
         case .redirect(let directory):
             return .fixed(.redirect(to: directory.path + (request.rawQuery.map { "?\($0)" } ?? "")))
         case .leaf(let leaf):
-            guard let value = tree.value(of: leaf) else { throw .notFound }
-            return Self.leaf(value, request.query)
+            return Self.leaf(tree.value(of: leaf), request.query)
         case .directory(let directory):
-            return Self.directory(tree.value(of: directory, account: account), request.query)
+            return Self.directory(tree.value(of: directory, account: try view(of: record)), request.query)
+        case .podToken:
+            guard let audience = request.query.audience else { throw .missingAudience }
+            return .podToken(audience: audience)
         case .serviceAccount(let path):
-            guard let account, let resource = path.resource(of: account.names) else { throw .notFound }
+            guard let account = try view(of: record), let resource = path.resource(of: account.names) else {
+                throw .notFound
+            }
             return try content(of: resource, at: path, account, request)
         }
+    }
+
+    private func view(of record: ServiceAccountRecord?) throws(RequestRefusal) -> ServiceAccountView? {
+        guard let record else { return nil }
+        return try ServiceAccountView(record, configuration: configuration)
     }
 
     private func content(
@@ -93,19 +103,19 @@ extension MetadataResponder {
                 throw .cannotWait
             }
             return .answer(response)
-        case .accessToken, .identityToken:
+        case .accessToken, .identityToken, .podToken:
             return .wait
         }
     }
 
-    /// The head of an answer whose body would have to be fetched.
+    /// The head of a credential's answer, whose body would have to be minted.
     func unknownBody(of request: MetadataRequest) -> Response {
-        let isText =
+        let contentType: Response.ContentType =
             switch request.route.routeClass {
-            case .accessToken: false
-            case .identityToken: true
-            case .root, .directory, .value, .account, .unknown, .unrouted: !request.query.isRecursive
+            case .identityToken: .text
+            case .podToken where request.query.alternative != .json: .jwt
+            case .accessToken, .podToken, .root, .directory, .value, .account, .unknown, .unrouted: .json
             }
-        return Response(.ok, isText ? .text : .json, .unknown)
+        return Response(.ok, contentType, .unknown)
     }
 }

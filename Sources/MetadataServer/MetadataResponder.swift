@@ -15,18 +15,19 @@ package struct MetadataResponder: Sendable {
     }
 
     package let errors: ErrorResponse
-    private let configuration: MetadataServerConfiguration
+    let configuration: MetadataServerConfiguration
     private let backend: any MetadataBackend
     private let validator: RequestValidator
-    let tree: MetadataTree
 
     package init(configuration: MetadataServerConfiguration, backend: any MetadataBackend) {
         self.errors = ErrorResponse(configuration: configuration)
         self.configuration = configuration
         self.backend = backend
         self.validator = RequestValidator(configuration: configuration)
-        self.tree = MetadataTree(configuration: configuration)
     }
+
+    /// As of now: what is known of the node may change.
+    var tree: MetadataTree { MetadataTree(configuration: configuration, instance: backend.instance) }
 
     package func validate(_ head: HTTPRequestHead) throws(RequestRefusal) -> MetadataRequest {
         try validator.validate(head)
@@ -45,20 +46,18 @@ package struct MetadataResponder: Sendable {
         do {
             guard dependsOnAccount(request) else { return try finish(content(of: request, nil), request) }
             guard let record = backend.cachedServiceAccount(of: caller.pod) else {
-                return request.isHead ? .answer(unknownBody(of: request)) : .wait
+                return request.isHead && request.route.routeClass.isCredential
+                    ? .answer(unknownBody(of: request)) : .wait
             }
-            let account = try ServiceAccountView(record, configuration: configuration)
-            let content = try content(of: request, account)
+            let content = try content(of: request, record)
             switch content {
-            case .accessToken(let scopes):
-                if let token = backend.cachedAccessToken(for: caller.pod, account: record, scopes: scopes) {
-                    return .answer(.accessToken(token))
-                }
-                return request.isHead ? .answer(unknownBody(of: request)) : .wait
-            case .identityToken:
-                return request.isHead ? .answer(unknownBody(of: request)) : .wait
             case .value, .fixed:
                 return try finish(content, request)
+            case .accessToken, .identityToken, .podToken:
+                if let response = cachedCredential(content, request, for: caller.pod, record) {
+                    return .answer(response)
+                }
+                return request.isHead ? .answer(unknownBody(of: request)) : .wait
             }
         } catch {
             return .answer(errors.response(to: error))
@@ -87,21 +86,19 @@ package struct MetadataResponder: Sendable {
     private func respondWaiting(to request: MetadataRequest, for pod: PodRecord) async -> Outcome {
         do throws(RequestRefusal) {
             guard dependsOnAccount(request) else { return try finish(content(of: request, nil), request) }
-            // A HEAD learns what is known already, and nothing is fetched for it.
-            guard !request.isHead || backend.cachedServiceAccount(of: pod) != nil else {
+            // Nothing is fetched for the HEAD of a credential; it learns what is known already.
+            if request.isHead, request.route.routeClass.isCredential, backend.cachedServiceAccount(of: pod) == nil {
                 return .answer(unknownBody(of: request))
             }
             switch await fetchAccount(of: pod) {
             case .failure(let failure): return .answer(errors.response(to: failure, credential: .of(request)))
             case .success(let record):
-                let account = try ServiceAccountView(record, configuration: configuration)
-                let content = try content(of: request, account)
+                let content = try content(of: request, record)
                 switch content {
                 case .value, .fixed: return try finish(content, request)
-                case .accessToken where request.isHead, .identityToken where request.isHead:
-                    return .answer(unknownBody(of: request))
-                case .accessToken(let scopes): return .answer(await accessToken(scopes, for: pod, record))
-                case .identityToken(let audience): return .answer(await identityToken(audience, for: pod, record))
+                case .accessToken, .identityToken, .podToken:
+                    if request.isHead { return .answer(unknownBody(of: request)) }
+                    return .answer(await credential(content, request, for: pod, record))
                 }
             }
         } catch {
@@ -117,23 +114,40 @@ package struct MetadataResponder: Sendable {
         }
     }
 
-    private func accessToken(_ scopes: ScopeSet, for pod: PodRecord, _ account: ServiceAccountRecord) async -> Response
-    {
-        do throws(TokenFailure) {
-            return .accessToken(try await backend.accessToken(for: pod, account: account, scopes: scopes))
-        } catch {
-            return errors.response(to: error, credential: .accessToken)
+    /// `nil` if none is at hand.
+    private func cachedCredential(
+        _ content: Content, _ request: MetadataRequest, for pod: PodRecord, _ account: ServiceAccountRecord
+    ) -> Response? {
+        switch content {
+        case .accessToken(let scopes):
+            backend.cachedAccessToken(for: pod, account: account, scopes: scopes).map(Response.accessToken)
+        case .identityToken(let audience):
+            backend.cachedIdentityToken(for: pod, account: account, audience: audience).map(Response.identityToken)
+        case .podToken(let audience):
+            backend.cachedPodToken(for: pod, account: account, audience: audience)
+                .map { .podToken($0, request.query.alternative) }
+        case .fixed, .value: nil
         }
     }
 
-    private func identityToken(
-        _ audience: String, for pod: PodRecord, _ account: ServiceAccountRecord
+    private func credential(
+        _ content: Content, _ request: MetadataRequest, for pod: PodRecord, _ account: ServiceAccountRecord
     ) async -> Response {
         do throws(TokenFailure) {
-            guard account.googleServiceAccount != nil else { throw .noGoogleServiceAccount(account.reference) }
-            return .identityToken(try await backend.identityToken(for: pod, account: account, audience: audience))
+            switch content {
+            case .accessToken(let scopes):
+                return .accessToken(try await backend.accessToken(for: pod, account: account, scopes: scopes))
+            case .identityToken(let audience):
+                guard account.googleServiceAccount != nil else { throw .noGoogleServiceAccount(account.reference) }
+                return .identityToken(try await backend.identityToken(for: pod, account: account, audience: audience))
+            case .podToken(let audience):
+                let token = try await backend.podToken(for: pod, account: account, audience: audience)
+                return .podToken(token, request.query.alternative)
+            case .fixed(let response), .value(let response):
+                return response
+            }
         } catch {
-            return errors.response(to: error, credential: .identityToken(audience: audience))
+            return errors.response(to: error, credential: .of(request))
         }
     }
 }

@@ -6,20 +6,6 @@ package struct MetadataServerConfiguration: Sendable, Hashable {
     package var projectID: String
     /// `project/numeric-project-id`: digits only, for gcloud takes any other byte as "not on Google Cloud".
     package var numericProjectID: UInt64
-    /// The last part of `instance/zone`, for example `europe-west1-b`.
-    package var zone: String
-    /// `instance/id`.
-    package var instanceID: UInt64
-    /// `instance/hostname`: the node's fully qualified name.
-    package var hostname: String
-    /// `instance/name`. GKE has no such entry, some clients ask for it; `nil` leaves it out.
-    package var instanceName: String?
-    /// `instance/attributes/cluster-name`.
-    package var clusterName: String
-    /// `instance/attributes/cluster-location`.
-    package var clusterLocation: String
-    /// `instance/attributes/cluster-uid`.
-    package var clusterUID: String
     /// `universe/universe-domain`.
     package var universeDomain: String
     /// The workload identity pool, which is also the email of an account that impersonates nobody.
@@ -30,6 +16,9 @@ package struct MetadataServerConfiguration: Sendable, Hashable {
     package var identityProvider: String
     /// The audience of the subject tokens that the node requests; named in error texts.
     package var subjectTokenAudience: String
+    /// The audiences for which a pod may fetch its own Kubernetes JWT at ``Route/podTokenPath``. Empty: nobody may, and
+    /// the path does not exist.
+    package var podTokenAudiences: Set<String>
     /// Names that a client may send as `Host`, besides the metadata server's own.
     package var extraHostNames: [String]
     package var limits: Limits
@@ -37,35 +26,23 @@ package struct MetadataServerConfiguration: Sendable, Hashable {
     package init(
         projectID: String,
         numericProjectID: UInt64,
-        zone: String,
-        instanceID: UInt64,
-        hostname: String,
-        instanceName: String?,
-        clusterName: String,
-        clusterLocation: String,
-        clusterUID: String,
         universeDomain: String = "googleapis.com",
         poolName: String,
         poolProjectNumber: UInt64? = nil,
         identityProvider: String,
         subjectTokenAudience: String,
+        podTokenAudiences: Set<String> = [],
         extraHostNames: [String] = [],
         limits: Limits = Limits()
     ) {
         self.projectID = projectID
         self.numericProjectID = numericProjectID
-        self.zone = zone
-        self.instanceID = instanceID
-        self.hostname = hostname
-        self.instanceName = instanceName
-        self.clusterName = clusterName
-        self.clusterLocation = clusterLocation
-        self.clusterUID = clusterUID
         self.universeDomain = universeDomain
         self.poolName = poolName
         self.poolProjectNumber = poolProjectNumber ?? numericProjectID
         self.identityProvider = identityProvider
         self.subjectTokenAudience = subjectTokenAudience
+        self.podTokenAudiences = podTokenAudiences
         self.extraHostNames = extraHostNames
         self.limits = limits
     }
@@ -95,8 +72,9 @@ extension MetadataServerConfiguration {
         package var lingerTimeout = TimeAmount.seconds(1)
         /// A `wait_for_change` without `timeout_sec`, or with a larger one.
         package var watchTimeout = TimeAmount.hours(1)
-        /// How often a held `wait_for_change` looks at its value.
-        package var watchInterval = TimeAmount.seconds(2)
+        /// How often a held `wait_for_change` looks at its value. Four looks in the two seconds within which a changed
+        /// annotation has to show: a look that finds a record older than a second has it read again.
+        package var watchInterval = TimeAmount.milliseconds(500)
         /// Complete requests that wait behind the one being answered, over it the connection closes after answering
         /// them. Reading stops meanwhile; this is what one read may bring.
         package var pipelinedRequests = 64

@@ -29,10 +29,19 @@ package enum RouteClass: String, Sendable, Hashable, CaseIterable {
     case account
     case accessToken = "access_token"
     case identityToken = "identity_token"
+    case podToken = "pod_token"
     /// Nothing that this server serves.
     case unknown
     /// Refused before its route was known.
     case unrouted
+
+    /// Whether a GET may mint.
+    var isCredential: Bool {
+        switch self {
+        case .accessToken, .identityToken, .podToken: true
+        case .root, .directory, .value, .account, .unknown, .unrouted: false
+        }
+    }
 }
 
 /// A bound that a caller ran into.

@@ -1,26 +1,28 @@
 import Tokens
 
-/// The tree below `/computeMetadata/`, from the configuration and the caller's account.
+/// The tree below `/computeMetadata/`, from the configuration, the node and the caller's account.
 package struct MetadataTree: Sendable {
     private let configuration: MetadataServerConfiguration
 
-    package init(configuration: MetadataServerConfiguration) {
+    private let instance: InstanceAttributes
+
+    package init(configuration: MetadataServerConfiguration, instance: InstanceAttributes) {
         self.configuration = configuration
+        self.instance = instance
     }
 
     /// The body of `/`, known before there is anything to know.
     package static let root = MetadataValue.directory([.init(Directory.computeMetadata.rawValue, .directory([]))])
 
-    /// `nil` where the configuration leaves the value out.
-    package func value(of leaf: Leaf) -> MetadataValue? {
+    package func value(of leaf: Leaf) -> MetadataValue {
         switch leaf {
-        case .hostname: .text(configuration.hostname)
-        case .id: .number(configuration.instanceID)
-        case .name: configuration.instanceName.map(MetadataValue.text)
-        case .zone: .text("projects/\(configuration.numericProjectID)/zones/\(configuration.zone)")
-        case .clusterLocation: .text(configuration.clusterLocation)
-        case .clusterName: .text(configuration.clusterName)
-        case .clusterUID: .text(configuration.clusterUID)
+        case .hostname: .text(instance.hostname)
+        case .id: .number(instance.id)
+        case .name: .text(instance.name)
+        case .zone: .text("projects/\(configuration.numericProjectID)/zones/\(instance.zone)")
+        case .clusterLocation: .text(instance.clusterLocation)
+        case .clusterName: .text(instance.clusterName)
+        case .clusterUID: .text(instance.clusterUID)
         case .numericProjectID: .number(configuration.numericProjectID)
         case .projectID: .text(configuration.projectID)
         case .universeDomain: .text(configuration.universeDomain)
@@ -81,8 +83,6 @@ package struct MetadataTree: Sendable {
     }
 
     private func children(_ leaves: Leaf...) -> [MetadataValue.Entry] {
-        leaves.compactMap { leaf in
-            value(of: leaf).map { .init(leaf.rawValue, $0, isVerbatim: leaf.directory == .attributes) }
-        }
+        leaves.map { .init($0.rawValue, value(of: $0), isVerbatim: $0.directory == .attributes) }
     }
 }

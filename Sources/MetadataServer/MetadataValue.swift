@@ -112,6 +112,12 @@ extension String {
     /// Appends `text` as a JSON string (RFC 8259, section 7).
     mutating func appendJSON(_ text: String) {
         append("\"")
+        defer { append("\"") }
+        // Tokens and names, which is nearly everything that is written, have nothing to escape.
+        guard text.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }) else {
+            append(text)
+            return
+        }
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\"": append("\\\"")
@@ -125,6 +131,5 @@ extension String {
             default: unicodeScalars.append(scalar)
             }
         }
-        append("\"")
     }
 }

@@ -121,7 +121,8 @@ extension RequestHandler {
             keepsAlive: !closes,
             isHead: exchange.head.method == .HEAD
         )
-        var buffer = context.channel.allocator.buffer(capacity: 512)
+        // The head is about 250 bytes: room for it and the body at once, so that a token's answer is not moved.
+        var buffer = context.channel.allocator.buffer(capacity: 512 + (framing.isHead ? 0 : response.body.length ?? 0))
         response.write(to: &buffer, framing: framing, date: date.value(at: context.eventLoop.now))
         guard !closes else {
             writeLast(buffer, lingers: lingers, context)

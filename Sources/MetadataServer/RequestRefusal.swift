@@ -8,8 +8,10 @@ package enum RequestRefusal: Error, Sendable, Hashable {
     case badQuery(String)
     /// `wait_for_change` where there is no value to wait for.
     case cannotWait
-    /// `identity` without an audience.
+    /// A token for an audience without one.
     case missingAudience
+    /// A pod token for an audience that is not configured.
+    case audienceNotConfigured(String)
     /// It carries `X-Forwarded-For`: somebody else's request, sent on by a proxy.
     case forwarded
     /// `Host` is no name of a metadata server: DNS rebinding looks like this.
@@ -41,8 +43,8 @@ extension RequestRefusal {
         case .requestTimedOut: .requestTimeout
         case .answerTimedOut: .answerTimeout
         case .tooManyConnections: .connectionsPerPod
-        case .malformed, .badQuery, .cannotWait, .missingAudience, .forwarded, .unknownHost, .missingFlavor,
-            .methodNotAllowed, .boundTokenNotSupported, .notFound, .badAnnotation:
+        case .malformed, .badQuery, .cannotWait, .missingAudience, .audienceNotConfigured, .forwarded, .unknownHost,
+            .missingFlavor, .methodNotAllowed, .boundTokenNotSupported, .notFound, .badAnnotation:
             nil
         }
     }

@@ -15,13 +15,16 @@ extension Response {
     ///
     /// Every response carries `Metadata-Flavor`: without it Go and Node conclude that there is no metadata server.
     func write(to buffer: inout ByteBuffer, framing: Framing, date: String) {
-        buffer.writeString("HTTP/1.\(framing.minorVersion) \(status.rawValue) \(status.reasonPhrase)\r\n")
-        buffer.writeStaticString("Metadata-Flavor: Google\r\nServer: GKE Metadata Server\r\nDate: ")
+        // In pieces, not as interpolated strings: this is every request's, and each of those would be an allocation.
+        buffer.writeStaticString(framing.minorVersion == 0 ? "HTTP/1.0 " : "HTTP/1.1 ")
+        buffer.writeString(String(status.rawValue))
+        buffer.writeStaticString(" ")
+        buffer.writeString(status.reasonPhrase)
+        buffer.writeStaticString("\r\nMetadata-Flavor: Google\r\nServer: GKE Metadata Server\r\nDate: ")
         buffer.writeString(date)
-        switch body {
-        case .text(let text): buffer.writeString("\r\nContent-Length: \(text.utf8.count)")
-        case .secret(let token): buffer.writeString("\r\nContent-Length: \(token.exposed.utf8.count)")
-        case .unknown: break
+        if let length = body.length {
+            buffer.writeStaticString("\r\nContent-Length: ")
+            buffer.writeString(String(length))
         }
         buffer.writeStaticString("\r\nContent-Type: ")
         buffer.writeString(contentType.rawValue)
@@ -29,7 +32,8 @@ extension Response {
             buffer.writeStaticString("\r\nX-Content-Type-Options: nosniff")
         }
         if let etag {
-            buffer.writeString("\r\nETag: \(etag)")
+            buffer.writeStaticString("\r\nETag: ")
+            buffer.writeString(etag)
         }
         if let location {
             buffer.writeString("\r\nLocation: \(location)")
@@ -57,6 +61,17 @@ extension Response {
         case .text(let text): buffer.writeString(text)
         case .secret(let token): buffer.writeString(token.exposed)
         case .unknown: break
+        }
+    }
+}
+
+extension Response.Body {
+    /// In bytes; `nil` if the body is not known.
+    var length: Int? {
+        switch self {
+        case .text(let text): text.utf8.count
+        case .secret(let token): token.exposed.utf8.count
+        case .unknown: nil
         }
     }
 }

@@ -36,10 +36,12 @@ package struct Response: Sendable, Hashable {
         }
     }
 
-    /// Clients tell values from credentials by these, to the byte: no parameters on the first two.
+    /// Clients tell values from credentials by these, to the byte: no parameters on any but the last.
     package enum ContentType: String, Sendable, Hashable {
         case text = "application/text"
         case json = "application/json"
+        /// RFC 7519, section 10.3.1.
+        case jwt = "application/jwt"
         case error = "text/plain; charset=utf-8"
     }
 
@@ -91,6 +93,7 @@ extension Response {
     /// The three members that clients insist on: `expires_in` an integer, `token_type` present.
     package static func accessToken(_ token: ServedToken) -> Response {
         var json = #"{"access_token":"#
+        json.reserveCapacity(token.token.exposed.utf8.count + 80)
         json.appendJSON(token.token.exposed)
         json += #","expires_in":\#(token.expiresIn),"token_type":"Bearer"}"#
         return Response(.ok, .json, .secret(SecretToken(json)))
@@ -99,6 +102,15 @@ extension Response {
     /// The bare JWT.
     package static func identityToken(_ token: ServedToken) -> Response {
         Response(.ok, .text, .secret(token.token))
+    }
+
+    /// The bare JWT, or with `alt=json` the JWT and the whole seconds that it still lives.
+    package static func podToken(_ token: ServedToken, _ alternative: RequestQuery.Alternative?) -> Response {
+        guard alternative == .json else { return Response(.ok, .jwt, .secret(token.token)) }
+        var json = #"{"token":"#
+        json.appendJSON(token.token.exposed)
+        json += #","expires_in":\#(token.expiresIn)}"#
+        return Response(.ok, .json, .secret(SecretToken(json)))
     }
 }
 

@@ -8,6 +8,8 @@ package enum Route: Sendable, Hashable {
     case leaf(Leaf)
     /// Below `service-accounts/`: which names exist there depends on the caller.
     case serviceAccount(ServiceAccountPath)
+    /// ``podTokenPath``, unless no audience is configured.
+    case podToken
 
     /// Matches a canonical path; `nil` is a 404.
     package init?(path: String) {
@@ -26,6 +28,7 @@ package enum Route: Sendable, Hashable {
         case .directory, .redirect: .directory
         case .leaf: .value
         case .serviceAccount(let path): path.routeClass
+        case .podToken: .podToken
         }
     }
 
@@ -38,8 +41,21 @@ package enum Route: Sendable, Hashable {
         for leaf in Leaf.allCases {
             routes[leaf.directory.path + leaf.rawValue] = .leaf(leaf)
         }
+        routes[podTokenPath] = .podToken
         return routes
     }()
+
+    /// Where a pod fetches its own Kubernetes JWT for a relying party that is not Google: a secrets manager that shall
+    /// know which pod asks, without a secret shared beforehand.
+    ///
+    /// `GET /podidentd/v1/token?audience=A` with `Metadata-Flavor: Google`, where A is one of
+    /// ``MetadataServerConfiguration/podTokenAudiences``. Answers the bare JWT (`application/jwt`), which is what Vault's
+    /// `jwt` parameter and every reader of a projected token file take; with `alt=json`
+    /// `{"token":"JWT","expires_in":SECONDS}`. The relying party has it verified by the cluster: by TokenReview, which
+    /// also knows whether the pod still exists, or with the keys of its discovery document.
+    ///
+    /// Outside Google's tree, and in no listing of it.
+    package static let podTokenPath = "/podidentd/v1/token"
 }
 
 /// A directory whose name does not depend on the caller.

@@ -31,31 +31,28 @@ package struct ServiceAccountView: Sendable, Hashable {
     }
 
     private static func isEmail(_ text: String) -> Bool {
-        let parts = text.utf8.split(separator: UInt8(ascii: "@"), omittingEmptySubsequences: false)
-        return parts.count == 2 && text.utf8.count <= 256
-            && parts.allSatisfy { part in
-                !part.isEmpty
-                    && part.allSatisfy { byte in
-                        switch byte {
-                        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"),
-                            UInt8(ascii: "_"):
-                            true
-                        default: false
-                        }
-                    }
+        guard text.utf8.count <= 256, let at = text.utf8.firstIndex(of: UInt8(ascii: "@")) else { return false }
+        return isName(text.utf8[..<at]) && isName(text.utf8[text.utf8.index(after: at)...])
+    }
+
+    private static func isName(_ part: Substring.UTF8View) -> Bool {
+        !part.isEmpty
+            && part.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                    true
+                default: false
+                }
             }
     }
 
     private static func collapsingSlashes(_ text: String) -> String {
+        guard text.utf8.contains(UInt8(ascii: "/")) else { return text }
         var collapsed: [UInt8] = []
         for byte in text.utf8 where byte != UInt8(ascii: "/") || collapsed.last != byte {
             collapsed.append(byte)
         }
         return String(decoding: collapsed, as: UTF8.self)
     }
-}
-
-extension ServiceAccountRecord {
-    var reference: ServiceAccountReference { ServiceAccountReference(namespace: namespace, name: name) }
 }

@@ -35,8 +35,8 @@ package struct AdminClient: Sendable {
             let head = HTTPRequestHead(
                 version: .http1_1, method: .GET, uri: view, headers: ["Host": "localhost", "Connection": "close"]
             )
-            try await outbound.write(.head(head))
-            try await outbound.write(.end(nil))
+            // In one write: the server may answer and close as soon as it has the head.
+            try await outbound.write(contentsOf: [.head(head), .end(nil)])
             var status = HTTPResponseStatus.internalServerError
             var body: [UInt8] = []
             for try await part in inbound {

@@ -4,7 +4,7 @@ import Attribution
 ///
 /// A federated token takes a subject JWT minted for this exchange and bound to the pod, then STS, which ends the
 /// token with the JWT. A Google service account's token takes a federated token, then IAM Credentials, and has a
-/// life of its own.
+/// life of its own. A pod token is the JWT itself.
 struct MintingPipeline: Sendable {
     /// What authorizes impersonation. Narrower scopes would not do: IAM Credentials is itself a cloud API.
     static let federationScopes = ScopeSet(["https://www.googleapis.com/auth/cloud-platform"])
@@ -28,6 +28,10 @@ struct MintingPipeline: Sendable {
 
     func mint(_ fetch: TokenFetch, progress: Progress) async throws(UpstreamFailure) -> MintedToken {
         let startedAt = clock.now
+        if case .podToken(let audience) = fetch.key.kind {
+            progress(.tokenRequest)
+            return try await issueSubject(for: fetch, audience: .relyingParty(audience), startedAt: startedAt)
+        }
         guard let account = fetch.key.googleServiceAccount, let federated = fetch.federated else {
             return try await federate(fetch, startedAt: startedAt, progress: progress)
         }
@@ -57,9 +61,7 @@ struct MintingPipeline: Sendable {
         _ fetch: TokenFetch, startedAt: ContinuousClock.Instant, progress: Progress
     ) async throws(UpstreamFailure) -> MintedToken {
         progress(.tokenRequest)
-        let subject = try await repeating(since: startedAt) { () async throws(UpstreamFailure) in
-            try await issueSubject(for: fetch)
-        }
+        let subject = try await issueSubject(for: fetch, audience: .tokenExchange, startedAt: startedAt)
         progress(.exchange)
         let scopes =
             if case .accessToken(let wanted) = fetch.key.kind { wanted } else { Self.federationScopes }
@@ -73,11 +75,15 @@ struct MintingPipeline: Sendable {
         }
     }
 
-    private func issueSubject(for fetch: TokenFetch) async throws(UpstreamFailure) -> MintedToken {
-        let askedAt = clock.now
-        let subject = try await issuer.issueSubjectToken(
-            for: fetch.pod, serviceAccountUID: fetch.key.serviceAccountUID)
-        return try checked(subject.token, subject.lifetime, askedAt: askedAt, from: .kubernetes)
+    private func issueSubject(
+        for fetch: TokenFetch, audience: SubjectAudience, startedAt: ContinuousClock.Instant
+    ) async throws(UpstreamFailure) -> MintedToken {
+        try await repeating(since: startedAt) { () async throws(UpstreamFailure) in
+            let askedAt = clock.now
+            let subject = try await issuer.issueSubjectToken(
+                for: fetch.pod, serviceAccountUID: fetch.key.serviceAccountUID, audience: audience)
+            return try checked(subject.token, subject.lifetime, askedAt: askedAt, from: .kubernetes)
+        }
     }
 
     // MARK: Impersonation
@@ -95,7 +101,8 @@ struct MintingPipeline: Sendable {
             case .identityToken(let audience):
                 try await exchanger.identityToken(
                     as: account, audience: audience, quotaProject: key.quotaProject, federated: authorization)
-            case .federation:
+            case .federation, .podToken:
+                // Neither has a Google service account, so neither comes here.
                 authorization
             }
         return try checked(answer.token, answer.lifetime, askedAt: askedAt, from: .iamCredentials)

@@ -63,13 +63,14 @@ extension PodShard {
     ) {
         guard var slot = slots.removeValue(forKey: key) else { return }
         slot.fetch = .none
+        let policy = configuration.policy(for: key.kind)
         let action =
             switch result {
             case .success(let token):
                 slot.entry.fetchSucceeded(
-                    token, freshness: Freshness(of: token, policy: configuration.tokens, jitter: jitter()))
+                    token, freshness: Freshness(of: token, policy: policy, jitter: jitter()))
             case .failure(let failure):
-                slot.entry.fetchFailed(failure, at: now, policy: configuration.tokens.failures, jitter: jitter())
+                slot.entry.fetchFailed(failure, at: now, policy: policy.failures, jitter: jitter())
             }
         let answer: Result<MintedToken, TokenFailure> =
             switch action {

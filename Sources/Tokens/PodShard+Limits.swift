@@ -66,6 +66,7 @@ extension PodShard {
         case .identityToken: configuration.identityTokensPerPod
         // Callers cannot name one; there is one per ServiceAccount UID.
         case .federation: .max
+        case .podToken: configuration.podTokensPerPod
         }
     }
 
@@ -100,8 +101,10 @@ extension TokenKey.Kind {
     /// Whether both kinds share one limit.
     fileprivate func isCounted(with other: TokenKey.Kind) -> Bool {
         switch (self, other) {
-        case (.accessToken, .accessToken), (.identityToken, .identityToken), (.federation, .federation): true
-        case (.accessToken, _), (.identityToken, _), (.federation, _): false
+        case (.accessToken, .accessToken), (.identityToken, .identityToken), (.federation, .federation),
+            (.podToken, .podToken):
+            true
+        case (.accessToken, _), (.identityToken, _), (.federation, _), (.podToken, _): false
         }
     }
 }

@@ -15,7 +15,8 @@ struct PodShard: Sendable {
     let jitter: JitterSource
 
     var record: PodRecord
-    /// At most `accessTokensPerPod` + `identityTokensPerPod`, and one federated token per ServiceAccount UID seen.
+    /// At most `accessTokensPerPod` + `identityTokensPerPod` + `podTokensPerPod`, and one federated token per
+    /// ServiceAccount UID seen.
     var slots: [TokenKey: Slot<MintedToken>] = [:]
     /// Requests that wait, for tokens and for the ServiceAccount.
     var waiting = 0

@@ -8,6 +8,8 @@ package struct TokenKey: Sendable, Hashable {
         case federated
         /// A Google service account, by e-mail address or unique ID.
         case googleServiceAccount(String)
+        /// The Kubernetes ServiceAccount itself, to a relying party that is not Google.
+        case serviceAccount
     }
 
     package enum Kind: Sendable, Hashable {
@@ -16,6 +18,8 @@ package struct TokenKey: Sendable, Hashable {
         /// The federated token that authorizes calls to IAM Credentials. It is never served; keeping it while it
         /// lives means that a refusal by IAM, or a second audience, costs no further exchange.
         case federation
+        /// The pod's own Kubernetes JWT, for a relying party of the configuration. Nothing is exchanged for it.
+        case podToken(audience: String)
     }
 
     package let pod: PodUID
@@ -23,14 +27,17 @@ package struct TokenKey: Sendable, Hashable {
     package let serviceAccountUID: String
     package let target: Target
     package let kind: Kind
-    /// Billed for IAM Credentials calls; always `nil` for federated targets, which make none.
+    /// Billed for IAM Credentials calls; `nil` for the targets that make none.
     package let quotaProject: String?
 
     package init(pod: PodUID, account: ServiceAccountRecord, kind: Kind) {
         self.pod = pod
         self.serviceAccountUID = account.uid
         self.kind = kind
-        if let googleServiceAccount = account.googleServiceAccount {
+        if case .podToken = kind {
+            self.target = .serviceAccount
+            self.quotaProject = nil
+        } else if let googleServiceAccount = account.googleServiceAccount {
             self.target = .googleServiceAccount(googleServiceAccount)
             self.quotaProject = account.quotaProject
         } else {
@@ -47,17 +54,17 @@ package struct TokenKey: Sendable, Hashable {
         self.quotaProject = nil
     }
 
-    /// The key of the federated token that minting this one needs; `nil` where the federated token is the answer.
+    /// The key of the federated token that minting this one needs; `nil` where it is the answer, or is not needed.
     var federation: TokenKey? {
         switch target {
-        case .federated: nil
+        case .federated, .serviceAccount: nil
         case .googleServiceAccount: TokenKey(federationFor: self)
         }
     }
 
     var googleServiceAccount: String? {
         switch target {
-        case .federated: nil
+        case .federated, .serviceAccount: nil
         case .googleServiceAccount(let account): account
         }
     }

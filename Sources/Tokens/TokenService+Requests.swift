@@ -92,6 +92,24 @@ extension TokenService {
         return requestToken(.identityToken(audience: audience), for: pod, account: account, completion: completion)
     }
 
+    // MARK: Pod tokens
+
+    /// The pod's own JWT for `audience` that can be served at once. Starts the refresh that is due.
+    package func cachedPodToken(
+        for pod: PodRecord, account: ServiceAccountRecord, audience: String
+    ) -> ServedToken? {
+        cachedToken(.podToken(audience: audience), for: pod, account: account)
+    }
+
+    /// The pod's own JWT for `audience`, cached or new. Which audiences a pod may name is the caller's to know.
+    package func podToken(
+        for pod: PodRecord, account: ServiceAccountRecord, audience: String
+    ) async throws(TokenFailure) -> ServedToken {
+        try await answer { completion in
+            requestToken(.podToken(audience: audience), for: pod, account: account, completion: completion)
+        }
+    }
+
     // MARK: Common
 
     private func cachedToken(

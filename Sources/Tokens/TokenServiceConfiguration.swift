@@ -45,6 +45,9 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
     }
 
     package var tokens = TokenPolicy()
+    /// A pod token is handed over once and then used by somebody who cannot renew it, so more of it has to be left
+    /// than of an access token: 10 minutes while the API server works, and it is replaced after 70 % of its life.
+    package var podTokens = TokenPolicy(refreshFraction: 0.3, guaranteedRemaining: .seconds(600))
     package var serviceAccounts = ServiceAccountPolicy()
 
     /// How long one metadata request may wait in all. Google's Python client gives up after 3 s: the answer has to
@@ -77,12 +80,21 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
     package var accessTokensPerPod = 64
     /// Cached identity tokens of one pod: distinct audiences. The least recently used makes room.
     package var identityTokensPerPod = 64
+    /// Cached pod tokens of one pod: as many audiences as can be configured.
+    package var podTokensPerPod = 16
     /// Requests of one pod that wait for a fetch.
     package var waitersPerPod = 256
     /// How often what has expired is removed.
     package var sweepInterval: Duration = .seconds(30)
 
     package init() {}
+
+    func policy(for kind: TokenKey.Kind) -> TokenPolicy {
+        switch kind {
+        case .accessToken, .identityToken, .federation: tokens
+        case .podToken: podTokens
+        }
+    }
 
     /// What remains of `waitLimit` for the token once the ServiceAccount is known.
     var tokenWaitLimit: Duration { waitLimit - serviceAccountWaitLimit }

@@ -40,13 +40,21 @@ package struct UpstreamToken: Sendable {
     }
 }
 
+/// Whom a pod-bound ServiceAccount token is for.
+package enum SubjectAudience: Sendable, Hashable {
+    /// The identity provider of the token exchange, whose name the issuer knows.
+    case tokenExchange
+    /// Another relying party, by its exact name.
+    case relyingParty(String)
+}
+
 /// Mints subject tokens: the Kubernetes TokenRequest API with the node's credentials.
 package protocol SubjectTokenIssuing: Sendable {
-    /// A fresh token bound to `pod`'s name and UID, for the configured audience, valid for at least 3600 s.
+    /// A fresh token bound to `pod`'s name and UID, for `audience` alone, valid for at least 3600 s.
     ///
     /// `serviceAccountUID` pins the ServiceAccount that was read (409 from the API server if it was recreated).
     func issueSubjectToken(
-        for pod: PodRecord, serviceAccountUID: String
+        for pod: PodRecord, serviceAccountUID: String, audience: SubjectAudience
     ) async throws(UpstreamFailure) -> SubjectToken
 }
 

@@ -37,6 +37,22 @@ import Testing
                 == expected)
     }
 
+    @Test("no audience of pod tokens is the default; those that are set are kept to the byte")
+    func podTokenAudiences() throws {
+        #expect(try load().podTokenAudiences.isEmpty)
+        #expect(
+            try load("kubernetes:\n  pod-token-audiences: [https://vault.example, spire]").podTokenAudiences
+                == ["https://vault.example", "spire"])
+        #expect(try load(nil, set: ["kubernetes.pod-token-audiences=a, b"]).podTokenAudiences == ["a", "b"])
+    }
+
+    @Test("what the Node object can say is unset unless it is configured")
+    func instance() throws {
+        let plain = try load()
+        #expect(plain.zone == nil && plain.instanceID == nil && plain.clusterName == nil && plain.clusterUID == nil)
+        #expect(try load("instance: {zone: z, id: 0}").instanceID == 0)
+    }
+
     struct Refusal: CustomTestStringConvertible, Sendable {
         var yaml: String
         var words: [String]
@@ -57,6 +73,14 @@ import Testing
             Refusal(yaml: "google:\n  sts-url: http://sts\n", words: ["google.sts-url", "an https URL"]),
             Refusal(yaml: "admin:\n  socket: admin.sock\n", words: ["admin.socket", "an absolute path"]),
             Refusal(yaml: "log:\n  level: loud\n", words: ["log.level", "'loud'", "debug"]),
+            Refusal(
+                yaml: "kubernetes:\n  pod-token-audiences: [\"\(String(repeating: "a", count: 257))\"]\n",
+                words: ["kubernetes.pod-token-audiences", "1 to 256"]),
+            Refusal(
+                yaml:
+                    "kubernetes:\n  pod-token-audiences: [\(Array(repeating: "a", count: 17).joined(separator: ","))]\n",
+                words: ["kubernetes.pod-token-audiences", "at most 16"]),
+            Refusal(yaml: "instance:\n  id: gce-1\n", words: ["instance.id", "digits only"]),
             Refusal(yaml: "listen: [\n", words: ["agent.yaml", "not YAML"]),
             Refusal(yaml: "- 1\n", words: ["agent.yaml", "mapping"]),
             Refusal(yaml: "listen:\n  port: {a: 1}\n", words: ["listen.port.a"]),

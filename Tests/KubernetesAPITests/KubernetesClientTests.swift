@@ -24,19 +24,21 @@ struct KubernetesClientTests {
                 + #""pod":{"name":"app-a","uid":"\#(claimed)"},"serviceaccount":{"name":"app","uid":"\#(serviceAccountUID)"}}}"#
         )
         return #"{"kind":"TokenRequest","apiVersion":"authentication.k8s.io/v1","metadata":{"name":"app","namespace":"#
-            + #""\#(namespace)","uid":"\#(testServiceAccountUID)"},"spec":{"audiences":["\#(testAudience)"],"#
+            + #""\#(namespace)","uid":"\#(testServiceAccountUID)"},"spec":{"audiences":["\#(audience)"],"#
             + #""expirationSeconds":3600,"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"app-a","uid":"\#(bound)"}},"#
             + #""status":{"token":"\#(token)","expirationTimestamp":"\#(expires)"}}"#
     }
 
     private func issue(
-        patience: Duration = .milliseconds(400), _ script: @escaping ScriptedServer.Script
+        patience: Duration = .milliseconds(400), audience: SubjectAudience = .tokenExchange,
+        _ script: @escaping ScriptedServer.Script
     ) async throws -> (
         Result<SubjectToken, UpstreamFailure>, [ScriptedRequest]
     ) {
         try await KubernetesFixture.run(patience: patience, script: script) { client, server, _ in
             do throws(UpstreamFailure) {
-                let token = try await client.issueSubjectToken(for: testPod, serviceAccountUID: testServiceAccountUID)
+                let token = try await client.issueSubjectToken(
+                    for: testPod, serviceAccountUID: testServiceAccountUID, audience: audience)
                 return (.success(token), server.requests)
             } catch {
                 return (.failure(error), server.requests)
@@ -67,6 +69,25 @@ struct KubernetesClientTests {
         #expect(request.headers["accept"] == ["application/json"])
         #expect(request.headers["user-agent"] == ["podidentd/test"])
         #expect(request.headers["authorization"].isEmpty)
+    }
+
+    @Test("A token for another relying party names that audience alone")
+    func podToken() async throws {
+        let (result, requests) = try await issue(audience: .relyingParty(testRelyingParty)) { _ in
+            .answer(201, headers: ["date": httpDate(.now)], Self.answer(audience: testRelyingParty))
+        }
+        #expect(try result.get().token.exposed.hasPrefix("eyJ"))
+        #expect(try #require(requests.first).text.contains(#""audiences":["\#(testRelyingParty)"]"#))
+        #expect(!requests[0].text.contains(testAudience))
+    }
+
+    @Test("An audience that is not configured is never asked for", arguments: [testAudience, "", "https://other"])
+    func unknownAudience(audience: String) async throws {
+        let (result, requests) = try await issue(audience: .relyingParty(audience)) { _ in
+            .answer(201, headers: ["date": httpDate(.now)], Self.answer(audience: audience))
+        }
+        #expect(result.failure?.kind == .misconfigured)
+        #expect(requests.isEmpty)
     }
 
     @Test(
@@ -164,6 +185,11 @@ struct KubernetesClientTests {
     func lifetimes(seconds: Int) {
         #expect(throws: KubernetesAPIError.self) { try KubernetesClientOptions(audience: "a", tokenSeconds: seconds) }
         #expect(throws: KubernetesAPIError.self) { try KubernetesClientOptions(audience: "") }
+        for audience in ["a", ""] {
+            #expect(throws: KubernetesAPIError.self) {
+                try KubernetesClientOptions(audience: "a", podTokenAudiences: ["b", audience])
+            }
+        }
     }
 
     @Test("A ServiceAccount is read with its three annotations; empty ones are none")
@@ -201,6 +227,60 @@ struct KubernetesClientTests {
             // The answer is about team-a/app, whatever was asked.
             let other = ServiceAccountReference(namespace: "team-b", name: "app")
             await #expect(throws: UpstreamFailure.self) { try await client.serviceAccount(other) }
+        }
+    }
+
+    @Test("That no node may read ServiceAccounts is logged once, with the gate and the remedy, until a read works")
+    func forbiddenReads() async throws {
+        let lines = LogLines()
+        let isAllowed = Mutex(false)
+        let reference = ServiceAccountReference(namespace: "team-a", name: "app")
+        try await KubernetesFixture.run(logger: lines.logger) { _ in
+            isAllowed.withLock { $0 }
+                ? .answer(200, #"{"metadata":{"name":"app","namespace":"team-a","uid":"u1"}}"#)
+                : .answer(403, statusBody(403, "serviceaccounts is forbidden: not allowed to get service accounts"))
+        } body: { client, _, _ in
+            for _ in 0..<3 {
+                await #expect(throws: UpstreamFailure.self) { try await client.serviceAccount(reference) }
+            }
+            #expect(lines.all.count == 1)
+            for words in ["KubeletServiceAccountTokenForCredentialProviders", "1.34", "system:nodes"] {
+                #expect(lines.all.first?.contains(words) == true)
+            }
+            isAllowed.withLock { $0 = true }
+            _ = try await client.serviceAccount(reference)
+            isAllowed.withLock { $0 = false }
+            await #expect(throws: UpstreamFailure.self) { try await client.serviceAccount(reference) }
+            #expect(lines.all.count == 2)
+        }
+    }
+
+    @Test("The node reads its own object, and takes of it what is there")
+    func node() async throws {
+        let body = Mutex(
+            #"{"kind":"Node","metadata":{"name":"node-a","uid":"n1","labels":{"topology.kubernetes.io/zone":"z"},"#
+                + #""annotations":{"podidentd.io/cluster-name":"c"}},"spec":{"providerID":"gce://p/z/n","podCIDR":"x"},"#
+                + #""status":{"addresses":[{"type":"InternalIP","address":"10.0.0.1"},{"type":"InternalIP","#
+                + #""address":"10.0.0.2"},{"type":"Hostname","address":"node-a"}],"images":[{"sizeBytes":1}]}}"#
+        )
+        try await KubernetesFixture.run { _ in
+            .answer(200, body.withLock { $0 })
+        } body: { client, server, _ in
+            let node = try await client.node("node-a")
+            #expect(
+                node
+                    == NodeRecord(
+                        uid: "n1", labels: ["topology.kubernetes.io/zone": "z"],
+                        annotations: ["podidentd.io/cluster-name": "c"], providerID: "gce://p/z/n",
+                        addresses: ["InternalIP": "10.0.0.1", "Hostname": "node-a"]))
+            #expect(server.requests.first?.target == "/api/v1/nodes/node-a")
+            #expect(server.requests.first?.method == .GET)
+            body.withLock { $0 = #"{"metadata":{"name":"node-a","uid":"n1"}}"# }
+            let bare = try await client.node("node-a")
+            #expect(bare == NodeRecord(uid: "n1"))
+            // The answer is about node-a, whatever was asked.
+            await #expect(throws: UpstreamFailure.self) { try await client.node("node-b") }
+            await #expect(throws: UpstreamFailure.self) { try await client.node("..") }
         }
     }
 

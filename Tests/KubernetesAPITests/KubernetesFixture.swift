@@ -7,6 +7,7 @@ import UpstreamTesting
 
 let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 let testAudience = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/k"
+let testRelyingParty = "https://vault.example"
 let testPod = PodRecord(
     uid: podUID("263760fa-943b-4596-8bfd-672bfa608c16"),
     namespace: "team-a",
@@ -65,6 +66,7 @@ struct KubernetesFixture: Sendable {
     static func run<Result: Sendable>(
         silence: Duration = .seconds(90),
         patience: Duration = .milliseconds(400),
+        logger: Logger = quietLogger,
         script: @escaping ScriptedServer.Script,
         body: @escaping @Sendable (KubernetesClient, ScriptedServer, KubernetesFixture) async throws -> Result
     ) async throws -> Result {
@@ -76,11 +78,12 @@ struct KubernetesFixture: Sendable {
             let credentials = try NodeCredentials(
                 kubeconfig: fixture.kubeconfig(port: server.port), checkInterval: .zero, logger: quietLogger
             )
-            var options = try KubernetesClientOptions(audience: testAudience, userAgent: "podidentd/test")
+            var options = try KubernetesClientOptions(
+                audience: testAudience, podTokenAudiences: [testRelyingParty], userAgent: "podidentd/test")
             options.watchSilence = silence
             options.relationshipPatience = patience
             options.callTimeout = .seconds(10)
-            let client = KubernetesClient(options: options, credentials: credentials, logger: quietLogger)
+            let client = KubernetesClient(options: options, credentials: credentials, logger: logger)
             let result: Swift.Result<Result, any Error>
             do { result = .success(try await body(client, server, fixture)) } catch { result = .failure(error) }
             await client.shutdown()

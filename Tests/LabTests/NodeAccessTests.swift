@@ -84,6 +84,20 @@ import Testing
         #expect(await api.send("GET", path).status == 404)
     }
 
+    @Test func showsANodeItsOwnObject() async throws {
+        let api = try TestAPI()
+        api.emulator.updateNode("node-a") { node in
+            node.labels["topology.kubernetes.io/zone"] = "z"
+            node.providerID = "gce://p/z/node-a"
+        }
+        let node = await api.send("GET", "/api/v1/nodes/node-a").json
+        #expect(node["kind"] == "Node")
+        #expect(node["metadata"]?["uid"]?.string == "uid-node-a")
+        #expect(node["metadata"]?["labels"]?["topology.kubernetes.io/zone"]?.string == "z")
+        #expect(node["spec"]?["providerID"]?.string == "gce://p/z/node-a")
+        #expect(node["status"]?["addresses"] == [["address": "node-a", "type": "Hostname"]])
+    }
+
     @Test func withTheGateOffServiceAccountsAreNotReadable() async throws {
         let answer = try await TestAPI { $0.nodesReadServiceAccounts = false }
             .send("GET", "/api/v1/namespaces/team-a/serviceaccounts/app")

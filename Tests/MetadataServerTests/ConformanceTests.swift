@@ -360,6 +360,19 @@ extension String {
         await connection.close()
     }
 
+    @Test func `HEAD has the status and headers of GET, also where the account is not at hand`() async throws {
+        for path in ["default/email", "default/?recursive=true", "other@p/email", "default/nope"] {
+            let backend = FakeBackend()
+            backend.update { $0.isAccountCached = false }
+            let connection = try await TestConnection(backend)
+            let head = try await connection.exchange(get("\(accounts)/\(path)", method: "HEAD"))
+            let response = try await connection.exchange(get("\(accounts)/\(path)"))
+            #expect(head.statusLine == response.statusLine && head.headers == response.headers && head.body.isEmpty)
+            #expect(backend.upstreamCalls == 0)
+            await connection.close()
+        }
+    }
+
     @Test func `an account that cannot be read is a failure of what was asked`() async throws {
         let backend = FakeBackend()
         backend.update {

@@ -295,6 +295,62 @@ private let tag = EntityTag.of("p")
         await connection.close()
     }
 
+    @Test(arguments: [
+        "default/email", "default/?recursive=true", "?recursive=true", "default/?recursive=true&alt=text",
+    ])
+    func `whatever shows an annotation changes with it`(_ path: String) async throws {
+        let accounts = "/computeMetadata/v1/instance/service-accounts/"
+        let backend = FakeBackend()
+        let connection = try await TestConnection(backend)
+        let etag = try #require(try await connection.exchange(get(accounts + path)).headers["ETag"])
+        let wait = accounts + path + (path.contains("?") ? "&" : "?") + "wait_for_change=true"
+        for (query, account) in [("&last_etag=\(etag)", "new@p.iam.gserviceaccount.com"), ("", nil)] {
+            try await connection.send(get(wait + query))
+            await connection.advance(by: .seconds(30))
+            #expect(try await connection.receiveNow() == nil)
+            backend.update { $0.account.googleServiceAccount = account }
+            await connection.advance(by: .milliseconds(500))
+            let response = try await connection.receive()
+            #expect(response.status == 200 && response.body.contains(account ?? "p.svc.id.goog"))
+            #expect(response.headers["ETag"] != etag)
+        }
+        await connection.close()
+    }
+
+    @Test func `an account that the annotation no longer names is gone for its watcher`() async throws {
+        let path = "/computeMetadata/v1/instance/service-accounts/gsa@p.iam.gserviceaccount.com/?recursive=true"
+        let backend = FakeBackend()
+        let connection = try await TestConnection(backend)
+        try await connection.send(get("\(path)&wait_for_change=true"))
+        backend.update { $0.account.googleServiceAccount = nil }
+        await connection.advance(by: .milliseconds(500))
+        #expect(try await connection.receive().status == 404)
+        await connection.close()
+    }
+
+    @Test func `scopes do not depend on an annotation`() async throws {
+        let backend = FakeBackend()
+        let connection = try await TestConnection(backend)
+        let path = "/computeMetadata/v1/instance/service-accounts/default/scopes?wait_for_change=true&timeout_sec=5"
+        try await connection.send(get(path))
+        backend.update { $0.account.googleServiceAccount = nil }
+        await connection.advance(by: .milliseconds(4_900))
+        #expect(try await connection.receiveNow() == nil)
+        await connection.advance(by: .milliseconds(200))
+        #expect(try await connection.receive().status == 200)
+        await connection.close()
+    }
+
+    @Test func `what is learnt of the node later reaches a watcher`() async throws {
+        let backend = FakeBackend()
+        let connection = try await TestConnection(backend)
+        try await connection.send(get("/computeMetadata/v1/instance/zone?wait_for_change=true"))
+        backend.update { $0.instance.zone = "europe-west1-c" }
+        await connection.advance(by: .milliseconds(500))
+        #expect(try await connection.receive().body == "projects/123456789012/zones/europe-west1-c")
+        await connection.close()
+    }
+
     @Test func `a watch does not outlive its pod`() async throws {
         let backend = FakeBackend()
         let connection = try await TestConnection(backend)

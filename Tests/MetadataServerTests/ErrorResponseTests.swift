@@ -67,6 +67,25 @@ import Tokens
                 "request-serviceaccounts-token-audience", #"resource "https://wif.example""#, "system:nodes", "ns1/app",
             ]),
         Case(
+            name: "Kubernetes 403 about the audience of a pod token",
+            failure: failure(.kubernetes, .denied, 403, #"audience "https://vault.example" not found in pod spec"#),
+            credential: .podToken(audience: "https://vault.example"), status: .forbidden,
+            phrases: [
+                "Unable to generate pod token; Kubernetes returned 403 Forbidden: ",
+                #"for the audience "https://vault.example"."#, #"resource "https://vault.example""#, "system:nodes",
+            ]),
+        Case(
+            name: "a cluster whose nodes may not read ServiceAccounts",
+            failure: failure(
+                .kubernetes, .denied, 403,
+                #"serviceaccounts "app" is forbidden: User "system:node:node-a" cannot get resource "serviceaccounts" "#
+                    + #"in API group "" in the namespace "ns1": not allowed to get service accounts"#),
+            status: .forbidden,
+            phrases: [
+                "not allowed to get service accounts", "(ns1/app)", "KubeletServiceAccountTokenForCredentialProviders",
+                "Kubernetes 1.34", "RBAC", "system:nodes",
+            ]),
+        Case(
             name: "IAM 403 for an identity token", failure: failure(.iamCredentials, .denied, 403),
             credential: .identityToken(audience: "https://aud"), status: .forbidden,
             phrases: ["Unable to generate identity token; IAM returned 403 Forbidden: why", "https://aud"]),

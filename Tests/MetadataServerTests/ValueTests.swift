@@ -29,15 +29,6 @@ import Testing
                 """)
     }
 
-    @Test func `a name that the configuration leaves out is in no listing`() {
-        var configuration = MetadataServerConfiguration.test
-        configuration.instanceName = nil
-        let tree = MetadataTree(configuration: configuration)
-        #expect(tree.value(of: .name) == nil)
-        #expect(
-            tree.value(of: .instance, account: nil).plainText == "attributes/\nhostname\nid\nservice-accounts/\nzone\n")
-    }
-
     @Test(arguments: [
         (0, "Thu, 01 Jan 1970 00:00:00 GMT"), (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
         (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"), (1_709_251_199, "Thu, 29 Feb 2024 23:59:59 GMT"),

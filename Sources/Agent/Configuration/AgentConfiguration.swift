@@ -26,6 +26,7 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var kubeconfig = ""
     package var hostRoot = ""
     package var tokenLifetimeSeconds = 0
+    package var podTokenAudiences: [String] = []
 
     package var providerAudience = ""
     /// `nil`: the provider's own, as the pool expects by default.
@@ -38,12 +39,14 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var projectNumber: UInt64 = 0
     package var poolName: String?
     package var universeDomain = ""
-    package var zone = ""
-    package var instanceID: UInt64 = 0
+
+    // `nil`, each of these six: from the Node object, or a default.
+    package var zone: String?
+    package var instanceID: UInt64?
     package var hostname: String?
-    package var clusterName = ""
-    package var clusterLocation = ""
-    package var clusterUID = ""
+    package var clusterName: String?
+    package var clusterLocation: String?
+    package var clusterUID: String?
 
     package var adminSocket = ""
     package var logLevel = Logger.Level.info

@@ -100,6 +100,15 @@ extension ConfigurationKey {
         return addresses.count == parts.count ? addresses : nil
     }
 
+    /// Exact strings: no comma, which separates them, and no space.
+    private static func audiences(_ text: String) -> [String]? {
+        let parts = text.split(separator: ",").map { String($0.filter { $0 != " " }) }
+        let isAllowed = parts.allSatisfy { part in
+            (1...256).contains(part.utf8.count) && part.utf8.allSatisfy { (0x21...0x7e).contains($0) }
+        }
+        return parts.count <= 16 && isAllowed ? parts : nil
+    }
+
     private static func number<Value: FixedWidthInteger & Sendable>(
         _ range: ClosedRange<Value>
     ) -> @Sendable (String) -> Value? {
@@ -172,6 +181,16 @@ extension ConfigurationKey {
             "Life of the pod-bound tokens. Google's cap their result to it; the API server reads 3607 as a year."
         ),
         key(
+            "kubernetes.pod-token-audiences", \.podTokenAudiences, default: "",
+            allowed: "a list of at most 16 audiences of 1 to 256 printable characters other than space and comma",
+            parse: audiences,
+            """
+            Relying parties other than Google, such as a Vault, for which a pod may fetch its own Kubernetes JWT, bound \
+            to its UID, at /podidentd/v1/token?audience=AUDIENCE (alt=json: with its remaining life). RBAC must allow \
+            each to the node: verb request-serviceaccounts-token-audience. Empty: the path does not exist.
+            """
+        ),
+        key(
             "google.provider", \.providerAudience, allowed: "a workload identity provider's full name", parse: text,
             """
             The provider to exchange at: //iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/\
@@ -210,29 +229,48 @@ extension ConfigurationKey {
             "google.universe-domain", \.universeDomain, default: "googleapis.com", allowed: "a domain", parse: text,
             "universe/universe-domain."
         ),
-        key(
-            "instance.zone", \.zone, default: "unknown", allowed: "a zone's name", parse: text,
-            "The last part of instance/zone."
+        optional(
+            "instance.zone", \.zone, allowed: "a zone's name", parse: text,
+            """
+            The last part of instance/zone. Default: the Node's annotation, else label, podidentd.io/zone; else its \
+            label topology.kubernetes.io/zone; else "unknown".
+            """
         ),
-        key(
-            "instance.id", \.instanceID, default: "0", allowed: "digits only", parse: number(0...UInt64.max),
-            "instance/id."
+        optional(
+            "instance.id", \.instanceID, allowed: "digits only", parse: number(0...UInt64.max),
+            """
+            instance/id. Default: the Node's annotation, else label, podidentd.io/instance-id; else the end of its \
+            spec.providerID, else its annotation container.googleapis.com/instance_id, if that is a number; else a \
+            hash of its UID; and 0 until the Node has been read.
+            """
         ),
         optional(
             "instance.hostname", \.hostname, allowed: "a host name", parse: text,
-            "instance/hostname. Default: node-name."
+            """
+            instance/hostname. Default: the Node's annotation, else label, podidentd.io/hostname; else its address of \
+            type InternalDNS, else of type Hostname; else node-name.
+            """
         ),
-        key(
-            "cluster.name", \.clusterName, default: "unknown", allowed: "a name", parse: text,
-            "instance/attributes/cluster-name."
+        optional(
+            "cluster.name", \.clusterName, allowed: "a name", parse: text,
+            """
+            instance/attributes/cluster-name. Default: the Node's annotation, else label, podidentd.io/cluster-name; \
+            else "unknown".
+            """
         ),
-        key(
-            "cluster.location", \.clusterLocation, default: "unknown", allowed: "a region or zone", parse: text,
-            "instance/attributes/cluster-location."
+        optional(
+            "cluster.location", \.clusterLocation, allowed: "a region or zone", parse: text,
+            """
+            instance/attributes/cluster-location. Default: the Node's annotation, else label, \
+            podidentd.io/cluster-location; else its label topology.kubernetes.io/region; else "unknown".
+            """
         ),
-        key(
-            "cluster.uid", \.clusterUID, default: "unknown", allowed: "an identifier", parse: text,
-            "instance/attributes/cluster-uid."
+        optional(
+            "cluster.uid", \.clusterUID, allowed: "an identifier", parse: text,
+            """
+            instance/attributes/cluster-uid. Default: the Node's annotation, else label, podidentd.io/cluster-uid; \
+            else "unknown".
+            """
         ),
         key(
             "admin.socket", \.adminSocket, default: "/run/podidentd/admin.sock",

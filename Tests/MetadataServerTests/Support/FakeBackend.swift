@@ -10,6 +10,7 @@ final class FakeBackend: MetadataBackend {
         var afterHolding: Identification?
         var account: ServiceAccountRecord
         var isAccountCached = true
+        var instance = InstanceAttributes.test
         var isTokenCached = false
         var failure: TokenFailure?
         var holdsTokens = false
@@ -17,6 +18,7 @@ final class FakeBackend: MetadataBackend {
         var arrivals: [CheckedContinuation<Void, Never>] = []
         var mintedScopes: [ScopeSet] = []
         var mintedAudiences: [String] = []
+        var podTokenAudiences: [String] = []
         var accountReads = 0
     }
 
@@ -29,7 +31,9 @@ final class FakeBackend: MetadataBackend {
     func update(_ change: (inout State) -> Void) { state.withLock { change(&$0) } }
     func read<Value: Sendable>(_ value: (State) -> Value) -> Value { state.withLock { value($0) } }
 
-    var upstreamCalls: Int { read { $0.mintedScopes.count + $0.mintedAudiences.count } }
+    var upstreamCalls: Int { read { $0.mintedScopes.count + $0.mintedAudiences.count + $0.podTokenAudiences.count } }
+
+    var instance: InstanceAttributes { read(\.instance) }
 
     func identify(_ tag: CallerTag) -> Identification { read(\.identification) }
 
@@ -79,7 +83,27 @@ final class FakeBackend: MetadataBackend {
             return state.failure
         }
         if let failure { throw failure }
-        return ServedToken(token: SecretToken("header.\(audience.utf8.count).signature"), expiresIn: 3600)
+        return Self.identityToken(audience)
+    }
+
+    func cachedIdentityToken(for pod: PodRecord, account: ServiceAccountRecord, audience: String) -> ServedToken? {
+        read { $0.isTokenCached && $0.mintedAudiences.contains(audience) } ? Self.identityToken(audience) : nil
+    }
+
+    func cachedPodToken(for pod: PodRecord, account: ServiceAccountRecord, audience: String) -> ServedToken? {
+        read { $0.podTokenAudiences.contains(audience) } ? Self.podToken : nil
+    }
+
+    func podToken(
+        for pod: PodRecord, account: ServiceAccountRecord, audience: String
+    ) async throws(TokenFailure) -> ServedToken {
+        await holdIfAsked()
+        let failure = state.withLock { state in
+            if state.failure == nil { state.podTokenAudiences.append(audience) }
+            return state.failure
+        }
+        if let failure { throw failure }
+        return Self.podToken
     }
 
     /// Returns when a token request has arrived and is being held.
@@ -113,6 +137,12 @@ final class FakeBackend: MetadataBackend {
             }
             for arrival in arrivals { arrival.resume() }
         }
+    }
+
+    private static let podToken = ServedToken(token: SecretToken("header.pod.signature"), expiresIn: 3600)
+
+    private static func identityToken(_ audience: String) -> ServedToken {
+        ServedToken(token: SecretToken("header.\(audience.utf8.count).signature"), expiresIn: 3600)
     }
 
     private static func token(_ scopes: ScopeSet) -> ServedToken {

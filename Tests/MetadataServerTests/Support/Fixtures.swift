@@ -8,18 +8,24 @@ extension MetadataServerConfiguration {
     static let test = MetadataServerConfiguration(
         projectID: "p",
         numericProjectID: 123_456_789_012,
-        zone: "europe-west1-b",
-        instanceID: 18_446_744_073_709_551_615,
-        hostname: "node-a.example",
-        instanceName: "node-a",
-        clusterName: "c1",
-        clusterLocation: "europe-west1",
-        clusterUID: "5e3f",
         poolName: "p.svc.id.goog",
         poolProjectNumber: 42,
         identityProvider: "//iam.googleapis.com/projects/42/locations/global/workloadIdentityPools/x/providers/y",
         subjectTokenAudience: "https://wif.example",
+        podTokenAudiences: ["https://vault.example"],
         extraHostNames: ["Node-A.example"]
+    )
+}
+
+extension InstanceAttributes {
+    static let test = InstanceAttributes(
+        id: 18_446_744_073_709_551_615,
+        hostname: "node-a.example",
+        name: "node-a",
+        zone: "europe-west1-b",
+        clusterName: "c1",
+        clusterLocation: "europe-west1",
+        clusterUID: "5e3f"
     )
 }
 

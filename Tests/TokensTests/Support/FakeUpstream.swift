@@ -105,10 +105,11 @@ final class FakeUpstream: SubjectTokenIssuing, ServiceAccountReading, TokenExcha
     }
 
     func issueSubjectToken(
-        for pod: PodRecord, serviceAccountUID: String
+        for pod: PodRecord, serviceAccountUID: String, audience: SubjectAudience
     ) async throws(UpstreamFailure) -> SubjectToken {
         let uid = pod.uid.description
-        try await perform(Call(step: .subject, subject: uid, account: serviceAccountUID))
+        let name: String? = if case .relyingParty(let name) = audience { name } else { nil }
+        try await perform(Call(step: .subject, subject: uid, account: serviceAccountUID, audience: name))
         return SubjectToken(token: token(.subject, "jwt", uid), lifetime: lifetime(.subject))
     }
 

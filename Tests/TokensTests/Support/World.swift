@@ -60,6 +60,12 @@ struct World: Sendable {
         return answers
     }
 
+    func podToken(
+        _ pod: PodRecord, _ account: ServiceAccountRecord, audience: String
+    ) async throws(TokenFailure) -> ServedToken {
+        try await service.podToken(for: pod, account: account, audience: audience)
+    }
+
     func askAccount(_ pod: PodRecord) -> Answers<Result<ServiceAccountRecord, TokenFailure>> {
         let answers = Answers<Result<ServiceAccountRecord, TokenFailure>>()
         service.requestServiceAccount(of: pod, completion: answers.append)

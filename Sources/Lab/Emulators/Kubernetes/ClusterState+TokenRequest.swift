@@ -185,7 +185,7 @@ extension ClusterState {
         tokenID: String
     ) -> JSON {
         func object(_ name: String, _ uid: String) -> JSON { ["name": .string(name), "uid": .string(uid)] }
-        let node = pod?.nodeName.flatMap { name in nodes[name].map { object(name, $0) } }
+        let node = pod?.nodeName.flatMap { name in nodes[name].map { object(name, $0.uid) } }
         return [
             "aud": .strings(audiences),
             "exp": .integer(expires),

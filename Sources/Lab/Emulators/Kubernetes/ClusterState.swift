@@ -25,8 +25,7 @@ struct ClusterState: Sendable {
     private(set) var history: [Change] = []
     private(set) var pods: [LabPod.Key: LabPod] = [:]
     private(set) var serviceAccounts: [ServiceAccountKey: LabServiceAccount] = [:]
-    /// Node names and UIDs.
-    private(set) var nodes: [String: String] = [:]
+    private(set) var nodes: [String: LabNodeObject] = [:]
     private(set) var audienceRules: [AudienceRule] = []
     /// Until then the Node authorizer's graph is not built: "no relationship found", although the pod is there.
     private(set) var relationshipsKnownFrom = Date.distantPast
@@ -37,9 +36,11 @@ struct ClusterState: Sendable {
 
     // MARK: - Nodes and ServiceAccounts
 
-    mutating func addNode(_ name: String, uid: String) {
+    mutating func setNode(_ node: LabNodeObject) {
         resourceVersion += 1
-        nodes[name] = uid
+        var node = node
+        node.resourceVersion = resourceVersion
+        nodes[node.name] = node
     }
 
     mutating func setServiceAccount(_ key: ServiceAccountKey, uid: String, annotations: [String: String], now: Date) {

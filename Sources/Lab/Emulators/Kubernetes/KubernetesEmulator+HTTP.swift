@@ -53,8 +53,8 @@ extension KubernetesEmulator {
         case ("serviceaccounts/token", "create"):
             return try createToken(request, for: key, as: user)
         case ("nodes", "get"):
-            guard let uid = state.nodes[access.name] else { throw .notFound("nodes", access.name) }
-            return answer(200, ["kind": "Node", "apiVersion": "v1", "metadata": Self.metadata(access.name, uid)])
+            guard let node = state.nodes[access.name] else { throw .notFound("nodes", access.name) }
+            return answer(200, node.json(withTypeMeta: true))
         case ("nodes", "list"):
             let wanted = selector?.required("metadata.name")
             let nodes = state.nodes.sorted { $0.key < $1.key }.filter { wanted == nil || wanted == $0.key }
@@ -63,7 +63,7 @@ extension KubernetesEmulator {
                 [
                     "kind": "NodeList", "apiVersion": "v1",
                     "metadata": ["resourceVersion": .string(String(state.resourceVersion))],
-                    "items": .array(nodes.map { ["metadata": Self.metadata($0.key, $0.value)] }),
+                    "items": .array(nodes.map { $0.value.json(withTypeMeta: false) }),
                 ]
             )
         case ("events", "create"):
@@ -187,9 +187,5 @@ extension KubernetesEmulator {
     private func known(_ selector: PodSelector?) throws(KubernetesStatus) -> PodSelector {
         guard let selector else { throw .badRequest("field label not supported") }
         return selector
-    }
-
-    private static func metadata(_ name: String, _ uid: String) -> JSON {
-        ["name": .string(name), "uid": .string(uid)]
     }
 }

@@ -13,7 +13,17 @@ extension KubernetesEmulator {
 
     /// Registers a Node object.
     package func addNode(_ name: String, uid: String = UUID().uuidString.lowercased()) {
-        storage.withLock { $0.state.addNode(name, uid: uid) }
+        let node = LabNodeObject(name: name, uid: uid)
+        storage.withLock { $0.state.setNode(node) }
+    }
+
+    /// Changes a Node object: labels, annotations, addresses. Does nothing if there is no such node.
+    package func updateNode(_ name: String, _ change: @Sendable (inout LabNodeObject) -> Void) {
+        storage.withLock { storage in
+            guard var node = storage.state.nodes[name] else { return }
+            change(&node)
+            storage.state.setNode(node)
+        }
     }
 
     /// Creates a ServiceAccount, or recreates it with a new UID, and returns the UID.
