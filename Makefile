@@ -11,13 +11,16 @@ SHELL := /bin/bash
 SWIFT ?= swift
 BUILD := .build/debug
 
-.PHONY: help setup bpf build lint test demo clean
+.PHONY: help setup setup-clients bpf build lint test demo clients clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## Installs the system packages that are missing
 	@bash .ci/setup
+
+setup-clients: setup ## Installs the real clients that tests run inside pods
+	@bash .ci/setup-clients
 
 bpf: setup ## Compiles the kernel programs
 	@$(MAKE) --no-print-directory -C bpf
@@ -29,13 +32,18 @@ build: bpf ## Builds everything, tests included
 lint: ## Checks the format of every Swift file
 	@$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
 
-test: build lint ## Runs every test, with the real kernel
+test: build lint setup-clients ## Runs every test, with the real kernel
 	@bash .ci/test
 
 demo: bpf ## Runs the main job; KEEP=1 leaves it running
 	@echo "Building (the first time takes some minutes)"
 	@$(SWIFT) build --product podidentd && $(SWIFT) build --product podidentd-lab
 	@$(BUILD)/podidentd-lab demo $(if $(KEEP),--keep)
+
+clients: bpf setup-clients ## Runs real clients inside pods and prints what each got
+	@echo "Building (the first time takes some minutes)"
+	@$(SWIFT) build --product podidentd && $(SWIFT) build --product podidentd-lab
+	@$(BUILD)/podidentd-lab clients
 
 clean: ## Removes what was built, and what killed labs left behind
 	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi

@@ -175,6 +175,7 @@ let package = Package(
             dependencies: ["BPF", "Attribution", "Lab", "CLibbpf", "CBPFPrograms", "CBPFTestPrograms"],
             swiftSettings: strict
         ),
+        .testTarget(name: "ClientTests", dependencies: ["Lab", nioHTTP1], swiftSettings: strict),
         .testTarget(name: "EndToEndTests", dependencies: ["Operations", "Lab"], swiftSettings: strict),
     ]
 )

@@ -14,6 +14,8 @@ private func withClient<Result>(
     _ body: (HTTPClient) async throws -> Result
 ) async throws -> Result {
     var configuration = HTTPClient.Configuration()
+    // A reset that arrives within connect() is a failure to see, not one to repair.
+    configuration.connectionPool.retryConnectionEstablishment = false
     if let authorityPEM {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(authorityPEM.utf8)))

@@ -3,6 +3,12 @@ import Testing
 
 @testable import MetadataServer
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 /// The server on a real loopback socket.
@@ -23,13 +29,8 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
 
     @Test func `an untagged connection is reset unread`() async throws {
         try await withServer(tag: nil) { server in
-            // The reset may arrive with the end of the handshake, or later. An orderly end would throw nothing.
-            await #expect(throws: (any Error).self) {
-                try await server.connect { client in
-                    try await client.send(get("/"))
-                    #expect(try await client.receiveAll() == "")
-                }
-            }
+            // The reset may arrive with the end of the handshake, or later. An orderly end would be no error.
+            #expect(server.endOfPlainConnection() == ECONNRESET)
             #expect(server.observer.record.resets == [.untagged])
             #expect(server.observer.record.opened == 0)
         }

@@ -88,10 +88,25 @@ package final class RunningPod: Sendable {
 
     /// The command line that runs `arguments` inside the pod: in its container's cgroup from the first instruction, and
     /// in its network namespace.
-    package func commandLine(_ arguments: [String], cgroup: String? = nil) -> [String] {
+    ///
+    /// With `files` it sees, in a mount namespace of its own, other files at some paths: the place of each by its path.
+    package func commandLine(
+        _ arguments: [String], cgroup: String? = nil, files: [String: String] = [:]
+    ) -> [String] {
         let procs = node.cgroupDirectory(cgroup ?? containerCgroup) + "/cgroup.procs"
         return ["sh", "-c", "echo 0 > \"$0\" && exec \"$@\"", procs, "nsenter", "--net=\(network.path)", "--"]
-            + arguments
+            + Self.mounting(files, arguments)
+    }
+
+    private static func mounting(_ files: [String: String], _ arguments: [String]) -> [String] {
+        guard !files.isEmpty else { return arguments }
+        let script = """
+            count=$1; shift
+            while [ "$count" -gt 0 ]; do mount --bind "$2" "$1"; shift 2; count=$((count - 1)); done
+            exec "$@"
+            """
+        return ["unshare", "--mount", "--propagation", "private", "--", "sh", "-ec", script, "sh", "\(files.count)"]
+            + files.sorted { $0.key < $1.key }.flatMap { [$0.key, $0.value] } + arguments
     }
 
     /// Starts a command inside the pod.

@@ -34,6 +34,27 @@ struct LiveServer {
 }
 
 extension LiveServer {
+    /// Connects with a blocking socket, waits for the server to end it, and returns how: an error number, 0 for an
+    /// orderly end.
+    func endOfPlainConnection() -> CInt {
+        let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var limit = timeval(tv_sec: 5, tv_usec: 0)
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let connected = unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+                unsafe Glibc.connect(descriptor, pointer, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard connected == 0 else { return errno }
+        var byte: UInt8 = 0
+        return unsafe recv(descriptor, &byte, 1, 0) < 0 ? errno : 0
+    }
+
     /// Connections that only send.
     func connections(_ count: Int) async throws -> [any Channel] {
         var channels: [any Channel] = []

@@ -1,0 +1,182 @@
+import Foundation
+
+/// A world with an agent, two ServiceAccounts and a Cloud Storage, in which real clients run one after the other.
+///
+/// One at a time: the requests of a client are told apart by what the agent's counters grow while it runs.
+package struct ClientLab: Sendable {
+    private let world: LabWorld
+    private let agent: AgentProcess
+    private let programs: ClientPrograms
+    private let storage: CloudStorageEmulator
+    private let storageURL: String
+
+    private static let namespace = "clients"
+    private static let plainServiceAccount = "plain"
+    private static let linkedServiceAccount = "linked"
+    private static let googleAccount = "clients@\(LabWorld.project).iam.gserviceaccount.com"
+    /// From a query to its answer: a resolver nearby. Detection by a race must be won against it.
+    private static let resolverDelay = Duration.milliseconds(5)
+    /// Agent and clients are scheduled round-robin with this real-time priority. Detection races the agent's answer
+    /// against the resolver's; the resolver's delay passes whatever else the machine does, and they need a processor for
+    /// theirs: a busy machine is not to decide the race.
+    private static let priority = "1"
+    /// Longer than any client takes, retries included.
+    private static let secondsMax = 60
+
+    /// Makes everything, runs `body`, and takes everything down whatever happens.
+    package static func run(
+        keys: LabCluster.Keys, _ body: @Sendable (ClientLab) async throws -> Void
+    ) async throws {
+        let world = try await LabWorld.start(keys: keys)
+        do {
+            let storage = CloudStorageEmulator(ledger: world.cluster.ledger, clock: world.cluster.clock)
+            let network = world.node.network
+            let server = LabHTTPServer(
+                LabHTTPServer.Configuration(
+                    host: LabNode.address, listener: { try network.listen(host: $0, port: $1) }
+                )
+            ) { await storage.handle($0) }
+            let url = try await server.start()
+            do {
+                try await run(world, storage, url, body)
+            } catch {
+                await server.stop()
+                throw error
+            }
+            await server.stop()
+        } catch {
+            await world.stop()
+            throw error
+        }
+        await world.stop()
+    }
+
+    private static func run(
+        _ world: LabWorld, _ storage: CloudStorageEmulator, _ url: String,
+        _ body: @Sendable (ClientLab) async throws -> Void
+    ) async throws {
+        let kubernetes = world.cluster.kubernetes
+        kubernetes.createServiceAccount(namespace: namespace, name: plainServiceAccount)
+        kubernetes.createServiceAccount(
+            namespace: namespace, name: linkedServiceAccount,
+            annotations: ["iam.gke.io/gcp-service-account": googleAccount]
+        )
+        world.cluster.iamCredentials.allowImpersonation(
+            of: googleAccount, by: .serviceAccount(namespace: namespace, name: linkedServiceAccount)
+        )
+        let programs = try ClientPrograms(above: world.binaries)
+        let agent = try await world.startAgent()
+        do {
+            try await Command.require(
+                ["chrt", "--all-tasks", "--rr", "--pid", priority, "\(agent.processIdentifier)"]
+            )
+            try await body(
+                ClientLab(world: world, agent: agent, programs: programs, storage: storage, storageURL: url)
+            )
+        } catch {
+            await agent.kill()
+            throw error
+        }
+        await agent.stop()
+    }
+
+    /// Runs a client in a pod of its own.
+    package func run(_ clientCase: ClientCase) async throws -> ClientReport {
+        let resolution = clientCase.resolution
+        let nameServer = try await LabNameServer(
+            network: world.node.network, host: LabNode.address, names: resolution.names, delay: Self.resolverDelay
+        )
+        do {
+            let evidence = try await evidence(of: clientCase)
+            await nameServer.stop()
+            let problems = evidence.problems(of: clientCase.client, expected: clientCase.requests) { token in
+                world.cluster.ledger.describe(token)
+            }
+            return ClientReport(clientCase: clientCase, evidence: evidence, problems: problems)
+        } catch {
+            await nameServer.stop()
+            throw error
+        }
+    }
+
+    private func evidence(of clientCase: ClientCase) async throws -> ClientEvidence {
+        let pod = try await world.addPod(
+            "client-\(UInt32.random(in: 0...UInt32.max))", namespace: Self.namespace,
+            serviceAccount: clientCase.usesGoogleAccount ? Self.linkedServiceAccount : Self.plainServiceAccount
+        )
+        let directory = "\(world.node.directory)/\(pod.name)"
+        do {
+            let storageCallers = storage.callers.total
+            let before = try await counters()
+            let command = try commandLine(for: clientCase, home: directory)
+            let files = try Self.write(clientCase.resolution.files, to: directory)
+            let result = try await Command.run(pod.commandLine(command, files: files))
+            let after = try await counters()
+            let evidence = ClientEvidence(
+                podUID: pod.uid, account: clientCase.usesGoogleAccount ? Self.googleAccount : nil,
+                exitStatus: result.status, output: result.output, errorOutput: result.errorOutput,
+                requests: Self.growth(from: before, to: after),
+                storageCallers: Array(storage.callers.events.suffix(storage.callers.total - storageCallers)),
+                exchanges: world.cluster.securityTokenService.log.events.count { $0.subject.podUID == pod.uid },
+                trapConnections: world.cluster.trap?.connections ?? 0
+            )
+            await remove(pod, directory)
+            return evidence
+        } catch {
+            await remove(pod, directory)
+            throw error
+        }
+    }
+
+    private func remove(_ pod: RunningPod, _ directory: String) async {
+        await world.deletePod(pod)
+        try? FileManager.default.removeItem(atPath: directory)
+    }
+
+    /// A clean environment: nothing of the machine's own accounts, proxies or configuration.
+    private func commandLine(for clientCase: ClientCase, home: String) throws -> [String] {
+        var environment = [
+            "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin", "HOME": home, "LANG": "C.UTF-8",
+            "CLIENTS": programs.built, "AUDIENCE": ClientCase.audience,
+            "STORAGE_ENDPOINT": storageURL, "STORAGE_BUCKET": CloudStorageEmulator.bucket,
+        ]
+        if clientCase.namesAddress { environment["GCE_METADATA_HOST"] = LabNode.metadataAddress }
+        return ["env", "-i"] + environment.map { "\($0)=\($1)" }.sorted()
+            + ["chrt", "--rr", Self.priority, "timeout", "-k", "2", "\(Self.secondsMax)"]
+            + programs.command(clientCase.client.program)
+    }
+
+    /// Writes files by the paths at which a pod sees them, and returns where they lie by the same paths.
+    private static func write(_ files: [String: String], to directory: String) throws -> [String: String] {
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        var places: [String: String] = [:]
+        for (path, text) in files {
+            let place = "\(directory)/\((path as NSString).lastPathComponent)"
+            try text.write(toFile: place, atomically: false, encoding: .utf8)
+            places[path] = place
+        }
+        return places
+    }
+
+    /// The agent's counters of answers, by `CLASS.STATUS`.
+    private func counters() async throws -> [String: UInt64] {
+        let status = try await Command.require(
+            [world.binaries + "/podidentd", "debug", "status", "--socket", agent.adminSocket]
+        )
+        let prefix = "answers."
+        let members = try JSON(parsing: status.utf8)["requests"]?.members ?? []
+        return Dictionary(
+            members.filter { $0.name.hasPrefix(prefix) }.map { member in
+                (String(member.name.dropFirst(prefix.count)), UInt64(member.value.integer ?? 0))
+            },
+            uniquingKeysWith: +
+        )
+    }
+
+    private static func growth(from before: [String: UInt64], to after: [String: UInt64]) -> [String: UInt64] {
+        after.reduce(into: [:]) { growth, counter in
+            let difference = counter.value - (before[counter.key] ?? 0)
+            if difference > 0 { growth[counter.key] = difference }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+import Foundation
+
+/// Where the programs that use real clients lie: sources in the repository, what was installed and built below `.build`.
+struct ClientPrograms: Sendable {
+    /// The repository.
+    private let root: String
+
+    /// What `.ci/setup-clients` made.
+    var built: String { root + "/.build/clients" }
+
+    /// Looks for the repository above `directory`.
+    init(above directory: String) throws(LabError) {
+        var candidate = URL(fileURLWithPath: directory)
+        while !FileManager.default.fileExists(atPath: candidate.appendingPathComponent("Package.swift").path) {
+            guard candidate.path != "/" else {
+                throw LabError("the client programs lie in the repository, and it is not above \(directory)")
+            }
+            candidate.deleteLastPathComponent()
+        }
+        root = candidate.path
+        guard FileManager.default.fileExists(atPath: built + "/java/Metadata.class") else {
+            throw LabError("the real clients are not installed: run 'make setup-clients'")
+        }
+    }
+
+    /// The command line that runs `program`.
+    func command(_ program: RealClient.Program) -> [String] {
+        let sources = root + "/Tests/Clients"
+        return switch program {
+        case .python(let file): [built + "/venv/bin/python", "\(sources)/python/\(file)"]
+        case .go(let name): [built + "/go-\(name)"]
+        case .ruby(let file): ["ruby", "\(sources)/ruby/\(file)"]
+        case .java(let client): ["java", "-cp", built + "/java", "Metadata", client]
+        case .node(let file): ["node", "\(sources)/node/\(file)"]
+        case .shell(let file, let arguments): ["sh", "\(sources)/shell/\(file)"] + arguments
+        }
+    }
+}

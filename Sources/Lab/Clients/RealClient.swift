@@ -1,0 +1,62 @@
+/// One real client: how it runs, what it must learn, and what it asks on the way.
+package struct RealClient: Sendable, CustomStringConvertible {
+    /// A program in `Tests/Clients`, by the language that runs it.
+    enum Program: Sendable {
+        case python(String)
+        case go(String)
+        case ruby(String)
+        case java(String)
+        case node(String)
+        case shell(String, [String] = [])
+    }
+
+    /// How often each route class was answered with each status, by the names of the agent's counters without
+    /// `answers.`: `access_token.200`.
+    package typealias Requests = [String: ClosedRange<UInt64>]
+
+    package let name: String
+    let program: Program
+    /// What it must print, besides its version: exactly these names.
+    let finds: Set<Finding.Name>
+    /// What it asks when names resolve like this.
+    let requests: @Sendable (NameResolution) -> Requests
+    /// Needs an account that can have identity tokens.
+    var needsGoogleAccount = false
+    /// Looks up the metadata server's name and has no other way: where that does not resolve, the pod's
+    /// `GCE_METADATA_HOST` holds the address.
+    var needsName = false
+    /// Where it is run.
+    var resolutions = NameResolution.allCases
+
+    package var description: String { name }
+}
+
+/// A client in a pod with a way to resolve names and an account.
+package struct ClientCase: Sendable, CustomStringConvertible {
+    package let client: RealClient
+    package let resolution: NameResolution
+
+    /// Of every identity token that a client asks for.
+    static let audience = "https://service.example/path"
+
+    /// Whether the pod's ServiceAccount acts as a Google service account. Both kinds are tried: a client whose account
+    /// is free does so where names come from the hosts file.
+    package var usesGoogleAccount: Bool { client.needsGoogleAccount || resolution == .hosts }
+
+    /// Whether the pod's environment names the metadata server's address.
+    var namesAddress: Bool { client.needsName && resolution == .none }
+
+    /// For a reader: where the address comes from.
+    package var addressSource: String {
+        namesAddress ? "none, GCE_METADATA_HOST" : resolution.rawValue
+    }
+
+    package var requests: RealClient.Requests { client.requests(resolution) }
+
+    package var description: String { "\(client.name), \(resolution.rawValue)" }
+
+    /// Every client with every way to resolve names that it supports.
+    package static let all = RealClient.all.flatMap { client in
+        client.resolutions.map { ClientCase(client: client, resolution: $0) }
+    }
+}
