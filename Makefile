@@ -11,7 +11,7 @@ SHELL := /bin/bash
 SWIFT ?= swift
 BUILD := .build/debug
 
-.PHONY: help setup setup-clients bpf build lint test demo clients clean
+.PHONY: help setup setup-clients bpf build lint test conformance demo clients clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ lint: ## Checks the format of every Swift file
 
 test: build lint setup-clients ## Runs every test, with the real kernel
 	@bash .ci/test
+
+conformance: build ## Runs the numbered cases of the metadata protocol, one line each
+	@bash .ci/conformance
 
 demo: bpf ## Runs the main job; KEEP=1 leaves it running
 	@echo "Building (the first time takes some minutes)"

@@ -39,7 +39,8 @@ package struct Agent: Sendable {
         let kubernetes = KubernetesClient(options: options, credentials: credentials, logger: logger)
         let audit = AuditLog(logger: logger)
         let tokens = TokenService(
-            issuer: kubernetes, accounts: kubernetes, exchanger: exchange, observer: { audit.record($0) })
+            issuer: kubernetes, accounts: kubernetes, exchanger: exchange, observer: { audit.record($0) },
+            accountObserver: { audit.record($0) })
 
         let index = CgroupIndex(root: root, resolver: cgroups)
         let directory = PodDirectory { uid in tokens.forget(uid) }
@@ -55,7 +56,7 @@ package struct Agent: Sendable {
             path: configuration.adminSocket,
             views: DebugViews(
                 configuration: configuration, root: root, index: index, directory: directory, watcher: watcher,
-                counters: counters, datapath: datapathSlot
+                tokens: tokens, counters: counters, datapath: datapathSlot
             ).views,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
         )

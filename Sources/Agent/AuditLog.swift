@@ -19,11 +19,27 @@ struct AuditLog: Sendable {
             logger.info("token minted", metadata: metadata)
             return
         }
-        metadata["upstream"] = "\(failure.upstream.rawValue)"
-        metadata["failure"] = "\(failure.kind.rawValue)"
-        metadata["status"] = failure.status.map { "\($0)" }
-        metadata["message"] = "\(failure.message)"
+        metadata.describe(failure)
         logger.warning("no token", metadata: metadata)
+    }
+
+    func record(_ report: ServiceAccountFailureReport) {
+        var metadata: Logger.Metadata = [
+            "namespace": "\(report.account.namespace)",
+            "serviceaccount": "\(report.account.name)",
+            "milliseconds": "\(report.duration.wholeMilliseconds)",
+        ]
+        metadata.describe(report.failure)
+        logger.warning("ServiceAccount cannot be read", metadata: metadata)
+    }
+}
+
+extension Logger.Metadata {
+    fileprivate mutating func describe(_ failure: UpstreamFailure) {
+        self["upstream"] = "\(failure.upstream.rawValue)"
+        self["failure"] = "\(failure.kind.rawValue)"
+        self["status"] = failure.status.map { "\($0)" }
+        self["message"] = "\(failure.message)"
     }
 }
 

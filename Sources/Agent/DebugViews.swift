@@ -3,6 +3,7 @@ import BPF
 import FoundationEssentials
 import KubernetesAPI
 import Operations
+import Tokens
 
 /// What the admin socket shows.
 struct DebugViews: Sendable {
@@ -11,6 +12,7 @@ struct DebugViews: Sendable {
     let index: CgroupIndex
     let directory: PodDirectory
     let watcher: PodWatcher
+    let tokens: TokenService
     let counters: RequestCounters
     let datapath: DatapathSlot
 
@@ -43,6 +45,7 @@ struct DebugViews: Sendable {
             requests: counters.snapshot,
             pendingHandovers: datapath?.pendingHandovers() ?? 0,
             pods: directory.count,
+            tokenEntries: tokens.snapshot().count,
             podsSynced: watch.isSynced,
             podWatchError: watch.lastError
         )

@@ -11,12 +11,14 @@ package struct AgentStatus: Codable, Sendable, Equatable {
     /// Tags on their way from a connecting to an accepting socket at this moment.
     package var pendingHandovers: Int
     package var pods: Int
+    /// Cached tokens, and failures that are remembered in their place.
+    package var tokenEntries: Int
     package var podsSynced: Bool
     package var podWatchError: String?
 
     package init(
         version: String, node: String, hooks: [String: String], kernel: [String: UInt64], requests: [String: UInt64],
-        pendingHandovers: Int, pods: Int, podsSynced: Bool, podWatchError: String?
+        pendingHandovers: Int, pods: Int, tokenEntries: Int, podsSynced: Bool, podWatchError: String?
     ) {
         self.version = version
         self.node = node
@@ -25,6 +27,7 @@ package struct AgentStatus: Codable, Sendable, Equatable {
         self.requests = requests
         self.pendingHandovers = pendingHandovers
         self.pods = pods
+        self.tokenEntries = tokenEntries
         self.podsSynced = podsSynced
         self.podWatchError = podWatchError
     }

@@ -23,6 +23,14 @@ enum FetchStage: String, Sendable {
     }
 }
 
+/// What a fetch tells about itself before its end.
+enum FetchProgress: Sendable {
+    /// It begins a step.
+    case stage(FetchStage)
+    /// An attempt failed, and will be repeated.
+    case setback(UpstreamFailure)
+}
+
 /// Upstream work that fills one entry.
 enum FetchJob: Sendable {
     case token(TokenFetch)

@@ -9,7 +9,7 @@ struct MintingPipeline: Sendable {
     /// What authorizes impersonation. Narrower scopes would not do: IAM Credentials is itself a cloud API.
     static let federationScopes = ScopeSet(["https://www.googleapis.com/auth/cloud-platform"])
 
-    typealias Progress = @Sendable (FetchStage) -> Void
+    typealias Progress = @Sendable (FetchProgress) -> Void
 
     let issuer: any SubjectTokenIssuing
     let accounts: any ServiceAccountReading
@@ -19,9 +19,9 @@ struct MintingPipeline: Sendable {
     let configuration: TokenServiceConfiguration
 
     func readServiceAccount(
-        _ reference: ServiceAccountReference
+        _ reference: ServiceAccountReference, progress: Progress
     ) async throws(UpstreamFailure) -> ServiceAccountRecord {
-        try await repeating(since: clock.now) { () async throws(UpstreamFailure) in
+        try await repeating(since: clock.now, progress) { () async throws(UpstreamFailure) in
             try await accounts.serviceAccount(reference)
         }
     }
@@ -29,14 +29,15 @@ struct MintingPipeline: Sendable {
     func mint(_ fetch: TokenFetch, progress: Progress) async throws(UpstreamFailure) -> MintedToken {
         let startedAt = clock.now
         if case .podToken(let audience) = fetch.key.kind {
-            progress(.tokenRequest)
-            return try await issueSubject(for: fetch, audience: .relyingParty(audience), startedAt: startedAt)
+            progress(.stage(.tokenRequest))
+            return try await issueSubject(
+                for: fetch, audience: .relyingParty(audience), startedAt: startedAt, progress: progress)
         }
         guard let account = fetch.key.googleServiceAccount, let federated = fetch.federated else {
             return try await federate(fetch, startedAt: startedAt, progress: progress)
         }
-        progress(.impersonation)
-        return try await repeating(since: startedAt) { () async throws(UpstreamFailure) in
+        progress(.stage(.impersonation))
+        return try await repeating(since: startedAt, progress) { () async throws(UpstreamFailure) in
             try await impersonate(account, for: fetch.key, with: federated)
         }
     }
@@ -60,12 +61,13 @@ struct MintingPipeline: Sendable {
     private func exchangeFreshSubject(
         _ fetch: TokenFetch, startedAt: ContinuousClock.Instant, progress: Progress
     ) async throws(UpstreamFailure) -> MintedToken {
-        progress(.tokenRequest)
-        let subject = try await issueSubject(for: fetch, audience: .tokenExchange, startedAt: startedAt)
-        progress(.exchange)
+        progress(.stage(.tokenRequest))
+        let subject = try await issueSubject(
+            for: fetch, audience: .tokenExchange, startedAt: startedAt, progress: progress)
+        progress(.stage(.exchange))
         let scopes =
             if case .accessToken(let wanted) = fetch.key.kind { wanted } else { Self.federationScopes }
-        return try await repeating(since: startedAt) { () async throws(UpstreamFailure) in
+        return try await repeating(since: startedAt, progress) { () async throws(UpstreamFailure) in
             let askedAt = clock.now
             let answer = try await exchanger.exchange(
                 SubjectToken(token: subject.token, lifetime: subject.expiresAt - askedAt), scopes: scopes)
@@ -76,9 +78,9 @@ struct MintingPipeline: Sendable {
     }
 
     private func issueSubject(
-        for fetch: TokenFetch, audience: SubjectAudience, startedAt: ContinuousClock.Instant
+        for fetch: TokenFetch, audience: SubjectAudience, startedAt: ContinuousClock.Instant, progress: Progress
     ) async throws(UpstreamFailure) -> MintedToken {
-        try await repeating(since: startedAt) { () async throws(UpstreamFailure) in
+        try await repeating(since: startedAt, progress) { () async throws(UpstreamFailure) in
             let askedAt = clock.now
             let subject = try await issuer.issueSubjectToken(
                 for: fetch.pod, serviceAccountUID: fetch.key.serviceAccountUID, audience: audience)
@@ -126,7 +128,8 @@ struct MintingPipeline: Sendable {
     }
 
     private func repeating<Answer: Sendable>(
-        since startedAt: ContinuousClock.Instant, _ step: () async throws(UpstreamFailure) -> Answer
+        since startedAt: ContinuousClock.Instant, _ progress: Progress,
+        _ step: () async throws(UpstreamFailure) -> Answer
     ) async throws(UpstreamFailure) -> Answer {
         var schedule = RetrySchedule(startedAt: startedAt, configuration: configuration)
         while true {
@@ -135,6 +138,7 @@ struct MintingPipeline: Sendable {
             } catch {
                 let now = clock.now
                 guard let pause = schedule.pause(after: error, now: now, jitter: jitter()) else { throw error }
+                progress(.setback(error))
                 do { try await clock.sleep(until: now + pause) } catch { throw Self.cancelled }
             }
         }

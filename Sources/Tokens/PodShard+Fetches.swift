@@ -26,7 +26,7 @@ extension PodShard {
 
     private mutating func enqueue(_ fetch: QueuedFetch, now: Instant) {
         slots[fetch.key, default: Slot(now: now)].fetch = .queued
-        slots[fetch.key]?.stage = .queue
+        slots[fetch.key]?.progressed(.stage(.queue))
         queue.append(fetch)
     }
 

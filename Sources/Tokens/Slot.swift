@@ -20,7 +20,9 @@ struct Slot<Value: Sendable>: Sendable {
 
     var entry = RefreshingEntry<Value>()
     var fetch = Fetch.none
-    var stage = FetchStage.queue
+    private(set) var stage = FetchStage.queue
+    /// Why the present step of the fetch had to be repeated, if it had.
+    private(set) var setback: UpstreamFailure?
     private(set) var waiters: [Waiter<Value>] = []
     private(set) var lastUsedAt: ContinuousClock.Instant
     /// No request leads here any more: the slot goes when its fetch has answered the last waiters.
@@ -36,6 +38,16 @@ struct Slot<Value: Sendable>: Sendable {
     mutating func use(at now: ContinuousClock.Instant) -> RefreshingEntry<Value>.RequestAction {
         lastUsedAt = now
         return entry.request(at: now)
+    }
+
+    mutating func progressed(_ progress: FetchProgress) {
+        switch progress {
+        case .stage(let stage):
+            self.stage = stage
+            setback = nil
+        case .setback(let failure):
+            setback = failure
+        }
     }
 
     mutating func append(_ waiter: Waiter<Value>) {

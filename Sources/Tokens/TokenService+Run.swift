@@ -35,8 +35,8 @@ extension TokenService {
             do throws(UpstreamFailure) {
                 settle(
                     .success(
-                        try await self.pipeline.mint(fetch) { stage in
-                            self.update { table, _ in table.stageChanged(fetch, stage) }
+                        try await self.pipeline.mint(fetch) { progress in
+                            self.update { table, _ in table.progressed(fetch, progress) }
                         }))
             } catch {
                 settle(.failure(error))
@@ -50,11 +50,19 @@ extension TokenService {
     private func execute(_ fetch: ServiceAccountFetch) async {
         let startedAt = clock.now
         let settle: @Sendable (Result<ServiceAccountRecord, UpstreamFailure>) -> Void = { result in
-            self.update { table, now in table.settle(fetch, result, startedAt: startedAt, now: now) }
+            let now = self.clock.now
+            let isWanted = self.update { table, now in table.settle(fetch, result, startedAt: startedAt, now: now) }
+            guard isWanted, case .failure(let failure) = result else { return }
+            self.accountObserver(
+                ServiceAccountFailureReport(account: fetch.reference, failure: failure, duration: now - startedAt))
         }
         await race(until: startedAt + configuration.fetchDeadline) {
             do throws(UpstreamFailure) {
-                settle(.success(try await self.pipeline.readServiceAccount(fetch.reference)))
+                settle(
+                    .success(
+                        try await self.pipeline.readServiceAccount(fetch.reference) { progress in
+                            self.update { table, _ in table.progressed(fetch, progress) }
+                        }))
             } catch {
                 settle(.failure(error))
             }

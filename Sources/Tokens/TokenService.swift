@@ -15,6 +15,7 @@ package final class TokenService: Sendable {
     let pipeline: MintingPipeline
     let clock: any TokenClock
     let observer: @Sendable (TokenFetchReport) -> Void
+    let accountObserver: @Sendable (ServiceAccountFailureReport) -> Void
     let jobs: AsyncStream<FetchJob>
     /// Unbounded on its own; what goes in is bounded by the limits on running fetches.
     private let jobContinuation: AsyncStream<FetchJob>.Continuation
@@ -24,8 +25,8 @@ package final class TokenService: Sendable {
     private let serviceAccountDeadlinesContinuation: AsyncStream<Void>.Continuation
     private let table: Mutex<TokenTable>
 
-    /// `observer` is told of every token fetch that ended while somebody wanted its result, for audit; it must not
-    /// block. `jitter` gives numbers in `0..<1`.
+    /// `observer` is told of every token fetch that ended while somebody wanted its result, for audit;
+    /// `accountObserver` of every ServiceAccount that could not be read. Neither may block. `jitter` gives numbers in `0..<1`.
     package init(
         configuration: TokenServiceConfiguration = TokenServiceConfiguration(),
         issuer: any SubjectTokenIssuing,
@@ -33,7 +34,8 @@ package final class TokenService: Sendable {
         exchanger: any TokenExchanging,
         clock: any TokenClock = SystemTokenClock(),
         jitter: @escaping JitterSource = { Double.random(in: 0..<1) },
-        observer: @escaping @Sendable (TokenFetchReport) -> Void = { _ in }
+        observer: @escaping @Sendable (TokenFetchReport) -> Void = { _ in },
+        accountObserver: @escaping @Sendable (ServiceAccountFailureReport) -> Void = { _ in }
     ) {
         self.configuration = configuration
         self.pipeline = MintingPipeline(
@@ -41,6 +43,7 @@ package final class TokenService: Sendable {
             configuration: configuration)
         self.clock = clock
         self.observer = observer
+        self.accountObserver = accountObserver
         (self.jobs, self.jobContinuation) = AsyncStream.makeStream()
         (self.tokenDeadlinesChanged, self.tokenDeadlinesContinuation) =
             AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))

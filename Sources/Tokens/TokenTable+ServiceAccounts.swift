@@ -57,18 +57,19 @@ extension TokenTable {
         let id = FetchID(rawValue: makeID())
         serviceAccounts[reference]?.entry.fetchStarted()
         serviceAccounts[reference]?.fetch = .running(id)
-        serviceAccounts[reference]?.stage = .serviceAccount
+        serviceAccounts[reference]?.progressed(.stage(.serviceAccount))
         outbox.jobs.append(.serviceAccount(ServiceAccountFetch(id: id, reference: reference)))
     }
 
-    /// The end of a read, or of its time. A first record, or a changed one, retires the tokens of what was before.
+    /// The end of a read, or of its time; `false` when nobody is left to have it. A first record, or a changed one,
+    /// retires the tokens of what was before.
     mutating func settle(
         _ fetch: ServiceAccountFetch, _ result: Result<ServiceAccountRecord, UpstreamFailure>,
         startedAt: Instant, now: Instant
-    ) {
+    ) -> Bool {
         let isWanted = serviceAccounts[fetch.reference]?.fetch == .running(fetch.id)
         counters.serviceAccountReads[Self.outcome(result, isWanted: isWanted), default: 0] += 1
-        guard isWanted, var slot = serviceAccounts.removeValue(forKey: fetch.reference) else { return }
+        guard isWanted, var slot = serviceAccounts.removeValue(forKey: fetch.reference) else { return false }
         slot.fetch = .none
         let policy = configuration.serviceAccounts
         let action =
@@ -92,6 +93,12 @@ extension TokenTable {
         }
         serviceAccounts[fetch.reference] = slot
         if case .success(let record) = result { retireTokens(notOf: record, reference: fetch.reference) }
+        return true
+    }
+
+    mutating func progressed(_ fetch: ServiceAccountFetch, _ progress: FetchProgress) {
+        guard serviceAccounts[fetch.reference]?.fetch == .running(fetch.id) else { return }
+        serviceAccounts[fetch.reference]?.progressed(progress)
     }
 
     private mutating func retireTokens(notOf record: ServiceAccountRecord, reference: ServiceAccountReference) {
@@ -100,7 +107,7 @@ extension TokenTable {
         }
     }
 
-    private static func failure(
+    static func failure(
         _ failure: UpstreamFailure, retryAfter: Duration, of reference: ServiceAccountReference
     ) -> TokenFailure {
         .upstream(failure.repeatable(after: retryAfter), account: reference, googleServiceAccount: nil)

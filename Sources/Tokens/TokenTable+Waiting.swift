@@ -63,7 +63,7 @@ extension TokenTable {
                     outbox.answer(waiter, .success(token))
                 } else {
                     counters.timedOut += 1
-                    outbox.answer(waiter, .failure(.timedOut(stage: stage(of: key))))
+                    outbox.answer(waiter, .failure(timeIsUp(for: key)))
                 }
             case .serviceAccount(let reference):
                 guard let waiter = takeServiceAccountWaiter(wait.id, reference: reference) else { continue }
@@ -71,7 +71,7 @@ extension TokenTable {
                     outbox.answer(waiter, .success(record))
                 } else {
                     counters.timedOut += 1
-                    outbox.answer(waiter, .failure(.timedOut(stage: FetchStage.serviceAccount.rawValue)))
+                    outbox.answer(waiter, .failure(timeIsUp(for: reference)))
                 }
             }
         }
@@ -115,10 +115,30 @@ extension TokenTable {
 
     /// What the entry waits for: its own upstream, or that of the federated token it needs.
     func stage(of key: TokenKey) -> String {
-        guard let shard = pods[key.pod], let slot = shard.slots[key] else { return FetchStage.queue.rawValue }
-        if slot.fetch == .blocked, let federation = key.federation, let needed = shard.slots[federation] {
-            return needed.stage.rawValue
-        }
-        return slot.stage.rawValue
+        (awaited(by: key)?.stage ?? .queue).rawValue
     }
+
+    private func awaited(by key: TokenKey) -> Slot<MintedToken>? {
+        guard let shard = pods[key.pod], let slot = shard.slots[key] else { return nil }
+        guard slot.fetch == .blocked, let federation = key.federation else { return slot }
+        return shard.slots[federation] ?? slot
+    }
+
+    /// What a caller hears when its time is up: why the fetch takes so long, if that is known, else where it is.
+    private func timeIsUp(for key: TokenKey) -> TokenFailure {
+        guard let setback = awaited(by: key)?.setback, let shard = pods[key.pod] else {
+            return .timedOut(stage: stage(of: key))
+        }
+        return shard.tokenFailure(setback, retryAfter: Self.pauseAfterTimeout, key: key)
+    }
+
+    private func timeIsUp(for reference: ServiceAccountReference) -> TokenFailure {
+        guard let setback = serviceAccounts[reference]?.setback else {
+            return .timedOut(stage: FetchStage.serviceAccount.rawValue)
+        }
+        return Self.failure(setback, retryAfter: Self.pauseAfterTimeout, of: reference)
+    }
+
+    /// The fetch goes on: asking again soon may find its result.
+    private static let pauseAfterTimeout = Duration.seconds(1)
 }

@@ -113,9 +113,9 @@ struct TokenTable: Sendable {
         }
     }
 
-    mutating func stageChanged(_ fetch: TokenFetch, _ stage: FetchStage) {
+    mutating func progressed(_ fetch: TokenFetch, _ progress: FetchProgress) {
         guard pods[fetch.key.pod]?.slots[fetch.key]?.fetch == .running(fetch.id) else { return }
-        pods[fetch.key.pod]?.slots[fetch.key]?.stage = stage
+        pods[fetch.key.pod]?.slots[fetch.key]?.progressed(progress)
     }
 
     /// The result of a fetch, or the end of its time; `false` when nobody is left to have it.

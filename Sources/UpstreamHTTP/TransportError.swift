@@ -77,6 +77,9 @@ extension TransportError {
         case is HTTPParserError: .other("not HTTP")
         case ChannelError.connectTimeout: .timedOut
         case is ChannelError: .connectionClosed
+        // The peer went away before it said a word of TLS: nothing is wrong with anybody's certificate.
+        case NIOSSLError.handshakeFailed(.sslError(let stack)) where stack.contains(.eofDuringHandshake):
+            .connectionClosed
         case NIOSSLError.handshakeFailed(let reason): .tls(opensslReason(reason))
         case NIOSSLError.uncleanShutdown: .connectionClosed
         case let error as NIOSSLExtraError where error == .failedToValidateHostname:

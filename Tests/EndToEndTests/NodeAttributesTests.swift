@@ -37,7 +37,7 @@ struct NodeAttributesTests {
 }
 
 @Suite(.serialized, .timeLimit(.minutes(2)))
-struct AnnotationTests {
+struct AnnotationWatchTests {
     @Test(
         "a request that waits for the email to change hears of a new annotation",
         arguments: ["email", "?recursive=true"])

@@ -8,9 +8,10 @@ let sharedKeys = Result { try LabCluster.Keys() }
 
 /// Runs `body` in a fresh world, and takes the world down whatever happens.
 func withWorld(
-    layout: CgroupLayout = .cgroupfs, _ body: (LabWorld) async throws -> Void
+    layout: CgroupLayout = .cgroupfs, configure: (inout LabCluster.Configuration) -> Void = { _ in },
+    _ body: (LabWorld) async throws -> Void
 ) async throws {
-    let world = try await LabWorld.start(keys: try sharedKeys.get(), layout: layout)
+    let world = try await LabWorld.start(keys: try sharedKeys.get(), layout: layout, configure: configure)
     do {
         try await body(world)
     } catch {
@@ -23,9 +24,10 @@ func withWorld(
 /// Runs `body` in a fresh world with a running agent, and prints the agent's log if it fails.
 func withAgent(
     _ changes: [String: String?] = [:], layout: CgroupLayout = .cgroupfs,
+    configure: (inout LabCluster.Configuration) -> Void = { _ in },
     _ body: (LabWorld, AgentProcess) async throws -> Void
 ) async throws {
-    try await withWorld(layout: layout) { world in
+    try await withWorld(layout: layout, configure: configure) { world in
         let agent = try await world.startAgent(changes)
         do {
             try await body(world, agent)

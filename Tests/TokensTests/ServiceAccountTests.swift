@@ -86,6 +86,34 @@ import Testing
         }
     }
 
+    @Test func aCallerWhoseTimeIsUpHearsWhatTheAPIServerSaid() async throws {
+        try await World.run { world in
+            let start = world.clock.now
+            world.upstream.fail(.serviceAccount, with: .kubernetes(.unavailable, 503))
+            let waiting = world.askAccount(pod)
+            // Attempts 1 to 4; the fifth would begin later than callers can wait.
+            for moment in [50, 150, 350, 700] {
+                await world.clock.sleeper(until: start + .milliseconds(moment))
+                world.clock.advance(by: start + .milliseconds(moment) - world.clock.now)
+            }
+            let said = UpstreamFailure.kubernetes(.unavailable, 503, retryAfter: .seconds(1))
+            #expect(
+                await waiting.first
+                    == .failure(
+                        .upstream(said, account: ServiceAccountReference(of: pod), googleServiceAccount: nil)))
+        }
+    }
+
+    @Test func aRecordThatCannotBeReadIsReported() async throws {
+        try await World.run { world in
+            world.upstream.fail(.serviceAccount, with: .kubernetes(.denied, 403))
+            _ = await world.askAccount(pod).first
+            let report = await world.accountReports.first
+            #expect(report.account == ServiceAccountReference(of: pod))
+            #expect(report.failure == .kubernetes(.denied, 403))
+        }
+    }
+
     @Test func aRefusalEndsTheRecordAndIsRememberedForTwoSeconds() async throws {
         try await World.run { world in
             world.upstream.set(.direct)

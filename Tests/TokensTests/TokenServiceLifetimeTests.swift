@@ -42,7 +42,7 @@ import Testing
         }
     }
 
-    @Test func littleLifeLeftAndAHealthyUpstreamGiveANewToken() async throws {
+    @Test func `case 74 little life left and a healthy upstream give a new token`() async throws {
         try await World.run { world in
             let old = try await world.token(pod, account)
             world.clock.advance(by: .seconds(3300))
@@ -53,7 +53,7 @@ import Testing
         }
     }
 
-    @Test func littleLifeLeftAndAFailingUpstreamGiveWhatIsLeft() async throws {
+    @Test func `case 75 little life left and a failing upstream give what is left`() async throws {
         try await World.run { world in
             let old = try await world.token(pod, account)
             await world.settled()
@@ -99,6 +99,25 @@ import Testing
             world.upstream.letGo(.exchange)
             await eventually { cached(world) != nil }
             #expect(world.upstream.count(.exchange) == 1)
+        }
+    }
+
+    @Test func aWaitThatEndsBetweenAttemptsTellsWhyTheyFailed() async throws {
+        try await World.run { world in
+            let start = world.clock.now
+            world.upstream.failNext(.exchange, with: .sts(.unavailable, 503))
+            let waiting = world.ask(pod, account)
+            await world.clock.sleeper(until: start + .milliseconds(50))
+            world.upstream.hold(.exchange)
+            world.clock.advance(by: .milliseconds(50))
+            await world.upstream.called(.exchange, 2)
+            await world.clock.sleeper(until: start + .milliseconds(2_200))
+            world.clock.advance(by: .milliseconds(2_150))
+            guard case .upstream(let failure, _, _) = await waiting.failure else {
+                Issue.record("a timeout that hides its cause")
+                return
+            }
+            #expect(failure == .sts(.unavailable, 503, retryAfter: .seconds(1)))
         }
     }
 

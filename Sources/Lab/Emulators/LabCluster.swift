@@ -54,7 +54,7 @@ package final class LabCluster: Sendable {
     /// `https://host:port`.
     package let iamCredentialsURL: String
 
-    /// The time of all emulators.
+    /// The time of all emulators, each of which has a clock of its own that follows this one.
     package var clock: LabClock { parts.clock }
     /// Whose token is whose.
     package var ledger: LabTokenLedger { parts.ledger }
@@ -89,6 +89,16 @@ package final class LabCluster: Sendable {
     package func stop() async {
         kubernetes.endWatches()
         await parts.stop()
+    }
+
+    /// Lets `server` present a certificate that ends at `notAfter`, and ends the connections that know the old one.
+    package func replaceCertificate(of server: LabHTTPServer, notAfter: Date) async throws {
+        let hosts = [configuration.host] + configuration.certificateHosts
+        let credential = try pki.server(
+            hosts: hosts, notBefore: notAfter.addingTimeInterval(-86_400), notAfter: notAfter)
+        server.replaceTLS(with: try NIOSSLContext.lab(credential))
+        await server.takeDown()
+        try await server.bringUp()
     }
 
     /// Gives the node a new certificate that ends at `notAfter`, the way the kubelet rotates.
@@ -133,10 +143,12 @@ private struct Parts: Sendable {
             authority: authority.authority,
             signingKey: keys.kubernetes,
             options: configuration.kubernetes,
-            clock: clock
+            clock: LabClock(following: clock)
         )
-        let securityTokenService = SecurityTokenServiceEmulator(ledger: ledger, clock: clock)
-        let iamCredentials = IAMCredentialsEmulator(ledger: ledger, signingKey: keys.google, clock: clock)
+        let securityTokenService = SecurityTokenServiceEmulator(ledger: ledger, clock: LabClock(following: clock))
+        let iamCredentials = IAMCredentialsEmulator(
+            ledger: ledger, signingKey: keys.google, clock: LabClock(following: clock)
+        )
         securityTokenService.setProvider(
             WorkloadIdentityProvider(
                 name: configuration.providerName,
@@ -144,12 +156,15 @@ private struct Parts: Sendable {
                 keys: kubernetes.keySet
             )
         )
-        func server(_ port: Int, _ handler: @escaping LabHTTPServer.Handler) -> LabHTTPServer {
+        func server(
+            _ port: Int, _ clock: LabClock, _ handler: @escaping LabHTTPServer.Handler
+        ) -> LabHTTPServer {
             LabHTTPServer(
                 LabHTTPServer.Configuration(
                     host: configuration.host,
                     port: port,
                     tls: tls,
+                    clock: clock,
                     listener: configuration.listener
                 ),
                 handler: handler
@@ -158,11 +173,13 @@ private struct Parts: Sendable {
         self.kubernetes = kubernetes
         self.securityTokenService = securityTokenService
         self.iamCredentials = iamCredentials
-        kubernetesServer = server(configuration.kubernetesPort) { await kubernetes.handle($0) }
-        securityTokenServiceServer = server(configuration.securityTokenServicePort) {
+        kubernetesServer = server(configuration.kubernetesPort, kubernetes.clock) { await kubernetes.handle($0) }
+        securityTokenServiceServer = server(configuration.securityTokenServicePort, securityTokenService.clock) {
             await securityTokenService.handle($0)
         }
-        iamCredentialsServer = server(configuration.iamCredentialsPort) { await iamCredentials.handle($0) }
+        iamCredentialsServer = server(configuration.iamCredentialsPort, iamCredentials.clock) {
+            await iamCredentials.handle($0)
+        }
         trap = configuration.trap.map { TrapServer(host: $0.host, port: $0.port, listener: configuration.listener) }
     }
 

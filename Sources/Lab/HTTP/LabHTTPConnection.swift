@@ -158,7 +158,7 @@ struct LabHTTPConnection: Sendable {
         for (name, value) in response.headers {
             text += "\(name): \(value)\r\n"
         }
-        text += "Date: \(Timestamp.http(Date()))\r\n"
+        text += "Date: \(Timestamp.http(server.configuration.clock.now))\r\n"
         if !keepAlive { text += "Connection: close\r\n" }
         return ByteBuffer(string: text + framing + "\r\n\r\n")
     }

@@ -26,6 +26,8 @@ package final class LabHTTPServer: Sendable {
         package var port: Int
         /// `nil`: plain TCP. Client certificates are asked for, and handed to the handler unjudged.
         package var tls: NIOSSLContext?
+        /// The time that answers are dated with.
+        package var clock: LabClock
         package var listener: ListenerFactory
         /// How long ``LabHTTPServer/stop()`` lets requests in flight end by themselves.
         package var grace: Duration
@@ -36,6 +38,7 @@ package final class LabHTTPServer: Sendable {
             host: String = "127.0.0.1",
             port: Int = 0,
             tls: NIOSSLContext? = nil,
+            clock: LabClock = LabClock(),
             grace: Duration = .milliseconds(200),
             tap: (any ConnectionTap)? = nil,
             listener: @escaping ListenerFactory = LocalListener.factory
@@ -43,6 +46,7 @@ package final class LabHTTPServer: Sendable {
             self.host = host
             self.port = port
             self.tls = tls
+            self.clock = clock
             self.grace = grace
             self.tap = tap
             self.listener = listener
@@ -60,6 +64,8 @@ package final class LabHTTPServer: Sendable {
         var connections: [Int: (channel: any Channel, isBusy: Bool)] = [:]
         var accepted = 0
         var isDraining = false
+        /// Replaces the configuration's.
+        var tls: NIOSSLContext?
     }
 
     package let configuration: Configuration
@@ -153,6 +159,11 @@ package final class LabHTTPServer: Sendable {
         try await start()
     }
 
+    /// Presents another certificate to connections that are accepted from now on.
+    package func replaceTLS(with context: NIOSSLContext) {
+        storage.withLock { $0.tls = context }
+    }
+
     // MARK: - Bookkeeping of connections
 
     /// Marks a connection as answering a request, or idle. Returns whether it may go on.
@@ -192,7 +203,7 @@ package final class LabHTTPServer: Sendable {
             if let tap = configuration.tap {
                 try pipeline.addHandler(ConnectionTapHandler(tap: tap))
             }
-            if let tls = configuration.tls {
+            if let tls = storage.withLock({ $0.tls }) ?? configuration.tls {
                 try pipeline.addHandler(
                     NIOSSLServerHandler(context: tls) { _, promise in
                         // The emulator judges certificates: a foreign one has to reach it and be answered with 401.

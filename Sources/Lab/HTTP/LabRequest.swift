@@ -48,6 +48,11 @@ package struct LabRequest: Sendable {
         query.first { $0.name == name }?.value
     }
 
+    /// The first header field of `name`, in any case.
+    package func header(_ name: String) -> String? {
+        headers.first(name: name)
+    }
+
     /// The credential of an `Authorization: Bearer` header.
     package var bearerToken: String? {
         guard let value = headers.first(name: "Authorization") else { return nil }

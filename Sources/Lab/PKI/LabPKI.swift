@@ -69,8 +69,12 @@ package struct LabPKI: Sendable {
         self.authorityPEM = try certificate.serializeAsPEM().pemString + "\n"
     }
 
-    /// A server certificate for DNS names and numeric addresses, valid for a year.
-    package func server(hosts: [String]) throws -> Credential {
+    /// A server certificate for DNS names and numeric addresses, valid for a year unless said otherwise.
+    package func server(
+        hosts: [String],
+        notBefore: Date = Date(timeIntervalSinceNow: -backdating),
+        notAfter: Date = Date(timeIntervalSinceNow: 365 * 86_400)
+    ) throws -> Credential {
         let names = hosts.map { host -> GeneralName in
             guard let address = Self.addressBytes(host) else { return .dnsName(host) }
             return .ipAddress(ASN1OctetString(contentBytes: address[...]))
@@ -79,8 +83,8 @@ package struct LabPKI: Sendable {
         return try issue(
             subject: subject,
             usage: .server,
-            notBefore: Date(timeIntervalSinceNow: -Self.backdating),
-            notAfter: Date(timeIntervalSinceNow: 365 * 86_400),
+            notBefore: notBefore,
+            notAfter: notAfter,
             names: names
         )
     }

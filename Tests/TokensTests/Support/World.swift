@@ -9,12 +9,13 @@ struct World: Sendable {
     let clock = ManualClock()
     let upstream = FakeUpstream()
     let reports = Answers<TokenFetchReport>()
+    let accountReports = Answers<ServiceAccountFailureReport>()
     let service: TokenService
 
     init(_ configuration: TokenServiceConfiguration) {
         service = TokenService(
             configuration: configuration, issuer: upstream, accounts: upstream, exchanger: upstream, clock: clock,
-            jitter: { 0 }, observer: reports.append)
+            jitter: { 0 }, observer: reports.append, accountObserver: accountReports.append)
     }
 
     /// Runs `body` beside the service, whose `run()` is cancelled afterwards.

@@ -34,10 +34,11 @@ package final class IAMCredentialsEmulator: Sendable {
     private struct Storage {
         var accounts: [String: Account] = [:]
         var isEnabled = true
+        var tokenLength = 256
     }
 
     private let ledger: LabTokenLedger
-    private let clock: LabClock
+    package let clock: LabClock
     private let signingKey: RSASigningKey
     private let storage = Mutex(Storage())
 
@@ -77,6 +78,11 @@ package final class IAMCredentialsEmulator: Sendable {
     /// Switches the API off (`SERVICE_DISABLED`) or on.
     package func setEnabled(_ isEnabled: Bool) {
         storage.withLock { $0.isEnabled = isEnabled }
+    }
+
+    /// How long access tokens are from now on, in characters.
+    package func setTokenLength(_ length: Int) {
+        storage.withLock { $0.tokenLength = length }
     }
 
     /// Answers one request.
@@ -147,7 +153,7 @@ package final class IAMCredentialsEmulator: Sendable {
         let scopes = body["scope"]?.strings ?? []
         guard !scopes.isEmpty else { throw .invalidArgument("Scope required.") }
         let seconds = try Self.lifetime(body["lifetime"])
-        let token = LabTokenLedger.makeToken(prefix: "ya29.c.", length: 256)
+        let token = LabTokenLedger.makeToken(prefix: "ya29.c.", length: storage.withLock { $0.tokenLength })
         let expires = Date(timeIntervalSince1970: TimeInterval(Timestamp.unix(clock.now) + seconds))
         record(token, .access, account, caller, scopes: scopes, expires: expires)
         return ["accessToken": .string(token), "expireTime": .string(Timestamp.rfc3339(expires))]

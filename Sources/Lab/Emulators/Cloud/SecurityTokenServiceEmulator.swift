@@ -26,7 +26,7 @@ package final class SecurityTokenServiceEmulator: Sendable {
     /// Successful exchanges, with the pod's UID.
     package let log = EventLog<Exchange>()
     private let ledger: LabTokenLedger
-    private let clock: LabClock
+    package let clock: LabClock
     private let storage = Mutex(Storage())
 
     package init(ledger: LabTokenLedger, clock: LabClock = LabClock()) {

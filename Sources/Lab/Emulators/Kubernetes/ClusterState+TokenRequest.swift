@@ -200,6 +200,8 @@ extension ClusterState {
                 "warnafter": warnsAfter.map { .integer($0) },
             ],
             "nbf": .integer(issued),
+            "padding": options.paddingClaimBytes > 0
+                ? .string(String(repeating: "x", count: options.paddingClaimBytes)) : nil,
             "sub": .string("system:serviceaccount:\(account.namespace):\(account.name)"),
         ]
     }

@@ -27,6 +27,8 @@ package final class KubernetesEmulator: Sendable {
         package var bookmarkInterval = Duration.seconds(60)
         /// Whether anonymous callers may read discovery document and keys, as the measured cluster had it bound.
         package var allowsAnonymousDiscovery = true
+        /// Bytes of a claim that only makes tokens longer.
+        package var paddingClaimBytes = 0
 
         package init() {}
     }

@@ -4,13 +4,16 @@ import Synchronization
 /// The wall clock of the lab, which tests can move to see tokens and certificates expire.
 package final class LabClock: Sendable {
     private let offset = Mutex(Duration.zero)
+    private let leader: LabClock?
 
-    /// A clock that agrees with the system's.
-    package init() {}
+    /// A clock that agrees with `leader`, or with the system's, until it is moved itself.
+    package init(following leader: LabClock? = nil) {
+        self.leader = leader
+    }
 
     /// The lab's time.
     package var now: Date {
-        Date().addingTimeInterval(offset.withLock { $0 } / .seconds(1))
+        (leader?.now ?? Date()).addingTimeInterval(offset.withLock { $0 } / .seconds(1))
     }
 
     /// Moves the lab's time by `duration`, forward or back.

@@ -1,0 +1,110 @@
+import Foundation
+import Lab
+import Testing
+
+/// What pods see while an upstream misbehaves, and how soon they see nothing of it any more.
+@Suite(.serialized, .timeLimit(.minutes(3)))
+struct FaultTests {
+    /// The shortest patience of a Google client is 3 s; the rest is the lab's own slowness.
+    private static let answerLimit = Duration.seconds(3.5)
+    /// Beyond what `Retry-After` said.
+    private static let recoveryLimit = Duration.seconds(4)
+    /// Worlds at the same time: they mostly wait.
+    private static let concurrency = 8
+
+    @Test(
+        "a fault has its status, its words and its time, and its end is enough to recover", arguments: Upstream.allCases
+    )
+    func faults(upstream: Upstream) async throws {
+        let rows = try await concurrently(FaultCase.table(upstream), limit: Self.concurrency) { fault in
+            try await row(fault, of: upstream)
+        }
+        for row in rows { print(row) }
+    }
+
+    @Test("a node whose clock is wrong gives tokens their true life", arguments: [600, -600])
+    func clock(seconds: Int) async throws {
+        try await withAgent { world, agent in
+            world.addServiceAccount("plain")
+            world.addServiceAccount("app", impersonating: "app@lab-project.iam.gserviceaccount.com")
+            let first = try await world.addPod("first", serviceAccount: "plain", isHostNetwork: true)
+            _ = try await first.token()
+            try await world.rotateNodeCertificate(agent, notAfter: Date(timeIntervalSinceNow: 86_400))
+            world.cluster.clock.advance(by: .seconds(seconds))
+            for (name, account) in [("federated", "plain"), ("impersonating", "app")] {
+                let pod = try await world.addPod(name, serviceAccount: account, isHostNetwork: true)
+                let answer = try await pod.ask()
+                let token = try #require(answer.token, "\(answer.body)")
+                #expect((3590...3600).contains(token.expiresIn))
+                print("FAULT node clock \(-seconds) s off -> 200 \(name), expires in \(token.expiresIn) s")
+            }
+        }
+    }
+
+    /// Runs one fault in a world of its own, and returns its line of the table.
+    private func row(_ fault: FaultCase, of upstream: Upstream) async throws -> String {
+        var row = ""
+        try await withAgent(configure: fault.configure) { world, agent in
+            let account = upstream == .iam ? "app@lab-project.iam.gserviceaccount.com" : nil
+            world.addServiceAccount("cached", impersonating: account)
+            world.addServiceAccount("new", impersonating: account)
+            let cached = try await world.addPod("cached", serviceAccount: "cached", isHostNetwork: true)
+            let token = try await cached.token().accessToken
+            let server = upstream.server(world.cluster)
+            let pod = try await Self.newPod(world)
+            try await fault.begin(world, agent, server)
+
+            async let undisturbed = cached.ask()
+            let answer = try await pod.ask()
+            let what = "\(upstream) \(fault.name)"
+            #expect(answer.duration < Self.answerLimit, "\(what)")
+            for other in [try await undisturbed, try await cached.ask()] {
+                #expect(other.token?.accessToken == token, "\(what): a cached token is disturbed: \(other.body)")
+                #expect(other.duration < .seconds(1), "\(what): a cached token takes \(other.duration.text)")
+            }
+            row = "FAULT \(what) -> \(answer.status) in \(answer.duration.text)"
+            switch fault.outcome {
+            case .token(let seconds, let length):
+                let token = try #require(answer.token, "\(what): \(answer.status) \(answer.body)")
+                #expect((seconds - 15...seconds).contains(token.expiresIn), "\(what)")
+                #expect(token.accessToken.utf8.count >= length, "\(what)")
+                row += ", expires in \(token.expiresIn) s, \(token.accessToken.utf8.count) bytes"
+                try await fault.end(world, agent, server)
+            case .failure(let words, let status, let retryAfter):
+                #expect(answer.status == status, "\(what)")
+                #expect(answer.body.contains((fault.blamed ?? upstream).name), "\(what): \(answer.body)")
+                #expect(answer.body.contains(words), "\(what): \(answer.body)")
+                #expect(answer.retryAfter.map(retryAfter.contains) == true, "\(what)")
+                try await Self.expectLogLine(agent, what: what, fault.blamed ?? upstream, fault.logged ?? words)
+                try await fault.end(world, agent, server)
+                let recovered = try await pod.ask(within: .seconds(answer.retryAfter ?? 0) + Self.recoveryLimit) {
+                    $0.status == 200
+                }
+                #expect(try world.owner(of: recovered.answer).subject.podUID == pod.uid, "\(what)")
+                row += ", Retry-After \(answer.retryAfter ?? 0), recovered in \(recovered.after.text): "
+                row += "\"\(answer.body.prefix { $0 != "\n" })\""
+            }
+        }
+        return row
+    }
+
+    /// A pod that the agent knows and that has no token yet.
+    private static func newPod(_ world: LabWorld) async throws -> RunningPod {
+        let pod = try await world.addPod("new", serviceAccount: "new", isHostNetwork: true)
+        // What needs no account needs the pod's record only.
+        _ = try await pod.ask("/computeMetadata/v1/project/project-id")
+        return pod
+    }
+
+    private static func expectLogLine(
+        _ agent: AgentProcess, what: String, _ upstream: Upstream, _ words: String
+    ) async throws {
+        do {
+            try await agent.log.first(within: .seconds(4)) { line in
+                line.contains("warning") && line.contains("upstream=\(upstream.rawValue)") && line.contains(words)
+            }
+        } catch is DeadlineExceeded {
+            Issue.record("\(what): no log line about it: \(agent.log.events.joined(separator: "\n"))")
+        }
+    }
+}
