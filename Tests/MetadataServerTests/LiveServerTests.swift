@@ -96,9 +96,12 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
     }
 
     @Test func `case 56 held watches do not keep a token waiting`() async throws {
-        try await withServer { server in
+        var configuration = MetadataServerConfiguration.test
+        // All of them are one pod's here.
+        configuration.limits.connectionsPerPod = 400
+        try await withServer(configuration) { server in
             let watch = get("/computeMetadata/v1/instance/zone?wait_for_change=true")
-            let watches = try await server.connections(100)
+            let watches = try await server.connections(300)
             for connection in watches { try await connection.writeAndFlush(ByteBuffer(string: watch)) }
             try await server.connect { client in
                 try await client.send(get(token, "Connection: close"))
