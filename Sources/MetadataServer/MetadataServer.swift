@@ -67,7 +67,10 @@ package final class MetadataServer: Sendable {
         guard listen(descriptor, configuration.limits.listenBacklog) == 0 else {
             throw MetadataServerError("cannot set the backlog of descriptor \(descriptor): errno \(errno)")
         }
-        logger.info("serving metadata", metadata: ["address": "\(listener.localAddress?.description ?? "unknown")"])
+        let address = listener.localAddress
+        logger.info(
+            "serving metadata",
+            metadata: ["address": "\(address?.ipAddress ?? "unknown")", "port": "\(address?.port ?? 0)"])
     }
 
     /// Stops accepting, lets every request that has begun be answered, ends idle connections and held watches. Whatever
