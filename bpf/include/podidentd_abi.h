@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* The contract between the kernel programs and the agent: every value that
  * crosses the boundary, in one header that both compilers read. Sizes are
- * asserted here and again in Sources/BPF/ABI.swift.
+ * asserted here and again in Tests/KernelTests/DecisionTests.swift.
  *
  * A change of a map's value changes NID_ABI_VERSION, which is part of the path
  * that maps are pinned under: a new agent never adopts a map it misreads.
