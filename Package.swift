@@ -122,6 +122,12 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // What the lab's hostile pods run: bare system calls, hence C.
+        .executableTarget(
+            name: "lab-attack", path: "Sources/LabAttack", cSettings: [.define("_GNU_SOURCE")],
+            linkerSettings: [.linkedLibrary("pthread")]
+        ),
+
         .testTarget(
             name: "AttributionTests",
             dependencies: ["Attribution"],

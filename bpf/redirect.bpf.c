@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Redirects pods' connections to the metadata addresses to the agent.
+/* Redirects pods' connections to the metadata addresses to the agent, and refuses
+ * those to other protected endpoints.
  *
  * cgroup/connect4, cgroup/connect6          note the caller, rewrite the address
+ * cgroup/sendmsg4, cgroup/sendmsg6          refuse UDP that never connects
  * cgroup/getpeername4, cgroup/getpeername6  keep the illusion for the caller
  *
  * Attached to the root of the cgroup v2 hierarchy, because a socket's hooks are
@@ -11,8 +13,10 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "lib/creator.h"
 #include "lib/destination.h"
 #include "lib/maps.h"
+#include "lib/pods.h"
 
 #define AF_INET 2
 #define AF_INET6 10
@@ -25,7 +29,7 @@
 #define CONNECT_ALLOWED 1
 
 /* Constant from load to unload. */
-const volatile struct nid_address nid_endpoints[NID_ENDPOINTS_MAX] = {};
+const volatile struct nid_endpoint nid_endpoints[NID_ENDPOINTS_MAX] = {};
 const volatile __u32 nid_endpoint_count = 0;
 /* Network order. */
 const volatile __u32 nid_agent_ip4 = 0;
@@ -45,20 +49,8 @@ static __always_inline int refuse(enum nid_stat reason)
 	return CONNECT_REFUSED;
 }
 
-static __always_inline const struct nid_settings *pod_settings(void)
-{
-	__u32 zero = 0;
-	const struct nid_settings *settings = bpf_map_lookup_elem(&nid_settings, &zero);
-
-	if (!settings || !settings->kubepods_id)
-		return NULL;
-	if (bpf_get_current_ancestor_cgroup_id(settings->kubepods_level) != settings->kubepods_id)
-		return NULL;
-	return settings;
-}
-
 static __always_inline bool write_note(struct bpf_sock_addr *ctx, __u32 kubepods_level,
-				       const struct nid_address *destination, __u16 port)
+				       __u64 pod, const struct nid_address *destination, __u16 port)
 {
 	struct nid_note *note;
 
@@ -72,6 +64,7 @@ static __always_inline bool write_note(struct bpf_sock_addr *ctx, __u32 kubepods
 		note->tag.ancestors[i] =
 			bpf_get_current_ancestor_cgroup_id(kubepods_level + 1 + i);
 	note->tag.leaf = bpf_get_current_cgroup_id();
+	note->tag.pod = pod;
 	note->tag.netns_cookie = bpf_get_netns_cookie(ctx);
 	note->tag.socket_cookie = bpf_get_socket_cookie(ctx);
 	note->tag.destination = *destination;
@@ -91,27 +84,58 @@ static __always_inline int pass(struct bpf_sock_addr *ctx)
 	return CONNECT_ALLOWED;
 }
 
-/* Decides, and notes the caller if the verdict is to redirect. */
+/* The verdict on a destination, by its port and the pod's policy. */
 static __always_inline enum nid_verdict judge(struct bpf_sock_addr *ctx,
-					      const struct nid_address *destination)
+					      const struct nid_address *destination, __u64 pod,
+					      enum nid_stat reason)
 {
-	__u16 port = bpf_ntohs((__u16)ctx->user_port);
+	enum nid_verdict verdict =
+		nid_judge(nid_endpoints, nid_endpoint_count, destination,
+			  bpf_ntohs((__u16)ctx->user_port), ctx->type == SOCK_STREAM);
+
+	if (verdict == NID_PASS)
+		return NID_PASS;
+	switch (nid_policy_of(pod)) {
+	case NID_POLICY_PASSTHROUGH:
+		nid_count(NID_STAT_PASSED_THROUGH);
+		return NID_PASS;
+	case NID_POLICY_DENY:
+		refuse(NID_STAT_REFUSED_POLICY);
+		return NID_REFUSE;
+	default:
+		if (verdict == NID_REFUSE)
+			refuse(reason);
+		return verdict;
+	}
+}
+
+/* Decides, and notes the caller if the verdict is to redirect. */
+static __always_inline enum nid_verdict judge_connect(struct bpf_sock_addr *ctx,
+						      const struct nid_address *destination)
+{
 	const struct nid_settings *settings;
 	enum nid_verdict verdict;
+	__u64 pod;
 
 	if (!nid_is_protected(nid_endpoints, nid_endpoint_count, destination))
 		return NID_PASS;
-	settings = pod_settings();
+	settings = nid_settings_of_pod();
 	if (!settings)
 		return NID_PASS;
-	verdict = nid_judge_port(port, ctx->type == SOCK_STREAM);
-	if (verdict == NID_REFUSE) {
-		refuse(NID_STAT_REFUSED_PORT);
+	pod = nid_current_pod(settings);
+	verdict = judge(ctx, destination, pod, NID_STAT_REFUSED_PORT);
+	if (verdict != NID_REDIRECT)
+		return verdict;
+	if (!ctx->sk || !nid_is_made_by(ctx->sk, settings, pod)) {
+		refuse(NID_STAT_REFUSED_CREATOR);
 		return NID_REFUSE;
 	}
-	if (verdict == NID_PASS)
-		return NID_PASS;
-	if (!write_note(ctx, settings->kubepods_level, destination, port)) {
+	if (!nid_may_connect(pod)) {
+		refuse(NID_STAT_REFUSED_LIMIT);
+		return NID_REFUSE;
+	}
+	if (!write_note(ctx, settings->kubepods_level, pod, destination,
+			bpf_ntohs((__u16)ctx->user_port))) {
 		refuse(NID_STAT_REFUSED_NO_NOTE);
 		return NID_REFUSE;
 	}
@@ -129,7 +153,7 @@ int nid_connect4(struct bpf_sock_addr *ctx)
 {
 	struct nid_address destination = nid_mapped(ctx->user_ip4);
 
-	switch (judge(ctx, &destination)) {
+	switch (judge_connect(ctx, &destination)) {
 	case NID_REDIRECT:
 		ctx->user_ip4 = nid_agent_ip4;
 		ctx->user_port = nid_agent_port;
@@ -148,7 +172,7 @@ int nid_connect6(struct bpf_sock_addr *ctx)
 		.word = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] },
 	};
 
-	switch (judge(ctx, &destination)) {
+	switch (judge_connect(ctx, &destination)) {
 	case NID_REDIRECT:
 		if (destination.word[2] == NID_MAPPED_PREFIX && !destination.word[0] &&
 		    !destination.word[1]) {
@@ -166,6 +190,40 @@ int nid_connect6(struct bpf_sock_addr *ctx)
 	default:
 		return pass(ctx);
 	}
+}
+
+static __always_inline int judge_datagram(struct bpf_sock_addr *ctx,
+					  const struct nid_address *destination)
+{
+	const struct nid_settings *settings;
+
+	if (!nid_is_protected(nid_endpoints, nid_endpoint_count, destination))
+		return CONNECT_ALLOWED;
+	settings = nid_settings_of_pod();
+	if (!settings)
+		return CONNECT_ALLOWED;
+	return judge(ctx, destination, nid_current_pod(settings), NID_STAT_REFUSED_DATAGRAM) ==
+			       NID_PASS ?
+		       CONNECT_ALLOWED :
+		       CONNECT_REFUSED;
+}
+
+SEC("cgroup/sendmsg4")
+int nid_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	struct nid_address destination = nid_mapped(ctx->user_ip4);
+
+	return judge_datagram(ctx, &destination);
+}
+
+SEC("cgroup/sendmsg6")
+int nid_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	struct nid_address destination = {
+		.word = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] },
+	};
+
+	return judge_datagram(ctx, &destination);
 }
 
 static __always_inline const struct nid_note *redirected(struct bpf_sock_addr *ctx)

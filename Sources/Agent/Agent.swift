@@ -135,6 +135,8 @@ package struct Agent: Sendable {
             DatapathConfiguration(
                 pinDirectory: pins,
                 endpoints: configuration.redirectEndpoints.map(\.value),
+                protectedEndpoints: configuration.protectedEndpoints,
+                requiresHostGuard: configuration.requiresHostGuard,
                 agentIPv4: address,
                 agentIPv6: configuration.listenAddress6?.value,
                 agentPort: configuration.listenPort,
@@ -146,9 +148,17 @@ package struct Agent: Sendable {
         for hook in datapath.hooks {
             logger.info("hook in place", metadata: ["hook": "\(hook.name)", "origin": "\(hook.origin.rawValue)"])
         }
+        if case .unavailable(let reason) = datapath.hostGuard {
+            logger.warning(
+                "no guard against raw frames: pods with CAP_NET_RAW and sandboxed pods are not held back",
+                metadata: ["reason": "\(reason)"]
+            )
+        }
         for listener in listeners { try datapath.markListener(listener) }
         try datapath.setKubepods(kubepods)
-        let tracking = try CgroupTracking(index: index, root: root, cgroups: cgroups, pins: pins, logger: logger)
+        let tracking = try CgroupTracking(
+            index: index, root: root, cgroups: cgroups, pins: pins, datapath: datapath, logger: logger
+        )
         for listener in listeners { try await server.start(onListeningSocket: listener) }
         logger.info(
             "ready",

@@ -11,14 +11,21 @@ final class CgroupTracking: Sendable {
     private static let depth = 4
 
     init(
-        index: CgroupIndex, root: KubepodsRoot, cgroups: CgroupFileSystem, pins: PinDirectory, logger: Logger
+        index: CgroupIndex, root: KubepodsRoot, cgroups: CgroupFileSystem, pins: PinDirectory,
+        datapath: Datapath, logger: Logger
     ) throws(BPFError) {
+        let groupPaths = Set(root.groupPaths)
         let handle: @Sendable (CgroupEvent) -> Void = { event in
             switch event {
             case .made(let id):
-                if let path = cgroups.path(of: id) { index.observe(id, path: path) }
+                guard let path = cgroups.path(of: id) else { return }
+                index.observe(id, path: path)
+                if groupPaths.contains(path) {
+                    Self.refreshGroups(root, cgroups: cgroups, datapath: datapath, logger: logger)
+                }
             case .removed(let id):
                 index.remove(id)
+                datapath.forget(pod: id)
             case .lost:
                 logger.warning("cgroup events were lost, walking the hierarchy")
                 Self.walk(index, root: root, cgroups: cgroups)
@@ -34,6 +41,19 @@ final class CgroupTracking: Sendable {
         }
         mechanism = source.mechanism
         Self.walk(index, root: root, cgroups: cgroups)
+        Self.refreshGroups(root, cgroups: cgroups, datapath: datapath, logger: logger)
+    }
+
+    /// The kubelet makes its QoS classes when it starts, which may be later than the agent.
+    private static func refreshGroups(
+        _ root: KubepodsRoot, cgroups: CgroupFileSystem, datapath: Datapath, logger: Logger
+    ) {
+        guard let id = cgroups.id(of: root.path) else { return }
+        do throws(BPFError) {
+            try datapath.setKubepods(KubepodsSearch.cgroup(id, of: root, in: cgroups))
+        } catch {
+            logger.error("the programs do not know the QoS cgroups", metadata: ["reason": "\(error)"])
+        }
     }
 
     private static func walk(_ index: CgroupIndex, root: KubepodsRoot, cgroups: CgroupFileSystem) {

@@ -17,7 +17,7 @@ enum KubepodsSearch {
                     "cgroup.kubepods: there is no cgroup \(configured) below \(cgroups.mountPoint); is this a Kubernetes node?"
                 )
             }
-            return (root, KubepodsCgroup(id: id, level: root.level))
+            return (root, cgroup(id, of: root, in: cgroups))
         }
         let found = KubepodsRoot.defaults.compactMap { root in cgroups.id(of: root.path).map { (root, $0) } }
         guard let (root, id) = found.first else {
@@ -36,6 +36,11 @@ enum KubepodsSearch {
                 """
             )
         }
-        return (root, KubepodsCgroup(id: id, level: root.level))
+        return (root, cgroup(id, of: root, in: cgroups))
+    }
+
+    /// What the programs need to know of the kubepods cgroup: as much of it as there is by now.
+    static func cgroup(_ id: CgroupID, of root: KubepodsRoot, in cgroups: CgroupFileSystem) -> KubepodsCgroup {
+        KubepodsCgroup(id: id, level: root.level, groups: root.groupPaths.compactMap { cgroups.id(of: $0) })
     }
 }

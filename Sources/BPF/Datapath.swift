@@ -7,8 +7,12 @@ import Synchronization
 /// What the kernel programs need to know. Constant for the life of the loaded programs, but for the kubepods root.
 package struct DatapathConfiguration: Sendable {
     package var pinDirectory: PinDirectory
-    /// The addresses whose port 80 is redirected and whose other ports are refused, but for DNS and NTP. At most 8.
+    /// The addresses whose port 80 is redirected and whose other ports are refused, but for DNS and NTP.
     package var endpoints: [OriginalDestination.Address]
+    /// What is refused altogether. At most 16 of both kinds.
+    package var protectedEndpoints: [ProtectedEndpoint]
+    /// Whether an installation without ``HostGuard`` is one.
+    package var requiresHostGuard: Bool
     /// Where the agent listens, in host order.
     package var agentIPv4: UInt32
     /// `nil`: callers that named an IPv6 address are led to `agentIPv4` through its mapped form, which a socket with
@@ -21,6 +25,8 @@ package struct DatapathConfiguration: Sendable {
     package init(
         pinDirectory: PinDirectory,
         endpoints: [OriginalDestination.Address],
+        protectedEndpoints: [ProtectedEndpoint] = [],
+        requiresHostGuard: Bool = false,
         agentIPv4: UInt32,
         agentIPv6: OriginalDestination.Address? = nil,
         agentPort: UInt16,
@@ -28,6 +34,8 @@ package struct DatapathConfiguration: Sendable {
     ) {
         self.pinDirectory = pinDirectory
         self.endpoints = endpoints
+        self.protectedEndpoints = protectedEndpoints
+        self.requiresHostGuard = requiresHostGuard
         self.agentIPv4 = agentIPv4
         self.agentIPv6 = agentIPv6
         self.agentPort = agentPort
@@ -40,10 +48,13 @@ package struct KubepodsCgroup: Sendable, Equatable {
     package var id: CgroupID
     /// Levels below the root of the hierarchy: 1 for `/kubepods.slice`.
     package var level: Int
+    /// The cgroups below it that hold pods and are none: the QoS classes. At most 5.
+    package var groups: [CgroupID]
 
-    package init(id: CgroupID, level: Int) {
+    package init(id: CgroupID, level: Int, groups: [CgroupID] = []) {
         self.id = id
         self.level = level
+        self.groups = groups
     }
 }
 
@@ -69,10 +80,14 @@ package struct HookState: Sendable, Equatable {
 package final class Datapath: Sendable {
     /// Every hook, in the order in which they were attached.
     package let hooks: [HookState]
+    /// Whether frames that pass no socket hook are held back as well.
+    package let hostGuard: HostGuard
     private let skeletons: Mutex<DatapathSkeletons>
     private let tags: CInt
     private let handovers: CInt
     private let settings: CInt
+    private let policies: CInt
+    private let connections: CInt
     private let stats: CInt
 
     /// Loads the programs and attaches them, or takes over the pinned links of an earlier agent.
@@ -81,19 +96,36 @@ package final class Datapath: Sendable {
     package init(_ configuration: DatapathConfiguration, cgroups: CgroupFileSystem) throws(BPFError) {
         LibbpfLog.capture()
         let wasInstalled = configuration.pinDirectory.hasLinks
+        try configuration.checkEndpoints()
         try configuration.pinDirectory.prepare()
         do throws(BPFError) {
             let skeletons = try DatapathSkeletons(configuration)
-            self.hooks = try Self.attach(skeletons, pins: configuration.pinDirectory, cgroups: cgroups)
+            let (hostGuard, guardHooks) = try Self.installHostGuard(configuration)
+            self.hostGuard = hostGuard
+            self.hooks =
+                try guardHooks + Self.attach(skeletons, pins: configuration.pinDirectory, cgroups: cgroups)
             self.tags = skeletons.tags
             self.handovers = skeletons.handovers
             self.settings = skeletons.settings
+            self.policies = skeletons.policies
+            self.connections = skeletons.connections
             self.stats = skeletons.stats
             self.skeletons = Mutex(skeletons)
         } catch {
             // Half an installation is none; but an earlier agent's hooks stay, whatever becomes of this one.
             if !wasInstalled { _ = try? configuration.pinDirectory.remove() }
             throw error
+        }
+    }
+
+    private static func installHostGuard(
+        _ configuration: DatapathConfiguration
+    ) throws(BPFError) -> (HostGuard, [HookState]) {
+        do throws(BPFError) {
+            return (.active, try HostGuard.install(configuration))
+        } catch {
+            if configuration.requiresHostGuard { throw error }
+            return (.unavailable(error), [])
         }
     }
 
@@ -136,13 +168,50 @@ package final class Datapath: Sendable {
     /// Tells the programs which tasks are pods'. Until this is called for the first time, nobody is.
     package func setKubepods(_ kubepods: KubepodsCgroup) throws(BPFError) {
         var key: UInt32 = 0
-        var value = nid_settings(
-            kubepods_id: kubepods.id.rawValue, kubepods_level: UInt32(kubepods.level), reserved: 0
-        )
+        var value = nid_settings()
+        value.kubepods_id = kubepods.id.rawValue
+        value.kubepods_level = UInt32(kubepods.level)
+        unsafe withUnsafeMutableBytes(of: &value.groups) { buffer in
+            let groups = unsafe buffer.bindMemory(to: UInt64.self)
+            for (index, group) in kubepods.groups.prefix(groups.count).enumerated() {
+                unsafe groups[index] = group.rawValue
+            }
+        }
         try check(
             unsafe bpf_map_update_elem(settings, &key, &value, UInt64(BPF_ANY)),
             "tell the programs the kubepods cgroup"
         )
+    }
+
+    /// Sets what becomes of a pod's connections, from the next one on.
+    ///
+    /// - Parameters:
+    ///   - policy: What is to become of them.
+    ///   - pod: The pod-level cgroup. Until this is called for it, the pod is attributed: it may miss the machine's own
+    ///     metadata server for a moment, but never reach it for one.
+    /// - Throws: What the kernel said, when the table is full.
+    package func setPolicy(_ policy: PodPolicy, ofPod pod: CgroupID) throws(BPFError) {
+        var key = pod.rawValue
+        guard policy != .attribute else {
+            unsafe bpf_map_delete_elem(policies, &key)
+            return
+        }
+        var value = policy.rawKernelValue
+        try check(unsafe bpf_map_update_elem(policies, &key, &value, UInt64(BPF_ANY)), "set a pod's policy")
+    }
+
+    /// Forgets what is kept for a pod whose pod-level cgroup is gone.
+    package func forget(pod: CgroupID) {
+        var key = pod.rawValue
+        unsafe bpf_map_delete_elem(policies, &key)
+        unsafe bpf_map_delete_elem(connections, &key)
+    }
+
+    /// How many connections a pod has: sent a SYN for, and not yet closed by the agent.
+    package func connections(ofPod pod: CgroupID) -> Int {
+        var key = pod.rawValue
+        var value: UInt64 = 0
+        return unsafe bpf_map_lookup_elem(connections, &key, &value) == 0 ? Int(value) : 0
     }
 
     /// Marks a listening socket as the agent's: only connections accepted from it can receive a tag.

@@ -11,6 +11,8 @@ package struct DatapathCounters: Sendable, Equatable {
     static let names = [
         "redirected", "refused_port", "refused_no_note", "claim_table_full", "claim_conflict",
         "claim_without_packet", "claimed", "tagged", "untagged", "voided", "torn", "withdrawn", "cgroup_event_lost",
+        "refused_datagram", "refused_creator", "refused_policy", "refused_limit", "passed_through", "dropped_egress",
+        "dropped_forward",
     ]
 
     package subscript(name: String) -> UInt64 {

@@ -3,20 +3,23 @@ import CBPFPrograms
 import CLibbpf
 import Glibc
 
-/// The two objects of the data path, loaded with their constants set.
+/// The three objects of the data path that every supported kernel can load, loaded with their constants set.
 @safe
 struct DatapathSkeletons: ~Copyable {
     /// In the order of attachment.
     enum Hook: String, CaseIterable {
-        case sockops, getpeername4, getpeername6, connect4, connect6
+        case sockops, egress, sendmsg4, sendmsg6, getpeername4, getpeername6, connect4, connect6
     }
 
     private let redirect: UnsafeMutablePointer<nid_redirect_skeleton>
     private let tag: UnsafeMutablePointer<nid_tag_skeleton>
+    private let egress: UnsafeMutablePointer<nid_guard_skeleton>
 
     let tags: CInt
     let handovers: CInt
     let settings: CInt
+    let policies: CInt
+    let connections: CInt
     let stats: CInt
 
     init(_ configuration: DatapathConfiguration) throws(BPFError) {
@@ -28,22 +31,37 @@ struct DatapathSkeletons: ~Copyable {
             unsafe nid_redirect_skeleton__destroy(redirect)
             throw error
         }
+        let egress: UnsafeMutablePointer<nid_guard_skeleton>
+        do throws(BPFError) {
+            unsafe egress = try Self.loadGuard(configuration)
+        } catch {
+            unsafe nid_redirect_skeleton__destroy(redirect)
+            unsafe nid_tag_skeleton__destroy(tag)
+            throw error
+        }
         unsafe self.redirect = redirect
         unsafe self.tag = tag
+        unsafe self.egress = egress
         self.tags = unsafe bpf_map__fd(tag.pointee.maps.nid_tags)
         self.handovers = unsafe bpf_map__fd(tag.pointee.maps.nid_handovers)
         self.settings = unsafe bpf_map__fd(redirect.pointee.maps.nid_settings)
+        self.policies = unsafe bpf_map__fd(redirect.pointee.maps.nid_policies)
+        self.connections = unsafe bpf_map__fd(redirect.pointee.maps.nid_connections)
         self.stats = unsafe bpf_map__fd(redirect.pointee.maps.nid_stats)
     }
 
     deinit {
         unsafe nid_redirect_skeleton__destroy(redirect)
         unsafe nid_tag_skeleton__destroy(tag)
+        unsafe nid_guard_skeleton__destroy(egress)
     }
 
     func program(_ hook: Hook) throws(BPFError) -> BPFProgram {
         switch hook {
         case .sockops: try unsafe BPFProgram(tag.pointee.progs.nid_sockops, of: "tag")
+        case .egress: try unsafe BPFProgram(egress.pointee.progs.nid_egress, of: "guard")
+        case .sendmsg4: try unsafe BPFProgram(redirect.pointee.progs.nid_sendmsg4, of: "redirect")
+        case .sendmsg6: try unsafe BPFProgram(redirect.pointee.progs.nid_sendmsg6, of: "redirect")
         case .getpeername4: try unsafe BPFProgram(redirect.pointee.progs.nid_getpeername4, of: "redirect")
         case .getpeername6: try unsafe BPFProgram(redirect.pointee.progs.nid_getpeername6, of: "redirect")
         case .connect4: try unsafe BPFProgram(redirect.pointee.progs.nid_connect4, of: "redirect")
@@ -61,17 +79,9 @@ struct DatapathSkeletons: ~Copyable {
         guard let skeleton = unsafe skeleton, let constants = unsafe skeleton.pointee.rodata else {
             throw BPFError("open the redirect programs", errorNumber: errno)
         }
-        guard configuration.endpoints.count <= Int(NID_ENDPOINTS_MAX) else {
-            unsafe nid_redirect_skeleton__destroy(skeleton)
-            throw BPFError("protect \(configuration.endpoints.count) addresses", hint: "at most \(NID_ENDPOINTS_MAX)")
+        unsafe withUnsafeMutableBytes(of: &constants.pointee.nid_endpoints) { table in
+            unsafe constants.pointee.nid_endpoint_count = configuration.store(in: table)
         }
-        unsafe withUnsafeMutableBytes(of: &constants.pointee.nid_endpoints) { buffer in
-            let endpoints = unsafe buffer.bindMemory(to: nid_address.self)
-            for (index, endpoint) in configuration.endpoints.enumerated() {
-                unsafe endpoints[index] = nid_address(endpoint)
-            }
-        }
-        unsafe constants.pointee.nid_endpoint_count = UInt32(configuration.endpoints.count)
         unsafe constants.pointee.nid_agent_ip4 = configuration.agentIPv4.bigEndian
         unsafe constants.pointee.nid_agent_ip6 = nid_address(configuration.agentIPv6 ?? .ipv4(configuration.agentIPv4))
         unsafe constants.pointee.nid_agent_port = configuration.agentPort.bigEndian
@@ -82,6 +92,28 @@ struct DatapathSkeletons: ~Copyable {
             try checkLoad(unsafe nid_redirect_skeleton__load(skeleton), "redirect")
         } catch {
             unsafe nid_redirect_skeleton__destroy(skeleton)
+            throw error
+        }
+        return unsafe skeleton
+    }
+
+    private static func loadGuard(
+        _ configuration: DatapathConfiguration
+    ) throws(BPFError) -> UnsafeMutablePointer<nid_guard_skeleton> {
+        let skeleton = unsafe configuration.pinDirectory.maps.withCString { maps in
+            var options = unsafe openOptions(pinningMapsBelow: maps)
+            return unsafe nid_guard_skeleton__open_opts(&options)
+        }
+        guard let skeleton = unsafe skeleton, let constants = unsafe skeleton.pointee.rodata else {
+            throw BPFError("open the guard program", errorNumber: errno)
+        }
+        unsafe withUnsafeMutableBytes(of: &constants.pointee.nid_endpoints) { table in
+            unsafe constants.pointee.nid_endpoint_count = configuration.store(in: table)
+        }
+        do throws(BPFError) {
+            try checkLoad(unsafe nid_guard_skeleton__load(skeleton), "guard")
+        } catch {
+            unsafe nid_guard_skeleton__destroy(skeleton)
             throw error
         }
         return unsafe skeleton

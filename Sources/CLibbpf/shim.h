@@ -37,3 +37,29 @@ static inline void nid_name_thread(const char *name)
 {
 	prctl(PR_SET_NAME, name);
 }
+
+/* Attaches a program to netfilter's PRE_ROUTING in the calling thread's network
+ * namespace. The layout is that of union bpf_attr's link_create since Linux 6.4,
+ * which the headers that we build with may not know.
+ */
+static inline int nid_link_netfilter(int program, uint32_t family, int32_t priority)
+{
+	struct {
+		uint32_t program;
+		uint32_t target;
+		uint32_t attach_type;
+		uint32_t flags;
+		uint32_t family;
+		uint32_t hook;
+		int32_t priority;
+		uint32_t netfilter_flags;
+	} attributes = {
+		.program = (uint32_t)program,
+		.attach_type = 45 /* BPF_NETFILTER */,
+		.family = family,
+		.hook = 0 /* NF_INET_PRE_ROUTING */,
+		.priority = priority,
+	};
+
+	return (int)syscall(SYS_bpf, 28 /* BPF_LINK_CREATE */, &attributes, sizeof(attributes));
+}

@@ -88,8 +88,8 @@ import Testing
         let programs = try Programs()
         func isProtected(_ destination: nid_address, count: UInt32 = 2) throws -> Bool {
             var context = test_destination()
-            context.endpoints.0 = Self.metadata
-            context.endpoints.1 = Self.metadata6
+            context.endpoints.0.address = Self.metadata
+            context.endpoints.1.address = Self.metadata6
             context.endpoint_count = count
             context.destination = destination
             unsafe try programs.run({ unsafe $0.progs.test_destination }, &context)
@@ -166,14 +166,14 @@ import Testing
     @Test("the types that cross the boundary have the sizes that C asserts")
     func sizes() {
         #expect(MemoryLayout<nid_address>.size == 16)
-        #expect(MemoryLayout<nid_tag>.size == 88)
+        #expect(MemoryLayout<nid_tag>.size == 96)
         #expect(MemoryLayout<nid_key>.size == 8)
-        #expect(MemoryLayout<nid_note>.size == 104)
-        #expect(MemoryLayout<nid_handover>.size == 104)
-        #expect(MemoryLayout<nid_settings>.size == 16)
+        #expect(MemoryLayout<nid_note>.size == 112)
+        #expect(MemoryLayout<nid_handover>.size == 112)
+        #expect(MemoryLayout<nid_settings>.size == 56)
         #expect(MemoryLayout<nid_cgroup_event>.size == 16)
-        #expect(MemoryLayout<nid_tag>.offset(of: \.destination) == 64)
-        #expect(MemoryLayout<nid_tag>.offset(of: \.destination_port) == 80)
-        #expect(MemoryLayout<nid_tag>.offset(of: \.state) == 83)
+        #expect(MemoryLayout<nid_tag>.offset(of: \.destination) == 72)
+        #expect(MemoryLayout<nid_tag>.offset(of: \.destination_port) == 88)
+        #expect(MemoryLayout<nid_tag>.offset(of: \.state) == 91)
     }
 }

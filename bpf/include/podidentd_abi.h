@@ -11,21 +11,63 @@
 
 #include <linux/types.h>
 
-#define NID_ABI_VERSION 1
+#define NID_ABI_VERSION 2
 
 /* Levels below the kubepods root that a tag records: QoS class, pod, container
  * and what lies between them in every known layout.
  */
 #define NID_ANCESTORS 5
 
-/* Addresses that can be protected at once. */
-#define NID_ENDPOINTS_MAX 8
+/* Endpoints that can be protected at once. */
+#define NID_ENDPOINTS_MAX 16
+
+/* Cgroups between the kubepods root and the pod level: the two QoS classes, the
+ * partition `system`, and the two QoS classes in it.
+ */
+#define NID_GROUPS 5
+
+/* Connections of one pod from its SYN until the agent has closed its end. An
+ * eighth of the agent's backlog (4096): no pod can fill it, nor the hand-over
+ * table.
+ */
+#define NID_CONNECTIONS_MAX 512
+
+/* Pods that have connected, or have a policy, on this node at once. Kubernetes
+ * itself supports 110 a node, large installations run some 500.
+ */
+#define NID_PODS_MAX 4096
 
 /* An IPv6 address, or an IPv4 address in its mapped form ::ffff:a.b.c.d, as
  * four words in network order: one comparison serves both families.
  */
 struct nid_address {
 	__u32 word[4];
+};
+
+enum nid_action {
+	/* Nobody but the machine has business there. */
+	NID_ACTION_REFUSE = 0,
+	/* TCP port 80 is the agent's to answer. */
+	NID_ACTION_REDIRECT = 1,
+};
+
+/* What pods may not reach. */
+struct nid_endpoint {
+	struct nid_address address;
+	/* Host order. 0: every port but DNS and NTP. */
+	__u16 port;
+	/* enum nid_action */
+	__u16 action;
+};
+
+/* What becomes of a pod's connections to protected endpoints. A pod without an
+ * entry is attributed.
+ */
+enum nid_policy {
+	NID_POLICY_ATTRIBUTE = 0,
+	/* To the machine's own metadata server. */
+	NID_POLICY_PASSTHROUGH = 1,
+	NID_POLICY_DENY = 2,
 };
 
 enum nid_tag_state {
@@ -44,6 +86,10 @@ struct nid_tag {
 	 */
 	__u64 ancestors[NID_ANCESTORS];
 	__u64 leaf;
+	/* The pod-level cgroup: the first ancestor that is no group of pods. What
+	 * limits and policies are kept by; identity comes from `ancestors`.
+	 */
+	__u64 pod;
 	__u64 netns_cookie;
 	__u64 socket_cookie;
 	struct nid_address destination;
@@ -53,7 +99,8 @@ struct nid_tag {
 	__u8 family;
 	/* enum nid_tag_state */
 	__u8 state;
-	__u32 reserved;
+	/* The accepted socket counts as one of the connections of `pod`. */
+	__u32 counted;
 };
 
 /* Both initial sequence numbers of one connection, client's first: what its two
@@ -70,7 +117,10 @@ struct nid_note {
 	/* Where the tag waits for the accepting side; valid if `claimed`. */
 	struct nid_key key;
 	__u32 claimed;
-	__u32 reserved;
+	/* This socket counts as one of its pod's connections. Once it has claimed,
+	 * its hand-over does, and then the agent's socket.
+	 */
+	__u32 counted;
 };
 
 /* A tag on its way from the connecting to the accepting side. */
@@ -82,7 +132,8 @@ struct nid_handover {
 	__u64 seal;
 	/* Set by the second claimant of the key, never cleared. */
 	__u32 voided;
-	__u32 reserved;
+	/* Counts as one of its pod's connections. */
+	__u32 counted;
 };
 
 /* Which tasks are pods'. Written by the agent, which may find the kubepods
@@ -91,6 +142,10 @@ struct nid_handover {
 struct nid_settings {
 	/* Cgroup ID of the kubepods root. 0 is no cgroup's. */
 	__u64 kubepods_id;
+	/* Groups of pods below it, in any order; 0 where there is none. While one
+	 * is missing here, the pods in it share limits, and nothing else.
+	 */
+	__u64 groups[NID_GROUPS];
 	/* Its level: 1 for a child of the root of the hierarchy. */
 	__u32 kubepods_level;
 	__u32 reserved;
@@ -133,15 +188,32 @@ enum nid_stat {
 	/* Claims withdrawn because the client closed before it was accepted. */
 	NID_STAT_WITHDRAWN = 11,
 	NID_STAT_CGROUP_EVENT_LOST = 12,
-	NID_STAT_COUNT = 13,
+	/* UDP without connect() to a protected endpoint. */
+	NID_STAT_REFUSED_DATAGRAM = 13,
+	/* The socket was made in another pod, or outside of all pods. */
+	NID_STAT_REFUSED_CREATOR = 14,
+	/* The pod's policy is `deny`. */
+	NID_STAT_REFUSED_POLICY = 15,
+	/* The pod has NID_CONNECTIONS_MAX connections already. */
+	NID_STAT_REFUSED_LIMIT = 16,
+	/* The pod's policy is `passthrough`. */
+	NID_STAT_PASSED_THROUGH = 17,
+	/* Packets of pods' sockets that met no connect hook: raw sockets, and
+	 * connections older than the hooks.
+	 */
+	NID_STAT_DROPPED_EGRESS = 18,
+	/* Packets from outside of the node's own sockets: AF_PACKET, sandboxes. */
+	NID_STAT_DROPPED_FORWARD = 19,
+	NID_STAT_COUNT = 20,
 };
 
 _Static_assert(sizeof(struct nid_address) == 16, "nid_address");
-_Static_assert(sizeof(struct nid_tag) == 88, "nid_tag");
+_Static_assert(sizeof(struct nid_endpoint) == 20, "nid_endpoint");
+_Static_assert(sizeof(struct nid_tag) == 96, "nid_tag");
 _Static_assert(sizeof(struct nid_key) == 8, "nid_key");
-_Static_assert(sizeof(struct nid_note) == 104, "nid_note");
-_Static_assert(sizeof(struct nid_handover) == 104, "nid_handover");
-_Static_assert(sizeof(struct nid_settings) == 16, "nid_settings");
+_Static_assert(sizeof(struct nid_note) == 112, "nid_note");
+_Static_assert(sizeof(struct nid_handover) == 112, "nid_handover");
+_Static_assert(sizeof(struct nid_settings) == 56, "nid_settings");
 _Static_assert(sizeof(struct nid_cgroup_event) == 16, "nid_cgroup_event");
 
 #endif

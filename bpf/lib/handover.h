@@ -42,6 +42,7 @@ static __always_inline __u64 nid_seal(const struct nid_tag *tag, const struct ni
 	for (int i = 0; i < NID_ANCESTORS; i++)
 		sum = nid_mix(sum, tag->ancestors[i]);
 	sum = nid_mix(sum, tag->leaf);
+	sum = nid_mix(sum, tag->pod);
 	sum = nid_mix(sum, tag->netns_cookie);
 	sum = nid_mix(sum, tag->socket_cookie);
 	sum = nid_mix(sum, ((__u64)tag->destination.word[0] << 32) | tag->destination.word[1]);

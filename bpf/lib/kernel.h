@@ -20,6 +20,52 @@ struct cgroup_subsys_state {
 struct cgroup {
 	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
+	int level;
+	/* By level, itself included. Since Linux 6.1. */
+	struct cgroup *ancestors[];
+};
+
+/* Before that. */
+struct cgroup___ids {
+	__u64 ancestor_ids[];
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
+struct sock {
+	struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct inet_sock {
+	struct sock sk;
+};
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+};
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+};
+
+struct net_device {
+	unsigned int flags;
+};
+
+struct nf_hook_state {
+	__u8 pf;
+	struct net_device *in;
+};
+
+struct sk_buff {
+	unsigned int len;
+};
+
+struct bpf_nf_ctx {
+	const struct nf_hook_state *state;
+	struct sk_buff *skb;
 };
 
 #pragma clang attribute pop

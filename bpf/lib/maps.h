@@ -55,6 +55,36 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } nid_handovers SEC(".maps");
 
+/* key:     a pod-level cgroup's ID
+ * writer:  the agent
+ * deleter: the agent, when the cgroup is gone
+ * size:    every pod of the node
+ * full:    the agent cannot store the policy and says so; the pod is attributed
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(max_entries, NID_PODS_MAX);
+	__type(key, __u64);
+	__type(value, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} nid_policies SEC(".maps");
+
+/* key:     a pod-level cgroup's ID
+ * writer:  the sending of a redirected SYN (adds), the close of the agent's end or,
+ *          if it never came to that, of the client's (subtracts)
+ * deleter: the agent, when the cgroup is gone
+ * size:    every pod of the node; no pod can make a second pod-level cgroup
+ * full:    the connect is refused (NID_STAT_REFUSED_LIMIT)
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, NID_PODS_MAX);
+	__type(key, __u64);
+	__type(value, __u64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} nid_connections SEC(".maps");
+
 /* key:     0
  * writer:  the agent
  * deleter: nobody

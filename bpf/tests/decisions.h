@@ -5,16 +5,24 @@
 
 #include "podidentd_abi.h"
 
+#define TEST_ENDPOINTS_MAX 4
+
 struct test_destination {
-	struct nid_address endpoints[NID_ENDPOINTS_MAX];
+	struct nid_endpoint endpoints[NID_ENDPOINTS_MAX];
 	struct nid_address destination;
 	__u32 endpoint_count;
 	/* Host order. */
 	__u16 port;
 	__u8 is_stream;
 	__u8 is_protected;
+	/* Of the port alone. */
 	__u32 verdict;
-	__u32 reserved;
+	/* Of the whole destination. */
+	__u32 judgement;
+	__u8 protocol;
+	__u8 is_fragment;
+	__u8 may_leave;
+	__u8 reserved;
 };
 
 struct test_mapped {

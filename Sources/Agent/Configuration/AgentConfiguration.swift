@@ -1,4 +1,5 @@
 package import Attribution
+package import BPF
 package import Logging
 
 /// Everything that the agent is told. Each key and its meaning: ``ConfigurationKey/all``.
@@ -16,6 +17,8 @@ package struct AgentConfiguration: Sendable, Equatable {
 
     package var redirectEndpoints: [Address] = []
     package var socketMark: UInt32 = 0
+    package var protectedEndpoints: [ProtectedEndpoint] = []
+    package var requiresHostGuard = false
 
     package var pinDirectory = ""
     /// `nil`: found in `/proc/self/mounts`.

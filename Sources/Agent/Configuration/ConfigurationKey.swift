@@ -1,4 +1,5 @@
 import Attribution
+import BPF
 import Glibc
 import Logging
 
@@ -109,6 +110,25 @@ extension ConfigurationKey {
         return parts.count <= 16 && isAllowed ? parts : nil
     }
 
+    private static func protectedEndpoints(_ text: String) -> [ProtectedEndpoint]? {
+        let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }
+        guard parts.count <= 8 else { return nil }
+        let endpoints = parts.compactMap(protectedEndpoint)
+        return endpoints.count == parts.count ? endpoints : nil
+    }
+
+    private static func protectedEndpoint(_ text: String) -> ProtectedEndpoint? {
+        if let address = address4(text) ?? address6(text) { return ProtectedEndpoint(address: address.value) }
+        guard let colon = text.lastIndex(of: ":"),
+            let port = number(1...UInt16.max)(String(text[text.index(after: colon)...]))
+        else { return nil }
+        let host = text[..<colon]
+        let address =
+            host.hasPrefix("[") && host.hasSuffix("]")
+            ? address6(String(host.dropFirst().dropLast())) : address4(String(host))
+        return address.map { ProtectedEndpoint(address: $0.value, port: port) }
+    }
+
     private static func number<Value: FixedWidthInteger & Sendable>(
         _ range: ClosedRange<Value>
     ) -> @Sendable (String) -> Value? {
@@ -148,6 +168,25 @@ extension ConfigurationKey {
             "redirect.socket-mark", \.socketMark, default: "0", allowed: "a number from 0 to 4294967295",
             parse: number(0...UInt32.max),
             "SO_MARK for redirected sockets, for meshes that let marked connections pass. 0: none."
+        ),
+        key(
+            "guard.endpoints", \.protectedEndpoints,
+            default: "fd00:ec2::254, 168.63.129.16:80, 168.63.129.16:32526",
+            allowed: "a list of at most 8 endpoints such as 192.0.2.1, 192.0.2.1:80, 2001:db8::1 or [2001:db8::1]:80",
+            parse: protectedEndpoints,
+            """
+            What else pods may not reach, besides redirect.endpoints; without a port, DNS (53) and NTP (123) stay open. \
+            Default: EC2's metadata address, and the two ports of Azure's host agent that hand out the machine's \
+            secrets; its DNS and its load balancer's probes are not touched.
+            """
+        ),
+        key(
+            "guard.require-host", \.requiresHostGuard, default: "false", allowed: "true or false",
+            parse: { ["true": true, "false": false][$0] },
+            """
+            Whether the agent refuses to start where the guard of the node's network namespace cannot be installed \
+            (Linux before 6.4). Without it, pods with CAP_NET_RAW and sandboxed pods are not held back.
+            """
         ),
         key(
             "bpf.pin-directory", \.pinDirectory, default: "/sys/fs/bpf/podidentd", allowed: "an absolute path",

@@ -7,5 +7,7 @@
 #include "podidentd_abi.skel.h"
 #include "redirect.skel.h"
 #include "tag.skel.h"
+#include "guard.skel.h"
+#include "forward.skel.h"
 #include "cgroups.skel.h"
 #endif

@@ -21,6 +21,7 @@ package final class LabNode: Sendable {
 
     package static let address = "10.88.0.1"
     package static let address6 = "fd88::1"
+    package static let hardwareAddress = "02:88:00:00:00:01"
     package static let metadataAddress = "169.254.169.254"
     package static let metadataAddress6 = "fd20:ce::254"
 
@@ -72,7 +73,7 @@ package final class LabNode: Sendable {
         try await network.ip(
             """
             link set lo up
-            link add br0 address 02:88:00:00:00:01 type bridge
+            link add br0 address \(Self.hardwareAddress) type bridge
             link set br0 up
             addr add \(Self.address)/16 dev br0
             addr add \(Self.address6)/64 dev br0 nodad

@@ -1,0 +1,115 @@
+import Attribution
+import BPF
+import Foundation
+import Lab
+import Testing
+
+/// A node with hooks and guards, a listening socket in the agent's place, and one in the machine's metadata server's.
+struct GuardLab {
+    static let agentPort = 9988
+
+    let node: LabNode
+    let cgroups: CgroupFileSystem
+    let configuration: DatapathConfiguration
+    let datapath: Datapath
+    let listener: CInt
+    let trap: CInt
+
+    func hasConnection(on descriptor: CInt, within milliseconds: CInt = 0) -> Bool {
+        var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return unsafe poll(&polled, 1, milliseconds) == 1
+    }
+
+    func accept() throws -> CInt {
+        guard hasConnection(on: listener, within: 5000) else { throw LabError("nobody connected within 5 s") }
+        return Foundation.accept(listener, nil, nil)
+    }
+
+    func count(_ name: String) throws -> UInt64 { try datapath.counters()[name] }
+
+    func podID(_ pod: RunningPod) throws -> CgroupID {
+        try #require(cgroups.id(of: [UInt8](pod.cgroup.utf8)))
+    }
+
+    /// Tells the programs the kubepods cgroup, with the QoS classes that exist by now.
+    func refreshKubepods() throws {
+        let root = try KubepodsRoot(node.kubepods)
+        try datapath.setKubepods(
+            KubepodsCgroup(
+                id: try #require(cgroups.id(of: root.path)), level: root.level,
+                groups: root.groupPaths.compactMap { cgroups.id(of: $0) }
+            )
+        )
+    }
+
+    /// Takes hooks away by their pins, to see what they were good for.
+    func detach(_ hooks: String...) throws {
+        for hook in hooks {
+            try FileManager.default.removeItem(atPath: configuration.pinDirectory.path + "/links/\(hook)")
+        }
+    }
+
+    func addPod(
+        _ name: String, quality: CgroupLayout.QualityOfService = .burstable
+    ) async throws -> RunningPod {
+        let pod = try await node.addPod(RunningPodSpecification(name: name, quality: quality))
+        try refreshKubepods()
+        return pod
+    }
+}
+
+/// Runs `body` on a fresh node whose agent guards it, and takes the node down whatever happens.
+func withGuards(_ body: (GuardLab) async throws -> Void) async throws {
+    let node = try await LabNode()
+    let pins = PinDirectory(path: node.bpfFileSystem + "/podidentd")
+    do {
+        try await node.network.ip(
+            """
+            addr add fd00:ec2::254/128 dev lo nodad
+            addr add 168.63.129.16/32 dev lo
+            """
+        )
+        let cgroups = try CgroupFileSystem(mountPoint: node.cgroupMountPoint)
+        let listener = try node.network.listen(host: LabNode.address, port: GuardLab.agentPort)
+        let trap = try node.network.listen(host: LabNode.metadataAddress, port: 80)
+        defer {
+            close(listener)
+            close(trap)
+        }
+        let azure = OriginalDestination.Address.ipv4(0xa83f_8110)
+        let configuration = DatapathConfiguration(
+            pinDirectory: pins,
+            endpoints: [.ipv4(0xa9fe_a9fe), .ipv6(0xfd20_00ce_0000_0000, 0x254)],
+            protectedEndpoints: [
+                ProtectedEndpoint(address: .ipv6(0xfd00_0ec2_0000_0000, 0x254)),
+                ProtectedEndpoint(address: azure, port: 80), ProtectedEndpoint(address: azure, port: 32526),
+            ],
+            requiresHostGuard: true,
+            agentIPv4: 0x0a58_0001,
+            agentPort: UInt16(GuardLab.agentPort)
+        )
+        // The host guard belongs into the node's network namespace.
+        let datapath = try node.network.run { try Datapath(configuration, cgroups: cgroups) }
+        let lab = GuardLab(
+            node: node, cgroups: cgroups, configuration: configuration, datapath: datapath, listener: listener,
+            trap: trap
+        )
+        try lab.refreshKubepods()
+        try datapath.markListener(listener)
+        try await body(lab)
+    } catch {
+        _ = try? pins.remove()
+        await node.tearDown()
+        throw error
+    }
+    _ = try pins.remove()
+    await node.tearDown()
+}
+
+extension RunningPod {
+    /// What the attack program printed.
+    func attack(_ attacker: Attacker, _ arguments: String...) async throws -> String {
+        let result = try await attack(arguments, as: attacker).result()
+        return result.output.isEmpty ? "status \(result.status): \(result.errorOutput)" : result.output
+    }
+}

@@ -1,0 +1,183 @@
+import Attribution
+import BPF
+import Foundation
+import Lab
+import Testing
+
+/// Each guard on the real kernel, and the same attack with the guard taken away: then it must get through.
+@Suite(.serialized, .timeLimit(.minutes(2)))
+struct GuardTests {
+    @Test("a raw socket's packet to the metadata address is dropped at egress, and by nothing else")
+    func rawSocket() async throws {
+        try await withGuards { lab in
+            let pod = try await lab.addPod("a")
+            let syn = ["raw", "whole", pod.address, LabNode.metadataAddress, "80"]
+            #expect(try await pod.attack(syn, as: .ordinary).result().output == "send: EPERM\n")
+            #expect(try lab.count("dropped_egress") == 1)
+            try lab.detach("egress")
+            #expect(try await pod.attack(syn, as: .ordinary).result().output == "sent, no answer\n")
+            #expect(try lab.count("dropped_forward") == 1)
+            try lab.detach("forward4")
+            #expect(try await pod.attack(syn, as: .ordinary).result().output == "answered: SYN-ACK\n")
+        }
+    }
+
+    @Test("a frame that a pod wrote itself is dropped where it enters the node")
+    func frame() async throws {
+        try await withGuards { lab in
+            let pod = try await lab.addPod("a")
+            let syn = ["frame", "eth0", LabNode.hardwareAddress, pod.address, LabNode.metadataAddress, "80"]
+            #expect(lab.datapath.hostGuard == .active)
+            #expect(try await pod.attack(syn, as: .ordinary).result().output == "sent, no answer\n")
+            #expect(try lab.count("dropped_forward") == 1)
+            try lab.detach("forward4")
+            #expect(try await pod.attack(syn, as: .ordinary).result().output == "answered: SYN-ACK\n")
+        }
+    }
+
+    @Test("fragments and IPv6 are dropped as well")
+    func otherPackets() async throws {
+        try await withGuards { lab in
+            let pod = try await lab.addPod("a")
+            for arguments in [
+                ["raw", "fragments", pod.address, LabNode.metadataAddress, "80"],
+                ["raw", "whole", pod.address, LabNode.metadataAddress6, "80"],
+                ["raw", "whole", pod.address, "fd00:ec2::254", "80"],
+            ] {
+                #expect(try await pod.attack(arguments, as: .ordinary).result().output == "send: EPERM\n")
+            }
+            #expect(try lab.count("dropped_egress") == 3)
+        }
+    }
+
+    @Test("the next agent replaces both guards, and packets are dropped throughout")
+    func adoption() async throws {
+        try await withGuards { lab in
+            let pod = try await lab.addPod("a")
+            let (configuration, cgroups) = (lab.configuration, lab.cgroups)
+            for _ in 0..<3 {
+                let next = try lab.node.network.run { try Datapath(configuration, cgroups: cgroups) }
+                #expect(next.hooks.allSatisfy { $0.origin == .adopted })
+                #expect(next.hostGuard == .active)
+            }
+            let syn = ["frame", "eth0", LabNode.hardwareAddress, pod.address, LabNode.metadataAddress, "80"]
+            #expect(try await pod.attack(syn, as: .ordinary).result().output == "sent, no answer\n")
+            // One program drops it: the replaced ones are gone.
+            #expect(try lab.count("dropped_forward") == 1)
+        }
+    }
+
+    @Test(
+        "DNS and NTP stay open, connected or not; UDP to port 80 is refused", arguments: ["connected", "unconnected"])
+    func datagrams(how: String) async throws {
+        try await withGuards { lab in
+            let pod = try await lab.addPod("a")
+            for port in [53, 123, 80] {
+                let server = try UDPEcho(host: LabNode.metadataAddress, port: port, in: lab.node.network)
+                let output = try await pod.attack(.unprivileged, "udp", how, LabNode.metadataAddress, "\(port)")
+                #expect(
+                    output
+                        == (port != 80
+                            ? "answered\n" : how == "connected" ? "connect: ECONNREFUSED\n" : "send: ECONNREFUSED\n"))
+                server.stop()
+            }
+            #expect(try lab.count(how == "connected" ? "refused_port" : "refused_datagram") == 1)
+            #expect(try lab.count("dropped_egress") == 0)
+            #expect(try lab.count("dropped_forward") == 0)
+        }
+    }
+
+    struct Endpoint: CustomTestStringConvertible, Sendable {
+        var address: String
+        var port: Int
+        var isOpen: Bool
+        var testDescription: String { "\(address) port \(port): \(isOpen ? "open" : "refused")" }
+    }
+
+    @Test(
+        "protected endpoints are refused at their ports, and nowhere else",
+        arguments: [
+            Endpoint(address: "fd00:ec2::254", port: 80, isOpen: false),
+            Endpoint(address: "fd00:ec2::254", port: 53, isOpen: true),
+            Endpoint(address: "168.63.129.16", port: 80, isOpen: false),
+            Endpoint(address: "168.63.129.16", port: 32526, isOpen: false),
+            Endpoint(address: "168.63.129.16", port: 53, isOpen: true),
+            Endpoint(address: "168.63.129.16", port: 40000, isOpen: true),
+            Endpoint(address: "::ffff:168.63.129.16", port: 80, isOpen: false),
+        ]
+    )
+    func endpoints(_ endpoint: Endpoint) async throws {
+        try await withGuards { lab in
+            let pod = try await lab.addPod("a")
+            let host = endpoint.address.replacing("::ffff:", with: "")
+            let server = try lab.node.network.listen(host: host, port: endpoint.port)
+            defer { close(server) }
+            let command = try pod.attack(
+                ["connect", "plain", endpoint.address, "\(endpoint.port)"], as: .unprivileged)
+            if endpoint.isOpen {
+                try #require(lab.hasConnection(on: server, within: 5000))
+                close(accept(server, nil, nil))
+                _ = await command.result()
+            } else {
+                #expect(await command.result().output == "connect: ECONNREFUSED\n")
+                #expect(!lab.hasConnection(on: server))
+                #expect(try lab.count("refused_port") == 1)
+            }
+        }
+    }
+
+    @Test("the metadata address behind a NAT64 translator is refused")
+    func translated() async throws {
+        try await withGuards { lab in
+            let pod = try await lab.addPod("a")
+            let output = try await pod.attack(.unprivileged, "connect", "plain", "64:ff9b::a9fe:a9fe", "80")
+            #expect(output == "connect: ECONNREFUSED\n")
+            #expect(try lab.count("refused_port") == 1)
+        }
+    }
+
+    @Test("a connection older than the hooks falls silent")
+    func oldConnection() async throws {
+        try await withGuards { lab in
+            let pod = try await lab.addPod("a")
+            // As it would be without an agent: nobody is a pod, and nothing guards the node.
+            try lab.datapath.setKubepods(KubepodsCgroup(id: CgroupID(rawValue: 0), level: 0))
+            try lab.detach("forward4")
+            let old = try pod.attack(["keep-alive", LabNode.metadataAddress, "80"], as: .unprivileged)
+            try #require(lab.hasConnection(on: lab.trap, within: 5000))
+            let connection = accept(lab.trap, nil, nil)
+            defer { close(connection) }
+            var bytes = [UInt8](repeating: 0, count: 4096)
+            #expect(unsafe recv(connection, &bytes, bytes.count, 0) > 0)
+            let answer = [UInt8]("HTTP/1.1 200 OK\r\n\r\n{}".utf8)
+            #expect(unsafe send(connection, answer, answer.count, 0) == answer.count)
+            try await old.errorLines.first(within: .seconds(5)) { $0 == "connected" }
+            try lab.refreshKubepods()
+            old.signal(SIGUSR1)
+            #expect(await old.result().output.hasSuffix("connected, no answer\n"))
+            #expect(unsafe recv(connection, &bytes, bytes.count, CInt(MSG_DONTWAIT)) < 0)
+            #expect(try lab.count("dropped_egress") > 0)
+        }
+    }
+
+    @Test("a pod's policy decides in the kernel, from the next connection on")
+    func policies() async throws {
+        try await withGuards { lab in
+            let pod = try await lab.addPod("a")
+            let other = try await lab.addPod("b")
+            let id = try lab.podID(pod)
+            try lab.datapath.setPolicy(.deny, ofPod: id)
+            let connect = ["connect", "plain", LabNode.metadataAddress, "80"]
+            #expect(try await pod.attack(connect, as: .unprivileged).result().output == "connect: ECONNREFUSED\n")
+            #expect(try lab.count("refused_policy") == 1)
+            // A neighbour of the same QoS class is not concerned.
+            let neighbour = try other.attack(connect, as: .unprivileged)
+            close(try lab.accept())
+            _ = await neighbour.result()
+            try lab.datapath.setPolicy(.attribute, ofPod: id)
+            let again = try pod.attack(connect, as: .unprivileged)
+            close(try lab.accept())
+            _ = await again.result()
+        }
+    }
+}
