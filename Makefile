@@ -1,9 +1,10 @@
-# podidentd: two commands do everything on a fresh machine.
+# podidentd: three commands do everything on a fresh machine.
 #
 #   make demo    sets up, builds, and runs the main job on the embedded lab
+#   make attack  the same for the attack suite
 #   make test    sets up, builds, lints, and runs every test
 #
-# Both need root: they attach to the kernel and make namespaces and cgroups.
+# They need root: they attach to the kernel and make namespaces and cgroups.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
@@ -11,7 +12,7 @@ SHELL := /bin/bash
 SWIFT ?= swift
 BUILD := .build/debug
 
-.PHONY: help setup setup-clients bpf build lint test conformance demo clients clean
+.PHONY: help setup setup-clients bpf build lint test conformance demo clients attack clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +48,11 @@ clients: bpf setup-clients ## Runs real clients inside pods and prints what each
 	@echo "Building (the first time takes some minutes)"
 	@$(SWIFT) build --product podidentd && $(SWIFT) build --product podidentd-lab
 	@$(BUILD)/podidentd-lab clients
+
+attack: bpf ## Attacks a running agent in every known way, and prints what each attack got
+	@echo "Building (the first time takes some minutes)"
+	@for product in podidentd podidentd-lab lab-attack; do $(SWIFT) build --product $$product || exit; done
+	@$(BUILD)/podidentd-lab attack
 
 clean: ## Removes what was built, and what killed labs left behind
 	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi

@@ -5,6 +5,8 @@ struct LabCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "podidentd-lab",
         abstract: "Everything around podidentd, on one machine: a Kubernetes API, Google's token services, and pods.",
-        subcommands: [DemoCommand.self, ClientsCommand.self, CleanCommand.self, ProbeCommand.self]
+        subcommands: [
+            DemoCommand.self, ClientsCommand.self, AttackCommand.self, CleanCommand.self, ProbeCommand.self,
+        ]
     )
 }
