@@ -20,6 +20,7 @@
 #include "lib/kernel.h"
 #include "lib/maps.h"
 #include "lib/packet.h"
+#include "lib/passed.h"
 
 #define AF_INET 2
 #define IFF_LOOPBACK 0x8
@@ -55,6 +56,7 @@ SEC("netfilter")
 int nid_forward(struct bpf_nf_ctx *ctx)
 {
 	struct nid_packet packet = {};
+	struct nid_flow flow;
 	struct bpf_dynptr bytes;
 	__u16 ports[2] = {};
 
@@ -68,6 +70,9 @@ int nid_forward(struct bpf_nf_ctx *ctx)
 	bpf_dynptr_read(ports, sizeof(ports), &bytes, packet.header_bytes, 0);
 	if (nid_may_leave(nid_endpoints, nid_endpoint_count, &packet.destination, packet.protocol,
 			  packet.is_fragment, bpf_ntohs(ports[1])))
+		return NF_ACCEPT;
+	flow = nid_flow_of(&packet, ports);
+	if (nid_is_let_pass(&flow))
 		return NF_ACCEPT;
 	nid_count(NID_STAT_DROPPED_FORWARD);
 	return NF_DROP;

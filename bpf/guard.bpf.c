@@ -18,6 +18,7 @@
 #include "lib/destination.h"
 #include "lib/maps.h"
 #include "lib/packet.h"
+#include "lib/passed.h"
 #include "lib/pods.h"
 
 #define ETH_P_IP 0x0800
@@ -81,8 +82,12 @@ int nid_egress(struct __sk_buff *skb)
 	pod = nid_pod_among(settings, bpf_skb_ancestor_cgroup_id(skb, level + 1),
 			    bpf_skb_ancestor_cgroup_id(skb, level + 2),
 			    bpf_skb_ancestor_cgroup_id(skb, level + 3));
-	if (nid_policy_of(pod) == NID_POLICY_PASSTHROUGH)
+	if (nid_policy_of(pod) == NID_POLICY_PASSTHROUGH) {
+		struct nid_flow flow = nid_flow_of(&packet, ports);
+
+		nid_let_pass(&flow);
 		return EGRESS_ALLOWED;
+	}
 	nid_count(NID_STAT_DROPPED_EGRESS);
 	return EGRESS_DROPPED;
 }

@@ -50,7 +50,8 @@ static __always_inline int refuse(enum nid_stat reason)
 }
 
 static __always_inline bool write_note(struct bpf_sock_addr *ctx, __u32 kubepods_level,
-				       __u64 pod, const struct nid_address *destination, __u16 port)
+				       __u64 pod, const struct nid_address *destination,
+				       enum nid_tag_state state)
 {
 	struct nid_note *note;
 
@@ -68,9 +69,9 @@ static __always_inline bool write_note(struct bpf_sock_addr *ctx, __u32 kubepods
 	note->tag.netns_cookie = bpf_get_netns_cookie(ctx);
 	note->tag.socket_cookie = bpf_get_socket_cookie(ctx);
 	note->tag.destination = *destination;
-	note->tag.destination_port = port;
+	note->tag.destination_port = bpf_ntohs((__u16)ctx->user_port);
 	note->tag.family = ctx->family;
-	note->tag.state = NID_TAG_CLAIMED;
+	note->tag.state = state;
 	return true;
 }
 
@@ -109,7 +110,40 @@ static __always_inline enum nid_verdict judge(struct bpf_sock_addr *ctx,
 	}
 }
 
-/* Decides, and notes the caller if the verdict is to redirect. */
+static __always_inline bool is_agent(struct bpf_sock_addr *ctx,
+				     const struct nid_address *destination)
+{
+	struct nid_address ip4 = nid_mapped(nid_agent_ip4);
+
+	return (__u16)ctx->user_port == nid_agent_port && ctx->type == SOCK_STREAM &&
+	       (nid_same_address(&ip4, destination) ||
+		nid_same_address(&nid_agent_ip6, destination));
+}
+
+/* A pod that names the agent's own address gets nothing from it, but gets it at
+ * once, and within its limit.
+ */
+static __always_inline enum nid_verdict judge_direct(struct bpf_sock_addr *ctx,
+						     const struct nid_address *destination)
+{
+	const struct nid_settings *settings = nid_settings_of_pod();
+	__u64 pod;
+
+	if (!settings)
+		return NID_PASS;
+	pod = nid_current_pod(settings);
+	if (!nid_may_connect(pod)) {
+		refuse(NID_STAT_REFUSED_LIMIT);
+		return NID_REFUSE;
+	}
+	if (!write_note(ctx, settings->kubepods_level, pod, destination, NID_TAG_DIRECT)) {
+		refuse(NID_STAT_REFUSED_NO_NOTE);
+		return NID_REFUSE;
+	}
+	return NID_DIRECT;
+}
+
+/* Decides, and notes the caller if it is to be led to the agent. */
 static __always_inline enum nid_verdict judge_connect(struct bpf_sock_addr *ctx,
 						      const struct nid_address *destination)
 {
@@ -118,7 +152,7 @@ static __always_inline enum nid_verdict judge_connect(struct bpf_sock_addr *ctx,
 	__u64 pod;
 
 	if (!nid_is_protected(nid_endpoints, nid_endpoint_count, destination))
-		return NID_PASS;
+		return is_agent(ctx, destination) ? judge_direct(ctx, destination) : NID_PASS;
 	settings = nid_settings_of_pod();
 	if (!settings)
 		return NID_PASS;
@@ -134,8 +168,7 @@ static __always_inline enum nid_verdict judge_connect(struct bpf_sock_addr *ctx,
 		refuse(NID_STAT_REFUSED_LIMIT);
 		return NID_REFUSE;
 	}
-	if (!write_note(ctx, settings->kubepods_level, pod, destination,
-			bpf_ntohs((__u16)ctx->user_port))) {
+	if (!write_note(ctx, settings->kubepods_level, pod, destination, NID_TAG_CLAIMED)) {
 		refuse(NID_STAT_REFUSED_NO_NOTE);
 		return NID_REFUSE;
 	}
@@ -157,6 +190,8 @@ int nid_connect4(struct bpf_sock_addr *ctx)
 	case NID_REDIRECT:
 		ctx->user_ip4 = nid_agent_ip4;
 		ctx->user_port = nid_agent_port;
+		return CONNECT_ALLOWED;
+	case NID_DIRECT:
 		return CONNECT_ALLOWED;
 	case NID_REFUSE:
 		return CONNECT_REFUSED;
@@ -184,6 +219,8 @@ int nid_connect6(struct bpf_sock_addr *ctx)
 			ctx->user_ip6[3] = nid_agent_ip6.word[3];
 		}
 		ctx->user_port = nid_agent_port;
+		return CONNECT_ALLOWED;
+	case NID_DIRECT:
 		return CONNECT_ALLOWED;
 	case NID_REFUSE:
 		return CONNECT_REFUSED;

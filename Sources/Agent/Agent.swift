@@ -154,6 +154,7 @@ package struct Agent: Sendable {
                 metadata: ["reason": "\(reason)"]
             )
         }
+        datapath.forgetConnections()
         for listener in listeners { try datapath.markListener(listener) }
         try datapath.setKubepods(kubepods)
         let tracking = try CgroupTracking(

@@ -211,10 +211,21 @@ package final class Datapath: Sendable {
     package func connections(ofPod pod: CgroupID) -> Int {
         var key = pod.rawValue
         var value: UInt64 = 0
-        return unsafe bpf_map_lookup_elem(connections, &key, &value) == 0 ? Int(value) : 0
+        return unsafe bpf_map_lookup_elem(connections, &key, &value) == 0 ? Int(Int64(bitPattern: value)) : 0
     }
 
-    /// Marks a listening socket as the agent's: only connections accepted from it can receive a tag.
+    /// Forgets how many connections pods have. For an agent that starts with a listening socket of its own making: what
+    /// was waiting on an earlier one was dropped with it, uncounted.
+    package func forgetConnections() {
+        var key: UInt64 = 0
+        for _ in 0..<NID_PODS_MAX {
+            guard unsafe bpf_map_get_next_key(connections, nil, &key) == 0 else { return }
+            unsafe bpf_map_delete_elem(connections, &key)
+        }
+    }
+
+    /// Marks a listening socket as the agent's: only connections accepted from it can receive a tag, and none reaches it
+    /// from a socket that is not this node's.
     package func markListener(_ descriptor: CInt) throws(BPFError) {
         var key = descriptor
         var value = nid_tag()
@@ -223,6 +234,11 @@ package final class Datapath: Sendable {
             unsafe bpf_map_update_elem(tags, &key, &value, UInt64(BPF_ANY)),
             "mark the listening socket as the agent's"
         )
+        var filter = skeletons.withLock { $0.listenFilter }
+        let size = socklen_t(MemoryLayout<CInt>.size)
+        guard unsafe setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_BPF, &filter, size) == 0 else {
+            throw BPFError("filter what reaches the listening socket", errorNumber: errno)
+        }
     }
 
     /// Who opened the accepted connection behind `descriptor`; `nil` if it did not come through the redirect.

@@ -8,7 +8,7 @@ import Glibc
 struct DatapathSkeletons: ~Copyable {
     /// In the order of attachment.
     enum Hook: String, CaseIterable {
-        case sockops, egress, sendmsg4, sendmsg6, getpeername4, getpeername6, connect4, connect6
+        case release, sockops, egress, sendmsg4, sendmsg6, getpeername4, getpeername6, connect4, connect6
     }
 
     private let redirect: UnsafeMutablePointer<nid_redirect_skeleton>
@@ -58,6 +58,7 @@ struct DatapathSkeletons: ~Copyable {
 
     func program(_ hook: Hook) throws(BPFError) -> BPFProgram {
         switch hook {
+        case .release: try unsafe BPFProgram(tag.pointee.progs.nid_release, of: "tag")
         case .sockops: try unsafe BPFProgram(tag.pointee.progs.nid_sockops, of: "tag")
         case .egress: try unsafe BPFProgram(egress.pointee.progs.nid_egress, of: "guard")
         case .sendmsg4: try unsafe BPFProgram(redirect.pointee.progs.nid_sendmsg4, of: "redirect")
@@ -68,6 +69,9 @@ struct DatapathSkeletons: ~Copyable {
         case .connect6: try unsafe BPFProgram(redirect.pointee.progs.nid_connect6, of: "redirect")
         }
     }
+
+    /// The filter of the agent's listening sockets.
+    var listenFilter: CInt { unsafe bpf_program__fd(tag.pointee.progs.nid_listen) }
 
     private static func loadRedirect(
         _ configuration: DatapathConfiguration

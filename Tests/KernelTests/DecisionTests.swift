@@ -168,7 +168,7 @@ import Testing
         #expect(MemoryLayout<nid_address>.size == 16)
         #expect(MemoryLayout<nid_tag>.size == 96)
         #expect(MemoryLayout<nid_key>.size == 8)
-        #expect(MemoryLayout<nid_note>.size == 112)
+        #expect(MemoryLayout<nid_note>.size == 120)
         #expect(MemoryLayout<nid_handover>.size == 112)
         #expect(MemoryLayout<nid_settings>.size == 56)
         #expect(MemoryLayout<nid_cgroup_event>.size == 16)

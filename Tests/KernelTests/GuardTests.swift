@@ -180,4 +180,51 @@ struct GuardTests {
             _ = await again.result()
         }
     }
+
+    @Test("a pod that may pass reaches the machine's own server past both guards, and nobody else does")
+    func passthrough() async throws {
+        try await withGuards { lab in
+            let pod = try await lab.addPod("a")
+            let other = try await lab.addPod("b")
+            try lab.datapath.setPolicy(.passthrough, ofPod: try lab.podID(pod))
+            let request = try pod.attack(["connect", "plain", LabNode.metadataAddress, "80"], as: .unprivileged)
+            try #require(lab.hasConnection(on: lab.trap, within: 5000))
+            close(accept(lab.trap, nil, nil))
+            _ = await request.result()
+            #expect(try lab.count("passed_through") == 1)
+            let syn = ["raw", "whole", pod.address, LabNode.metadataAddress, "80"]
+            #expect(try await pod.attack(syn, as: .ordinary).result().output == "answered: SYN-ACK\n")
+            #expect(try lab.count("dropped_forward") == 0)
+            let frame = ["frame", "eth0", LabNode.hardwareAddress, other.address, LabNode.metadataAddress, "80"]
+            #expect(try await other.attack(frame, as: .ordinary).result().output == "sent, no answer\n")
+            #expect(try lab.count("dropped_forward") == 1)
+        }
+    }
+
+    @Test("only what a socket of this node announced reaches the agent's socket")
+    func unannounced() async throws {
+        try await withGuards { lab in
+            let pod = try await lab.addPod("a")
+            let port = "\(GuardLab.agentPort)"
+            // A pod that names the agent is let in, for the agent to reset.
+            let direct = try pod.attack(["connect", "plain", LabNode.address, port], as: .unprivileged)
+            let connection = try lab.accept()
+            #expect(lab.datapath.tag(ofAcceptedSocket: connection) == nil)
+            close(connection)
+            _ = await direct.result()
+            #expect(try lab.count("dropped_unannounced") == 0)
+            // Somebody behind an interface who is no pod of this node: another machine.
+            let remote = try await Command.run(
+                ["nsenter", "--net=\(pod.network.path)", "--", Attacker.program(), "connect", "plain"]
+                    + [LabNode.address, port]
+            )
+            #expect(remote.output == "connect: EINPROGRESS\n")
+            #expect(try lab.count("dropped_unannounced") > 0)
+            let before = try lab.count("dropped_unannounced")
+            let syn = ["raw", "whole", pod.address, LabNode.address, port]
+            #expect(try await pod.attack(syn, as: .ordinary).result().output == "sent, no answer\n")
+            #expect(try lab.count("dropped_unannounced") > before)
+            #expect(!lab.hasConnection(on: lab.listener))
+        }
+    }
 }

@@ -37,6 +37,30 @@ struct LimitTests {
         }
     }
 
+    @Test("connections that were reset while they waited do not fill the queue")
+    func deadConnections() async throws {
+        try await withGuards { lab in
+            let hostile = try await lab.addPod("hostile")
+            let victim = try await lab.addPod("victim")
+            // Each connection is begun and reset at once; nobody accepts.
+            let flood = try hostile.attack(["flood", LabNode.metadataAddress, "80", "20000", "2"], as: .unprivileged)
+            #expect(await flood.result().output.hasSuffix("refused\n"))
+            #expect(lab.datapath.connections(ofPod: try lab.podID(hostile)) == 512)
+            let request = try victim.attack(["connect", "plain", LabNode.metadataAddress, "80"], as: .unprivileged)
+            let mine = try lab.podID(victim).rawValue
+            var others = 0
+            while true {
+                let connection = try lab.accept()
+                defer { close(connection) }
+                if lab.datapath.tag(ofAcceptedSocket: connection)?.ancestors[1] == mine { break }
+                others += 1
+            }
+            #expect(others <= 520)
+            _ = await request.result()
+            #expect(lab.datapath.connections(ofPod: try lab.podID(hostile)) == 0)
+        }
+    }
+
     @Test("200,000 connects from two threads leave nothing behind")
     func flood() async throws {
         try await withGuards { lab in

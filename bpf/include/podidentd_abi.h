@@ -32,6 +32,17 @@
  */
 #define NID_CONNECTIONS_MAX 512
 
+/* Counters of announced connections: with 512 pods' worth of handshakes under way
+ * at once, one in a hundred foreign SYNs meets a counter that is not zero.
+ */
+#define NID_ANNOUNCEMENTS 65536
+
+/* Flows of pods with the policy `passthrough` that the forward guard knows at
+ * one moment, and for how long it knows them after their last packet.
+ */
+#define NID_PASSED_FLOWS 1024
+#define NID_PASSED_NS 1000000000ULL
+
 /* Pods that have connected, or have a policy, on this node at once. Kubernetes
  * itself supports 110 a node, large installations run some 500.
  */
@@ -77,6 +88,10 @@ enum nid_tag_state {
 	NID_TAG_UNCLAIMED = 1,
 	/* Filled in from the caller's note. */
 	NID_TAG_CLAIMED = 2,
+	/* In notes only: the caller named the agent itself. Expected by the agent's
+	 * socket, so that it is reset and not kept waiting, but never handed over.
+	 */
+	NID_TAG_DIRECT = 3,
 };
 
 /* Who connected, as the kernel saw it at connect(). */
@@ -114,13 +129,18 @@ struct nid_key {
 /* A client socket's note of its own caller. */
 struct nid_note {
 	struct nid_tag tag;
-	/* Where the tag waits for the accepting side; valid if `claimed`. */
+	/* Where the tag waits for the accepting side; valid if `claimed`. Before that,
+	 * its first half is what was announced.
+	 */
 	struct nid_key key;
 	__u32 claimed;
+	/* The agent's socket expects this one's SYN. */
+	__u32 announced;
 	/* This socket counts as one of its pod's connections. Once it has claimed,
 	 * its hand-over does, and then the agent's socket.
 	 */
 	__u32 counted;
+	__u32 reserved;
 };
 
 /* A tag on its way from the connecting to the accepting side. */
@@ -149,6 +169,23 @@ struct nid_settings {
 	/* Its level: 1 for a child of the root of the hierarchy. */
 	__u32 kubepods_level;
 	__u32 reserved;
+};
+
+/* A packet's two ends, as the node sees them. */
+struct nid_flow {
+	struct nid_address source;
+	struct nid_address destination;
+	/* Network order. */
+	__u16 source_port;
+	__u16 destination_port;
+	__u32 protocol;
+};
+
+/* A flow that its pod may send round the forward guard. */
+struct nid_passed {
+	struct nid_flow flow;
+	/* On the clock of bpf_ktime_get_ns. */
+	__u64 until;
 };
 
 enum nid_cgroup_event_kind {
@@ -204,16 +241,22 @@ enum nid_stat {
 	NID_STAT_DROPPED_EGRESS = 18,
 	/* Packets from outside of the node's own sockets: AF_PACKET, sandboxes. */
 	NID_STAT_DROPPED_FORWARD = 19,
-	NID_STAT_COUNT = 20,
+	/* SYNs to the agent that no socket of this node's announced: other machines,
+	 * raw senders, sandboxes.
+	 */
+	NID_STAT_DROPPED_UNANNOUNCED = 20,
+	NID_STAT_COUNT = 21,
 };
 
 _Static_assert(sizeof(struct nid_address) == 16, "nid_address");
 _Static_assert(sizeof(struct nid_endpoint) == 20, "nid_endpoint");
 _Static_assert(sizeof(struct nid_tag) == 96, "nid_tag");
 _Static_assert(sizeof(struct nid_key) == 8, "nid_key");
-_Static_assert(sizeof(struct nid_note) == 112, "nid_note");
+_Static_assert(sizeof(struct nid_note) == 120, "nid_note");
 _Static_assert(sizeof(struct nid_handover) == 112, "nid_handover");
 _Static_assert(sizeof(struct nid_settings) == 56, "nid_settings");
+_Static_assert(sizeof(struct nid_flow) == 40, "nid_flow");
+_Static_assert(sizeof(struct nid_passed) == 48, "nid_passed");
 _Static_assert(sizeof(struct nid_cgroup_event) == 16, "nid_cgroup_event");
 
 #endif

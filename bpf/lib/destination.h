@@ -30,6 +30,8 @@ enum nid_verdict {
 	NID_REDIRECT = 1,
 	/* A protected address at a port nobody vouches for. */
 	NID_REFUSE = 2,
+	/* The agent's own address, named by the caller. */
+	NID_DIRECT = 3,
 };
 
 static __always_inline struct nid_address nid_mapped(__u32 ip4)

@@ -48,6 +48,7 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	__u32 write_seq;
 };
 
 struct net_device {

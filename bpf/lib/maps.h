@@ -71,8 +71,8 @@ struct {
 } nid_policies SEC(".maps");
 
 /* key:     a pod-level cgroup's ID
- * writer:  the sending of a redirected SYN (adds), the close of the agent's end or,
- *          if it never came to that, of the client's (subtracts)
+ * writer:  the sending of a redirected SYN (adds), the agent's close() or, if it
+ *          never came to that, the client's (subtracts)
  * deleter: the agent, when the cgroup is gone
  * size:    every pod of the node; no pod can make a second pod-level cgroup
  * full:    the connect is refused (NID_STAT_REFUSED_LIMIT)
@@ -84,6 +84,38 @@ struct {
 	__type(value, __u64);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } nid_connections SEC(".maps");
+
+/* key:     a hash of a client's initial sequence number
+ * writer:  the sending of a SYN to the agent (adds), the end of its handshake
+ *          (subtracts)
+ * deleter: nobody
+ * size:    NID_ANNOUNCEMENTS counters
+ * full:    never: connections share counters, and then a foreign SYN with the
+ *          right number costs an accept, and is reset
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NID_ANNOUNCEMENTS);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} nid_announced SEC(".maps");
+
+/* key:     a hash of a flow
+ * writer:  the egress guard, with each packet of a pod with the policy
+ *          `passthrough`
+ * deleter: nobody: entries run out
+ * size:    NID_PASSED_FLOWS
+ * full:    never: the later flow has the slot, and a packet of the earlier is
+ *          dropped and sent again
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NID_PASSED_FLOWS);
+	__type(key, __u32);
+	__type(value, struct nid_passed);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} nid_passed SEC(".maps");
 
 /* key:     0
  * writer:  the agent

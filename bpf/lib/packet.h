@@ -11,6 +11,7 @@
 #define NID_FRAGMENT_MASK __builtin_bswap16(0x3fff)
 
 struct nid_packet {
+	struct nid_address source;
 	struct nid_address destination;
 	/* Of the IP header, with IPv4's options and without IPv6's extensions. */
 	__u32 header_bytes;
@@ -23,6 +24,7 @@ struct nid_packet {
 
 static __always_inline void nid_read_header4(struct nid_packet *packet, const struct iphdr *header)
 {
+	packet->source = nid_mapped(header->saddr);
 	packet->destination = nid_mapped(header->daddr);
 	packet->header_bytes = header->ihl * 4;
 	packet->protocol = header->protocol;
@@ -32,8 +34,10 @@ static __always_inline void nid_read_header4(struct nid_packet *packet, const st
 static __always_inline void nid_read_header6(struct nid_packet *packet,
 					     const struct ipv6hdr *header)
 {
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 4; i++) {
+		packet->source.word[i] = header->saddr.in6_u.u6_addr32[i];
 		packet->destination.word[i] = header->daddr.in6_u.u6_addr32[i];
+	}
 	packet->header_bytes = sizeof(*header);
 	packet->protocol = header->nexthdr;
 	packet->is_fragment = false;

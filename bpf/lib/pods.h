@@ -79,7 +79,8 @@ static __always_inline bool nid_may_connect(__u64 pod)
 {
 	const __u64 *connections = nid_connections_of(pod);
 
-	return connections && *connections < NID_CONNECTIONS_MAX;
+	/* Signed: see nid_subtract_connection. */
+	return connections && (__s64)*connections < NID_CONNECTIONS_MAX;
 }
 
 static __always_inline bool nid_add_connection(__u64 pod)
@@ -92,6 +93,9 @@ static __always_inline bool nid_add_connection(__u64 pod)
 	return true;
 }
 
+/* May go below zero: the agent starts from none when it has lost its listening
+ * socket, and an earlier connection's client may close after that.
+ */
 static __always_inline void nid_subtract_connection(__u64 pod)
 {
 	__u64 *connections = bpf_map_lookup_elem(&nid_connections, &pod);
