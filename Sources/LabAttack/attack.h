@@ -1,9 +1,13 @@
 /* Ways to a metadata server that pods should not have, each tried by the book.
- * Every attack prints one line: what it got.
+ *
+ * An attack prints what it got, a line beginning with "answered" if that was a
+ * byte of an answer, and ends with status 0: it was made, whatever it got. One
+ * that could not be made ends with another status and says why on standard error.
  */
 #pragma once
 
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -22,35 +26,63 @@ struct target {
  */
 #define PATIENCE_MS 700
 
+/* main.c */
+
 /* Reads an address and a port, or ends the program. */
 struct target parse_target(const char *address, const char *port);
 /* Makes a TCP socket that gives up connecting in good time. */
 int make_stream(int family, int protocol);
 /* Waits for input: 0 if none came in time. */
 int wait_readable(int fd, int timeout_ms);
-/* Prints "refused NAME" for an error number, and ends the program. */
+long now_ms(void);
+/* The attempt was refused: prints by what, and ends the program. */
 void fail(const char *what, int number) __attribute__((noreturn));
+/* The attempt could not be made: ends the program with an error. */
+void broken(const char *what, int number) __attribute__((noreturn));
 /* Asks for a token on a connected socket and prints the answer's status and body. */
 void ask(int fd);
+/* The request that ask() sends. */
+extern const char token_request[];
+/* Raises the limit of open files. */
+void allow_many_files(void);
 
-/* tcp.c: HOW ADDRESS PORT */
-void attack_connect(const char *how, struct target target);
-void attack_keep_alive(struct target target);
-void attack_repair(struct target source, struct target target);
+/* tcp.c */
+void attack_connect(char **argument);
+void attack_keep_alive(char **argument);
+void attack_loop(char **argument);
+void attack_repair(char **argument);
+
+/* exchange.c */
+void attack_exchange(char **argument);
 
 /* datagrams.c */
-void attack_udp(const char *how, struct target target);
+void attack_udp(char **argument);
 
 /* packets.c */
-void attack_raw(const char *how, struct target source, struct target target);
-void attack_frame(const char *interface, const char *router, struct target source,
-		  struct target target);
+void attack_raw(char **argument);
+void attack_frame(char **argument);
+
+/* handshake.c */
+void attack_handshake(char **argument);
+void attack_plant(char **argument);
 
 /* descriptors.c */
-void attack_pass(const char *path);
-void attack_take(const char *path, struct target target);
-void attack_move(const char *procs, struct target target);
+void attack_pass(char **argument);
+void attack_take(char **argument);
+void attack_lend(char **argument);
+void attack_borrow(char **argument);
+void attack_move(char **argument);
 
 /* flood.c */
-void attack_flood(struct target target, long connects, long threads);
-void attack_hold(struct target target, long connections, long seconds);
+void attack_flood(char **argument);
+void attack_half_open(char **argument);
+void attack_nest(char **argument);
+
+/* load.c */
+void attack_load(char **argument);
+
+/* proxy.c */
+void attack_proxy(char **argument);
+
+/* guards.c */
+void attack_overwrite(char **argument);

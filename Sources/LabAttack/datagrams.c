@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Sends one datagram and waits for its echo. */
-void attack_udp(const char *how, struct target target)
+/* HOW ADDRESS PORT: sends one datagram and waits for its echo. */
+void attack_udp(char **argument)
 {
+	struct target target = parse_target(argument[1], argument[2]);
 	static const char words[] = "lab-attack";
 	char echo[64];
 	int fd = socket(target.any.sa_family, SOCK_DGRAM, 0);
@@ -16,8 +17,8 @@ void attack_udp(const char *how, struct target target)
 	};
 
 	if (fd < 0)
-		fail("no socket", errno);
-	if (!strcmp(how, "connected")) {
+		broken("socket", errno);
+	if (!strcmp(argument[0], "connected")) {
 		if (connect(fd, &target.any, target.length) < 0)
 			fail("connect", errno);
 		message.msg_name = NULL;

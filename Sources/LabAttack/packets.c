@@ -1,151 +1,107 @@
-#include "attack.h"
+#include "segment.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/if_packet.h>
 #include <net/ethernet.h>
-#include <net/if.h>
 #include <netinet/ip.h>
-#include <netinet/ip6.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-/* A SYN with its IPv4 header. */
-struct syn4 {
-	struct iphdr ip;
-	struct tcphdr tcp;
-} __attribute__((packed));
-
-static uint32_t add(uint32_t sum, const void *bytes, size_t length)
-{
-	const uint8_t *byte = bytes;
-
-	for (size_t i = 0; i < length; i++)
-		sum += i % 2 ? byte[i] : (uint32_t)byte[i] << 8;
-	return sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return htons((uint16_t)~sum);
-}
-
-static struct syn4 make_syn(struct target source, struct target target)
-{
-	struct syn4 packet = {
-		.ip = { .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP,
-			.tot_len = htons(sizeof(packet)), .id = htons(7),
-			.saddr = source.v4.sin_addr.s_addr, .daddr = target.v4.sin_addr.s_addr },
-		.tcp = { .source = source.v4.sin_port, .dest = target.v4.sin_port,
-			 .seq = htonl(12345), .doff = 5, .syn = 1, .window = htons(1024) },
-	};
-	uint32_t sum = IPPROTO_TCP + sizeof(packet.tcp);
-
-	sum = add(sum, &packet.ip.saddr, 8);
-	packet.tcp.check = fold(add(sum, &packet.tcp, sizeof(packet.tcp)));
-	packet.ip.check = fold(add(0, &packet.ip, sizeof(packet.ip)));
-	return packet;
-}
-
-static int is_answer(const struct syn4 *packet, ssize_t length, struct target source,
-		     struct target target)
-{
-	return length >= (ssize_t)sizeof(*packet) && packet->ip.version == 4 &&
-	       packet->ip.protocol == IPPROTO_TCP &&
-	       packet->ip.saddr == target.v4.sin_addr.s_addr &&
-	       packet->tcp.source == target.v4.sin_port && packet->tcp.dest == source.v4.sin_port &&
-	       packet->tcp.syn && packet->tcp.ack;
-}
+#define SOURCE_PORT "40001"
+#define SEQUENCE 12345
 
 /* Waits for the SYN-ACK that says that somebody listens. */
 static void await_answer(int fd, struct target source, struct target target)
 {
-	struct timespec start, now;
-	struct syn4 packet;
+	long end = now_ms() + PATIENCE_MS;
+	uint8_t bytes[2048];
+	struct segment segment;
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
 	do {
 		if (wait_readable(fd, 50) &&
-		    is_answer(&packet, recv(fd, &packet, sizeof(packet), MSG_TRUNC), source,
-			      target)) {
+		    read_segment(bytes, recv(fd, bytes, sizeof(bytes), 0), source, target, &segment) &&
+		    segment.tcp.syn && segment.tcp.ack) {
 			printf("answered: SYN-ACK\n");
 			return;
 		}
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 <
-		 PATIENCE_MS);
+	} while (now_ms() < end);
 	printf("sent, no answer\n");
 }
 
-static void raw6(struct target target)
+/* IPv6's raw sockets make the IP header themselves, and keep it on receipt. */
+static void raw6(struct target source, struct target target)
 {
+	struct packet packet = make_segment(source, target, TH_SYN, SEQUENCE, 0, "");
 	int fd = socket(AF_INET6, SOCK_RAW, IPPROTO_TCP);
-	struct tcphdr tcp = { .source = htons(40001), .dest = target.v6.sin6_port, .doff = 5, .syn = 1 };
+	long end = now_ms() + PATIENCE_MS;
+	struct tcphdr tcp;
+	uint16_t port = target.v6.sin6_port;
 
 	if (fd < 0)
-		fail("no raw socket", errno);
+		broken("raw socket", errno);
 	target.v6.sin6_port = 0;
-	if (sendto(fd, &tcp, sizeof(tcp), 0, &target.any, target.length) < 0)
+	if (sendto(fd, packet.bytes + 40, packet.length - 40, 0, &target.any, target.length) < 0)
 		fail("send", errno);
-	printf("sent\n");
+	do {
+		if (wait_readable(fd, 50) && recv(fd, &tcp, sizeof(tcp), 0) == sizeof(tcp) &&
+		    tcp.source == port && tcp.dest == source.v6.sin6_port && tcp.syn && tcp.ack) {
+			printf("answered: SYN-ACK\n");
+			return;
+		}
+	} while (now_ms() < end);
+	printf("sent, no answer\n");
 }
 
-/* A SYN through a raw IP socket: whole, or in fragments of which the first is
- * addressed to an open port.
+/* HOW SOURCE ADDRESS PORT: a SYN through a raw IP socket, whole, or in fragments of
+ * which the first is addressed to an open port.
  */
-void attack_raw(const char *how, struct target source, struct target target)
+void attack_raw(char **argument)
 {
-	struct syn4 packet;
-	int on = 1;
+	struct target source = parse_target(argument[1], SOURCE_PORT);
+	struct target target = parse_target(argument[2], argument[3]);
+	struct packet packet;
 	int fd, listener;
 
-	if (target.any.sa_family == AF_INET6)
-		return raw6(target);
+	if (target.any.sa_family == AF_INET6) {
+		raw6(source, target);
+		return;
+	}
 	fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
 	listener = socket(AF_INET, SOCK_RAW, IPPROTO_TCP);
 	if (fd < 0 || listener < 0)
-		fail("no raw socket", errno);
-	setsockopt(fd, IPPROTO_IP, IP_HDRINCL, &on, sizeof(on));
-	packet = make_syn(source, target);
-	if (!strcmp(how, "fragments")) {
-		packet.ip.frag_off = htons(IP_MF);
-		packet.ip.tot_len = htons(sizeof(packet.ip) + 16);
-		packet.tcp.dest = htons(53);
-		if (sendto(fd, &packet, sizeof(packet.ip) + 16, 0, &target.any, target.length) < 0)
+		broken("raw socket", errno);
+	packet = make_segment(source, target, TH_SYN, SEQUENCE, 0, "");
+	if (!strcmp(argument[0], "fragments")) {
+		/* The header says more fragments; the second half of the TCP header follows. */
+		struct packet first = packet, second = packet;
+		struct iphdr *ip = (struct iphdr *)first.bytes;
+
+		ip->frag_off = htons(IP_MF);
+		if (sendto(fd, first.bytes, 36, 0, &target.any, target.length) < 0)
 			fail("send", errno);
-		printf("sent\n");
-		return;
-	}
-	if (sendto(fd, &packet, sizeof(packet), 0, &target.any, target.length) < 0)
+		ip = (struct iphdr *)second.bytes;
+		ip->frag_off = htons(2);
+		memmove(second.bytes + 20, second.bytes + 36, 4);
+		if (sendto(fd, second.bytes, 24, 0, &target.any, target.length) < 0)
+			fail("send", errno);
+	} else if (sendto(fd, packet.bytes, packet.length, 0, &target.any, target.length) < 0) {
 		fail("send", errno);
+	}
 	await_answer(listener, source, target);
 }
 
-/* A SYN in a frame of our own, to the router's hardware address. */
-void attack_frame(const char *interface, const char *router, struct target source,
-		  struct target target)
+/* INTERFACE NEXT-HOP SOURCE ADDRESS PORT: a SYN in a frame of our own, to the hardware
+ * address of the next hop.
+ */
+void attack_frame(char **argument)
 {
-	struct sockaddr_ll address = {
-		.sll_family = AF_PACKET, .sll_protocol = htons(ETHERTYPE_IP), .sll_halen = 6,
-		.sll_ifindex = (int)if_nametoindex(interface),
-	};
-	int fd = socket(AF_PACKET, SOCK_DGRAM, htons(ETHERTYPE_IP));
-	struct syn4 packet = make_syn(source, target);
-	unsigned byte[6];
+	struct target source = parse_target(argument[2], SOURCE_PORT);
+	struct target target = parse_target(argument[3], argument[4]);
+	uint16_t protocol = target.any.sa_family == AF_INET ? ETHERTYPE_IP : ETHERTYPE_IPV6;
+	struct packet packet = make_segment(source, target, TH_SYN, SEQUENCE, 0, "");
+	int fd = open_link(argument[0], protocol);
+	uint8_t hop[8];
 
-	if (fd < 0)
-		fail("no packet socket", errno);
-	if (sscanf(router, "%x:%x:%x:%x:%x:%x", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4],
-		   &byte[5]) != 6)
-		fail("router's address", EINVAL);
-	for (int i = 0; i < 6; i++)
-		address.sll_addr[i] = (uint8_t)byte[i];
-	if (sendto(fd, &packet, sizeof(packet), 0, (struct sockaddr *)&address, sizeof(address)) < 0)
-		fail("send", errno);
+	parse_hardware(argument[1], hop);
+	send_frame(fd, argument[0], hop, protocol, packet.bytes, packet.length);
 	await_answer(fd, source, target);
 }

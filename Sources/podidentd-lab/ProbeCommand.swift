@@ -23,6 +23,9 @@ struct ProbeCommand: ParsableCommand {
     @Option(help: "How many exchanges, each on a connection of its own. 0: one, with its answer printed.")
     var exchanges = 0
 
+    @Flag(help: "Asks for ever, with a line on standard error for each exchange.")
+    var stream = false
+
     @Option(help: "Seconds after which no further exchange starts.")
     var seconds = 60
 
@@ -34,6 +37,11 @@ struct ProbeCommand: ParsableCommand {
 
     func run() throws {
         let address = try SocketAddress(ipAddress: address, port: port)
+        if stream {
+            ProbeStream(path: path, address: address).run { sample in
+                FileHandle.standardError.write(Data((sample.line + "\n").utf8))
+            }
+        }
         if exchanges > 0 {
             let load = ProbeLoad(
                 path: path, address: address, threads: threads, exchanges: exchanges, duration: .seconds(seconds),

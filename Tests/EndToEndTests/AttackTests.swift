@@ -1,16 +1,31 @@
 import Lab
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(3)))
 struct AttackTests {
     @Test("every known way round the redirect and the attribution is closed, and the victim notices nothing")
     func everyAttackHolds() async throws {
         try await withWorld { world in
             let reports = try await AttackSuite.run(in: world) { print($0.line) }
             for report in reports {
-                #expect(report.isHeld, "\(report.line)")
+                #expect(report.verdict.isAcceptable, "\(report.line)")
             }
-            #expect(reports.count > 40)
+            // Every line of the list of threats has at least one row.
+            let numbers = Set(reports.map(\.number))
+            for number in (1...15).map({ "R\($0)" }) + (1...13).map({ "A\($0)" }) + ["A2b"] {
+                #expect(numbers.contains(number), "nothing tries \(number)")
+            }
+        }
+    }
+
+    @Test("without any one of the guards an attack breaks through that it holds back")
+    func everyGuardIsNeeded() async throws {
+        try await withWorld { world in
+            let reports = try await AttackSuite.runWithoutGuards(in: world) { print($0.line) }
+            for report in reports {
+                #expect(report.isNeeded, "\(report.line)")
+            }
+            #expect(Set(reports.map(\.name)).count >= 15)
         }
     }
 }

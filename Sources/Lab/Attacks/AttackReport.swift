@@ -1,37 +1,73 @@
 /// What one attack tried and got.
 package struct AttackReport: Sendable {
-    package enum Expectation: Sendable {
-        /// The attacker is served as itself: the attack was no way round.
-        case ownIdentity
-        /// Not a byte of an answer.
-        case nothing
-        /// Served as itself, or not at all.
-        case ownIdentityOrNothing
-        /// A service that must stay open answers.
-        case service
+    package enum Verdict: Sendable, Equatable {
+        /// The attacker got what the row's expectation allows, the trap nothing, and the victim its own answers.
+        case held
+        /// It works, and nothing on this side can stop it.
+        case open(reason: String)
+        case broken
+        /// The attack could not be made, or not be shown to work where nothing protects: says nothing about the agent.
+        case notMounted(reason: String)
+
+        /// Whether a run with this verdict is a good one.
+        package var isAcceptable: Bool {
+            switch self {
+            case .held, .open: true
+            case .broken, .notMounted: false
+            }
+        }
+
+        package var text: String {
+            switch self {
+            case .held: "held"
+            case .open(let reason): "open: \(reason)"
+            case .broken: "BROKEN"
+            case .notMounted(let reason): "NOT MOUNTED: \(reason)"
+            }
+        }
     }
 
-    /// R1 to A12 of `facts/threats.md`.
+    /// R1 to A13 of the list of threats.
     package let number: String
     package let attacker: Attacker
     package let attempt: String
     package let outcome: String
+    /// All that the attack program printed.
+    package let output: String
+    /// Whether the same attack was seen to work where nothing protects.
+    package let isProven: Bool
     package let victim: String
-    package let isHeld: Bool
+    package let verdict: Verdict
+    /// The agent's refusals and limits that rose meanwhile, by name.
+    package let counters: [String: UInt64]
+}
 
-    package static let header = line("#", "who", "tried", "got", "victim", "verdict")
+extension AttackReport {
+    package static let header = line("#", "who", "tried", "got", "proven", "victim", "verdict")
 
     package var line: String {
-        Self.line(number, attacker.rawValue, attempt, outcome, victim, isHeld ? "held" : "BROKEN")
+        let line = Self.line(number, attacker.rawValue, attempt, outcome, isProven ? "yes" : "", victim, verdict.text)
+        return verdict == .broken ? line + "\n     " + output : line
     }
 
     private static func line(_ columns: String...) -> String {
-        zip(columns, [4, 5, 50, 44, 30, 0]).map { $0.padding($1) }.joined(separator: " ")
+        columns.inColumns([4, 5, 52, 46, 6, 42, 0])
+    }
+
+    /// A table of the limits that the attacks hit: one line for each attack that hit any.
+    package static func limits(_ reports: [AttackReport]) -> [String] {
+        reports.filter { !$0.counters.isEmpty }.map { report in
+            let counters = report.counters.sorted { $0.key < $1.key }.map { "\($0.key) +\($0.value)" }
+            return [report.number, report.attempt, counters.joined(separator: ", ")].inColumns([4, 52, 0])
+        }
     }
 }
 
-extension String {
-    fileprivate func padding(_ width: Int) -> String {
-        self + String(repeating: " ", count: Swift.max(0, width - count))
+extension [String] {
+    /// The cells of one line of a table, each padded to its column's width.
+    func inColumns(_ widths: [Int]) -> String {
+        zip(self, widths).map { cell, width in
+            cell + String(repeating: " ", count: Swift.max(0, width - cell.count))
+        }.joined(separator: " ")
     }
 }

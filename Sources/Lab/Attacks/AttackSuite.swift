@@ -4,155 +4,149 @@ import Foundation
 /// addresses and a victim that works throughout.
 package struct AttackSuite: Sendable {
     static let tokenPath = "/computeMetadata/v1/instance/service-accounts/default/token"
+    static let metadata = [LabNode.metadataAddress, "80"]
+    static let agentPort = [LabNode.address, "\(AgentProcess.port)"]
+    /// A victim that waits longer than this for 99 of 100 answers has noticed the attack. Quiet answers take a
+    /// thousandth of it: what is asserted is that nobody can stop the service, not how fast this machine is.
+    private static let victimBound = 1000.0
 
-    let world: LabWorld
-    let mallory: RunningPod
-    let target: RunningPod
-    private let watch: VictimWatch
-    private let report: @Sendable (AttackReport) -> Void
+    let stage: AttackStage
+    let victim: VictimProbe
+    let report: @Sendable (AttackReport) -> Void
+
+    var world: LabWorld { stage.world }
+    var mallory: RunningPod { stage.mallory }
+    var target: RunningPod { stage.target }
 
     /// Runs all attacks in a fresh world.
     ///
     /// - Parameters:
     ///   - world: Without an agent: the suite starts one after the first attack.
+    ///   - only: Those whose number or attempt contains this; all if it is empty.
     ///   - report: Called with each attack's outcome when it is over.
     /// - Returns: All outcomes.
     /// - Throws: If the world itself does not work.
     package static func run(
-        in world: LabWorld, report: @escaping @Sendable (AttackReport) -> Void
+        in world: LabWorld, only: String = "", report: @escaping @Sendable (AttackReport) -> Void
     ) async throws -> [AttackReport] {
-        for name in ["victim", "mallory"] {
-            world.cluster.kubernetes.createServiceAccount(namespace: name, name: "default")
-        }
-        let victim = try await world.addPod("victim", namespace: "victim")
-        let mallory = try await world.addPod("mallory", namespace: "mallory", quality: .burstable)
-        let suite = AttackSuite(
-            world: world, mallory: mallory, target: victim, watch: VictimWatch(world: world, pod: victim),
-            report: report
-        )
-        return try await suite.run()
-    }
-
-    private func run() async throws -> [AttackReport] {
-        let old = try await openOldConnection()
-        let agent = try await world.startAgent()
+        let stage = try await AttackStage(world: world)
         do {
-            let reports = try await attackAll(old: old, agent: agent)
-            await agent.stop()
+            let old = try await openOldConnections(stage)
+            try await stage.startAgent()
+            let suite = AttackSuite(
+                stage: stage, victim: try VictimProbe(world: world, pod: stage.target), report: report
+            )
+            let reports = try await suite.attackAll(old: old, only: only)
+            await stage.stopAgent()
+            await stage.close()
             return reports
         } catch {
-            await agent.kill()
+            try? await stage.killAgent()
+            await stage.close()
             throw error
         }
     }
 
-    private func attackAll(old: Command, agent: AgentProcess) async throws -> [AttackReport] {
-        let watcher = Task { await watch.run() }
-        defer { watcher.cancel() }
+    private func attackAll(old: [(RunningPod, Command)], only: String) async throws -> [AttackReport] {
+        // The first requests make tokens and fill caches.
+        _ = try await victim.take(atLeast: 20)
+        let quiet = try await victim.take(atLeast: 200)
         var reports: [AttackReport] = []
-        for attack in vectors(old: old) {
-            reports.append(try await perform(attack))
+        for attack in old.map(oldConnection) + attacks
+        where only.isEmpty || attack.number == only || attack.attempt.contains(only) {
+            reports.append(try await perform(attack, quiet: quiet))
         }
-        watcher.cancel()
-        await watcher.value
-        reports.append(try await attackWithoutAgent(agent))
         return reports
     }
 
-    private func perform(_ attack: Attack) async throws -> AttackReport {
-        let contacts = world.cluster.trap?.contacts.events.count
-        let output = try await attack.run()
-        let notice = await watch.take()
-        return finish(
-            attack, output: output, contactsBefore: contacts,
-            victim: "\(notice.answered) answers, \(notice.failed + notice.wrong) bad, <= \(Self.text(notice.slowest))",
-            victimIsWell: notice.failed + notice.wrong == 0
-        )
+    /// In the order of the list of threats, but for those that take the agent away, which come last.
+    private var attacks: [Attack] {
+        connects + packets + detours + ports + requests + outsiders + descriptors + claims + cgroups + connections
+            + exhaustion + outages + meshes
     }
 
-    /// R10: the agent's process is killed; the hooks stay.
-    private func attackWithoutAgent(_ agent: AgentProcess) async throws -> AttackReport {
-        await agent.kill()
-        let contacts = world.cluster.trap?.contacts.events.count
-        let attack = Attack("R10", .unprivileged, "connect() while the agent is dead", .nothing) {
-            try await got(["connect", "plain", LabNode.metadataAddress, "80"], .unprivileged)
-        }
-        return finish(
-            attack, output: try await attack.run(), contactsBefore: contacts, victim: "(refused too)",
-            victimIsWell: true
-        )
-    }
-
-    private func finish(
-        _ attack: Attack, output: String, contactsBefore: Int?, victim: String, victimIsWell: Bool
-    ) -> AttackReport {
-        let isTrapQuiet = world.cluster.trap?.contacts.events.count == contactsBefore
-        let outcome = describe(output)
-        let isExpected =
-            switch attack.expectation {
-            case .ownIdentity: outcome == Self.ownIdentity
-            case .nothing: !output.contains("answered")
-            case .ownIdentityOrNothing: outcome == Self.ownIdentity || !output.contains("answered")
-            case .service: output.hasPrefix("answered")
+    func perform(_ attack: Attack, quiet: VictimProbe.Notice) async throws -> AttackReport {
+        if let control = attack.control {
+            do {
+                guard try await control() else { throw AttackNotMounted("it does not work where nothing protects") }
+            } catch let error as AttackNotMounted {
+                return notMounted(attack, error)
             }
+        }
+        let before = try? await AgentCounters(of: stage.agent, world: world)
+        let contacts = world.cluster.trap?.contacts.total
+        let output: String
+        do {
+            output = try await attack.run()
+        } catch let error as AttackNotMounted {
+            _ = try? await victim.take(atLeast: 1)
+            return notMounted(attack, error)
+        }
+        let isTrapQuiet = world.cluster.trap?.contacts.total == contacts
+        let notice = try await victim.take(atLeast: attack.leastAnswers)
+        let after = try? await AgentCounters(of: stage.agent, world: world)
+        return finish(
+            attack, loot: Loot(output, world: world), isTrapQuiet: isTrapQuiet, notice: notice, quiet: quiet,
+            counters: before.flatMap { before in after?.limits(since: before) } ?? [:]
+        )
+    }
+
+    private func notMounted(_ attack: Attack, _ error: AttackNotMounted) -> AttackReport {
         let result = AttackReport(
-            number: attack.number, attacker: attack.attacker, attempt: attack.attempt,
-            outcome: isTrapQuiet ? outcome : "TRAP: " + outcome, victim: victim,
-            isHeld: isExpected && isTrapQuiet && victimIsWell
+            number: attack.number, attacker: attack.attacker, attempt: attack.attempt, outcome: "", output: "",
+            isProven: false, victim: "", verdict: .notMounted(reason: error.description), counters: [:]
         )
         report(result)
         return result
     }
 
-    private static let ownIdentity = "its own identity, through the agent"
-
-    private func describe(_ output: String) -> String {
-        switch Self.owner(ofTokenIn: output, world: world) {
-        case mallory.uid: return Self.ownIdentity
-        case let owner?: return "THE IDENTITY OF \(owner)"
-        case nil:
-            return output.split(separator: "\n").first.map { String($0.prefix(44)) } ?? "nothing"
-        }
+    private func finish(
+        _ attack: Attack, loot: Loot, isTrapQuiet: Bool, notice: VictimProbe.Notice, quiet: VictimProbe.Notice,
+        counters: [String: UInt64]
+    ) -> AttackReport {
+        let ownUID = attack.ownUID ?? mallory.uid
+        let isVictimWell =
+            switch attack.victim {
+            case .served: notice.failed + notice.wrong == 0 && notice.p99 < Self.victimBound
+            case .refused: notice.wrong == 0
+            }
+        let verdict: AttackReport.Verdict =
+            if case .open(let reason) = attack.expectation, isVictimWell {
+                .open(reason: reason)
+            } else {
+                loot.meets(attack.expectation, ownUID: ownUID) && isTrapQuiet && isVictimWell ? .held : .broken
+            }
+        let outcome = loot.text(ownUID: ownUID, nameOf: name)
+        let result = AttackReport(
+            number: attack.number, attacker: attack.attacker, attempt: attack.attempt,
+            outcome: isTrapQuiet ? outcome : "TRAP: " + outcome, output: loot.output,
+            isProven: attack.control != nil,
+            victim: Self.describe(notice, quiet: quiet), verdict: verdict, counters: counters
+        )
+        report(result)
+        return result
     }
 
-    /// The UID of the pod that an access token in `text` was made for; `nil` if there is no token that the lab issued.
-    static func owner(ofTokenIn text: String, world: LabWorld) -> String? {
-        guard let start = text.firstRange(of: "\"access_token\""),
-            let token = text[start.upperBound...].split(separator: "\"").dropFirst().first
-        else { return nil }
-        if token == TrapServer.token { return "THE MACHINE" }
-        return world.cluster.ledger.describe(String(token))?.subject.podUID ?? "nobody known"
+    func name(of uid: String) -> String? {
+        world.node.pods.first { $0.uid == uid }?.name
     }
 
-    private static func text(_ duration: Duration) -> String {
-        "\(duration / .milliseconds(1)) ms".replacing(#/\.\d+/#, with: "")
+    private static func describe(_ notice: VictimProbe.Notice, quiet: VictimProbe.Notice) -> String {
+        var text = "\(notice.answered) answers"
+        if notice.failed > 0 { text += ", \(notice.failed) none (\(notice.firstFailure ?? ""))" }
+        if notice.wrong > 0 { text += ", \(notice.wrong) WRONG" }
+        guard notice.answered > 0 else { return text }
+        text += ", p99 \(Self.milliseconds(notice.p99))"
+        // A quantile of few is none.
+        guard notice.answered >= 200, quiet.p99 > 0 else { return text }
+        return text + " = quiet x \(Self.round(notice.p99 / quiet.p99)), max \(Self.milliseconds(notice.slowest))"
     }
 
-    /// Runs the attack program in the attacking pod, and returns what it printed.
-    func got(
-        _ arguments: [String], _ attacker: Attacker, in pod: RunningPod? = nil, cgroup: String? = nil
-    ) async throws -> String {
-        let result = try await (pod ?? mallory).attack(arguments, as: attacker, cgroup: cgroup).result()
-        return result.output.isEmpty ? "status \(result.status): \(result.errorOutput)" : result.output
+    private static func milliseconds(_ value: Double) -> String {
+        "\(Self.round(value)) ms"
     }
-}
 
-/// One attack, ready to run.
-struct Attack: Sendable {
-    let number: String
-    let attacker: Attacker
-    let attempt: String
-    let expectation: AttackReport.Expectation
-    let run: @Sendable () async throws -> String
-
-    init(
-        _ number: String, _ attacker: Attacker, _ attempt: String, _ expectation: AttackReport.Expectation,
-        run: @escaping @Sendable () async throws -> String
-    ) {
-        self.number = number
-        self.attacker = attacker
-        self.attempt = attempt
-        self.expectation = expectation
-        self.run = run
+    private static func round(_ value: Double) -> String {
+        value < 100 ? "\((value * 10).rounded() / 10)" : "\(Int(value))"
     }
 }

@@ -1,23 +1,19 @@
 import Foundation
+import NIOCore
 
 /// A UDP server that sends back what it receives: DNS and NTP on the metadata address, as far as the redirect cares.
 package final class UDPEcho: Sendable {
     private let descriptor: CInt
 
-    /// Starts a server on an IPv4 address inside `network`.
+    /// Starts a server on an address inside `network`.
     package init(host: String, port: Int, in network: NetworkNamespace) throws {
+        let address = try SocketAddress(ipAddress: host, port: port)
         descriptor = try network.run {
-            let descriptor = socket(AF_INET, CInt(SOCK_DGRAM.rawValue), 0)
-            var address = sockaddr_in()
-            address.sin_family = sa_family_t(AF_INET)
-            address.sin_port = in_port_t(port).bigEndian
-            unsafe inet_pton(AF_INET, host, &address.sin_addr)
-            let result = unsafe withUnsafePointer(to: &address) {
-                unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
+            let family = address.protocol == .inet6 ? AF_INET6 : AF_INET
+            let descriptor = socket(family, CInt(SOCK_DGRAM.rawValue), 0)
+            guard unsafe address.withSockAddr({ unsafe bind(descriptor, $0, socklen_t($1)) }) == 0 else {
+                throw LabError("cannot bind \(host):\(port): \(errno)")
             }
-            guard result == 0 else { throw LabError("cannot bind \(host):\(port): \(errno)") }
             return descriptor
         }
         let descriptor = descriptor

@@ -1,0 +1,41 @@
+/// The agent's own counters, as `podidentd debug status` prints them.
+struct AgentCounters: Sendable {
+    /// Kernel counters by name, request counters by dotted name.
+    private(set) var values: [String: UInt64] = [:]
+
+    /// Kernel counters of what every request does.
+    private static let ordinary: Set<String> = ["redirected", "claimed", "tagged", "withdrawn"]
+
+    /// No counter at all.
+    init() {}
+
+    /// Asks the agent.
+    init(of agent: AgentProcess, world: LabWorld) async throws {
+        let output = try await Command.require(
+            [world.binaries + "/podidentd", "debug", "status", "--socket", agent.adminSocket]
+        )
+        let status = try JSON(parsing: output.utf8)
+        for section in ["kernel", "requests"] {
+            for member in status[section]?.members ?? [] {
+                values[member.name] = UInt64(member.value.integer ?? 0)
+            }
+        }
+    }
+
+    subscript(name: String) -> UInt64 { values[name, default: 0] }
+
+    /// What rose since `earlier`.
+    func rises(since earlier: AgentCounters) -> [String: UInt64] {
+        values.compactMapValues { $0 }.filter { $0.value > earlier[$0.key] }
+            .reduce(into: [:]) { $0[$1.key] = $1.value - earlier[$1.key] }
+    }
+
+    /// What rose since `earlier` of refusals and limits, in the kernel and in the HTTP front.
+    func limits(since earlier: AgentCounters) -> [String: UInt64] {
+        rises(since: earlier).filter { name, _ in
+            if name.hasPrefix("answers.") { return name.hasSuffix(".429") || name.hasSuffix(".503") }
+            if name.contains(".") { return !name.hasPrefix("connections.opened") && !name.hasPrefix("connections.closed") }
+            return !Self.ordinary.contains(name)
+        }
+    }
+}

@@ -1,0 +1,128 @@
+import Foundation
+import Synchronization
+
+/// Who takes part in the attacks: pods, another machine, and the agent.
+final class AttackStage: Sendable {
+    let world: LabWorld
+    /// The attacking pod.
+    let mallory: RunningPod
+    /// Another of the attacker's, of the victim's quality of service.
+    let neighbour: RunningPod
+    /// Another of the attacker's, in the node's network namespace: no guard of forwarded packets sees it.
+    let onHost: RunningPod
+    /// A pod that asks all the time.
+    let target: RunningPod
+    /// A pod whose address is taken. The target's would be, too, but no agent can mend a bridge that believes in lies.
+    let bystander: RunningPod
+    /// Another machine on the node's network.
+    let machine: NetworkNamespace
+    private let listeners: [CInt]
+    private let currentAgent = Mutex<AgentProcess?>(nil)
+
+    static let machineAddress = "10.88.200.1"
+    /// A port of the node's own addresses where somebody listens, and nothing is protected.
+    static let openPort = 8099
+
+    var agent: AgentProcess {
+        get throws {
+            guard let agent = currentAgent.withLock({ $0 }) else { throw LabError("there is no agent") }
+            return agent
+        }
+    }
+
+    init(world: LabWorld) async throws {
+        self.world = world
+        for name in ["victim", "mallory"] {
+            world.cluster.kubernetes.createServiceAccount(namespace: name, name: "default")
+        }
+        target = try await world.addPod("victim", namespace: "victim")
+        bystander = try await world.addPod("bystander", namespace: "victim")
+        mallory = try await world.addPod("mallory", namespace: "mallory", quality: .burstable)
+        neighbour = try await world.addPod("neighbour", namespace: "mallory")
+        onHost = try await world.addPod("on-host", namespace: "mallory", isHostNetwork: true)
+        machine = try await Self.addMachine(to: world.node)
+        listeners = try [LabNode.address, LabNode.address6, LabNode.metadataAddress6].map { host in
+            try world.node.network.listen(host: host, port: host == LabNode.metadataAddress6 ? 80 : Self.openPort)
+        }
+    }
+
+    private static func addMachine(to node: LabNode) async throws -> NetworkNamespace {
+        let machine = NetworkNamespace(name: "\(node.identifier)-machine")
+        try await Command.require(
+            ["ip", "-batch", "-"],
+            input: """
+                netns add \(machine.name)
+                link add machine netns \(node.network.name) type veth peer name eth0 netns \(machine.name)
+                """
+        )
+        try await node.network.ip("link set machine master br0 up")
+        try await machine.ip(
+            """
+            link set lo up
+            addr add \(machineAddress)/16 dev eth0
+            link set eth0 up
+            route add default via \(LabNode.address)
+            """
+        )
+        return machine
+    }
+
+    func close() async {
+        for listener in listeners { Glibc.close(listener) }
+        _ = try? await Command.run(["ip", "netns", "delete", machine.name])
+    }
+
+    // MARK: The agent
+
+    func startAgent(_ changes: [String: String?] = [:]) async throws {
+        let agent = try await world.startAgent(changes)
+        currentAgent.withLock { $0 = agent }
+    }
+
+    func killAgent() async throws {
+        await (try agent).kill()
+    }
+
+    func stopAgent() async {
+        await currentAgent.withLock({ $0 })?.stop()
+    }
+
+    /// Removes a link's pin behind the agent's back. The kernel detaches the program soon after.
+    func detach(_ hooks: String...) throws {
+        for hook in hooks { try FileManager.default.removeItem(atPath: "\(world.pinDirectory)/links/\(hook)") }
+    }
+
+    // MARK: Attackers
+
+    /// Runs the attack program and returns what it printed.
+    func got(
+        _ arguments: [String], _ attacker: Attacker, in pod: RunningPod? = nil, cgroup: String? = nil
+    ) async throws -> String {
+        try Self.output(of: await (pod ?? mallory).attack(arguments, as: attacker, cgroup: cgroup).result())
+    }
+
+    /// The same in a network namespace, by a process that is in no pod's cgroup.
+    func got(_ arguments: [String], in network: NetworkNamespace) async throws -> String {
+        try Self.output(of: await outside(arguments, in: network).result())
+    }
+
+    func outside(_ arguments: [String], in network: NetworkNamespace) throws -> Command {
+        try Command(["nsenter", "--net=\(network.path)", "--", try Attacker.program()] + arguments)
+    }
+
+    /// Starts the attack program, and waits until it says `word`.
+    func began(_ command: Command, _ word: String) async throws -> Command {
+        do {
+            try await command.errorLines.first(within: .seconds(5)) { $0 == word }
+        } catch {
+            throw AttackNotMounted("no '\(word)' in: \(command.errorLines.events.joined(separator: "; "))")
+        }
+        return command
+    }
+
+    static func output(of result: CommandResult) throws -> String {
+        let words = result.errorOutput.trimmingCharacters(in: .whitespacesAndNewlines)
+        guard result.succeeded else { throw AttackNotMounted("status \(result.status): \(words)") }
+        return result.output
+    }
+}

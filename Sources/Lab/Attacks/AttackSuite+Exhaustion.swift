@@ -1,0 +1,57 @@
+import Foundation
+
+/// A3 and everything else that a table, a queue or a thread could run out of.
+///
+/// Each for long enough that the victim asks some hundred times meanwhile. What stopped the attacker is a counter.
+extension AttackSuite {
+    private static let leastAnswers = 200
+    private static let seconds = "2"
+
+    var exhaustion: [Attack] {
+        [
+            flood("200,000 connects from two threads") {
+                try await stage.got(["flood"] + Self.metadata + ["200000", "2"], .unprivileged)
+            },
+            halfOpen,
+            load("2,000 connections that say nothing", "idle", 2000),
+            load("500 connections that send a byte a second", "slow-write", 500),
+            load("200 connections that ask 60 times and never read", "slow-read", 200),
+            load("20 connections that never stop asking", "pipeline", 20),
+            load("headers of 64 KiB, on 20 connections", "headers", 20),
+            load("10,000 scopes, on 50 connections", "scopes", 50),
+            load("10,000 audiences, on 50 connections", "audiences", 50),
+            flood("5,000 cgroups, 1,000 deep, connecting from them", .ownIdentity, attacker: .ordinary) {
+                let base = world.node.cgroupDirectory(mallory.containerCgroup)
+                return try await stage.got(["nest", base, "5000"] + Self.metadata, .ordinary)
+            },
+        ]
+    }
+
+    private func load(_ attempt: String, _ how: String, _ connections: Int) -> Attack {
+        flood(attempt) {
+            try await stage.got(
+                ["load", how] + Self.metadata + ["\(connections)", Self.seconds], .unprivileged)
+        }
+    }
+
+    private func flood(
+        _ attempt: String, _ expectation: Attack.Expectation = .nothing, attacker: Attacker = .unprivileged,
+        run: @escaping @Sendable () async throws -> String
+    ) -> Attack {
+        Attack("A3", attacker, attempt, expectation, leastAnswers: Self.leastAnswers, run: run)
+    }
+
+    /// Only handshakes that end take a place at the agent; the kernel's own cookies serve those that are honest.
+    private var halfOpen: Attack {
+        Attack(
+            "A3", .ordinary, "SYNs to the agent from 200 addresses of nobody's", .text(""),
+            leastAnswers: Self.leastAnswers,
+            control: {
+                try await stage.got(
+                    ["raw", "whole", mallory.address, LabNode.address, "\(AttackStage.openPort)"], .ordinary
+                ).hasPrefix("answered")
+            },
+            run: { try await stage.got(["half-open"] + Self.agentPort + [Self.seconds], .ordinary) }
+        )
+    }
+}

@@ -1,0 +1,191 @@
+import Foundation
+
+/// A guard of the data path, and how to take it away from outside: nothing in the product helps with that.
+struct Guard: Sendable {
+    let name: String
+    let means: String
+    /// The attacks that stand on it.
+    let attacks: [Attack]
+    let switchOff: @Sendable () async throws -> Void
+}
+
+extension AttackSuite {
+    /// Takes one guard away after another, and repeats the attacks that stand on it.
+    ///
+    /// What cannot be taken away from outside is not here: that a second claim voids a key, that a claim needs a packet,
+    /// and everything that the agent decides itself. The units of the decisions show those.
+    ///
+    /// - Parameters:
+    ///   - world: Without an agent.
+    ///   - report: Called with each outcome.
+    /// - Returns: All outcomes. Every one of them should be needed.
+    /// - Throws: If the world itself does not work.
+    package static func runWithoutGuards(
+        in world: LabWorld, report: @escaping @Sendable (GuardReport) -> Void
+    ) async throws -> [GuardReport] {
+        let stage = try await AttackStage(world: world)
+        do {
+            let suite = AttackSuite(
+                stage: stage, victim: try VictimProbe(world: world, pod: stage.target), report: { _ in }
+            )
+            var reports: [GuardReport] = []
+            for guardian in suite.guards {
+                try await stage.startAgent()
+                for attack in guardian.attacks {
+                    reports.append(try await suite.compare(attack, guardian))
+                    report(reports[reports.count - 1])
+                }
+                // The next agent puts everything back, after a look at the pins that are left.
+                await stage.stopAgent()
+                _ = try await Command.run([
+                    world.binaries + "/podidentd", "uninstall", "--pin-directory", world.pinDirectory,
+                ])
+            }
+            await stage.close()
+            return reports
+        } catch {
+            try? await stage.killAgent()
+            await stage.close()
+            throw error
+        }
+    }
+
+    private func compare(_ attack: Attack, _ guardian: Guard) async throws -> GuardReport {
+        let ownUID = attack.ownUID ?? mallory.uid
+        if let control = attack.control, try await !control() { throw AttackNotMounted("\(attack.attempt): no control") }
+        let with = Loot(try await attack.run(), world: world)
+        try await guardian.switchOff()
+        // The kernel detaches a program some time after its last pin has gone.
+        var without = Loot("", world: world)
+        let deadline = ContinuousClock.now + .seconds(3)
+        repeat {
+            without = Loot(try await attack.run(), world: world)
+        } while without.meets(attack.expectation, ownUID: ownUID) && ContinuousClock.now < deadline
+        return GuardReport(
+            name: guardian.name, means: guardian.means, attempt: "\(attack.number) \(attack.attempt)",
+            with: String(with.text(ownUID: ownUID, nameOf: name).prefix(39)),
+            without: String(without.text(ownUID: ownUID, nameOf: name).prefix(39)),
+            isNeeded: with.meets(attack.expectation, ownUID: ownUID)
+                && !without.meets(attack.expectation, ownUID: ownUID)
+        )
+    }
+
+    private var guards: [Guard] {
+        [
+            link("connect4", passedByHost(isIPv6: false, isDatagram: false)),
+            link("connect6", passedByHost(isIPv6: true, isDatagram: false)),
+            link("sendmsg4", passedByHost(isIPv6: false, isDatagram: true)),
+            link("sendmsg6", passedByHost(isIPv6: true, isDatagram: true)),
+            link("egress", rawOnHost),
+            link("forward4", frame),
+            link("forward6", frame6),
+            link("getpeername4", peer(LabNode.metadataAddress)),
+            link("getpeername6", peer(LabNode.metadataAddress6)),
+            link(
+                "sockops",
+                Attack("R1", .unprivileged, "connect(): must work", .ownIdentity) {
+                    try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged)
+                }
+            ),
+            Guard(
+                name: "who is a pod", means: "nid_settings: kubepods_id = 0",
+                attacks: [
+                    Attack("R1", .unprivileged, "connect(), on the node's network", .ownIdentity, own: stage.onHost) {
+                        try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged, in: stage.onHost)
+                    }
+                ],
+                switchOff: { try await overwriteSettings(kubepods: 0) }
+            ),
+            Guard(
+                name: "policy: nobody passes", means: "nid_policies: passthrough for the attacker",
+                attacks: [
+                    Attack("R1", .unprivileged, "connect(), on the node's network", .ownIdentity, own: stage.onHost) {
+                        try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged, in: stage.onHost)
+                    }
+                ],
+                switchOff: {
+                    try await overwrite("nid_policies", key: hexadecimal(cgroupID(stage.onHost.cgroup)), value: "01000000")
+                }
+            ),
+            Guard(
+                name: "creator is connector", means: "nid_settings: no groups, so a class is one pod", attacks: [lent],
+                switchOff: { try await overwriteSettings() }
+            ),
+            Guard(
+                name: "limits are per pod", means: "nid_settings: no groups, so a class is one pod",
+                attacks: [victimOfLimit],
+                switchOff: { try await overwriteSettings() }
+            ),
+            Guard(
+                name: "connections of a pod", means: "nid_connections: 0 again and again", attacks: [manyConnections],
+                switchOff: {
+                    let key = try hexadecimal(cgroupID(stage.mallory.cgroup))
+                    try await beginOverwriting("nid_connections", key: key, value: hexadecimal(0))
+                }
+            ),
+        ]
+    }
+
+    private func link(_ name: String, _ attack: Attack) -> Guard {
+        Guard(name: name, means: "its pinned link removed", attacks: [attack], switchOff: { try stage.detach(name) })
+    }
+
+    /// Another pod of the victim's class holds all the connections it can get.
+    private var victimOfLimit: Attack {
+        Attack("A3", .unprivileged, "another pod holds 2,000: the victim must work", .ownIdentity, own: target) {
+            let holder = try await stage.began(
+                stage.neighbour.attack(["load", "idle"] + Self.metadata + ["2000", "20"], as: .unprivileged), "holding")
+            let output = try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged, in: target)
+            holder.signal(SIGKILL)
+            _ = await holder.result()
+            return output
+        }
+    }
+
+    private var manyConnections: Attack {
+        Attack("A3", .unprivileged, "opens 1,500 connections", .text("at most 512")) {
+            let output = try await stage.got(["load", "idle"] + Self.metadata + ["1500", "1"], .unprivileged)
+            guard let begun = output.split(separator: " ").first.flatMap({ Int($0) }) else {
+                throw AttackNotMounted(output)
+            }
+            // As many more as there are processors may pass at one moment.
+            return begun <= 512 + 64 ? "at most 512: \(begun) opened" : "\(begun) opened"
+        }
+    }
+
+    // MARK: Maps
+
+    private func cgroupID(_ path: String) throws -> UInt64 {
+        let attributes = try FileManager.default.attributesOfItem(atPath: world.node.cgroupDirectory(path))
+        guard let inode = attributes[.systemFileNumber] as? NSNumber else { throw LabError("\(path) has no ID") }
+        return inode.uint64Value
+    }
+
+    /// As it lies in memory.
+    private func hexadecimal(_ value: UInt64) -> String {
+        unsafe withUnsafeBytes(of: value) { bytes in
+            unsafe bytes.map { String(format: "%02x", $0) }.joined()
+        }
+    }
+
+    /// `struct nid_settings` without groups.
+    private func overwriteSettings(kubepods: UInt64? = nil) async throws {
+        let level = UInt64(world.node.kubepods.split(separator: "/").count)
+        let value =
+            try hexadecimal(kubepods ?? cgroupID(world.node.kubepods)) + String(repeating: hexadecimal(0), count: 5)
+            + hexadecimal(level)
+        try await overwrite("nid_settings", key: "00000000", value: value)
+    }
+
+    private func overwrite(_ map: String, key: String, value: String) async throws {
+        try await Command.require(
+            [try Attacker.program(), "overwrite", "\(try mapDirectory())/\(map)", key, value, "0"])
+    }
+
+    private func beginOverwriting(_ map: String, key: String, value: String) async throws {
+        _ = try await stage.began(
+            Command([try Attacker.program(), "overwrite", "\(try mapDirectory())/\(map)", key, value, "4000"]),
+            "overwritten"
+        )
+    }
+}
