@@ -169,7 +169,7 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "OperationsTests", dependencies: ["Operations"], swiftSettings: strict),
-        .testTarget(name: "AgentTests", dependencies: ["Agent"], swiftSettings: strict),
+        .testTarget(name: "AgentTests", dependencies: ["Agent", "Attribution"], swiftSettings: strict),
         .testTarget(
             name: "LabTests",
             dependencies: ["Lab", asyncHTTPClient, nioCore, nioHTTP1, nioSSL],

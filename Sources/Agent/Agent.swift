@@ -22,18 +22,19 @@ package struct Agent: Sendable {
     package init(_ configuration: AgentConfiguration, logger: Logger) async throws {
         self.logger = logger
         let cgroups = try Self.openCgroups(configuration)
-        let (root, kubepods) = try KubepodsSearch.find(configured: configuration.kubepods, in: cgroups)
+        let (root, kubepods) = try KubepodsSearch.find(configuration, in: cgroups)
 
         let credentials = try NodeCredentials(
             kubeconfig: try Kubeconfig.load(path: configuration.kubeconfig, hostRoot: configuration.hostRoot),
             logger: logger
         )
-        let options = try KubernetesClientOptions(
+        var options = try KubernetesClientOptions(
             audience: configuration.tokenAudience ?? configuration.providerAudience,
             podTokenAudiences: Set(configuration.podTokenAudiences),
             tokenSeconds: configuration.tokenLifetimeSeconds,
             userAgent: "podidentd/\(AgentVersion.current)"
         )
+        options.policies = configuration.policies
         // Clients must be shut down: from the first one on, nothing may throw past the end of this initializer.
         let exchange = try GoogleTokenExchange(Self.exchange(configuration))
         let kubernetes = KubernetesClient(options: options, credentials: credentials, logger: logger)
@@ -44,14 +45,19 @@ package struct Agent: Sendable {
 
         let index = CgroupIndex(root: root, resolver: cgroups)
         let directory = PodDirectory { uid in tokens.forget(uid) }
+        let datapathSlot = DatapathSlot()
+        let enforcement = PolicyEnforcement(
+            root: root, directory: directory, policies: configuration.policies, datapath: datapathSlot, logger: logger)
         let watcher = PodWatcher(
             client: kubernetes, nodeName: configuration.nodeName, misses: directory.misses, logger: logger
-        ) { directory.apply($0) }
+        ) { event in
+            directory.apply(event)
+            enforcement.apply(event)
+        }
 
         let node = NodeInformation(configuration: configuration, client: kubernetes, logger: logger)
 
         let counters = RequestCounters()
-        let datapathSlot = DatapathSlot()
         let admin = AdminServer(
             path: configuration.adminSocket,
             views: DebugViews(
@@ -71,7 +77,7 @@ package struct Agent: Sendable {
             try await admin.start()
             let tracking = try await Self.attach(
                 configuration, kubepods: kubepods, root: root, index: index, cgroups: cgroups, server: server,
-                slot: datapathSlot, logger: logger
+                slot: datapathSlot, enforcement: enforcement, logger: logger
             )
             // Shut down in reverse: the front first, what it needs last.
             services = [
@@ -117,7 +123,8 @@ package struct Agent: Sendable {
     /// Listens, attaches, marks, tracks and serves, in the order in which a redirected caller meets them backwards.
     private static func attach(
         _ configuration: AgentConfiguration, kubepods: KubepodsCgroup, root: KubepodsRoot, index: CgroupIndex,
-        cgroups: CgroupFileSystem, server: MetadataServer, slot: DatapathSlot, logger: Logger
+        cgroups: CgroupFileSystem, server: MetadataServer, slot: DatapathSlot, enforcement: PolicyEnforcement,
+        logger: Logger
     ) async throws -> CgroupTracking {
         guard case .ipv4(let address) = configuration.listenAddress.value else {
             throw ConfigurationError("listen.address must be an IPv4 address")
@@ -158,7 +165,8 @@ package struct Agent: Sendable {
         for listener in listeners { try datapath.markListener(listener) }
         try datapath.setKubepods(kubepods)
         let tracking = try CgroupTracking(
-            index: index, root: root, cgroups: cgroups, pins: pins, datapath: datapath, logger: logger
+            index: index, root: root, cgroups: cgroups, pins: pins, datapath: datapath,
+            enforcement: enforcement, logger: logger
         )
         for listener in listeners { try await server.start(onListeningSocket: listener) }
         logger.info(

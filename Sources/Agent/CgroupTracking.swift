@@ -12,7 +12,7 @@ final class CgroupTracking: Sendable {
 
     init(
         index: CgroupIndex, root: KubepodsRoot, cgroups: CgroupFileSystem, pins: PinDirectory,
-        datapath: Datapath, logger: Logger
+        datapath: Datapath, enforcement: PolicyEnforcement, logger: Logger
     ) throws(BPFError) {
         let groupPaths = Set(root.groupPaths)
         let handle: @Sendable (CgroupEvent) -> Void = { event in
@@ -20,15 +20,17 @@ final class CgroupTracking: Sendable {
             case .made(let id):
                 guard let path = cgroups.path(of: id) else { return }
                 index.observe(id, path: path)
+                enforcement.observe(id, path: path)
                 if groupPaths.contains(path) {
                     Self.refreshGroups(root, cgroups: cgroups, datapath: datapath, logger: logger)
                 }
             case .removed(let id):
                 index.remove(id)
-                datapath.forget(pod: id)
+                enforcement.remove(id)
             case .lost:
                 logger.warning("cgroup events were lost, walking the hierarchy")
-                Self.walk(index, root: root, cgroups: cgroups)
+                Self.walk(index, root: root, cgroups: cgroups, enforcement: enforcement)
+                enforcement.sweep(cgroups)
             }
         }
         do throws(BPFError) {
@@ -40,7 +42,8 @@ final class CgroupTracking: Sendable {
             source = try InotifyCgroupEvents(cgroups: cgroups, root: root.path, depth: Self.depth, handle: handle)
         }
         mechanism = source.mechanism
-        Self.walk(index, root: root, cgroups: cgroups)
+        enforcement.adopt(from: cgroups)
+        Self.walk(index, root: root, cgroups: cgroups, enforcement: enforcement)
         Self.refreshGroups(root, cgroups: cgroups, datapath: datapath, logger: logger)
     }
 
@@ -56,7 +59,9 @@ final class CgroupTracking: Sendable {
         }
     }
 
-    private static func walk(_ index: CgroupIndex, root: KubepodsRoot, cgroups: CgroupFileSystem) {
+    private static func walk(
+        _ index: CgroupIndex, root: KubepodsRoot, cgroups: CgroupFileSystem, enforcement: PolicyEnforcement
+    ) {
         // A walk that was outrun by removals counts for nothing. Look-ups by ID cover what three could not settle.
         for _ in 0..<3 {
             let walk = index.beginWalk()
@@ -64,6 +69,7 @@ final class CgroupTracking: Sendable {
                 // What is below a container is the workload's own.
                 root.parse(path).map { $0.level == .pod } ?? true
             }
+            for cgroup in found { enforcement.observe(cgroup.id, path: cgroup.path) }
             if index.replace(with: found.map { ($0.id, $0.path) }, since: walk) { return }
         }
     }

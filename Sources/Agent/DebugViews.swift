@@ -33,6 +33,7 @@ struct DebugViews: Sendable {
         let watch = watcher.status
         let datapath = datapath.current
         let kernel = try? datapath?.counters()
+        let connections = datapath?.connectionsByPod() ?? [:]
         return AgentStatus(
             version: AgentVersion.current,
             node: configuration.nodeName,
@@ -45,6 +46,10 @@ struct DebugViews: Sendable {
             requests: counters.snapshot,
             pendingHandovers: datapath?.pendingHandovers() ?? 0,
             pods: directory.count,
+            cgroups: index.count,
+            connectionCounts: connections.count,
+            policies: datapath?.policiesByPod().count ?? 0,
+            connections: connections.values.reduce(0, +),
             tokenEntries: tokens.snapshot().count,
             podsSynced: watch.isSynced,
             podWatchError: watch.lastError

@@ -3,24 +3,33 @@ import BPF
 
 /// Finds the kubelet's kubepods cgroup.
 enum KubepodsSearch {
-    /// The configured root, or the one default that exists.
-    static func find(configured: String?, in cgroups: CgroupFileSystem) throws -> (KubepodsRoot, KubepodsCgroup) {
-        if let configured {
-            let root: KubepodsRoot
-            do {
-                root = try KubepodsRoot(configured)
-            } catch {
-                throw ConfigurationError("cgroup.kubepods: \(error)")
+    /// The configured root; or the one in which the agent's own pod lies; or the one default that exists.
+    ///
+    /// The own pod, if it is known, has the last word: it was the kubelet that put it where it is.
+    static func find(
+        _ configuration: AgentConfiguration, in cgroups: CgroupFileSystem
+    ) throws -> (KubepodsRoot, KubepodsCgroup) {
+        let configured = try configuration.kubepods.map { try parse($0) }
+        let root =
+            if let uid = configuration.podUID {
+                try OwnPod(uid: uid, cgroup: cgroups.ownPath()).root(confirming: configured)
+            } else {
+                try configured ?? theDefault(in: cgroups)
             }
-            guard let id = cgroups.id(of: root.path) else {
-                throw ConfigurationError(
-                    "cgroup.kubepods: there is no cgroup \(configured) below \(cgroups.mountPoint); is this a Kubernetes node?"
-                )
-            }
-            return (root, cgroup(id, of: root, in: cgroups))
+        return (root, try cgroup(of: root, in: cgroups))
+    }
+
+    private static func parse(_ path: String) throws -> KubepodsRoot {
+        do {
+            return try KubepodsRoot(path)
+        } catch {
+            throw ConfigurationError("cgroup.kubepods: \(error)")
         }
-        let found = KubepodsRoot.defaults.compactMap { root in cgroups.id(of: root.path).map { (root, $0) } }
-        guard let (root, id) = found.first else {
+    }
+
+    private static func theDefault(in cgroups: CgroupFileSystem) throws -> KubepodsRoot {
+        let found = KubepodsRoot.defaults.filter { cgroups.id(of: $0.path) != nil }
+        guard let root = found.first else {
             throw ConfigurationError(
                 """
                 no kubepods cgroup below \(cgroups.mountPoint) (looked for \
@@ -32,15 +41,66 @@ enum KubepodsSearch {
             throw ConfigurationError(
                 """
                 more than one kubepods cgroup below \(cgroups.mountPoint): \
-                \(found.map(\.0.description).joined(separator: ", ")); set cgroup.kubepods to this kubelet's
+                \(found.map(\.description).joined(separator: ", ")); set cgroup.kubepods to this kubelet's, or pod-uid
                 """
             )
         }
-        return (root, cgroup(id, of: root, in: cgroups))
+        return root
+    }
+
+    private static func cgroup(of root: KubepodsRoot, in cgroups: CgroupFileSystem) throws -> KubepodsCgroup {
+        guard let id = cgroups.id(of: root.path) else {
+            throw ConfigurationError(
+                "cgroup.kubepods: there is no cgroup \(root) below \(cgroups.mountPoint); is this a Kubernetes node?"
+            )
+        }
+        return cgroup(id, of: root, in: cgroups)
     }
 
     /// What the programs need to know of the kubepods cgroup: as much of it as there is by now.
     static func cgroup(_ id: CgroupID, of root: KubepodsRoot, in cgroups: CgroupFileSystem) -> KubepodsCgroup {
         KubepodsCgroup(id: id, level: root.level, groups: root.groupPaths.compactMap { cgroups.id(of: $0) })
+    }
+}
+
+/// The pod that the agent runs in, as far as it knows: its UID from the downward API, its cgroup from the kernel.
+struct OwnPod: Sendable {
+    let uid: PodUID
+    /// From the root of the hierarchy; `nil`: not found.
+    let cgroup: [UInt8]?
+
+    /// The kubepods cgroup that this pod lies in.
+    ///
+    /// Throws what the two say, where they do not agree.
+    func root(confirming configured: KubepodsRoot?) throws(ConfigurationError) -> KubepodsRoot {
+        guard let cgroup else {
+            throw ConfigurationError(
+                """
+                pod-uid: the cgroup of the agent's own process is nowhere in cgroup.mount-point; \
+                mount the host's whole hierarchy there
+                """
+            )
+        }
+        let place = String(decoding: cgroup, as: UTF8.self)
+        if let configured {
+            guard configured.parse(cgroup)?.uid == uid else {
+                throw ConfigurationError(
+                    """
+                    cgroup.kubepods is \(configured), but the agent's own pod \(uid) (pod-uid) runs in cgroup \(place)\
+                    \(KubepodsRoot.calibrated(by: cgroup, of: uid).map { ", which is below \($0)" } ?? "")
+                    """
+                )
+            }
+            return configured
+        }
+        guard let root = KubepodsRoot.calibrated(by: cgroup, of: uid) else {
+            throw ConfigurationError(
+                """
+                pod-uid is \(uid), but the agent runs in cgroup \(place), which does not tell one kubepods cgroup for \
+                that pod; set pod-uid to metadata.uid of the agent's pod, or set cgroup.kubepods
+                """
+            )
+        }
+        return root
     }
 }

@@ -17,7 +17,8 @@ package struct Attributor: Sendable {
     /// what it was, and a pod's cgroup is the one kind that comes and goes there: `.podGone`.
     ///
     /// With one, the pod list decides. A UID that it does not show is `.pending`, unless the watch said that the pod
-    /// was deleted.
+    /// was deleted. A pod whose policy is not to be attributed gets here before the kernel knows its policy, or on a
+    /// connection from before a change: it is refused, whatever else is known of it.
     package func identify(_ tag: CallerTag) -> Identification {
         switch self.index.lookUp(tag) {
         case .notInPod: .refused(.notInPod)
@@ -45,6 +46,10 @@ package struct Attributor: Sendable {
             .pending(cgroup.uid)
         case .departed:
             .refused(.podGone)
+        case .known(let pod) where pod.policy == .deny:
+            .refused(.denied(namespace: pod.namespace, name: pod.name))
+        case .known(let pod) where pod.policy == .passthrough && !pod.phase.isTerminal:
+            .refused(.passedThrough(namespace: pod.namespace, name: pod.name))
         case .known(let pod) where pod.isMirror:
             .refused(.staticPod(namespace: pod.namespace, name: pod.name))
         case .known(let pod) where pod.phase.isTerminal:

@@ -123,6 +123,11 @@ extension CgroupIndex {
         self.table.withLock { $0 }.entries()
     }
 
+    /// The number of cgroups that the index knows.
+    package var count: Int {
+        self.table.withLock { $0.pods.count + $0.containers.count }
+    }
+
     package var counters: CgroupIndexCounters {
         self.table.withLock { $0.counters }
     }

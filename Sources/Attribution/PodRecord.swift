@@ -23,6 +23,9 @@ package struct PodRecord: Sendable, Hashable {
     /// The annotation `kubernetes.io/config.hash` of a mirror pod (one that has `kubernetes.io/config.mirror`): the
     /// UID that the static pod's cgroup path carries.
     package var staticPodConfigHash: String?
+    /// What the rules decided when the record was made: of what they look at, only the namespace and the name of the
+    /// ServiceAccount are kept.
+    package var policy: PodPolicy
 
     package init(
         uid: PodUID,
@@ -32,7 +35,8 @@ package struct PodRecord: Sendable, Hashable {
         phase: Phase = .running,
         isTerminating: Bool = false,
         isHostNetwork: Bool = false,
-        staticPodConfigHash: String? = nil
+        staticPodConfigHash: String? = nil,
+        policy: PodPolicy = .attribute
     ) {
         self.uid = uid
         self.namespace = namespace
@@ -42,6 +46,7 @@ package struct PodRecord: Sendable, Hashable {
         self.isTerminating = isTerminating
         self.isHostNetwork = isHostNetwork
         self.staticPodConfigHash = staticPodConfigHash
+        self.policy = policy
     }
 }
 
@@ -86,4 +91,9 @@ package enum IdentityRefusal: Sendable, Hashable {
     case podFinished(namespace: String, name: String, phase: PodRecord.Phase)
     /// A static pod: it has no ServiceAccount, hence no identity.
     case staticPod(namespace: String, name: String)
+    /// The pod's policy is `deny`, and the connection is older than the kernel's knowing it.
+    case denied(namespace: String, name: String)
+    /// The pod's policy is `passthrough`, and the connection is older than the kernel's knowing it: the next one goes
+    /// to the machine's own metadata server, and the agent has no answer to give in its place.
+    case passedThrough(namespace: String, name: String)
 }

@@ -86,8 +86,8 @@ package final class Datapath: Sendable {
     private let tags: CInt
     private let handovers: CInt
     private let settings: CInt
-    private let policies: CInt
-    private let connections: CInt
+    let policies: CInt
+    let connections: CInt
     private let stats: CInt
 
     /// Loads the programs and attaches them, or takes over the pinned links of an earlier agent.

@@ -13,24 +13,6 @@ package struct ProtectedEndpoint: Sendable, Hashable {
     }
 }
 
-/// What becomes of a pod's connections to protected endpoints.
-package enum PodPolicy: String, Sendable, CaseIterable {
-    /// To the agent: what every pod gets unless told otherwise.
-    case attribute
-    /// To the machine's own metadata server.
-    case passthrough
-    /// Refused.
-    case deny
-
-    var rawKernelValue: UInt32 {
-        switch self {
-        case .attribute: NID_POLICY_ATTRIBUTE.rawValue
-        case .passthrough: NID_POLICY_PASSTHROUGH.rawValue
-        case .deny: NID_POLICY_DENY.rawValue
-        }
-    }
-}
-
 extension DatapathConfiguration {
     /// Every protected endpoint as the programs compare them, the redirected ones first.
     private var kernelEndpoints: [nid_endpoint] {

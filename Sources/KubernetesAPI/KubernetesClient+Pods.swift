@@ -68,7 +68,11 @@ extension KubernetesClient {
                 throw .unusable(answer, "the answer is no list of pods: \(answer.bodyText)")
             }
             for item in page.items ?? [] {
-                if let pod = item.pod(of: nodeName) { list.pods.append(pod) } else { list.skipped += 1 }
+                if let pod = item.pod(of: nodeName, policies: options.policies) {
+                    list.pods.append(pod)
+                } else {
+                    list.skipped += 1
+                }
             }
             list.resourceVersion = version
             token = page.metadata.continue ?? ""
@@ -102,8 +106,9 @@ extension KubernetesClient {
         var end = WatchEnd.ended
         do throws(TransportError) {
             let call = call(.GET, query, as: await credentials.current())
+            let policies = options.policies
             let result = try await watchClient.stream(call, lineLimit: Self.lineLimit, opened: opened) { line in
-                let event = WatchEvent(line: line, nodeName: nodeName)
+                let event = WatchEvent(line: line, nodeName: nodeName, policies: policies)
                 receive(event)
                 switch event {
                 case .failure(410, let message): end = .expired(UpstreamText.clean(message))

@@ -13,7 +13,7 @@ enum WatchEvent: Equatable {
     /// Not a watch event at all.
     case malformed
 
-    init(line: [UInt8], nodeName: String) {
+    init(line: [UInt8], nodeName: String, policies: PolicyTable = .attributeAll) {
         guard let wire = try? JSONDecoder().decode(Wire.self, from: Data(line)), let type = wire.type else {
             self = .malformed
             return
@@ -23,7 +23,7 @@ enum WatchEvent: Equatable {
         switch type {
         case "ADDED", "MODIFIED":
             self =
-                object?.pod(of: nodeName).map { .updated($0, resourceVersion: version) }
+                object?.pod(of: nodeName, policies: policies).map { .updated($0, resourceVersion: version) }
                 ?? .skipped(resourceVersion: version)
         case "DELETED":
             self = object?.uid.map { .deleted($0, resourceVersion: version) } ?? .skipped(resourceVersion: version)

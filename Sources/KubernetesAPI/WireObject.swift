@@ -9,6 +9,7 @@ struct WireObject: Decodable {
         var namespace: String?
         var resourceVersion: String?
         var deletionTimestamp: String?
+        var labels: [String: String]?
         var annotations: [String: String]?
     }
 
@@ -50,7 +51,7 @@ struct WireObject: Decodable {
     }
 
     /// The pod of `nodeName` that this is; `nil` if it lacks a UID or a name, or belongs to another node.
-    func pod(of nodeName: String) -> PodRecord? {
+    func pod(of nodeName: String, policies: PolicyTable) -> PodRecord? {
         guard let metadata, let uid, let name = metadata.name, !name.isEmpty, let namespace = metadata.namespace,
             !namespace.isEmpty, spec?.nodeName ?? nodeName == nodeName
         else { return nil }
@@ -63,7 +64,11 @@ struct WireObject: Decodable {
             phase: status?.phase.map { PodRecord.Phase(rawValue: $0) ?? .unknown } ?? .pending,
             isTerminating: metadata.deletionTimestamp != nil,
             isHostNetwork: spec?.hostNetwork ?? false,
-            staticPodConfigHash: isMirror ? metadata.annotations?["kubernetes.io/config.hash"] : nil
+            staticPodConfigHash: isMirror ? metadata.annotations?["kubernetes.io/config.hash"] : nil,
+            policy: policies.policy(
+                namespace: namespace, serviceAccount: isMirror ? "" : spec?.serviceAccountName ?? "",
+                labels: metadata.labels ?? [:]
+            )
         )
     }
 }

@@ -38,8 +38,22 @@ package struct ErrorResponse: Sendable {
             case .staticPod(let namespace, let name):
                 "Pod \(namespace)/\(name) is a static pod. Static pods have no ServiceAccount, hence no identity. "
                     + "Run the workload as a DaemonSet or a Deployment to give it one."
+            case .denied(let namespace, let name):
+                "Pod \(namespace)/\(name) is denied the metadata server on this node. "
+                    + "Ask your cluster administrator about podidentd's policies."
+            case .passedThrough(let namespace, let name):
+                "Pod \(namespace)/\(name) is to use the machine's own metadata server, "
+                    + "which a new connection reaches. Try again."
             }
+        if case .passedThrough = refusal { return Self.elsewhere(text + "\n") }
         return Self.error(.forbidden, text + "\n")
+    }
+
+    /// Ends the connection: kept alive it would lead every next try here as well.
+    private static func elsewhere(_ text: String) -> Response {
+        var response = error(.serviceUnavailable, text, retryAfter: 1)
+        response.closesConnection = true
+        return response
     }
 
     package func response(to refusal: RequestRefusal) -> Response {

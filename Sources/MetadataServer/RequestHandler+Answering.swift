@@ -112,7 +112,7 @@ extension RequestHandler {
         lingers: Bool = false,
         _ context: ChannelHandlerContext
     ) {
-        let closes = exchange.closes || state.isLastAnswer
+        let closes = exchange.closes || response.closesConnection || state.isLastAnswer
         current = nil
         generation += 1
         observer.requestAnswered(routeClass, response.status)

@@ -62,6 +62,8 @@ package struct Response: Sendable, Hashable {
     package var location: String?
     /// `Retry-After`, in seconds.
     package var retryAfter: Int?
+    /// Whether no other request is to come on this connection.
+    package var closesConnection = false
 
     package init(
         _ status: Status,

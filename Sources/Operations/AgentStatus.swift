@@ -11,6 +11,12 @@ package struct AgentStatus: Codable, Sendable, Equatable {
     /// Tags on their way from a connecting to an accepting socket at this moment.
     package var pendingHandovers: Int
     package var pods: Int
+    /// Entries of the cgroup index, and of the kernel's two tables by pod-level cgroup: none outlives its cgroup.
+    package var cgroups: Int
+    package var connectionCounts: Int
+    package var policies: Int
+    /// The sum of those counts: connections of pods, from the SYN until the agent has closed its end.
+    package var connections: Int
     /// Cached tokens, and failures that are remembered in their place.
     package var tokenEntries: Int
     package var podsSynced: Bool
@@ -18,7 +24,8 @@ package struct AgentStatus: Codable, Sendable, Equatable {
 
     package init(
         version: String, node: String, hooks: [String: String], kernel: [String: UInt64], requests: [String: UInt64],
-        pendingHandovers: Int, pods: Int, tokenEntries: Int, podsSynced: Bool, podWatchError: String?
+        pendingHandovers: Int, pods: Int, cgroups: Int, connectionCounts: Int, policies: Int, connections: Int,
+        tokenEntries: Int, podsSynced: Bool, podWatchError: String?
     ) {
         self.version = version
         self.node = node
@@ -27,6 +34,10 @@ package struct AgentStatus: Codable, Sendable, Equatable {
         self.requests = requests
         self.pendingHandovers = pendingHandovers
         self.pods = pods
+        self.cgroups = cgroups
+        self.connectionCounts = connectionCounts
+        self.policies = policies
+        self.connections = connections
         self.tokenEntries = tokenEntries
         self.podsSynced = podsSynced
         self.podWatchError = podWatchError

@@ -12,6 +12,10 @@ package struct CgroupDump: Codable, Sendable, Equatable {
             case finished
             /// A static pod: it has no ServiceAccount, hence no identity.
             case staticPod = "static"
+            /// The pod's policy is `deny`: the kernel refuses its connections.
+            case denied
+            /// The pod's policy is `passthrough`: its connections go to the machine's own metadata server.
+            case passthrough
         }
 
         package var cgroupID: UInt64
@@ -67,10 +71,15 @@ extension CgroupDump.Row.State {
             self = .unconfirmed
             return
         }
-        if pod.staticPodConfigHash != nil {
-            self = .staticPod
-        } else {
-            self = pod.phase.isTerminal ? .finished : .attributed
+        switch pod.policy {
+        case .deny: self = .denied
+        case .passthrough where !pod.phase.isTerminal: self = .passthrough
+        case .passthrough, .attribute:
+            if pod.staticPodConfigHash != nil {
+                self = .staticPod
+            } else {
+                self = pod.phase.isTerminal ? .finished : .attributed
+            }
         }
     }
 }

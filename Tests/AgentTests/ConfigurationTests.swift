@@ -1,4 +1,5 @@
 import Agent
+import Attribution
 import Testing
 
 @Suite struct ConfigurationTests {
@@ -46,6 +47,34 @@ import Testing
         #expect(try load(nil, set: ["kubernetes.pod-token-audiences=a, b"]).podTokenAudiences == ["a", "b"])
     }
 
+    @Test("policies read the same as YAML, from the environment and from the command line")
+    func policies() throws {
+        #expect(try load().policies == .attributeAll)
+        let expected = PolicyTable([
+            PolicyRule(
+                .passthrough, namespaces: ["infra"], serviceAccounts: ["node-agent"],
+                labels: try LabelSelector("app=x,tier notin (y, z)")),
+            PolicyRule(.deny, namespaces: ["kube-system", "kube-public"]),
+        ])
+        let yaml = """
+            policies:
+              - policy: passthrough
+                namespace: infra
+                service-account: node-agent
+                labels: app=x,tier notin (y, z)
+              - policy: deny
+                namespace: [kube-system, kube-public]
+            """
+        #expect(try load(yaml).policies == expected)
+        let text =
+            "[{policy: passthrough, namespace: infra, service-account: node-agent, labels: \"app=x,tier notin (y, z)\"},"
+            + " {policy: deny, namespace: [kube-system, kube-public]}]"
+        #expect(try load(nil, ["PODIDENTD_POLICIES": text]).policies == expected)
+        #expect(try load(nil, set: ["policies=\(text)"]).policies == expected)
+        #expect(try load("policies: '\(text)'").policies == expected)
+        #expect(try load("policies:\n").policies == .attributeAll)
+    }
+
     @Test("what the Node object can say is unset unless it is configured")
     func instance() throws {
         let plain = try load()
@@ -80,6 +109,24 @@ import Testing
                 yaml:
                     "kubernetes:\n  pod-token-audiences: [\(Array(repeating: "a", count: 17).joined(separator: ","))]\n",
                 words: ["kubernetes.pod-token-audiences", "at most 16"]),
+            Refusal(yaml: "policies: deny\n", words: ["policies", "agent.yaml", "a list of rules"]),
+            Refusal(yaml: "policies: [\"{\"]\n", words: ["policies", "rule 1", "mapping"]),
+            Refusal(
+                yaml: "policies:\n- {policy: deny, namespace: a}\n- {policy: deny, namespaces: b}\n",
+                words: ["policies", "rule 2", "'namespaces'", "namespace, service-account, labels"]),
+            Refusal(yaml: "policies: [{policy: allow, namespace: a}]\n", words: ["'allow'", "attribute, passthrough"]),
+            Refusal(yaml: "policies: [{namespace: a}]\n", words: ["policies", "rule 1", "policy ''"]),
+            Refusal(yaml: "policies: [{policy: deny}]\n", words: ["policies", "rule 1", "every pod"]),
+            Refusal(yaml: "policies: [{policy: deny, namespace: A_b}]\n", words: ["namespace 'A_b'"]),
+            Refusal(yaml: "policies: [{policy: deny, namespace: []}]\n", words: ["namespace", "list of 1 to 64"]),
+            Refusal(yaml: "policies: [{policy: deny, service-account: [{a: b}]}]\n", words: ["service-account"]),
+            Refusal(yaml: "policies: [{policy: deny, labels: {a: b}}]\n", words: ["labels", "selector"]),
+            Refusal(yaml: "policies: [{policy: deny, labels: \"a in b\"}]\n", words: ["labels", "'a in b'"]),
+            Refusal(yaml: "policies: [{policy: deny, labels: ''}]\n", words: ["labels", "''"]),
+            Refusal(
+                yaml: "policies:" + String(repeating: "\n- {policy: deny, namespace: a}", count: 65),
+                words: ["policies", "65 rules", "at most 64"]),
+            Refusal(yaml: "pod-uid: web-0\n", words: ["pod-uid", "a pod's UID"]),
             Refusal(yaml: "instance:\n  id: gce-1\n", words: ["instance.id", "digits only"]),
             Refusal(yaml: "listen: [\n", words: ["agent.yaml", "not YAML"]),
             Refusal(yaml: "- 1\n", words: ["agent.yaml", "mapping"]),

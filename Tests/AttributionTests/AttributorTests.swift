@@ -82,6 +82,22 @@ import Testing
         #expect(self.attributor.identify(self.tag) == .refused(refusal))
     }
 
+    @Test func `a pod that is not to be attributed is refused, whatever its phase, and served again when it is`() {
+        var pod = PodRecord.web
+        pod.policy = .deny
+        self.directory.apply(.updated(pod))
+        #expect(self.attributor.identify(self.tag) == .refused(.denied(namespace: "shop", name: "web-0")))
+        pod.phase = .succeeded
+        self.directory.apply(.updated(pod))
+        #expect(self.attributor.identify(self.tag) == .refused(.denied(namespace: "shop", name: "web-0")))
+        pod.phase = .running
+        pod.policy = .passthrough
+        self.directory.apply(.updated(pod))
+        #expect(self.attributor.identify(self.tag) == .refused(.passedThrough(namespace: "shop", name: "web-0")))
+        self.directory.apply(.updated(.web))
+        #expect(self.attributor.identify(self.tag).isCaller)
+    }
+
     @Test func `only a pending caller is held, and it is identified when its record comes`() async {
         self.directory.apply(.updated(.victim))
         async let answer = self.attributor.identify(self.tag, holdingAtMost: .seconds(2))

@@ -227,4 +227,30 @@ struct GuardTests {
             #expect(!lab.hasConnection(on: lab.listener))
         }
     }
+
+    @Test("a new agent finds the policies of the last, and forgets the pods that went meanwhile")
+    func pruning() async throws {
+        try await withGuards { lab in
+            let pods = [try await lab.addPod("a"), try await lab.addPod("b"), try await lab.addPod("c")]
+            let ids = try pods.map { try lab.podID($0) }
+            let connect = ["connect", "plain", LabNode.metadataAddress, "80"]
+            for pod in pods {
+                let client = try pod.attack(connect, as: .unprivileged)
+                close(try lab.accept())
+                _ = await client.result()
+            }
+            try lab.datapath.setPolicy(.deny, ofPod: ids[0])
+            try lab.datapath.setPolicy(.passthrough, ofPod: ids[1])
+            await lab.node.remove(pods[1])
+            await lab.node.remove(pods[2])
+            let (configuration, cgroups) = (lab.configuration, lab.cgroups)
+            let next = try lab.node.network.run { try Datapath(configuration, cgroups: cgroups) }
+            #expect(next.policiesByPod() == [ids[0]: .deny, ids[1]: .passthrough])
+            #expect(next.connectionsByPod() == [ids[0]: 0, ids[1]: 0, ids[2]: 0])
+            #expect(next.prune { cgroups.path(of: $0) != nil } == 2)
+            #expect(next.policiesByPod() == [ids[0]: .deny])
+            #expect(next.connectionsByPod() == [ids[0]: 0])
+            #expect(try await pods[0].attack(connect, as: .unprivileged).result().output == "connect: ECONNREFUSED\n")
+        }
+    }
 }

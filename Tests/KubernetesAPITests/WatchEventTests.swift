@@ -22,6 +22,18 @@ struct WatchEventTests {
         #expect(event(line) == .updated(expected, resourceVersion: "4"))
     }
 
+    @Test("What is left of a pod's labels is the policy that the rules give it")
+    func policies() throws {
+        let table = PolicyTable([PolicyRule(.deny, namespaces: ["team-a"], labels: try LabelSelector("app in (a, b)"))])
+        var denied = pod("u1")
+        denied.policy = .deny
+        for (label, expected) in [("a", denied), ("c", pod("u1"))] {
+            let line = watchLine("ADDED", podObject("u1", extra: #","labels":{"app":"\#(label)"}"#))
+            let event = WatchEvent(line: Array(line.utf8), nodeName: "node-a", policies: table)
+            #expect(event == .updated(expected, resourceVersion: "1"))
+        }
+    }
+
     @Test("A config hash without the mark of a mirror pod means nothing")
     func forgedHash() {
         let extra = #","annotations":{"kubernetes.io/config.hash":"abc"}"#

@@ -99,6 +99,17 @@ private let tag = EntityTag.of("p")
         #expect(connection.observer.record.limits == [.idleTimeout])
     }
 
+    @Test func `a pod that is to pass the agent from now on loses its kept-alive connection`() async throws {
+        let backend = FakeBackend()
+        let connection = try await TestConnection(backend)
+        #expect(try await connection.exchange(get(token)).status == 200)
+        backend.update { $0.identification = .refused(.passedThrough(namespace: "n", name: "p")) }
+        let response = try await connection.exchange(get(token))
+        #expect(response.status == 503 && response.closes && response.headers["Retry-After"] == "1")
+        #expect(!connection.isOpen)
+        #expect(backend.upstreamCalls == 1)
+    }
+
     @Test func `pipelined requests wait for a token and keep their order`() async throws {
         let backend = FakeBackend()
         backend.update { $0.holdsTokens = true }

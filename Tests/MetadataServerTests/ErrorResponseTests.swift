@@ -137,10 +137,17 @@ import Tokens
 
     @Test(arguments: [
         IdentityRefusal.notInPod, .podGone, .podFinished(namespace: "n", name: "p", phase: .failed),
-        .staticPod(namespace: "n", name: "p"),
+        .staticPod(namespace: "n", name: "p"), .denied(namespace: "n", name: "p"),
     ])
     func `a caller without an identity is refused, never told to retry`(_ refusal: IdentityRefusal) {
         let response = errors.response(to: refusal)
         #expect(response.status == .forbidden && response.retryAfter == nil)
+    }
+
+    @Test func `a caller that is to pass the agent is told to retry, on another connection`() {
+        let response = errors.response(to: IdentityRefusal.passedThrough(namespace: "n", name: "p"))
+        #expect(response.status == .serviceUnavailable && response.retryAfter == 1 && response.closesConnection)
+        guard case .text(let text) = response.body else { return #expect(Bool(false), "not a text") }
+        #expect(text.contains("n/p"))
     }
 }

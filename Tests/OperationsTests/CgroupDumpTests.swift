@@ -26,6 +26,8 @@ import Testing
         #expect(try dump(pod { $0.phase = .succeeded }).rows[0].state == .finished)
         #expect(try dump(pod { $0.staticPodConfigHash = "x" }).rows[0].state == .staticPod)
         #expect(try dump(pod { $0.isTerminating = true }).rows[0].isTerminating)
+        #expect(try dump(pod { $0.policy = .deny }).rows[0].state == .denied)
+        #expect(try dump(pod { $0.policy = .passthrough }).rows[0].state == .passthrough)
     }
 
     @Test("nothing in a cgroup's name can steer a terminal")

@@ -10,6 +10,9 @@ package struct AgentConfiguration: Sendable, Equatable {
     }
 
     package var nodeName = ""
+    /// `nil`: the agent runs in no pod.
+    package var podUID: PodUID?
+    package var policies = PolicyTable.attributeAll
 
     package var listenAddress = Address(text: "", value: .ipv4(0))
     package var listenAddress6: Address?

@@ -15,7 +15,7 @@ package struct ConfigurationKey: Sendable {
     package let defaultValue: String?
     package let isOptional: Bool
     /// Stores a value, or returns `false` if it is not allowed.
-    private let store: @Sendable (String, inout AgentConfiguration) -> Bool
+    private let store: @Sendable (String, inout AgentConfiguration) throws(ConfigurationError) -> Bool
 
     /// `PODIDENTD_LISTEN_PORT` for `listen.port`.
     package var environmentName: String {
@@ -24,9 +24,13 @@ package struct ConfigurationKey: Sendable {
     }
 
     func apply(_ value: String, from source: String, to configuration: inout AgentConfiguration) throws {
-        guard store(value, &configuration) else {
-            throw ConfigurationError("\(name) (\(source)): '\(value)' is not \(allowed)")
+        let isAllowed: Bool
+        do throws(ConfigurationError) {
+            isAllowed = try store(value, &configuration)
+        } catch {
+            throw ConfigurationError("\(name) (\(source)): \(error)")
         }
+        guard isAllowed else { throw ConfigurationError("\(name) (\(source)): '\(value)' is not \(allowed)") }
     }
 }
 
@@ -48,8 +52,22 @@ extension ConfigurationKey {
         )
     }
 
+    /// A key whose values have a structure: `decode` says itself what is wrong with one.
+    static func decoded<Value>(
+        _ name: String, _ field: any Field<Value>, default defaultValue: String, allowed: String,
+        decode: @escaping @Sendable (String) throws(ConfigurationError) -> Value, _ summary: String
+    ) -> ConfigurationKey {
+        ConfigurationKey(
+            name: name, summary: summary, allowed: allowed, defaultValue: defaultValue, isOptional: false,
+            store: { text, configuration throws(ConfigurationError) in
+                configuration[keyPath: field] = try decode(text)
+                return true
+            }
+        )
+    }
+
     /// A key that may be left out, or set to the empty string, which is the same.
-    private static func optional<Value>(
+    static func optional<Value>(
         _ name: String, _ field: any Field<Value?>, allowed: String, parse: @escaping @Sendable (String) -> Value?,
         _ summary: String
     ) -> ConfigurationKey {
@@ -144,6 +162,8 @@ extension ConfigurationKey {
             "node-name", \.nodeName, allowed: "a node's name", parse: text,
             "This node's name in Kubernetes (downward API: spec.nodeName)."
         ),
+        podUID,
+        policies,
         key(
             "listen.address", \.listenAddress, allowed: "an IPv4 address", parse: address4,
             "The node's own IPv4 address (downward API: status.hostIP). Pods' connections are led there."

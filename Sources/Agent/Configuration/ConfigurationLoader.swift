@@ -92,6 +92,8 @@ package enum ConfigurationLoader {
                 entries.append((dotted, scalar.string))
             case .mapping(let inner):
                 entries += try flatten(inner, prefix: dotted + ".", path: path)
+            case .sequence where dotted == ConfigurationKey.policies.name:
+                entries.append((dotted, try Yams.serialize(node: value)))
             case .sequence(let items):
                 let scalars = items.compactMap(\.scalar?.string)
                 guard scalars.count == items.count else {

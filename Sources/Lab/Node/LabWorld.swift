@@ -63,14 +63,15 @@ package final class LabWorld: Sendable {
     /// Creates a pod in the API and starts it on the node.
     package func addPod(
         _ name: String, namespace: String = "default", serviceAccount: String = "default",
-        quality: CgroupLayout.QualityOfService = .besteffort, isHostNetwork: Bool = false
+        quality: CgroupLayout.QualityOfService = .besteffort, isHostNetwork: Bool = false,
+        labels: [String: String] = [:]
     ) async throws -> RunningPod {
         let specification = RunningPodSpecification(
             name: name, namespace: namespace, quality: quality, isHostNetwork: isHostNetwork
         )
         cluster.kubernetes.createPod(
             namespace: namespace, name: name, serviceAccount: serviceAccount, node: Self.nodeName,
-            uid: specification.uid, hostNetwork: isHostNetwork
+            uid: specification.uid, hostNetwork: isHostNetwork, labels: labels
         )
         return try await node.addPod(specification)
     }

@@ -1,0 +1,56 @@
+import Glibc
+
+extension CgroupFileSystem {
+    /// More than a node has: bounds the search for the own cgroup.
+    private static let searchLimit = 65_536
+
+    /// The path of the cgroup that this process is in, from the root of the hierarchy; `nil` if it is not found.
+    ///
+    /// `/proc/self/cgroup` tells it as seen from this process's cgroup namespace, in which a container is usually at
+    /// `/`. So what it says is taken only if the process is listed there; otherwise the one cgroup is searched that lists
+    /// it: the kernel translates process IDs for the reader and shows those of other PID namespaces as 0.
+    package func ownPath() -> [UInt8]? {
+        if let path = Self.ownPathInNamespace(), listsThisProcess(path) { return path }
+        var level: [[UInt8]] = [[UInt8(ascii: "/")]]
+        var seen = 0
+        while !level.isEmpty {
+            var next: [[UInt8]] = []
+            for path in level {
+                if listsThisProcess(path) { return path }
+                seen += 1
+                guard seen < Self.searchLimit else { return nil }
+                next += children(of: path).map(\.path)
+            }
+            level = next
+        }
+        return nil
+    }
+
+    private func listsThisProcess(_ path: [UInt8]) -> Bool {
+        let file = [UInt8](mountPoint.utf8) + (path.last == UInt8(ascii: "/") ? path : path + [UInt8(ascii: "/")])
+        guard let text = Self.read(file + [UInt8]("cgroup.procs".utf8)) else { return false }
+        let own = Array("\(getpid())".utf8)
+        return text.split(separator: UInt8(ascii: "\n")).contains { $0.elementsEqual(own) }
+    }
+
+    private static func ownPathInNamespace() -> [UInt8]? {
+        guard let text = read([UInt8]("/proc/self/cgroup".utf8)) else { return nil }
+        let prefix = [UInt8]("0::".utf8)
+        return text.split(separator: UInt8(ascii: "\n")).first { $0.starts(with: prefix) }
+            .map { Array($0.dropFirst(prefix.count)) }
+    }
+
+    private static func read(_ path: [UInt8]) -> [UInt8]? {
+        let name = path.map { CChar(bitPattern: $0) } + [0]
+        let descriptor = unsafe open(name, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var text: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 16 * 1024)
+        while true {
+            let length = unsafe Glibc.read(descriptor, &buffer, buffer.count)
+            guard length > 0 else { return length == 0 ? text : nil }
+            text.append(contentsOf: buffer.prefix(length))
+        }
+    }
+}

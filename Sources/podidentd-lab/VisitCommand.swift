@@ -1,0 +1,24 @@
+import ArgumentParser
+import Foundation
+import Lab
+import NIOCore
+
+/// What ``Visitor`` runs.
+struct VisitCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "visit", abstract: "Makes exchanges from inside other pods' cgroups, as told on standard input.",
+        shouldDisplay: false
+    )
+
+    @Option(help: "The cgroup.procs of the cgroup to return to.")
+    var home: String
+
+    func run() throws {
+        let address = try SocketAddress(ipAddress: "169.254.169.254", port: 80)
+        while let line = readLine() {
+            let visit = try JSONDecoder().decode(Visit.self, from: Data(line.utf8))
+            let result = try JSONEncoder().encode(visit.make(from: home, to: address))
+            try FileHandle.standardOutput.write(contentsOf: result + [UInt8(ascii: "\n")])
+        }
+    }
+}

@@ -1,0 +1,89 @@
+import Attribution
+import Testing
+
+@Suite struct PolicyBindingsTests {
+    private typealias Change = PolicyBindings.Change
+
+    private let web = PodUID.web
+    private let id = CgroupID(rawValue: 7)
+
+    private func record(_ policy: PodPolicy) -> PodRecord {
+        var record = PodRecord.web
+        record.policy = policy
+        return record
+    }
+
+    @Test("record and cgroup may come in either order; what is installed is not written again")
+    func eitherOrder() {
+        var bindings = PolicyBindings()
+        let standing = PodStanding.known(record(.deny))
+        #expect(bindings.changes(for: web, isSynced: true) { _ in standing }.isEmpty)
+        let isNew = bindings.bind(id, to: web)
+        #expect(isNew)
+        let changes = bindings.changes(for: web, isSynced: true) { _ in standing }
+        #expect(changes == [Change(cgroup: id, policy: .deny)])
+        bindings.note(changes[0])
+        #expect(bindings.changes(for: web, isSynced: true) { _ in standing }.isEmpty)
+        let isNewAgain = bindings.bind(id, to: web)
+        #expect(!isNewAgain)
+    }
+
+    @Test("a change of the record changes every cgroup of the pod, back to attribution, too")
+    func flips() {
+        var bindings = PolicyBindings()
+        for raw: UInt64 in [1, 2] { bindings.bind(CgroupID(rawValue: raw), to: web) }
+        for policy in [PodPolicy.deny, .passthrough, .attribute] {
+            let changes = bindings.changes(for: nil, isSynced: true) { _ in .known(record(policy)) }
+            #expect(Set(changes) == Set([1, 2].map { Change(cgroup: CgroupID(rawValue: $0), policy: policy) }))
+            for change in changes { bindings.note(change) }
+        }
+        #expect(bindings.installed.isEmpty)
+    }
+
+    @Test(
+        "what an earlier agent installed stands until the pod list is seen",
+        arguments: [PodPolicy.deny, .passthrough])
+    func adopted(policy: PodPolicy) {
+        var bindings = PolicyBindings()
+        bindings.adopt([id: policy])
+        bindings.bind(id, to: web)
+        #expect(bindings.changes(for: nil, isSynced: false) { _ in .unknown }.isEmpty)
+        #expect(
+            bindings.changes(for: nil, isSynced: false) { _ in .known(record(.attribute)) }
+                == [Change(cgroup: id, policy: .attribute)])
+    }
+
+    @Test("a pod that is gone keeps a refusal, and loses the way past the agent")
+    func departed() {
+        for standing in [PodStanding.departed, .unknown] {
+            var bindings = PolicyBindings()
+            bindings.bind(id, to: web)
+            bindings.adopt([id: .deny])
+            #expect(bindings.changes(for: web, isSynced: true) { _ in standing }.isEmpty)
+            bindings.adopt([id: .passthrough])
+            #expect(
+                bindings.changes(for: web, isSynced: true) { _ in standing }
+                    == [Change(cgroup: id, policy: .attribute)])
+        }
+    }
+
+    @Test("nothing is kept for a cgroup that is gone")
+    func removal() {
+        var bindings = PolicyBindings()
+        bindings.bind(id, to: web)
+        bindings.adopt([id: .deny, CgroupID(rawValue: 8): .deny])
+        #expect(bindings.known.count == 2)
+        bindings.remove(id)
+        bindings.remove(CgroupID(rawValue: 8))
+        #expect(bindings.count == 0 && bindings.known.isEmpty && bindings.installed.isEmpty)
+        #expect(bindings.changes(for: nil, isSynced: true) { _ in .known(record(.deny)) }.isEmpty)
+    }
+
+    @Test("an event concerns its pod, and for a mirror pod the UID in the static pod's path")
+    func concerned() {
+        #expect(PodEvent.updated(.web).concernedUIDs == [.web])
+        #expect(PodEvent.updated(.mirror).concernedUIDs == [PodRecord.mirror.uid, .staticHash])
+        #expect(PodEvent.deleted(.web).concernedUIDs == nil)
+        #expect(PodEvent.replaced([]).concernedUIDs == nil)
+    }
+}
