@@ -12,7 +12,7 @@ SHELL := /bin/bash
 SWIFT ?= swift
 BUILD := .build/debug
 
-.PHONY: help setup setup-clients bpf build lint test conformance demo clients attack clean
+.PHONY: help setup setup-clients bpf build lint test fuzz conformance demo clients attack clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ lint: ## Checks the format of every Swift file
 
 test: build lint setup-clients ## Runs every test, with the real kernel
 	@bash .ci/test
+
+fuzz: build ## Feeds every parser ITERATIONS inputs made from seeds (default: 100000)
+	@PODIDENTD_FUZZ_ITERATIONS=$(or $(ITERATIONS),100000) $(SWIFT) test --skip-build --disable-xctest --no-parallel \
+		--filter FuzzTests
 
 conformance: build ## Runs the numbered cases of the metadata protocol, one line each
 	@bash .ci/conformance

@@ -45,6 +45,10 @@ let package = Package(
         .target(name: "CBPFPrograms", dependencies: ["CLibbpf"]),
         .target(name: "BPF", dependencies: ["CLibbpf", "CBPFPrograms", "Attribution"], swiftSettings: strict),
 
+        // The door to the kernel's ways of giving up rights. Only `Hardening` imports it.
+        .target(name: "CHardening", cSettings: [.define("_GNU_SOURCE")]),
+        .target(name: "Hardening", dependencies: ["CHardening"], swiftSettings: strict),
+
         // The core: values and decisions, no I/O.
         .target(name: "Attribution", swiftSettings: strict),
         .target(name: "Tokens", dependencies: ["Attribution"], swiftSettings: strict),
@@ -94,7 +98,7 @@ let package = Package(
         .executableTarget(
             name: "podidentd",
             dependencies: [
-                "Agent", "Operations", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Agent", "Hardening", "Operations", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
         ),
@@ -128,10 +132,12 @@ let package = Package(
             linkerSettings: [.linkedLibrary("pthread")]
         ),
 
+        // Inputs from a seed: what the fuzz tests of parsers stand on.
+        .target(name: "Fuzzing", path: "Tests/Fuzzing", swiftSettings: strict),
         .testTarget(
             name: "AttributionTests",
-            dependencies: ["Attribution"],
-            resources: [.copy("Fixtures")],
+            dependencies: ["Attribution", "Fuzzing"],
+            resources: [.copy("Fixtures"), .copy("Corpus")],
             swiftSettings: strict
         ),
         .testTarget(name: "TokensTests", dependencies: ["Tokens"], swiftSettings: strict),
@@ -154,8 +160,10 @@ let package = Package(
         .testTarget(
             name: "KubernetesAPITests",
             dependencies: [
-                "KubernetesAPI", "Attribution", "Tokens", "UpstreamHTTP", "UpstreamTesting", nioHTTP1, nioSSL, logging,
+                "KubernetesAPI", "Attribution", "Tokens", "UpstreamHTTP", "UpstreamTesting", "Fuzzing", nioCore, nioHTTP1,
+                nioSSL, logging,
             ],
+            resources: [.copy("Corpus")],
             swiftSettings: strict
         ),
         .testTarget(
@@ -165,10 +173,16 @@ let package = Package(
         ),
         .testTarget(
             name: "MetadataServerTests",
-            dependencies: ["MetadataServer", .product(name: "NIOEmbedded", package: "swift-nio")],
+            dependencies: ["MetadataServer", "Fuzzing", .product(name: "NIOEmbedded", package: "swift-nio")],
+            resources: [.copy("Corpus")],
             swiftSettings: strict
         ),
-        .testTarget(name: "OperationsTests", dependencies: ["Operations"], swiftSettings: strict),
+        .target(
+            name: "CHardeningTestShims", path: "Tests/CHardeningTestShims", cSettings: [.define("_GNU_SOURCE")]),
+        .testTarget(
+            name: "HardeningTests", dependencies: ["Hardening", "CHardeningTestShims"], swiftSettings: strict),
+        .testTarget(
+            name: "OperationsTests", dependencies: ["Operations", nioCore, nioPosix, logging], swiftSettings: strict),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "Attribution"], swiftSettings: strict),
         .testTarget(
             name: "LabTests",

@@ -31,14 +31,12 @@ package final class AdminServer: Sendable {
 
     /// Binds the socket, mode 0600, in place of one that a dead agent left.
     package func start() async throws(AdminServerError) {
-        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
-        if !directory.isEmpty, unsafe mkdir(directory, 0o700) != 0, errno != EEXIST {
-            throw AdminServerError(path, "cannot make its directory: errno \(errno)")
-        }
+        try AdminAccess.prepareDirectory(of: path)
         do {
             let channel = try await ServerBootstrap(group: eventLoopGroup)
                 .childChannelInitializer { [views] channel in
                     channel.eventLoop.makeCompletedFuture {
+                        try AdminAccess.checkPeer(of: channel)
                         try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: false)
                         try channel.pipeline.syncOperations.addHandler(AdminHandler(views: views))
                     }

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-@main
+/// The command line; ``Main`` starts it.
 struct Podidentd: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "podidentd",

@@ -1,6 +1,7 @@
 import Agent
 import ArgumentParser
 import Foundation
+import Hardening
 import Logging
 
 struct RunCommand: AsyncParsableCommand {
@@ -22,7 +23,10 @@ struct RunCommand: AsyncParsableCommand {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: "podidentd")
         logger.logLevel = configuration.logLevel
-        try await Agent(configuration, logger: logger).run()
+        if configuration.filtersSystemCalls { try SystemCallFilter.starting.install() }
+        let agent = try await Agent(configuration, logger: logger)
+        if configuration.filtersSystemCalls { try SystemCallFilter.serving.install() }
+        try await agent.run()
     }
 }
 

@@ -93,7 +93,7 @@ import Testing
         arguments: [
             Refusal(yaml: "listen:\n  prot: 1\n", words: ["listen.prot", "agent.yaml", "listen.port"]),
             Refusal(yaml: "lisen: {port: 1}\n", words: ["lisen.port", "'podidentd config'"]),
-            Refusal(yaml: "listen:\n  port: 65536\n", words: ["listen.port", "'65536'", "1 to 65535"]),
+            Refusal(yaml: "listen:\n  port: 65536\n", words: ["listen.port", "'65536'", "1024 to 65535"]),
             Refusal(yaml: "listen:\n  port: -1\n", words: ["listen.port", "'-1'"]),
             Refusal(yaml: "listen:\n  address6: 10.0.0.1\n", words: ["listen.address6", "an IPv6 address"]),
             Refusal(yaml: "redirect:\n  endpoints: metadata\n", words: ["redirect.endpoints", "IP addresses"]),

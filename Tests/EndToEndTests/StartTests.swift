@@ -20,8 +20,7 @@ struct StartTests {
                 name: "address of another machine", changes: ["listen.address": "192.0.2.1"],
                 words: ["192.0.2.1", "not an address of this node", "listen.address"]),
             Mistake(
-                name: "port in use", changes: ["listen.address": LabNode.metadataAddress, "listen.port": "80"],
-                words: ["port 80", "already", "listen.port"]),
+                name: "port that needs a right", changes: ["listen.port": "80"], words: ["listen.port", "1024"]),
             Mistake(
                 name: "missing kubeconfig", changes: ["kubernetes.kubeconfig": "/nowhere/kubelet.conf"],
                 words: ["/nowhere/kubelet.conf"]),
@@ -48,6 +47,18 @@ struct StartTests {
             for word in mistake.words { #expect(error.first?.contains(word) == true, "\(result.errorOutput)") }
             #expect(!FileManager.default.fileExists(atPath: world.pinDirectory))
             #expect(!FileManager.default.fileExists(atPath: "/run/podidentd-pins"))
+        }
+    }
+
+    @Test("a port in use is named, and nothing is attached")
+    func portInUse() async throws {
+        try await withWorld { world in
+            let port = try #require(world.cluster.kubernetesURL.split(separator: ":").last)
+            let result = try await world.launchAgent(["listen.port": String(port)]).result()
+            let error = result.errorOutput.split(separator: "\n").first { $0.hasPrefix("Error:") }
+            #expect(result.status != 0)
+            for word in ["port \(port)", "already", "listen.port"] { #expect(error?.contains(word) == true) }
+            #expect(!FileManager.default.fileExists(atPath: world.pinDirectory))
         }
     }
 

@@ -55,6 +55,7 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var clusterUID: String?
 
     package var adminSocket = ""
+    package var filtersSystemCalls = true
     package var logLevel = Logger.Level.info
     package var drainSeconds = 0
 }

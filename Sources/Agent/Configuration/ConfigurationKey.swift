@@ -173,8 +173,11 @@ extension ConfigurationKey {
             "The node's own IPv6 address. Without it, callers of an IPv6 metadata address are led to listen.address."
         ),
         key(
-            "listen.port", \.listenPort, default: "9254", allowed: "a port from 1 to 65535", parse: number(1...65535),
-            "The agent's port on those addresses. Nothing but redirected connections is served there."
+            "listen.port", \.listenPort, default: "9254", allowed: "a port from 1024 to 65535", parse: number(1024...65535),
+            """
+            The agent's port on those addresses. Nothing but redirected connections is served there. Ports below 1024 \
+            would need a capability that the agent gives up.
+            """
         ),
         key(
             "redirect.endpoints", \.redirectEndpoints, default: "169.254.169.254, fd20:ce::254",
@@ -335,6 +338,14 @@ extension ConfigurationKey {
             "admin.socket", \.adminSocket, default: "/run/podidentd/admin.sock",
             allowed: "an absolute path of at most 107 bytes", parse: { $0.utf8.count <= 107 ? path($0) : nil },
             "Unix socket of the debug commands, mode 0600."
+        ),
+        key(
+            "security.seccomp", \.filtersSystemCalls, default: "true", allowed: "true or false",
+            parse: { ["true": true, "false": false][$0] },
+            """
+            Whether the agent forbids itself every system call that it does not need. false: for finding out whether a \
+            failure comes from that.
+            """
         ),
         key(
             "log.level", \.logLevel, default: "info",

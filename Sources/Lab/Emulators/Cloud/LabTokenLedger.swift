@@ -54,6 +54,11 @@ package final class LabTokenLedger: Sendable {
         storage.withLock { $0.tokens[token] }
     }
 
+    /// Every token that was issued and is remembered, with its record.
+    package var all: [String: LabTokenRecord] {
+        storage.withLock { $0.tokens }
+    }
+
     /// How many tokens were issued.
     package var count: Int {
         storage.withLock { $0.tokens.count }

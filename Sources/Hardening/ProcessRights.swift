@@ -1,0 +1,54 @@
+import CHardening
+import Glibc
+
+/// What the agent's process may do.
+package enum ProcessRights {
+    /// Keeps the capabilities that ``Capability`` lists, takes every one from programs that this process will start, and
+    /// forbids new privileges, core files and looks into its memory.
+    ///
+    /// Capabilities belong to a thread, and new threads inherit them: call this before there is a second one.
+    package static func reduce() throws(HardeningError) {
+        hardening_lift_memory_lock_limit()
+        // Whoever started us without CAP_SETPCAP, such as a container runtime with a list of its own, has bounded us.
+        guard hardening_empty_bounding_set() == 0 || errno == EPERM else {
+            throw HardeningError("empty the capability bounding set", errorNumber: errno)
+        }
+        try check(hardening_keep_capabilities(Capability.allMask), "give up capabilities")
+        try check(hardening_forbid_new_privileges(), "forbid new privileges")
+        try check(hardening_forbid_dumps(), "forbid core dumps")
+    }
+}
+
+/// The system calls that the process may make: a short list, then a shorter one. Neither is ever undone.
+package enum SystemCallFilter {
+    /// For the time in which hooks are loaded and attached.
+    case starting
+    /// From when everything is attached.
+    case serving
+
+    /// Puts the filter over every thread. Needs ``ProcessRights/reduce()`` first.
+    package func install() throws(HardeningError) {
+        switch self {
+        case .starting: try check(hardening_filter_system_calls(), "install the system call filter")
+        case .serving: try check(hardening_filter_serving(), "narrow the system call filter")
+        }
+    }
+}
+
+/// Why the process could not give up a right.
+package struct HardeningError: Error, Sendable, CustomStringConvertible {
+    package let description: String
+
+    init(_ operation: String, errorNumber: CInt) {
+        let hint =
+            switch errorNumber {
+            case EINVAL, ENOSYS: "; this kernel has no seccomp filters: set security.seccomp to false to run without"
+            default: ""
+            }
+        description = "cannot \(operation): errno \(errorNumber)\(hint)"
+    }
+}
+
+private func check(_ result: CInt, _ operation: String) throws(HardeningError) {
+    guard result == 0 else { throw HardeningError(operation, errorNumber: errno) }
+}

@@ -1,0 +1,48 @@
+import NIOCore
+import NIOPosix
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Who may reach the admin socket, whatever becomes of its mode.
+enum AdminAccess {
+    /// Makes the socket's directory, mode 0700, or checks the one that is there: ours or root's, and nobody else may put
+    /// anything into it, so that no other socket can take the place of ours.
+    static func prepareDirectory(of path: String) throws(AdminServerError) {
+        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+        guard !directory.isEmpty else { return }
+        if unsafe mkdir(directory, 0o700) != 0, errno != EEXIST {
+            throw AdminServerError(path, "cannot make its directory: errno \(errno)")
+        }
+        var status = stat()
+        guard unsafe stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            throw AdminServerError(path, "\(directory) is no directory")
+        }
+        guard status.st_uid == geteuid() || status.st_uid == 0, status.st_mode & (S_IWGRP | S_IWOTH) == 0 else {
+            throw AdminServerError(
+                path, "others may write to \(directory); give the socket a directory of its own, mode 0700"
+            )
+        }
+    }
+
+    /// Refuses a peer that is neither root nor the agent's own user (`SO_PEERCRED`, `unix(7)`).
+    static func checkPeer(of channel: any Channel) throws {
+        let user = try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+            peerUser(of: $0)
+        }
+        guard case .some(.some(let user)) = user, user == 0 || user == geteuid() else { throw PeerRefused() }
+    }
+
+    private static func peerUser(of descriptor: CInt) -> uid_t? {
+        // pid, uid, gid: `struct ucred`, which the C library shows to few.
+        var credentials: (pid_t, uid_t, gid_t) = (0, uid_t.max, gid_t.max)
+        var length = socklen_t(MemoryLayout.size(ofValue: credentials))
+        guard unsafe getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 else { return nil }
+        return credentials.1
+    }
+
+    private struct PeerRefused: Error {}
+}

@@ -1,0 +1,34 @@
+/* Any system call, which Swift cannot make by itself: syscall(2) is variadic. */
+#pragma once
+
+#include <errno.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum test_call {
+	TEST_BPF = SYS_bpf,
+	TEST_CLONE = SYS_clone,
+	TEST_CLONE3 = SYS_clone3,
+	TEST_GETPID = SYS_getpid,
+	TEST_IOCTL = SYS_ioctl,
+	TEST_IO_URING_SETUP = SYS_io_uring_setup,
+	TEST_MOUNT = SYS_mount,
+	TEST_PTRACE = SYS_ptrace,
+	TEST_SETNS = SYS_setns,
+	TEST_SOCKET = SYS_socket,
+	TEST_UNSHARE = SYS_unshare,
+	/* Newer than any. */
+	TEST_FUTURE = 4000,
+};
+
+static inline int test_is_dumpable(void)
+{
+	return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+}
+
+/* 0 or the error number. */
+static inline int test_call(enum test_call call, long first, long second, long third)
+{
+	return syscall(call, first, second, third) < 0 ? errno : 0;
+}

@@ -1,0 +1,38 @@
+import CHardeningTestShims
+import Foundation
+import Glibc
+import Hardening
+import Testing
+
+/// In processes of their own: what is given up does not come back.
+@Suite(.timeLimit(.minutes(1))) struct ProcessRightsTests {
+    @Test("of all rights the listed ones are left, and started programs have none")
+    func capabilities() async {
+        await #expect(processExitsWith: .success) {
+            let before = try ProcessStatus(path: "/proc/thread-self/status")
+            try ProcessRights.reduce()
+            let status = try ProcessStatus(path: "/proc/thread-self/status")
+            let expected = Capability.allMask & (before.capabilities("CapPrm") ?? 0)
+            require(expected != 0, "run as root")
+            require(status.capabilities("CapPrm") == expected, "permitted")
+            require(status.capabilities("CapEff") == expected, "effective")
+            require(status.capabilities("CapInh") == 0, "inheritable")
+            require(status.capabilities("CapAmb") == 0, "ambient")
+            require(status.capabilities("CapBnd") == 0, "bounding")
+            require(status["NoNewPrivs"] == "1", "no new privileges")
+            // A program that root starts has everything, unless the bounding set is empty.
+            expect(unsafe system("grep -q '^CapEff:[[:space:]]*0*$' /proc/self/status"), 0)
+        }
+    }
+
+    @Test("there is no core file, and nobody else looks into the memory")
+    func dumps() async {
+        await #expect(processExitsWith: .success) {
+            try ProcessRights.reduce()
+            var limit = rlimit()
+            expect(unsafe getrlimit(__rlimit_resource_t(4), &limit), 0)  // RLIMIT_CORE
+            require(limit.rlim_cur == 0 && limit.rlim_max == 0, "core limit")
+            expect(test_is_dumpable(), 0)
+        }
+    }
+}

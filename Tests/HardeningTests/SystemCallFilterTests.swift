@@ -1,0 +1,83 @@
+import CHardeningTestShims
+import Glibc
+import Hardening
+import Testing
+
+/// In processes of their own: a filter is for good.
+@Suite(.timeLimit(.minutes(1))) struct SystemCallFilterTests {
+    @Test("while it starts, the agent may use BPF and sockets, but make no namespaces, mounts or traces")
+    func starting() async {
+        await #expect(processExitsWith: .success) {
+            try ProcessRights.reduce()
+            try SystemCallFilter.starting.install()
+            expect(test_call(TEST_GETPID, 0, 0, 0), 0)
+            expect(test_call(TEST_SOCKET, Int(AF_INET), Int(SOCK_STREAM.rawValue), 0), 0)
+            expect(test_call(TEST_SOCKET, Int(AF_NETLINK), Int(SOCK_RAW.rawValue), 0), 0)
+            // BPF_PROG_LOAD of nothing: the kernel has looked at it.
+            expect(test_call(TEST_BPF, 5, 0, 0), E2BIG)
+            expect(test_call(TEST_SOCKET, Int(AF_PACKET), Int(SOCK_RAW.rawValue), 0), EPERM)
+            for call in [TEST_MOUNT, TEST_PTRACE, TEST_SETNS, TEST_UNSHARE, TEST_IO_URING_SETUP] {
+                expect(test_call(call, 0, 0, 0), EPERM)
+            }
+            // CLONE_NEWUSER, and a terminal's TIOCSTI.
+            expect(test_call(TEST_CLONE, 0x1000_0000, 0, 0), EPERM)
+            expect(test_call(TEST_IOCTL, 0, 0x5412, 0), EPERM)
+        }
+    }
+
+    @Test("a call that is newer than the list, and clone3, fail as on an older kernel")
+    func newCalls() async {
+        await #expect(processExitsWith: .success) {
+            try ProcessRights.reduce()
+            try SystemCallFilter.starting.install()
+            expect(test_call(TEST_FUTURE, 0, 0, 0), ENOSYS)
+            expect(test_call(TEST_CLONE3, 0, 0, 0), ENOSYS)
+        }
+    }
+
+    @Test("while it serves, the agent may use the maps that are there, and load and attach nothing")
+    func serving() async {
+        await #expect(processExitsWith: .success) {
+            try ProcessRights.reduce()
+            try SystemCallFilter.starting.install()
+            try SystemCallFilter.serving.install()
+            // Map look-up, update and deletion, and information, without arguments.
+            for command in [1, 2, 3, 15] { expect(test_call(TEST_BPF, command, 0, 0), EFAULT, EINVAL) }
+            // Map creation, program load, attach, detach, link creation and update, tokens.
+            for command in [0, 5, 8, 9, 28, 29, 34, 36] { expect(test_call(TEST_BPF, command, 0, 0), EPERM) }
+            expect(test_call(TEST_SOCKET, Int(AF_NETLINK), Int(SOCK_RAW.rawValue), 0), EPERM)
+            expect(test_call(TEST_SOCKET, Int(AF_INET6), Int(SOCK_STREAM.rawValue), 0), 0)
+            expect(test_call(TEST_MOUNT, 0, 0, 0), EPERM)
+        }
+    }
+
+    @Test("a thread that ran before is filtered, too")
+    func threads() async {
+        await #expect(processExitsWith: .success) {
+            try ProcessRights.reduce()
+            let (ready, go) = (pipe(), pipe())
+            let thread = start {
+                ready.write()
+                go.read()
+                return test_call(TEST_UNSHARE, 0, 0, 0)
+            }
+            ready.read()
+            try SystemCallFilter.starting.install()
+            go.write()
+            expect(thread.join(), EPERM)
+        }
+    }
+
+    @Test("names resolve, and programs run, below both filters")
+    func libraries() async {
+        await #expect(processExitsWith: .success) {
+            try ProcessRights.reduce()
+            try SystemCallFilter.starting.install()
+            try SystemCallFilter.serving.install()
+            var addresses: UnsafeMutablePointer<addrinfo>?
+            expect(unsafe getaddrinfo("localhost", "80", nil, &addresses), 0)
+            // A shell, a pipe and a second program; and none of them may mount.
+            expect(unsafe system("echo one | grep -q one && ! unshare --mount true 2> /dev/null"), 0)
+        }
+    }
+}
