@@ -57,6 +57,8 @@ attack: bpf ## Attacks a running agent in every known way, and prints what each 
 	@echo "Building (the first time takes some minutes)"
 	@for product in podidentd podidentd-lab lab-attack; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab attack
+	@echo; echo "The same without each guard"
+	@$(BUILD)/podidentd-lab attack --guards-off
 
 clean: ## Removes what was built, and what killed labs left behind
 	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi

@@ -43,7 +43,11 @@ let package = Package(
         // The one door to C. Only `BPF` imports these two.
         .systemLibrary(name: "CLibbpf", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev"])]),
         .target(name: "CBPFPrograms", dependencies: ["CLibbpf"]),
-        .target(name: "BPF", dependencies: ["CLibbpf", "CBPFPrograms", "Attribution"], swiftSettings: strict),
+        .target(
+            name: "BPF", dependencies: ["CLibbpf", "CBPFPrograms", "Netlink", "Attribution"], swiftSettings: strict
+        ),
+        // nftables in the kernel's own words, for the guard where BPF cannot be one. Knows nothing of ours.
+        .target(name: "Netlink", swiftSettings: strict),
 
         // The door to the kernel's ways of giving up rights. Only `Hardening` imports it.
         .target(name: "CHardening", cSettings: [.define("_GNU_SOURCE")]),
@@ -98,7 +102,8 @@ let package = Package(
         .executableTarget(
             name: "podidentd",
             dependencies: [
-                "Agent", "Hardening", "Operations", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Agent", "Hardening", "Operations", logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
         ),
@@ -160,8 +165,8 @@ let package = Package(
         .testTarget(
             name: "KubernetesAPITests",
             dependencies: [
-                "KubernetesAPI", "Attribution", "Tokens", "UpstreamHTTP", "UpstreamTesting", "Fuzzing", nioCore, nioHTTP1,
-                nioSSL, logging,
+                "KubernetesAPI", "Attribution", "Tokens", "UpstreamHTTP", "UpstreamTesting", "Fuzzing", nioCore,
+                nioHTTP1, nioSSL, logging,
             ],
             resources: [.copy("Corpus")],
             swiftSettings: strict
@@ -192,7 +197,7 @@ let package = Package(
         .target(name: "CBPFTestPrograms", dependencies: ["CLibbpf", "CBPFPrograms"], path: "Tests/CBPFTestPrograms"),
         .testTarget(
             name: "KernelTests",
-            dependencies: ["BPF", "Attribution", "Lab", "CLibbpf", "CBPFPrograms", "CBPFTestPrograms"],
+            dependencies: ["BPF", "Attribution", "Lab", "Netlink", "CLibbpf", "CBPFPrograms", "CBPFTestPrograms"],
             swiftSettings: strict
         ),
         .testTarget(name: "ClientTests", dependencies: ["Lab", nioHTTP1], swiftSettings: strict),

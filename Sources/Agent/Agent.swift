@@ -108,7 +108,7 @@ package struct Agent: Sendable {
         try await group.run()
     }
 
-    private static func openCgroups(_ configuration: AgentConfiguration) throws -> CgroupFileSystem {
+    static func openCgroups(_ configuration: AgentConfiguration) throws -> CgroupFileSystem {
         if let mountPoint = configuration.cgroupMountPoint {
             return try CgroupFileSystem(mountPoint: mountPoint)
         }
@@ -144,6 +144,7 @@ package struct Agent: Sendable {
                 endpoints: configuration.redirectEndpoints.map(\.value),
                 protectedEndpoints: configuration.protectedEndpoints,
                 requiresHostGuard: configuration.requiresHostGuard,
+                hostGuardMechanism: configuration.hostGuardMechanism,
                 agentIPv4: address,
                 agentIPv6: configuration.listenAddress6?.value,
                 agentPort: configuration.listenPort,
@@ -180,7 +181,7 @@ package struct Agent: Sendable {
         return tracking
     }
 
-    private static func exchange(_ configuration: AgentConfiguration) -> TokenExchangeConfiguration {
+    static func exchange(_ configuration: AgentConfiguration) -> TokenExchangeConfiguration {
         var exchange = TokenExchangeConfiguration(
             audience: configuration.providerAudience, version: AgentVersion.current
         )

@@ -52,7 +52,8 @@ struct DebugViews: Sendable {
             connections: connections.values.reduce(0, +),
             tokenEntries: tokens.snapshot().count,
             podsSynced: watch.isSynced,
-            podWatchError: watch.lastError
+            podWatchError: watch.lastError,
+            podWatchSilentSeconds: watch.lastContact.map { (ContinuousClock.now - $0).components.seconds }
         )
     }
 

@@ -57,6 +57,11 @@ enum KubepodsSearch {
         return cgroup(id, of: root, in: cgroups)
     }
 
+    /// Every place where kubelets put it by default, and whether something is there.
+    static func candidates(in cgroups: CgroupFileSystem) -> [(root: KubepodsRoot, exists: Bool)] {
+        KubepodsRoot.defaults.map { ($0, cgroups.id(of: $0.path) != nil) }
+    }
+
     /// What the programs need to know of the kubepods cgroup: as much of it as there is by now.
     static func cgroup(_ id: CgroupID, of root: KubepodsRoot, in cgroups: CgroupFileSystem) -> KubepodsCgroup {
         KubepodsCgroup(id: id, level: root.level, groups: root.groupPaths.compactMap { cgroups.id(of: $0) })

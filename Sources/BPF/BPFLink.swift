@@ -25,6 +25,8 @@ struct BPFLink: ~Copyable {
         unsafe bpf_link__destroy(link)
     }
 
+    var descriptor: CInt { unsafe bpf_link__fd(link) }
+
     /// Reopens the link pinned at `path`, or returns `nil` if nothing is pinned there.
     static func pinned(at path: String) throws(BPFError) -> BPFLink? {
         guard let link = unsafe bpf_link__open(path) else {

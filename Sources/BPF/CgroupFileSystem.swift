@@ -41,6 +41,11 @@ package final class CgroupFileSystem: Sendable, CgroupPathResolving {
         return findMountPoint(in: mounts)
     }
 
+    /// Whether cgroup v1 hierarchies are mounted as well: the kubelet may then keep its pods there.
+    package static func hasVersion1() throws(BPFError) -> Bool {
+        try readMounts().split(separator: "\n").contains { $0.split(separator: " ").dropFirst(2).first == "cgroup" }
+    }
+
     static func findMountPoint(in mounts: String) -> String? {
         for line in mounts.split(separator: "\n") {
             let fields = line.split(separator: " ", omittingEmptySubsequences: false)

@@ -2,6 +2,7 @@ package import Attribution
 import CBPFPrograms
 import CLibbpf
 import Glibc
+import Netlink
 import Synchronization
 
 /// What the kernel programs need to know. Constant for the life of the loaded programs, but for the kubepods root.
@@ -13,6 +14,8 @@ package struct DatapathConfiguration: Sendable {
     package var protectedEndpoints: [ProtectedEndpoint]
     /// Whether an installation without ``HostGuard`` is one.
     package var requiresHostGuard: Bool
+    /// `nil`: by BPF where the kernel has it, else by nftables.
+    package var hostGuardMechanism: HostGuard.Mechanism?
     /// Where the agent listens, in host order.
     package var agentIPv4: UInt32
     /// `nil`: callers that named an IPv6 address are led to `agentIPv4` through its mapped form, which a socket with
@@ -27,6 +30,7 @@ package struct DatapathConfiguration: Sendable {
         endpoints: [OriginalDestination.Address],
         protectedEndpoints: [ProtectedEndpoint] = [],
         requiresHostGuard: Bool = false,
+        hostGuardMechanism: HostGuard.Mechanism? = nil,
         agentIPv4: UInt32,
         agentIPv6: OriginalDestination.Address? = nil,
         agentPort: UInt16,
@@ -36,6 +40,7 @@ package struct DatapathConfiguration: Sendable {
         self.endpoints = endpoints
         self.protectedEndpoints = protectedEndpoints
         self.requiresHostGuard = requiresHostGuard
+        self.hostGuardMechanism = hostGuardMechanism
         self.agentIPv4 = agentIPv4
         self.agentIPv6 = agentIPv6
         self.agentPort = agentPort
@@ -82,6 +87,8 @@ package final class Datapath: Sendable {
     package let hooks: [HookState]
     /// Whether frames that pass no socket hook are held back as well.
     package let hostGuard: HostGuard
+    /// Counts for the host guard where its programs do not.
+    private let nftables: Nftables?
     private let skeletons: Mutex<DatapathSkeletons>
     private let tags: CInt
     private let handovers: CInt
@@ -100,8 +107,9 @@ package final class Datapath: Sendable {
         try configuration.pinDirectory.prepare()
         do throws(BPFError) {
             let skeletons = try DatapathSkeletons(configuration)
-            let (hostGuard, guardHooks) = try Self.installHostGuard(configuration)
+            let (hostGuard, guardHooks, nftables) = try Self.installHostGuard(configuration)
             self.hostGuard = hostGuard
+            self.nftables = nftables
             self.hooks =
                 try guardHooks + Self.attach(skeletons, pins: configuration.pinDirectory, cgroups: cgroups)
             self.tags = skeletons.tags
@@ -113,19 +121,23 @@ package final class Datapath: Sendable {
             self.skeletons = Mutex(skeletons)
         } catch {
             // Half an installation is none; but an earlier agent's hooks stay, whatever becomes of this one.
-            if !wasInstalled { _ = try? configuration.pinDirectory.remove() }
+            if !wasInstalled {
+                _ = try? configuration.pinDirectory.remove()
+                _ = try? HostGuard.removeTable()
+            }
             throw error
         }
     }
 
     private static func installHostGuard(
         _ configuration: DatapathConfiguration
-    ) throws(BPFError) -> (HostGuard, [HookState]) {
+    ) throws(BPFError) -> (HostGuard, [HookState], Nftables?) {
         do throws(BPFError) {
-            return (.active, try HostGuard.install(configuration))
+            let installed = try HostGuard.installFirst(configuration)
+            return (.active(installed.mechanism), installed.hooks, installed.nftables)
         } catch {
             if configuration.requiresHostGuard { throw error }
-            return (.unavailable(error), [])
+            return (.unavailable(error), [], nil)
         }
     }
 
@@ -253,7 +265,7 @@ package final class Datapath: Sendable {
 
     /// The programs' counters.
     package func counters() throws(BPFError) -> DatapathCounters {
-        try DatapathCounters(readingMap: stats)
+        try DatapathCounters(readingMap: stats, droppedByTable: nftables?.droppedByHostGuard ?? 0)
     }
 
     /// How many tags wait for their accepting side at this moment. Walks the table: for tests and the debug dump.

@@ -19,8 +19,8 @@ package struct DatapathCounters: Sendable, Equatable {
         values.first { $0.name == name }?.value ?? 0
     }
 
-    /// Reads the per-CPU array behind `map`.
-    init(readingMap map: CInt) throws(BPFError) {
+    /// Reads the per-CPU array behind `map`, and adds what the host guard's nftables table dropped in its programs' place.
+    init(readingMap map: CInt, droppedByTable: UInt64 = 0) throws(BPFError) {
         let processors = libbpf_num_possible_cpus()
         try check(processors, "count the processors")
         var values: [(name: String, value: UInt64)] = []
@@ -28,7 +28,8 @@ package struct DatapathCounters: Sendable, Equatable {
         for (index, name) in Self.names.enumerated() {
             var key = UInt32(index)
             try check(unsafe bpf_map_lookup_elem(map, &key, &perProcessor), "read the counter \(name)")
-            values.append((name, perProcessor.reduce(0, &+)))
+            let others = name == "dropped_forward" ? droppedByTable : 0
+            values.append((name, perProcessor.reduce(others, &+)))
         }
         self.values = values
     }

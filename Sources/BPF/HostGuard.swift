@@ -5,10 +5,10 @@ import Glibc
 /// The guard in the network namespace of the calling thread, which must be the node's: drops packets to protected
 /// endpoints that arrive from an interface.
 ///
-/// A BPF netfilter program at PRE_ROUTING (Linux 6.4). It sees what no socket hook does: frames that pods write
+/// A BPF netfilter program at PRE_ROUTING (Linux 6.4), or else an nftables table. It sees what no socket hook does: frames that pods write
 /// themselves (AF_PACKET), and packets of sandboxes with a network stack of their own (gVisor, Kata).
 package enum HostGuard: Sendable, Equatable {
-    case active
+    case active(Mechanism)
     /// This kernel or this installation cannot have it; pods with `CAP_NET_RAW`, and sandboxes, are held back by nothing
     /// on this node.
     case unavailable(BPFError)

@@ -23,14 +23,19 @@ package struct PinDirectory: Sendable, Equatable {
     /// Whether an agent's attachments are pinned here.
     package var hasLinks: Bool { !entries(of: links).isEmpty }
 
-    /// Makes the directories, after checking that they lie on a BPF file system.
-    func prepare() throws(BPFError) {
+    /// Whether the directory, or where it would be made, lies on a BPF file system.
+    package var isOnBPFFileSystem: Bool {
         var parent = path
         while let slash = parent.lastIndex(of: "/"), unsafe access(parent, F_OK) != 0 {
             parent = String(parent[..<slash])
         }
         var info = statfs()
-        guard unsafe statfs(parent.isEmpty ? "/" : parent, &info) == 0, info.f_type == Self.bpfFileSystemMagic else {
+        return unsafe statfs(parent.isEmpty ? "/" : parent, &info) == 0 && info.f_type == Self.bpfFileSystemMagic
+    }
+
+    /// Makes the directories, after checking that they lie on a BPF file system.
+    func prepare() throws(BPFError) {
+        guard isOnBPFFileSystem else {
             throw BPFError(
                 "pin the links and maps below \(path)",
                 hint: "it is not on a BPF file system; 'mount -t bpf bpf /sys/fs/bpf' or set bpf.pin-directory"

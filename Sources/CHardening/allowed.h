@@ -1,8 +1,8 @@
 /* The system calls that the agent, its libraries and the credential plugins that it starts may make, whatever their
  * arguments. Those whose arguments are looked at, and those that are refused in a way of their own, are in filter.c.
  *
- * Found by tracing the agent through the end-to-end tests, and completed by siblings of what was found (the variants
- * that another C library or another version of one uses for the same work). Not here, among others: mount, setns,
+ * Written down from what the agent and its libraries do, with the variants that another C library or another version of
+ * one uses for the same work, and corrected by what the kernel's log showed refused in end-to-end tests. Not here, among others: mount, setns,
  * unshare, ptrace, process_vm_*, perf_event_open, io_uring_*, keyctl, init_module, kexec_*, reboot, userfaultfd,
  * personality, mknod, chroot, set*uid and capset.
  *

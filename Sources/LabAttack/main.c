@@ -148,6 +148,11 @@ int main(int count, char **argument)
 {
 	const char *name = count > 1 ? argument[1] : "";
 
+	sigset_t none;
+
+	/* Whoever started us may block signals, and its children inherit that. */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* Whoever started us may be gone by then. */
 	alarm(60);
 	setvbuf(stdout, NULL, _IOLBF, 0);

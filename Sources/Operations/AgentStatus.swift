@@ -21,11 +21,13 @@ package struct AgentStatus: Codable, Sendable, Equatable {
     package var tokenEntries: Int
     package var podsSynced: Bool
     package var podWatchError: String?
+    /// Since the API server last showed anything; `nil` before the first time. Bookmarks come every 60 s.
+    package var podWatchSilentSeconds: Int64?
 
     package init(
         version: String, node: String, hooks: [String: String], kernel: [String: UInt64], requests: [String: UInt64],
         pendingHandovers: Int, pods: Int, cgroups: Int, connectionCounts: Int, policies: Int, connections: Int,
-        tokenEntries: Int, podsSynced: Bool, podWatchError: String?
+        tokenEntries: Int, podsSynced: Bool, podWatchError: String?, podWatchSilentSeconds: Int64? = nil
     ) {
         self.version = version
         self.node = node
@@ -41,5 +43,6 @@ package struct AgentStatus: Codable, Sendable, Equatable {
         self.tokenEntries = tokenEntries
         self.podsSynced = podsSynced
         self.podWatchError = podWatchError
+        self.podWatchSilentSeconds = podWatchSilentSeconds
     }
 }

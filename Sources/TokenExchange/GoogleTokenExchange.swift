@@ -84,6 +84,25 @@ package final class GoogleTokenExchange: TokenExchanging {
         return try IAMCredentials.identityToken(from: answer)
     }
 
+    /// Whether both services can be reached, by name, TCP and TLS: asks for their root, without credentials. Any answer
+    /// will do.
+    package func reach() async -> [(upstream: UpstreamFailure.Upstream, host: String, failure: UpstreamFailure?)] {
+        var reached: [(UpstreamFailure.Upstream, String, UpstreamFailure?)] = []
+        for (upstream, client, url, host) in [
+            (UpstreamFailure.Upstream.securityTokenService, stsClient, configuration.stsURL, stsHost),
+            (.iamCredentials, iamClient, configuration.iamCredentialsURL, iamHost),
+        ] {
+            let call = UpstreamCall(.GET, url, headers: ["user-agent": configuration.userAgent])
+            do throws(UpstreamFailure) {
+                _ = try await send(call, by: client, to: upstream, at: host)
+                reached.append((upstream, host, nil))
+            } catch {
+                reached.append((upstream, host, error))
+            }
+        }
+        return reached
+    }
+
     private func generate(
         _ method: String,
         _ request: some Encodable,

@@ -33,7 +33,8 @@ struct AttackCommand: AsyncParsableCommand {
         for line in AttackReport.limits(reports) { print(line) }
         let bad = reports.filter { !$0.verdict.isAcceptable }
         let open = reports.count { if case .open = $0.verdict { true } else { false } }
-        print("\n\(reports.count - bad.count - open) held, \(open) are open by their nature, \(bad.count) did not hold.")
+        print(
+            "\n\(reports.count - bad.count - open) held, \(open) are open by their nature, \(bad.count) did not hold.")
         return bad.isEmpty
     }
 

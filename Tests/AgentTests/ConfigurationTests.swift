@@ -22,9 +22,9 @@ import Testing
     @Test("the command line wins over the environment, the environment over the file, the file over the default")
     func precedence() throws {
         #expect(try load().listenPort == 9254)
-        #expect(try load("listen:\n  port: 1001\n").listenPort == 1001)
-        #expect(try load("listen:\n  port: 1001\n", ["PODIDENTD_LISTEN_PORT": "1002"]).listenPort == 1002)
-        #expect(try load("", ["PODIDENTD_LISTEN_PORT": "1002"], set: ["listen.port=1003"]).listenPort == 1003)
+        #expect(try load("listen:\n  port: 2001\n").listenPort == 2001)
+        #expect(try load("listen:\n  port: 2001\n", ["PODIDENTD_LISTEN_PORT": "2002"]).listenPort == 2002)
+        #expect(try load("", ["PODIDENTD_LISTEN_PORT": "2002"], set: ["listen.port=2003"]).listenPort == 2003)
     }
 
     @Test("a list may be written as YAML's or with commas")

@@ -1,7 +1,7 @@
 import Lab
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(5)))
 struct AttackTests {
     @Test("every known way round the redirect and the attribution is closed, and the victim notices nothing")
     func everyAttackHolds() async throws {

@@ -81,9 +81,12 @@ struct SecretTests {
         // A token service that quotes what it was sent.
         let quoted = try #require(Self.subjectTokens(of: world).first)
         world.cluster.securityTokenServiceServer.faults.inject(
-            .status(400, body: #"{"error":"invalid_grant","error_description":"\#(quoted) is not valid"}"#), times: 1)
+            .status(400, body: #"{"error":"invalid_grant","error_description":"\#(quoted) is not valid"}"#))
+        let quoting = try await plain.ask(tokenPath + "?scopes=https://www.googleapis.com/auth/other")
+        #expect(quoting.status >= 400 && quoting.body.contains("is not valid"), "\(quoting.body)")
+        evidence.outputs["refusal: quoting upstream"] = quoting.body
+        world.cluster.securityTokenServiceServer.faults.clear()
         for (name, pod, path) in [
-            ("quoting upstream", plain, tokenPath + "?scopes=https://www.googleapis.com/auth/other"),
             ("unbound account", unbound, tokenPath),
             ("other account", web, "/computeMetadata/v1/instance/service-accounts/x@y/token"),
             ("other audience", plain, "/podidentd/v1/token?audience=https://other.example"),

@@ -27,7 +27,7 @@ struct CreatorTests {
         try await withGuards { lab in
             let pod = try await lab.addPod("a")
             let other = try await lab.addPod("b")
-            let taker = try await take(in: pod) { try other.attack(["pass", $0], as: .unprivileged) }
+            let taker = try await take(in: pod) { try other.attack(["pass", $0, "4", "stream"], as: .unprivileged) }
             #expect(await taker.result().output == "connect: ECONNREFUSED\n")
             #expect(try lab.count("refused_creator") == 1)
         }
@@ -38,7 +38,9 @@ struct CreatorTests {
         try await withGuards { lab in
             let pod = try await lab.addPod("a")
             let taker = try await take(in: pod) {
-                try Command(["nsenter", "--net=\(pod.network.path)", "--", Attacker.program(), "pass", $0])
+                try Command([
+                    "nsenter", "--net=\(pod.network.path)", "--", Attacker.program(), "pass", $0, "4", "stream",
+                ])
             }
             #expect(await taker.result().output == "connect: ECONNREFUSED\n")
             #expect(try lab.count("refused_creator") == 1)
@@ -53,7 +55,7 @@ struct CreatorTests {
             try FileManager.default.createDirectory(
                 atPath: lab.node.cgroupDirectory(sidecar), withIntermediateDirectories: true)
             let taker = try await take(in: pod) {
-                try pod.attack(["pass", $0], as: .unprivileged, cgroup: sidecar)
+                try pod.attack(["pass", $0, "4", "stream"], as: .unprivileged, cgroup: sidecar)
             }
             let connection = try lab.accept()
             let tag = try #require(lab.datapath.tag(ofAcceptedSocket: connection))
@@ -81,7 +83,7 @@ struct CreatorTests {
             let pod = try await lab.addPod("a")
             let path = "/tmp/nidlab-\(getpid())-\(UInt32.random(in: 0...UInt32.max)).sock"
             defer { try? FileManager.default.removeItem(atPath: path) }
-            let giver = try pod.attack(["pass", path], as: .unprivileged)
+            let giver = try pod.attack(["pass", path, "4", "stream"], as: .unprivileged)
             try await giver.errorLines.first(within: .seconds(5)) { $0 == "listening" }
             let taker = try Command([Attacker.program(), "take", path] + Self.connect)
             _ = await giver.result()

@@ -49,6 +49,12 @@ struct GuardLab {
         }
     }
 
+    /// Takes the host guard away, whatever it is made of.
+    func detachHostGuard() throws {
+        guard case .active(.nftables) = datapath.hostGuard else { return try detach("forward4", "forward6") }
+        #expect(try node.network.run { try HostGuard.removeTable() } == "table inet podidentd")
+    }
+
     func addPod(
         _ name: String, quality: CgroupLayout.QualityOfService = .burstable
     ) async throws -> RunningPod {
@@ -59,7 +65,7 @@ struct GuardLab {
 }
 
 /// Runs `body` on a fresh node whose agent guards it, and takes the node down whatever happens.
-func withGuards(_ body: (GuardLab) async throws -> Void) async throws {
+func withGuards(_ mechanism: HostGuard.Mechanism = .bpf, _ body: (GuardLab) async throws -> Void) async throws {
     let node = try await LabNode()
     let pins = PinDirectory(path: node.bpfFileSystem + "/podidentd")
     do {
@@ -85,6 +91,7 @@ func withGuards(_ body: (GuardLab) async throws -> Void) async throws {
                 ProtectedEndpoint(address: azure, port: 80), ProtectedEndpoint(address: azure, port: 32526),
             ],
             requiresHostGuard: true,
+            hostGuardMechanism: mechanism,
             agentIPv4: 0x0a58_0001,
             agentPort: UInt16(GuardLab.agentPort)
         )

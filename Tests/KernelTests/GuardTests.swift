@@ -7,9 +7,11 @@ import Testing
 /// Each guard on the real kernel, and the same attack with the guard taken away: then it must get through.
 @Suite(.serialized, .timeLimit(.minutes(2)))
 struct GuardTests {
-    @Test("a raw socket's packet to the metadata address is dropped at egress, and by nothing else")
-    func rawSocket() async throws {
-        try await withGuards { lab in
+    @Test(
+        "a raw socket's packet to the metadata address is dropped at egress, and by nothing else",
+        arguments: HostGuard.Mechanism.allCases)
+    func rawSocket(mechanism: HostGuard.Mechanism) async throws {
+        try await withGuards(mechanism) { lab in
             let pod = try await lab.addPod("a")
             let syn = ["raw", "whole", pod.address, LabNode.metadataAddress, "80"]
             #expect(try await pod.attack(syn, as: .ordinary).result().output == "send: EPERM\n")
@@ -17,48 +19,60 @@ struct GuardTests {
             try lab.detach("egress")
             #expect(try await pod.attack(syn, as: .ordinary).result().output == "sent, no answer\n")
             #expect(try lab.count("dropped_forward") == 1)
-            try lab.detach("forward4")
+            try lab.detachHostGuard()
             #expect(try await pod.attack(syn, as: .ordinary).result().output == "answered: SYN-ACK\n")
         }
     }
 
-    @Test("a frame that a pod wrote itself is dropped where it enters the node")
-    func frame() async throws {
-        try await withGuards { lab in
+    @Test(
+        "a frame that a pod wrote itself is dropped where it enters the node",
+        arguments: HostGuard.Mechanism.allCases)
+    func frame(mechanism: HostGuard.Mechanism) async throws {
+        try await withGuards(mechanism) { lab in
             let pod = try await lab.addPod("a")
             let syn = ["frame", "eth0", LabNode.hardwareAddress, pod.address, LabNode.metadataAddress, "80"]
-            #expect(lab.datapath.hostGuard == .active)
+            #expect(lab.datapath.hostGuard == .active(mechanism))
             #expect(try await pod.attack(syn, as: .ordinary).result().output == "sent, no answer\n")
             #expect(try lab.count("dropped_forward") == 1)
-            try lab.detach("forward4")
+            try lab.detachHostGuard()
             #expect(try await pod.attack(syn, as: .ordinary).result().output == "answered: SYN-ACK\n")
         }
     }
 
-    @Test("fragments and IPv6 are dropped as well")
-    func otherPackets() async throws {
-        try await withGuards { lab in
+    @Test(
+        "fragments and IPv6 are dropped as well, by either guard", arguments: HostGuard.Mechanism.allCases)
+    func otherPackets(mechanism: HostGuard.Mechanism) async throws {
+        try await withGuards(mechanism) { lab in
             let pod = try await lab.addPod("a")
-            for arguments in [
+            let attacks = [
                 ["raw", "fragments", pod.address, LabNode.metadataAddress, "80"],
                 ["raw", "whole", pod.address, LabNode.metadataAddress6, "80"],
                 ["raw", "whole", pod.address, "fd00:ec2::254", "80"],
-            ] {
+            ]
+            for arguments in attacks {
                 #expect(try await pod.attack(arguments, as: .ordinary).result().output == "send: EPERM\n")
             }
             #expect(try lab.count("dropped_egress") == 3)
+            try lab.detach("egress")
+            for arguments in attacks {
+                let dropped = try lab.count("dropped_forward")
+                #expect(try await pod.attack(arguments, as: .ordinary).result().output.hasPrefix("sent"))
+                #expect(try lab.count("dropped_forward") > dropped, "\(arguments)")
+            }
         }
     }
 
-    @Test("the next agent replaces both guards, and packets are dropped throughout")
-    func adoption() async throws {
-        try await withGuards { lab in
+    @Test(
+        "the next agent replaces both guards, and packets are dropped throughout",
+        arguments: HostGuard.Mechanism.allCases)
+    func adoption(mechanism: HostGuard.Mechanism) async throws {
+        try await withGuards(mechanism) { lab in
             let pod = try await lab.addPod("a")
             let (configuration, cgroups) = (lab.configuration, lab.cgroups)
             for _ in 0..<3 {
                 let next = try lab.node.network.run { try Datapath(configuration, cgroups: cgroups) }
                 #expect(next.hooks.allSatisfy { $0.origin == .adopted })
-                #expect(next.hostGuard == .active)
+                #expect(next.hostGuard == .active(mechanism))
             }
             let syn = ["frame", "eth0", LabNode.hardwareAddress, pod.address, LabNode.metadataAddress, "80"]
             #expect(try await pod.attack(syn, as: .ordinary).result().output == "sent, no answer\n")
@@ -68,9 +82,10 @@ struct GuardTests {
     }
 
     @Test(
-        "DNS and NTP stay open, connected or not; UDP to port 80 is refused", arguments: ["connected", "unconnected"])
-    func datagrams(how: String) async throws {
-        try await withGuards { lab in
+        "DNS and NTP stay open, connected or not; UDP to port 80 is refused", arguments: ["connected", "unconnected"],
+        HostGuard.Mechanism.allCases)
+    func datagrams(how: String, mechanism: HostGuard.Mechanism) async throws {
+        try await withGuards(mechanism) { lab in
             let pod = try await lab.addPod("a")
             for port in [53, 123, 80] {
                 let server = try UDPEcho(host: LabNode.metadataAddress, port: port, in: lab.node.network)
@@ -104,10 +119,10 @@ struct GuardTests {
             Endpoint(address: "168.63.129.16", port: 53, isOpen: true),
             Endpoint(address: "168.63.129.16", port: 40000, isOpen: true),
             Endpoint(address: "::ffff:168.63.129.16", port: 80, isOpen: false),
-        ]
+        ], HostGuard.Mechanism.allCases
     )
-    func endpoints(_ endpoint: Endpoint) async throws {
-        try await withGuards { lab in
+    func endpoints(_ endpoint: Endpoint, mechanism: HostGuard.Mechanism) async throws {
+        try await withGuards(mechanism) { lab in
             let pod = try await lab.addPod("a")
             let host = endpoint.address.replacing("::ffff:", with: "")
             let server = try lab.node.network.listen(host: host, port: endpoint.port)

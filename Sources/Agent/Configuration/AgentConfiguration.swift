@@ -22,6 +22,8 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var socketMark: UInt32 = 0
     package var protectedEndpoints: [ProtectedEndpoint] = []
     package var requiresHostGuard = false
+    /// `nil`: the first that this kernel has.
+    package var hostGuardMechanism: HostGuard.Mechanism?
 
     package var pinDirectory = ""
     /// `nil`: found in `/proc/self/mounts`.

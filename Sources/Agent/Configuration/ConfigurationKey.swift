@@ -173,7 +173,8 @@ extension ConfigurationKey {
             "The node's own IPv6 address. Without it, callers of an IPv6 metadata address are led to listen.address."
         ),
         key(
-            "listen.port", \.listenPort, default: "9254", allowed: "a port from 1024 to 65535", parse: number(1024...65535),
+            "listen.port", \.listenPort, default: "9254", allowed: "a port from 1024 to 65535",
+            parse: number(1024...65535),
             """
             The agent's port on those addresses. Nothing but redirected connections is served there. Ports below 1024 \
             would need a capability that the agent gives up.
@@ -208,7 +209,16 @@ extension ConfigurationKey {
             parse: { ["true": true, "false": false][$0] },
             """
             Whether the agent refuses to start where the guard of the node's network namespace cannot be installed \
-            (Linux before 6.4). Without it, pods with CAP_NET_RAW and sandboxed pods are not held back.
+            (neither by BPF nor by nftables). Without it, pods with CAP_NET_RAW and sandboxed pods are not held back.
+            """
+        ),
+        key(
+            "guard.mechanism", \.hostGuardMechanism, default: "auto", allowed: "one of auto, bpf, nftables",
+            parse: { ["auto": HostGuard.Mechanism?.none, "bpf": .bpf, "nftables": .nftables][$0] },
+            """
+            How the guard of the node's network namespace is made: by BPF (Linux 6.4 and later) or by an nftables table \
+            "inet podidentd" (any kernel). auto: BPF where the kernel has it. The nftables form knows no pods: those \
+            that are allowed through to the machine's own metadata server are held back as well.
             """
         ),
         key(

@@ -34,7 +34,9 @@ struct AgentCounters: Sendable {
     func limits(since earlier: AgentCounters) -> [String: UInt64] {
         rises(since: earlier).filter { name, _ in
             if name.hasPrefix("answers.") { return name.hasSuffix(".429") || name.hasSuffix(".503") }
-            if name.contains(".") { return !name.hasPrefix("connections.opened") && !name.hasPrefix("connections.closed") }
+            if name.contains(".") {
+                return !name.hasPrefix("connections.opened") && !name.hasPrefix("connections.closed")
+            }
             return !Self.ordinary.contains(name)
         }
     }

@@ -103,6 +103,7 @@ struct Loot: Sendable {
             return output.split(separator: "\n").last.map { String($0.prefix(60)) } ?? "nothing"
         }
         if owners == [ownUID] { return "its own identity, through the agent" }
-        return "THE IDENTITY OF " + owners.subtracting([ownUID]).map { nameOf($0) ?? $0 }.sorted().joined(separator: ", ")
+        return "THE IDENTITY OF "
+            + owners.subtracting([ownUID]).map { nameOf($0) ?? $0 }.sorted().joined(separator: ", ")
     }
 }

@@ -11,7 +11,8 @@ extension AttackSuite {
             },
             Attack("A4", .remote, "cgroup kubepods/pod<victim> of a user's session", .nothing) {
                 try await inCgroup(
-                    "/\(world.node.identifier)/user/session/kubepods/pod\(target.uid)/\(target.containerID)", Self.agentPort
+                    "/\(world.node.identifier)/user/session/kubepods/pod\(target.uid)/\(target.containerID)",
+                    Self.agentPort
                 )
             },
             Attack("A5", .ordinary, "cgroups like the victim's below its own container", .ownIdentity) {
@@ -23,8 +24,10 @@ extension AttackSuite {
                 try makeCgroup(below)
                 let command = ["unshare", "--cgroup", "--", try Attacker.program(), "connect", "plain"] + Self.metadata
                 return try AttackStage.output(
-                    of: await mallory.start(Attacker.ordinary.confine(["unshare", "-Ur", "--"] + command), cgroup: below)
-                        .result()
+                    of: await mallory.start(
+                        Attacker.ordinary.confine(["unshare", "-Ur", "--"] + command), cgroup: below
+                    )
+                    .result()
                 )
             },
             staticPod,

@@ -52,7 +52,9 @@ extension AttackSuite {
 
     private func compare(_ attack: Attack, _ guardian: Guard) async throws -> GuardReport {
         let ownUID = attack.ownUID ?? mallory.uid
-        if let control = attack.control, try await !control() { throw AttackNotMounted("\(attack.attempt): no control") }
+        if let control = attack.control, try await !control() {
+            throw AttackNotMounted("\(attack.attempt): no control")
+        }
         let with = Loot(try await attack.run(), world: world)
         try await guardian.switchOff()
         // The kernel detaches a program some time after its last pin has gone.
@@ -104,7 +106,8 @@ extension AttackSuite {
                     }
                 ],
                 switchOff: {
-                    try await overwrite("nid_policies", key: hexadecimal(cgroupID(stage.onHost.cgroup)), value: "01000000")
+                    try await overwrite(
+                        "nid_policies", key: hexadecimal(cgroupID(stage.onHost.cgroup)), value: "01000000")
                 }
             ),
             Guard(

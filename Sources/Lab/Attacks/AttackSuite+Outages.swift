@@ -29,6 +29,7 @@ extension AttackSuite {
             outage("asks all the time while it starts, is killed and starts", .ownIdentityOrNoToken) {
                 let loop = try await stage.began(
                     mallory.attack(["loop"] + Self.metadata, as: .unprivileged), "looping")
+                try await stage.killAgent()
                 try await stage.startAgent()
                 try await stage.killAgent()
                 try await stage.startAgent()

@@ -13,7 +13,8 @@ extension AttackSuite {
         [
             packet("R6", "raw socket, SYN to 169.254.169.254:80", Way.raw("whole", from: mallory.address)),
             packet("R6", "raw socket, in fragments", Way.raw("fragments", from: mallory.address)),
-            packet("R6", "raw IPv6 socket, SYN to fd20:ce::254", Way.raw("whole", from: mallory.address6), isIPv6: true),
+            packet(
+                "R6", "raw IPv6 socket, SYN to fd20:ce::254", Way.raw("whole", from: mallory.address6), isIPv6: true),
             rawOnHost,
             frame,
             frame6,

@@ -21,7 +21,9 @@ extension AttackSuite {
         Attack(number, .unprivileged, attempt, .text("all \(cases.count) refused as they should be")) {
             let output = try await stage.got(["exchange"] + Self.metadata + cases.map(\.bytes), .unprivileged)
             let lines = output.split(separator: "\n")
-            guard lines.count == cases.count else { throw AttackNotMounted("\(lines.count) of \(cases.count) outcomes") }
+            guard lines.count == cases.count else {
+                throw AttackNotMounted("\(lines.count) of \(cases.count) outcomes")
+            }
             let surprises = zip(cases, lines).compactMap { requestCase, line -> String? in
                 let words = line.split(separator: " ")
                 let statuses = words.filter { Int($0) != nil }.joined(separator: " ")

@@ -142,7 +142,7 @@ package final class LabWorld: Sendable {
         try pod.start([binaries + "/podidentd-lab", "probe"] + arguments)
     }
 
-    private static func yaml(_ values: [String: String]) -> String {
+    package static func yaml(_ values: [String: String]) -> String {
         var lines: [String] = []
         var section = ""
         for (key, value) in values.sorted(by: { $0.key < $1.key }) {

@@ -30,18 +30,18 @@ import Testing
         for file in corpus { try await Self.check([file.bytes], "corpus \(file.name)") }
         let mutator = Mutator(seeds: corpus.map(\.bytes), words: Self.words, limit: 32 * 1024)
         var tokens = 0
-        for seed in 1...UInt64(FuzzRun.iterations(usual: 4_000)) {
+        for seed in 1...UInt64(FuzzRun.iterations(usual: 2_500)) {
             var random = FuzzGenerator(seed: seed)
             let input = mutator.input(&random)
             FuzzRun.note(input)
             tokens += try await Self.check(Self.cut(input, &random), "seed \(seed)")
         }
-        #expect(tokens > 100, "the generator must reach what it is to test")
+        #expect(tokens > 20, "the generator must reach what it is to test")
     }
 
     @Test("of well-formed requests in one connection, each gets its own answer, in order")
     func pipelines() async throws {
-        for seed in 1...UInt64(FuzzRun.iterations(usual: 1_500)) {
+        for seed in 1...UInt64(FuzzRun.iterations(usual: 1_000)) {
             var random = FuzzGenerator(seed: seed)
             let requests = (0..<Int.random(in: 1...6, using: &random)).map { _ in Self.request(&random) }
             let input = Array(requests.map(\.text).joined().utf8)
@@ -66,7 +66,7 @@ import Testing
         ].map { Array($0.utf8) }
         let mutator = Mutator(seeds: seeds, words: words, limit: 8_192)
         var accepted = 0
-        FuzzRun.seeds(usual: 30_000) { seed in
+        FuzzRun.seeds(usual: 15_000) { seed in
             var random = FuzzGenerator(seed: seed)
             let input = mutator.input(&random)
             FuzzRun.note(input)
@@ -77,7 +77,7 @@ import Testing
             #expect((try? RequestTarget(parsing: target.path))?.path == target.path, "\(FuzzRun.text(input))")
             #expect(!target.path.contains("//") && !target.path.contains("/../") && !target.path.contains("/./"))
         }
-        #expect(accepted > 1_000)
+        #expect(accepted > 500)
     }
 
     // MARK: - The connection

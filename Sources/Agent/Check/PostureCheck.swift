@@ -1,0 +1,66 @@
+import Attribution
+import BPF
+import Logging
+package import Operations
+
+/// `podidentd check`: looks at one node from all sides and changes nothing on it, with an agent or without.
+///
+/// What each part finds is in an extension of its own; the first failures decide what the later ones can still look at.
+package struct PostureCheck: Sendable {
+    let configuration: AgentConfiguration
+    /// Whether Google's services are asked as well.
+    let isOnline: Bool
+    let pins: PinDirectory
+    let logger = Logger(label: "podidentd.check") { _ in SwiftLogNoOpLogHandler() }
+
+    package init(_ configuration: AgentConfiguration, isOnline: Bool) {
+        self.configuration = configuration
+        self.isOnline = isOnline
+        self.pins = PinDirectory(path: configuration.pinDirectory)
+    }
+
+    /// Everything that can be found out, judged.
+    package func run() async -> Posture {
+        let features = KernelFeatures.probe()
+        let layout = CgroupLayoutFinding(configuration)
+        let hooks = InstalledHook.all(below: pins)
+        let isInstalled = hooks.contains { $0.state != .missing }
+        let agent = await agentFinding(isInstalled: isInstalled)
+        var sections = [
+            Posture.Section("Kernel", kernel(features)),
+            Posture.Section("Cgroups", cgroups(layout)),
+            Posture.Section("Hooks", hookItems(hooks, layout, isInstalled: isInstalled)),
+            Posture.Section("Guards", guards(hooks, layout, isInstalled: isInstalled)),
+        ]
+        sections.append(
+            Posture.Section(
+                "Connections from a cgroup below kubepods",
+                await connections(hooks, layout, isAgentUp: agent.isUp, isInstalled: isInstalled)))
+        sections.append(Posture.Section("Node credentials", await credentials()))
+        sections.append(Posture.Section("Agent", agent.items))
+        if isOnline { sections.append(Posture.Section("Google", await upstreams())) }
+        return Posture(
+            version: AgentVersion.current, node: configuration.nodeName, isInstalled: isInstalled, sections: sections)
+    }
+}
+
+/// The hierarchy and the kubepods cgroup, as the agent would find them.
+struct CgroupLayoutFinding {
+    var cgroups: CgroupFileSystem?
+    var root: KubepodsRoot?
+    var kubepods: KubepodsCgroup?
+    /// Why there is less than everything.
+    var problem: String?
+
+    init(_ configuration: AgentConfiguration) {
+        do {
+            let cgroups = try Agent.openCgroups(configuration)
+            self.cgroups = cgroups
+            let (root, kubepods) = try KubepodsSearch.find(configuration, in: cgroups)
+            self.root = root
+            self.kubepods = kubepods
+        } catch {
+            problem = "\(error)"
+        }
+    }
+}

@@ -1,0 +1,72 @@
+import Glibc
+
+/// `/proc/net/tcp` and `tcp6`: where connections really lead. What `getpeername()` says is what our own hooks say.
+enum SocketTable {
+    /// Larger than the table of a node with a hundred thousand sockets.
+    private static let bytesMax = 32 << 20
+
+    /// The far end of this process's socket, as `address:port`; IPv4 in its mapped form without the disguise.
+    static func remote(ofSocket descriptor: CInt, isIPv6: Bool) -> String? {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { return nil }
+        return remote(ofInode: UInt64(status.st_ino), in: read("/proc/self/net/tcp" + (isIPv6 ? "6" : "")))
+    }
+
+    /// The third field of the line whose tenth is `inode`.
+    static func remote(ofInode inode: UInt64, in table: String) -> String? {
+        for line in table.split(separator: "\n").dropFirst() {
+            let fields = line.split(separator: " ")
+            if fields.count > 9, UInt64(fields[9]) == inode { return endpoint(String(fields[2])) }
+        }
+        return nil
+    }
+
+    /// `FE00580A:2426`, or four such words for IPv6: words in the machine's byte order, the port in hexadecimal.
+    private static func endpoint(_ text: String) -> String? {
+        let parts = text.split(separator: ":")
+        guard parts.count == 2, let port = UInt16(parts[1], radix: 16), parts[0].utf8.count.isMultiple(of: 8)
+        else { return nil }
+        var words: [UInt32] = []
+        var digits = parts[0]
+        while !digits.isEmpty {
+            guard let word = UInt32(digits.prefix(8), radix: 16) else { return nil }
+            words.append(word)
+            digits = digits.dropFirst(8)
+        }
+        var bytes = words.flatMap { word in withBytes(of: word) }
+        if bytes.count == 16, bytes.prefix(12) == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff] { bytes.removeFirst(12) }
+        return address(bytes).map { bytes.count == 4 ? "\($0):\(port)" : "[\($0)]:\(port)" }
+    }
+
+    private static func withBytes(of word: UInt32) -> [UInt8] {
+        let bytes = stride(from: 24, through: 0, by: -8).map { UInt8(truncatingIfNeeded: word >> UInt32($0)) }
+        #if _endian(little)
+            return bytes.reversed()
+        #else
+            return bytes
+        #endif
+    }
+
+    /// 4 or 16 bytes as people write them.
+    static func address(_ bytes: [UInt8]) -> String? {
+        guard bytes.count == 4 || bytes.count == 16 else { return nil }
+        var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+        let family = bytes.count == 4 ? AF_INET : AF_INET6
+        guard unsafe inet_ntop(family, bytes, &text, socklen_t(text.count)) != nil else { return nil }
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    private static func read(_ path: String) -> String {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return "" }
+        defer { close(descriptor) }
+        var text: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
+        while text.count < bytesMax {
+            let length = unsafe Glibc.read(descriptor, &buffer, buffer.count)
+            guard length > 0 else { break }
+            text += buffer.prefix(length)
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}

@@ -1,0 +1,109 @@
+import Glibc
+import Netlink
+
+extension HostGuard {
+    /// How the guard sits in netfilter.
+    package enum Mechanism: String, Sendable, CaseIterable {
+        /// BPF programs, as links that are pinned (Linux 6.4).
+        case bpf
+        /// An nftables table. Pods whose policy is `passthrough` do not pass it.
+        case nftables
+    }
+
+    /// An installed guard, and what reads its counter if that is not the programs' own.
+    struct Installation {
+        var mechanism: Mechanism
+        var hooks: [HookState]
+        var nftables: Nftables?
+    }
+
+    /// Installs the guard by the configured mechanism, or else by the first one that this kernel has.
+    static func installFirst(_ configuration: DatapathConfiguration) throws(BPFError) -> Installation {
+        switch configuration.hostGuardMechanism {
+        case .bpf: return try installPrograms(configuration)
+        case .nftables: return try installTable(configuration)
+        case nil:
+            let refusal: BPFError
+            do throws(BPFError) {
+                return try installPrograms(configuration)
+            } catch {
+                refusal = error
+            }
+            do throws(BPFError) {
+                return try installTable(configuration)
+            } catch {
+                throw BPFError(
+                    "guard the node's network namespace", errorNumber: error.errorNumber,
+                    hint: "neither by BPF: \(refusal); nor by nftables: \(error)"
+                )
+            }
+        }
+    }
+
+    private static func installPrograms(_ configuration: DatapathConfiguration) throws(BPFError) -> Installation {
+        let hooks = try install(configuration)
+        // An earlier agent may have had to do without.
+        _ = try? removeTable()
+        return Installation(mechanism: .bpf, hooks: hooks, nftables: nil)
+    }
+
+    private static func installTable(_ configuration: DatapathConfiguration) throws(BPFError) -> Installation {
+        do throws(NetlinkError) {
+            let nftables = try Nftables()
+            let wasThere = try nftables.hasTable(NftablesGuard.tableName)
+            try nftables.replace(with: NftablesGuard.table(configuration))
+            for (pin, _) in families { unsafe unlink("\(configuration.pinDirectory.links)/\(pin)") }
+            let state = HookState(name: "forward-nftables", origin: wasThere ? .adopted : .attached)
+            return Installation(mechanism: .nftables, hooks: [state], nftables: nftables)
+        } catch {
+            throw BPFError(error)
+        }
+    }
+
+    /// Whether the guard's nftables table is in the network namespace of the calling thread.
+    static func hasTable() throws(BPFError) -> Bool {
+        do throws(NetlinkError) {
+            return try Nftables().hasTable(NftablesGuard.tableName)
+        } catch  where [EPROTONOSUPPORT, EINVAL, EOPNOTSUPP].contains(error.errorNumber) {
+            return false
+        } catch {
+            throw BPFError(error)
+        }
+    }
+
+    /// Removes the guard's nftables table from the network namespace of the calling thread.
+    ///
+    /// - Returns: Its name as `nft` writes it, or `nil` if there was none.
+    /// - Throws: What the kernel said.
+    package static func removeTable() throws(BPFError) -> String? {
+        do throws(NetlinkError) {
+            let removed = try Nftables().remove(table: NftablesGuard.tableName)
+            return removed ? "table inet \(NftablesGuard.tableName)" : nil
+        } catch  where [EPROTONOSUPPORT, EINVAL, EOPNOTSUPP].contains(error.errorNumber) {
+            // A kernel without nf_tables has no table.
+            return nil
+        } catch {
+            throw BPFError(error)
+        }
+    }
+}
+
+extension Nftables {
+    /// The packets that the host guard's table has dropped since it was put in place.
+    var droppedByHostGuard: UInt64 {
+        // A table that somebody removed has counted nothing.
+        (try? packets(countedBy: NftablesGuard.counterName, of: NftablesGuard.tableName)) ?? 0
+    }
+}
+
+extension BPFError {
+    init(_ error: NetlinkError) {
+        let hint =
+            switch error.errorNumber {
+            case EPERM: "netfilter needs CAP_NET_ADMIN in the node's network namespace"
+            case EPROTONOSUPPORT, EINVAL, EOPNOTSUPP: "the kernel may lack nf_tables: load the module nf_tables"
+            default: ""
+            }
+        self.init(error.operation, errorNumber: error.errorNumber, hint: hint)
+    }
+}

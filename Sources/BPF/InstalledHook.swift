@@ -1,0 +1,96 @@
+package import Attribution
+import CLibbpf
+import Glibc
+
+/// One hook as it is pinned, whoever pinned it: read without an agent, changing nothing.
+package struct InstalledHook: Sendable, Equatable {
+    /// What a pod gains when the hook is missing.
+    package enum Role: Sendable {
+        /// A way to a protected address that this hook closes.
+        case protection
+        /// Nothing: connections lose their identity or look different, and are refused.
+        case service
+    }
+
+    package enum State: Sendable, Equatable {
+        case missing
+        /// The pin is there, but cannot be read.
+        case unreadable(BPFError)
+        /// The cgroup that it was attached to is gone, so the program runs no more.
+        case severed
+        case attached(Program, cgroup: CgroupID)
+    }
+
+    package struct Program: Sendable, Equatable {
+        package var id: UInt32
+        package var name: String
+        /// The kernel's hash of the program's instructions, in hexadecimal: equal programs have equal tags.
+        package var tag: String
+    }
+
+    package let name: String
+    package let pin: String
+    package let role: Role
+    package let state: State
+
+    /// Whether `program` is this hook's by its name, of which the kernel keeps 15 bytes.
+    package func runs(_ program: Program) -> Bool {
+        program.name.utf8.elementsEqual("nid_\(name)".utf8.prefix(15))
+    }
+
+    /// Reads every hook of an installation, in the order of attachment.
+    package static func all(below pins: PinDirectory) -> [InstalledHook] {
+        LibbpfLog.capture()
+        defer { _ = LibbpfLog.take() }
+        return DatapathSkeletons.Hook.allCases.map { hook in
+            let pin = "\(pins.links)/\(hook)"
+            let role: Role =
+                switch hook {
+                case .sockops, .getpeername4, .getpeername6: .service
+                default: .protection
+                }
+            return InstalledHook(name: "\(hook)", pin: pin, role: role, state: state(ofPin: pin))
+        }
+    }
+
+    static func state(ofPin pin: String) -> State {
+        do throws(BPFError) {
+            guard let link = try BPFLink.pinned(at: pin) else { return .missing }
+            guard let cgroup = try link.cgroupID() else {
+                return .unreadable(BPFError("use the link at \(pin)", hint: "it is not a cgroup's"))
+            }
+            guard cgroup != 0 else { return .severed }
+            return .attached(try link.program(), cgroup: CgroupID(rawValue: cgroup))
+        } catch {
+            return .unreadable(error)
+        }
+    }
+}
+
+extension BPFLink {
+    /// The program that runs now.
+    func program() throws(BPFError) -> InstalledHook.Program {
+        var link = bpf_link_info()
+        var length = UInt32(MemoryLayout<bpf_link_info>.size)
+        try check(unsafe bpf_obj_get_info_by_fd(descriptor, &link, &length), "read a pinned link")
+        let program = try FileDescriptor(owning: bpf_prog_get_fd_by_id(link.prog_id), "open program \(link.prog_id)")
+        var info = bpf_prog_info()
+        length = UInt32(MemoryLayout<bpf_prog_info>.size)
+        try check(unsafe bpf_obj_get_info_by_fd(program.rawValue, &info, &length), "read program \(link.prog_id)")
+        let name = unsafe withUnsafeBytes(of: &info.name) {
+            unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        let tag = unsafe withUnsafeBytes(of: &info.tag) { bytes in
+            unsafe bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        }
+        return InstalledHook.Program(id: link.prog_id, name: name, tag: tag)
+    }
+}
+
+extension HostGuard {
+    /// What guards the network namespace of the calling thread: the pinned BPF links, or the table. `nil`: nothing.
+    package static func installed(below pins: PinDirectory) throws(BPFError) -> Mechanism? {
+        if families.allSatisfy({ unsafe access("\(pins.links)/\($0.pin)", F_OK) == 0 }) { return .bpf }
+        return try hasTable() ? .nftables : nil
+    }
+}

@@ -1,0 +1,115 @@
+import CBPFPrograms
+import CLibbpf
+import Glibc
+import Netlink
+
+/// What this kernel can do, found out by trying. Nothing is attached, and nothing stays.
+package struct KernelFeatures: Sendable {
+    package enum Presence: String, Sendable {
+        case present
+        case absent
+        /// It could not be tried, usually for want of rights.
+        case unknown
+    }
+
+    /// As `uname -r` prints it.
+    package var release: String
+    /// `/sys/kernel/btf/vmlinux`.
+    package var btf: Presence
+    /// Programs that this machine can load, by what they are for, in the order of the design's table.
+    package var programTypes: [(name: String, presence: Presence)]
+    /// `bpf_set_retval` for socket address programs (5.18).
+    package var setReturnValue: Presence
+    /// BPF netfilter links (6.4).
+    package var netfilterLinks: Presence
+    package var nftables: Presence
+    /// Programs at tracepoints with types (`tp_btf`), which bring cgroup events.
+    package var typedTracepoints: Presence
+
+    /// Tries everything. Needs the rights to load programs.
+    package static func probe() -> KernelFeatures {
+        LibbpfLog.capture()
+        defer { _ = LibbpfLog.take() }
+        let btf: Presence = unsafe access("/sys/kernel/btf/vmlinux", R_OK) == 0 ? .present : .absent
+        let types: [(String, bpf_prog_type)] = [
+            ("cgroup/connect, sendmsg, getpeername", BPF_PROG_TYPE_CGROUP_SOCK_ADDR),
+            ("cgroup_skb/egress", BPF_PROG_TYPE_CGROUP_SKB),
+            ("cgroup/sock_create", BPF_PROG_TYPE_CGROUP_SOCK),
+            ("sockops", BPF_PROG_TYPE_SOCK_OPS),
+        ]
+        return KernelFeatures(
+            release: release(),
+            btf: btf,
+            programTypes: types.map { ($0, Presence(libbpf_probe_bpf_prog_type($1, nil))) },
+            setReturnValue: Presence(
+                libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, nil)),
+            netfilterLinks: probeNetfilter(),
+            nftables: probeNftables(),
+            typedTracepoints: probeTracepoint()
+        )
+    }
+
+    /// Major and minor version; `nil` if the release does not begin with them.
+    package var version: (major: Int, minor: Int)? {
+        let parts = release.split(whereSeparator: { !$0.isNumber })
+        guard parts.count >= 2, let major = Int(parts[0]), let minor = Int(parts[1]) else { return nil }
+        return (major, minor)
+    }
+
+    private static func release() -> String {
+        var names = utsname()
+        guard unsafe uname(&names) == 0 else { return "unknown" }
+        return unsafe withUnsafeBytes(of: &names.release) {
+            unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
+    /// libbpf's own probe is older than the program type: `BPF_PROG_TYPE_NETFILTER`, `BPF_NETFILTER`.
+    private static func probeNetfilter() -> Presence {
+        load(bpf_prog_type(32), attachType: bpf_attach_type(45))
+    }
+
+    /// The one tracepoint that the agent needs, because libbpf's own probe knows the verifier's words of one release.
+    private static func probeTracepoint() -> Presence {
+        let function = unsafe libbpf_find_vmlinux_btf_id("cgroup_mkdir", BPF_TRACE_RAW_TP)
+        guard function > 0 else { return .absent }
+        return load(BPF_PROG_TYPE_TRACING, attachType: BPF_TRACE_RAW_TP, function: UInt32(function), result: 0)
+    }
+
+    /// Loads a program that does nothing but return: `r0 = result; exit`.
+    private static func load(
+        _ type: bpf_prog_type, attachType: bpf_attach_type, function: UInt32 = 0, result: Int32 = 1
+    ) -> Presence {
+        var instructions = [bpf_insn(), bpf_insn()]
+        instructions[0].code = UInt8(BPF_ALU64 | BPF_MOV | BPF_K)
+        instructions[0].imm = result
+        instructions[1].code = UInt8(BPF_JMP | BPF_EXIT)
+        var options = unsafe bpf_prog_load_opts()
+        unsafe options.sz = MemoryLayout<bpf_prog_load_opts>.size
+        unsafe options.expected_attach_type = attachType
+        unsafe options.attach_btf_id = function
+        let descriptor = unsafe bpf_prog_load(
+            type, "nid_probe", "Dual BSD/GPL", instructions, instructions.count, &options)
+        guard descriptor < 0 else {
+            close(descriptor)
+            return .present
+        }
+        return descriptor == -EPERM ? .unknown : .absent
+    }
+
+    private static func probeNftables() -> Presence {
+        do throws(NetlinkError) {
+            try Nftables().probe()
+            return .present
+        } catch {
+            return error.errorNumber == EPERM ? .unknown : .absent
+        }
+    }
+}
+
+extension KernelFeatures.Presence {
+    /// The answer of libbpf's probes: 1, 0, or an error.
+    init(_ probed: CInt) {
+        self = probed == 1 ? .present : probed == 0 ? .absent : .unknown
+    }
+}

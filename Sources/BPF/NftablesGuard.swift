@@ -1,0 +1,117 @@
+import Attribution
+import Netlink
+
+/// The host guard as rules of nftables, for kernels without BPF netfilter links (Linux before 6.4).
+///
+/// Drops what `nid_forward` (bpf/forward.bpf.c) drops, but knows no pods: one with the policy `passthrough` is held back
+/// as well. The table outlives the agent.
+enum NftablesGuard {
+    static let tableName = "podidentd"
+    static let counterName = "dropped_forward"
+
+    /// Beside the BPF guard's priorities, each of which tolerates nobody else.
+    static let priority: Int32 = -283
+
+    /// `ARPHRD_LOOPBACK`.
+    private static let loopback: UInt16 = 772
+    private static let ipv4: UInt8 = 2
+    private static let ipv6: UInt8 = 10
+    private static let tcp: UInt8 = 6
+    private static let udp: UInt8 = 17
+    /// Harmless, and path MTU discovery and neighbour discovery need them.
+    private static let icmp: [UInt8] = [1, 58]
+    private static let dns: UInt16 = 53
+    private static let ntp: UInt16 = 123
+    private static let dropChain = "dropped"
+
+    /// The rules that guard the endpoints of `configuration`.
+    static func table(_ configuration: DatapathConfiguration) -> NftablesTable {
+        var chains: [NftablesTable.Chain] = [
+            NftablesTable.Chain(name: dropChain, rules: [[.count(counterName), .drop]])
+        ]
+        var entry: [[NftablesTable.Expression]] = [[.interfaceType(loopback), .accept]]
+        for (number, (address, ports)) in guarded(configuration).enumerated() {
+            for (family, destinations) in forms(of: address) {
+                let name = "endpoint\(number)" + (family == ipv4 ? "_ip" : "_ip6")
+                chains.append(NftablesTable.Chain(name: name, rules: rules(family: family, ports: ports)))
+                for destination in destinations {
+                    entry.append([
+                        .family(family),
+                        .bytes(of: .network, offset: family == ipv4 ? 16 : 24, equal: destination), .goTo(name),
+                    ])
+                }
+            }
+        }
+        chains.append(
+            NftablesTable.Chain(name: "prerouting", hook: .init(.prerouting, priority: priority), rules: entry))
+        return NftablesTable(name: tableName, counters: [counterName], chains: chains)
+    }
+
+    /// Each protected address once, with the ports of its endpoints in their order; `nil` is every port.
+    private static func guarded(
+        _ configuration: DatapathConfiguration
+    ) -> [(OriginalDestination.Address, [UInt16?])] {
+        var addresses: [(OriginalDestination.Address, [UInt16?])] = []
+        let endpoints =
+            configuration.endpoints.map { ProtectedEndpoint(address: $0) } + configuration.protectedEndpoints
+        for endpoint in endpoints {
+            let address = bare(endpoint.address)
+            if let index = addresses.firstIndex(where: { $0.0 == address }) {
+                addresses[index].1.append(endpoint.port)
+            } else {
+                addresses.append((address, [endpoint.port]))
+            }
+        }
+        return addresses
+    }
+
+    /// An IPv4 address without the form `::ffff:0:0/96`.
+    private static func bare(_ address: OriginalDestination.Address) -> OriginalDestination.Address {
+        if case .ipv6(0, let low) = address, low >> 32 == 0xffff { return .ipv4(UInt32(truncatingIfNeeded: low)) }
+        return address
+    }
+
+    /// The destinations in a packet's header that mean `address`, by family: an IPv4 address also behind a translator
+    /// (RFC 6052) and in its mapped form.
+    private static func forms(of address: OriginalDestination.Address) -> [(family: UInt8, destinations: [[UInt8]])] {
+        switch address {
+        case .ipv4(let word):
+            let bytes = bytes(of: UInt64(word)).suffix(4)
+            let mapped = [UInt8](repeating: 0, count: 10) + [0xff, 0xff] + bytes
+            let translated = [0x00, 0x64, 0xff, 0x9b] + [UInt8](repeating: 0, count: 8) + bytes
+            return [(ipv4, [Array(bytes)]), (ipv6, [mapped, translated])]
+        case .ipv6(let high, let low):
+            return [(ipv6, [bytes(of: high) + bytes(of: low)])]
+        }
+    }
+
+    /// What becomes of packets to one address. The protocol is what the fixed header says: extension headers have no
+    /// business here, a fragment may hide its port, and so both are dropped.
+    private static func rules(family: UInt8, ports: [UInt16?]) -> [[NftablesTable.Expression]] {
+        let protocolOffset: UInt32 = family == ipv4 ? 9 : 6
+        func isProtocol(_ number: UInt8) -> NftablesTable.Expression {
+            .bytes(of: .network, offset: protocolOffset, equal: [number])
+        }
+        func isPort(_ port: UInt16) -> NftablesTable.Expression {
+            .bytes(of: .transport, offset: 2, equal: Array(bytes(of: UInt64(port)).suffix(2)))
+        }
+        var rules: [[NftablesTable.Expression]] = icmp.map { [isProtocol($0), .accept] }
+        if family == ipv4 {
+            rules.append([.anyBit(of: .network, offset: 6, mask: [0x3f, 0xff]), .goTo(dropChain)])
+        }
+        rules.append([.bytesDiffer(of: .network, offset: protocolOffset, from: [[tcp], [udp]]), .goTo(dropChain)])
+        for port in ports {
+            if let port {
+                rules.append([isPort(port), .goTo(dropChain)])
+            } else {
+                rules += [[isPort(dns), .accept], [isProtocol(udp), isPort(ntp), .accept], [.goTo(dropChain)]]
+                break
+            }
+        }
+        return rules
+    }
+
+    private static func bytes(of word: UInt64) -> [UInt8] {
+        stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: word >> UInt64($0)) }
+    }
+}

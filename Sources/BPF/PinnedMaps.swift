@@ -1,0 +1,53 @@
+package import Attribution
+import CBPFPrograms
+import CLibbpf
+import Glibc
+
+/// What the pinned maps say, read without an agent.
+package struct PinnedMaps: Sendable {
+    private let pins: PinDirectory
+
+    package init(below pins: PinDirectory) {
+        self.pins = pins
+    }
+
+    private func open(_ map: String) throws(BPFError) -> FileDescriptor {
+        let path = "\(pins.maps)/\(map)"
+        return unsafe try FileDescriptor(owning: bpf_obj_get(path), "open the map pinned at \(path)")
+    }
+
+    /// The kubepods cgroup that the programs compare with; `nil` while they have been told none.
+    package func kubepods() throws(BPFError) -> KubepodsCgroup? {
+        let map = try open("nid_settings")
+        var key: UInt32 = 0
+        var value = nid_settings()
+        try check(unsafe bpf_map_lookup_elem(map.rawValue, &key, &value), "read the programs' settings")
+        guard value.kubepods_id != 0 else { return nil }
+        return KubepodsCgroup(id: CgroupID(rawValue: value.kubepods_id), level: Int(value.kubepods_level))
+    }
+
+    /// The pod-level cgroups with a policy of their own.
+    package func policies() throws(BPFError) -> [(pod: CgroupID, policy: PodPolicy?)] {
+        let map = try open("nid_policies")
+        var found: [(CgroupID, PodPolicy?)] = []
+        var key: UInt64 = 0
+        var next: UInt64 = 0
+        var result = unsafe bpf_map_get_next_key(map.rawValue, nil, &next)
+        while result == 0, found.count < Int(NID_PODS_MAX) {
+            var value: UInt32 = 0
+            key = next
+            if unsafe bpf_map_lookup_elem(map.rawValue, &key, &value) == 0 {
+                found.append((CgroupID(rawValue: key), PodPolicy.allCases.first { $0.rawKernelValue == value }))
+            }
+            result = unsafe bpf_map_get_next_key(map.rawValue, &key, &next)
+        }
+        return found
+    }
+
+    /// Forgets what the programs keep for a pod-level cgroup that was only made to probe them.
+    package func forget(probe cgroup: CgroupID) {
+        guard let map = try? open("nid_connections") else { return }
+        var key = cgroup.rawValue
+        unsafe bpf_map_delete_elem(map.rawValue, &key)
+    }
+}

@@ -1,0 +1,19 @@
+import Glibc
+
+/// Why the kernel did not do what it was asked over netlink.
+package struct NetlinkError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// What was tried, as a verb phrase.
+    package let operation: String
+    /// The system's error number.
+    package let errorNumber: CInt
+
+    init(_ operation: String, errorNumber: CInt) {
+        self.operation = operation
+        self.errorNumber = errorNumber
+    }
+
+    package var description: String {
+        let reason = unsafe String(cString: strerror(errorNumber))
+        return "cannot \(operation): \(reason)"
+    }
+}

@@ -1,0 +1,65 @@
+/// A table of family `inet`, whole: what `nft list table` shows, as a value.
+package struct NftablesTable: Sendable, Equatable {
+    package var name: String
+    /// Counters by name, which rules refer to.
+    package var counters: [String]
+    package var chains: [Chain]
+
+    package init(name: String, counters: [String] = [], chains: [Chain]) {
+        self.name = name
+        self.counters = counters
+        self.chains = chains
+    }
+
+    /// Rules in their order. A chain without a hook is only jumped to, and must come before who jumps there.
+    package struct Chain: Sendable, Equatable {
+        package var name: String
+        package var hook: Hook?
+        package var rules: [[Expression]]
+
+        package init(name: String, hook: Hook? = nil, rules: [[Expression]]) {
+            self.name = name
+            self.hook = hook
+            self.rules = rules
+        }
+    }
+
+    /// Where packets enter a chain of type `filter`, with policy accept.
+    package struct Hook: Sendable, Equatable {
+        package enum Place: UInt32, Sendable {
+            case prerouting = 0
+        }
+
+        package var place: Place
+        package var priority: Int32
+
+        package init(_ place: Place, priority: Int32) {
+            self.place = place
+            self.priority = priority
+        }
+    }
+
+    package enum Header: UInt32, Sendable {
+        case network = 1
+        case transport = 2
+    }
+
+    /// One step of a rule. The steps after one that does not hold are not taken.
+    package enum Expression: Sendable, Equatable {
+        /// The receiving interface has this link type (`ARPHRD_…`).
+        case interfaceType(UInt16)
+        /// `NFPROTO_IPV4` (2) or `NFPROTO_IPV6` (10).
+        case family(UInt8)
+        /// The bytes at an offset of a header are these.
+        case bytes(of: Header, offset: UInt32, equal: [UInt8])
+        /// The bytes at an offset of a header are none of these, each of the same length.
+        case bytesDiffer(of: Header, offset: UInt32, from: [[UInt8]])
+        /// Some of the bits under the mask are set.
+        case anyBit(of: Header, offset: UInt32, mask: [UInt8])
+        /// Counts the packet.
+        case count(String)
+        case accept
+        case drop
+        case goTo(String)
+    }
+}

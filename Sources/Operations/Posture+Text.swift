@@ -1,0 +1,112 @@
+extension Posture {
+    /// Whether and how the text is dressed for a terminal.
+    package struct Style: Sendable {
+        /// Columns; longer lines are broken between words.
+        package var width: Int
+        package var hasColour: Bool
+
+        package init(width: Int, hasColour: Bool) {
+            // Narrower than this, breaking helps nobody.
+            self.width = max(width, 60)
+            self.hasColour = hasColour
+        }
+
+        /// For files and pipes.
+        package static let plain = Style(width: 120, hasColour: false)
+    }
+
+    /// The report for people: a line for each item, and below it what is to be said about it.
+    package func text(_ style: Style) -> String {
+        let states = State.allCases.map(\.rawValue.count).max() ?? 0
+        let names = sections.flatMap(\.items).map(\.id.count).max() ?? 0
+        let margin = 2 + states + 2 + names + 2
+        // A terminal that is too narrow for three columns gets what was found below its name.
+        let indent = style.width - margin >= 40 ? margin : 2 + states + 2
+        var text = ""
+        for section in sections {
+            text += section.title + "\n"
+            for item in section.items {
+                let name = item.id + String(repeating: " ", count: names - item.id.count)
+                let state = item.state.rawValue + String(repeating: " ", count: states - item.state.rawValue.count)
+                let lines =
+                    Self.wrap(item.found, width: style.width - indent)
+                    + (item.meaning.isEmpty ? [] : Self.wrap(item.meaning, width: style.width - indent))
+                var rest = lines[...]
+                text += "  " + item.state.coloured(state, style)
+                if indent == margin {
+                    text += "  \(name)  \(rest.popFirst() ?? "")\n"
+                } else {
+                    text += "  \(item.id)\n"
+                }
+                for line in rest { text += String(repeating: " ", count: indent) + line + "\n" }
+            }
+            text += "\n"
+        }
+        return text + summary(style)
+    }
+
+    private func summary(_ style: Style) -> String {
+        let items = sections.flatMap(\.items)
+        let counts = State.allCases.compactMap { state -> String? in
+            let count = items.count { $0.state == state }
+            return count == 0 ? nil : "\(count) \(state.rawValue)"
+        }
+        return
+            "node \(Self.printable(node)), podidentd \(version): \(verdict.coloured(style)) (\(counts.joined(separator: ", ")))\n"
+    }
+
+    /// Paragraphs broken between words; a word that is longer than the line stays whole, so that it can be copied.
+    private static func wrap(_ text: String, width: Int) -> [String] {
+        text.split(separator: "\n", omittingEmptySubsequences: false).flatMap { paragraph -> [String] in
+            let blanks = String(paragraph.prefix { $0 == " " })
+            var lines = [blanks]
+            for word in printable(String(paragraph)).split(separator: " ") {
+                let last = lines[lines.count - 1]
+                let isStart = last.allSatisfy { $0 == " " }
+                if !isStart, last.count + 1 + word.count > width {
+                    lines.append(blanks + String(word))
+                } else {
+                    lines[lines.count - 1] += (isStart ? "" : " ") + word
+                }
+            }
+            return lines
+        }
+    }
+
+    /// Names of cgroups and words of servers may hold anything: nothing in them may steer a terminal.
+    private static func printable(_ text: String) -> String {
+        String(
+            text.unicodeScalars.map { scalar in
+                let isPrintable = scalar.value >= 0x20 && scalar.value < 0x7f || scalar.properties.isAlphabetic
+                return isPrintable ? Character(scalar) : "\u{fffd}"
+            }
+        )
+    }
+}
+
+extension Posture.State {
+    fileprivate func coloured(_ text: String, _ style: Posture.Style) -> String {
+        guard style.hasColour else { return text }
+        let code =
+            switch self {
+            case .ok: 32
+            case .degraded: 33
+            case .unsafe: 31
+            case .unknown: 36
+            }
+        return "\u{1b}[\(code)m\(text)\u{1b}[0m"
+    }
+}
+
+extension Posture.Verdict {
+    fileprivate func coloured(_ style: Posture.Style) -> String {
+        let state: Posture.State =
+            switch self {
+            case .healthy: .ok
+            case .degraded: .degraded
+            case .unsafe: .unsafe
+            case .notInstalled: .unknown
+            }
+        return state.coloured(rawValue, style)
+    }
+}

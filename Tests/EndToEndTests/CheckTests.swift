@@ -1,0 +1,237 @@
+import Foundation
+import Lab
+import Operations
+import Testing
+
+/// `podidentd check` on real nodes in the states that an operator meets.
+@Suite(.serialized, .timeLimit(.minutes(3)))
+struct CheckTests {
+    private struct Outcome {
+        var posture: Posture
+        var status: Int32
+
+        func item(_ id: String) throws -> Posture.Item {
+            try #require(posture.sections.flatMap(\.items).first { $0.id == id }, "no item \(id)")
+        }
+
+        /// The items that are not well, a line each: what a failed test shows.
+        var complaints: String {
+            posture.sections.flatMap(\.items).filter { $0.state != .ok }
+                .map { "\($0.id) \($0.state.rawValue): \($0.found)" }.joined(separator: "\n")
+        }
+    }
+
+    private static func command(_ world: LabWorld, _ arguments: [String]) throws -> [String] {
+        let path = world.node.directory + "/check.yaml"
+        try LabWorld.yaml(world.agentConfiguration).write(toFile: path, atomically: true, encoding: .utf8)
+        return ["nsenter", "--net=\(world.node.network.path)", "--", world.binaries + "/podidentd", "check"]
+            + ["--config", path] + arguments
+    }
+
+    /// Runs the check as the agent's container would, and makes sure that it left nothing.
+    private static func check(_ world: LabWorld, _ arguments: String...) async throws -> Outcome {
+        let result = try await Command.run(try command(world, ["--output", "json"] + arguments))
+        #expect(try leftovers(world) == [], "cgroups are left behind")
+        #expect(result.errorOutput == "")
+        let posture = try JSONDecoder().decode(Posture.self, from: Data(result.output.utf8))
+        #expect(result.status == posture.verdict.exitStatus)
+        return Outcome(posture: posture, status: result.status)
+    }
+
+    private static func leftovers(_ world: LabWorld) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: world.node.cgroupDirectory(world.node.kubepods))
+            .filter { $0.hasPrefix("podidentd-check") }
+    }
+
+    private static func detach(_ hook: String, _ world: LabWorld) throws {
+        try FileManager.default.removeItem(atPath: world.pinDirectory + "/links/" + hook)
+    }
+
+    private static func withPod(_ body: (LabWorld, AgentProcess) async throws -> Void) async throws {
+        try await withAgent { world, agent in
+            world.addServiceAccount("app")
+            _ = try await world.addPod("a", serviceAccount: "app", isHostNetwork: true)
+            try await settle(agent)
+            try await body(world, agent)
+        }
+    }
+
+    /// Asks the agent, for at most ten seconds, until it has seen the pod: readiness does not wait for that.
+    private static func settle(_ agent: AgentProcess) async throws {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while try await agent.status().pods < 1 {
+            guard ContinuousClock.now < deadline else { throw LabError("the agent did not see the pod in 10 s") }
+        }
+    }
+
+    @Test("a healthy node is healthy, in every item")
+    func healthy() async throws {
+        try await Self.withPod { world, agent in
+            let outcome = try await Self.check(world, "--online")
+            #expect(outcome.status == 0, "\(outcome.complaints)")
+            #expect(outcome.posture.verdict == .healthy)
+            let redirected = try outcome.item("connections.tcp.169.254.169.254:80")
+            #expect(redirected.found.contains("led to the agent at \(LabNode.address):\(AgentProcess.port)"))
+            #expect(redirected.found.contains("status 403"))
+            #expect(try outcome.item("connections.tcp.[fd20:ce::254]:80").found.contains("[\(LabNode.address6)]"))
+            #expect(try outcome.item("connections.tcp.[::ffff:169.254.169.254]:80").state == .ok)
+            #expect(try outcome.item("connections.udp.169.254.169.254:53").found.contains("open"))
+            #expect(
+                try outcome.item("credentials.identity").found.hasPrefix(
+                    "system:node:\(LabWorld.nodeName), in system:nodes"))
+            #expect(try outcome.item("credentials.token").found.contains("default/a"))
+            #expect(try outcome.item("google.sts").state == .ok)
+            #expect(try outcome.item("guards.host").found.contains("BPF"))
+            #expect(world.cluster.trap?.connections == 0)
+            // Nothing of the check stays in the agent.
+            #expect(try await agent.status().pods == 1)
+        }
+    }
+
+    @Test("the text says the same, without colour in a pipe, and shows no token")
+    func text() async throws {
+        try await Self.withPod { world, _ in
+            let result = try await Command.run(try Self.command(world, []))
+            #expect(result.status == 0, "\(result.output)")
+            #expect(result.output.hasSuffix(" ok)\n") && result.output.contains(": healthy ("))
+            #expect(!result.output.contains("\u{1b}") && !result.output.contains("eyJ"))
+            #expect(result.output.contains("\nHooks\n") && result.output.contains("hooks.connect6"))
+        }
+    }
+
+    @Test("before the installation it says so, and still judges kernel and credentials")
+    func notInstalled() async throws {
+        try await withWorld { world in
+            let outcome = try await Self.check(world)
+            #expect(outcome.posture.verdict == .notInstalled)
+            #expect(outcome.status == 1)
+            #expect(try outcome.item("hooks.connect4").found == "not installed")
+            #expect(try outcome.item("connections").found == "not installed")
+            #expect(try outcome.item("kernel.btf").state == .ok)
+            #expect(try outcome.item("credentials.identity").state == .ok)
+            #expect(world.cluster.trap?.connections == 0)
+            #expect(!FileManager.default.fileExists(atPath: world.pinDirectory))
+        }
+    }
+
+    @Test("with the agent killed, pods are seen to be refused, and the agent to be missing")
+    func killed() async throws {
+        try await Self.withPod { world, agent in
+            await agent.kill()
+            let outcome = try await Self.check(world)
+            #expect(outcome.status == 1, "\(outcome.complaints)")
+            #expect(try outcome.item("agent.reachable").state == .degraded)
+            #expect(
+                try outcome.item("connections.tcp.169.254.169.254:80").found
+                    == "refused, as it must be while no agent runs")
+            #expect(outcome.complaints.split(separator: "\n").count == 1, "\(outcome.complaints)")
+            #expect(world.cluster.trap?.connections == 0)
+        }
+    }
+
+    @Test("a hook that is gone is named, and the way that it leaves open is not tried")
+    func missingHook() async throws {
+        try await Self.withPod { world, _ in
+            try Self.detach("connect6", world)
+            let outcome = try await Self.check(world)
+            #expect(outcome.status == 2, "\(outcome.complaints)")
+            #expect(try outcome.item("hooks.connect6").state == .unsafe)
+            let way = try outcome.item("connections.tcp.[fd20:ce::254]:80")
+            #expect(way.state == .unsafe && way.found.contains("connect6"))
+            #expect(try outcome.item("connections.tcp.169.254.169.254:80").state == .ok)
+            #expect(world.cluster.trap?.connections == 0)
+        }
+    }
+
+    @Test("a node without its host guard is degraded")
+    func missingGuard() async throws {
+        try await Self.withPod { world, _ in
+            try Self.detach("forward4", world)
+            let outcome = try await Self.check(world)
+            #expect(outcome.status == 1, "\(outcome.complaints)")
+            let item = try outcome.item("guards.host")
+            #expect(item.state == .degraded && item.meaning.contains("CAP_NET_RAW"))
+        }
+    }
+
+    @Test("the nftables form of the host guard is found, and uninstall removes it")
+    func table() async throws {
+        try await withAgent(["guard.mechanism": "nftables"]) { world, agent in
+            world.addServiceAccount("app")
+            _ = try await world.addPod("a", serviceAccount: "app", isHostNetwork: true)
+            try await Self.settle(agent)
+            let outcome = try await Self.check(world)
+            #expect(outcome.status == 0, "\(outcome.complaints)")
+            #expect(try outcome.item("guards.host").found.contains("nftables table inet podidentd"))
+            await agent.kill()
+            // It outlives the agent.
+            #expect(try await Self.check(world).item("guards.host").state == .ok)
+            let inNode = ["nsenter", "--net=\(world.node.network.path)", "--"]
+            let uninstall =
+                inNode + [world.binaries + "/podidentd", "uninstall", "--pin-directory", world.pinDirectory]
+            #expect(try await Command.require(uninstall).contains("removed table inet podidentd\n"))
+            #expect(try await Command.require(inNode + ["nft", "list", "ruleset"]) == "")
+        }
+    }
+
+    @Test("an audience without its rule is named with the rule to add")
+    func audience() async throws {
+        try await Self.withPod { world, _ in
+            world.cluster.kubernetes.revokeAudience()
+            let outcome = try await Self.check(world)
+            #expect(outcome.status == 1, "\(outcome.complaints)")
+            let item = try outcome.item("credentials.token")
+            #expect(item.state == .degraded)
+            for word in [
+                "request-serviceaccounts-token-audience", world.cluster.configuration.providerName, "system:nodes",
+            ] {
+                #expect(item.meaning.contains(word), "\(item.meaning)")
+            }
+        }
+    }
+
+    @Test("an expired certificate is named")
+    func expired() async throws {
+        try await Self.withPod { world, _ in
+            try world.cluster.rotateNodeCertificate(notAfter: Date(timeIntervalSinceNow: -60))
+            let outcome = try await Self.check(world)
+            #expect(outcome.status == 1, "\(outcome.complaints)")
+            let item = try outcome.item("credentials.certificate")
+            #expect(item.state == .degraded && item.found.hasPrefix("expired at "))
+            #expect(try outcome.item("credentials.identity").state == .degraded)
+        }
+    }
+
+    @Test("a check that is told to end takes its cgroup and its process along")
+    func interrupted() async throws {
+        try await Self.withPod { world, agent in
+            // An agent that answers nobody keeps the probing process waiting.
+            kill(agent.processIdentifier, SIGSTOP)
+            defer { kill(agent.processIdentifier, SIGCONT) }
+            let directory = world.node.cgroupDirectory(world.node.kubepods)
+            let running = try Command(Self.command(world, ["--output", "json"]))
+            var process = ""
+            let deadline = ContinuousClock.now + .seconds(20)
+            while process.isEmpty, ContinuousClock.now < deadline {
+                for name in try Self.leftovers(world) {
+                    process = (try? String(contentsOfFile: "\(directory)/\(name)/cgroup.procs", encoding: .utf8)) ?? ""
+                }
+            }
+            try #require(!process.isEmpty)
+            running.signal(SIGTERM)
+            #expect(await running.result().status == 128 + SIGTERM)
+            #expect(try Self.leftovers(world) == [])
+            let number = try #require(Int32(process.split(separator: "\n").first ?? ""))
+            #expect(kill(number, 0) != 0)
+        }
+    }
+
+    @Test("a wrong configuration is a usage error")
+    func usage() async throws {
+        try await withWorld { world in
+            let result = try await Command.run(try Self.command(world, ["--set", "listen.prot=1"]))
+            #expect(result.status == 64)
+            #expect(result.errorOutput.hasPrefix("Error: listen.prot"))
+        }
+    }
+}
