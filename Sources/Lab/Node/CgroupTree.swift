@@ -7,7 +7,7 @@ package enum CgroupTree {
         guard unsafe access(directory, F_OK) == 0 else { return }
         try? "1".write(toFile: directory + "/cgroup.kill", atomically: false, encoding: .utf8)
         await waitUntilEmpty(directory)
-        removeEmpty(directory)
+        removeEmpty(Array(directory.utf8CString))
     }
 
     /// Waits, at most 10 s, for the kernel to report that no process is left (`populated 0`, poll(2) on cgroup.events).
@@ -25,15 +25,27 @@ package enum CgroupTree {
         }
     }
 
-    private static func removeEmpty(_ directory: String) {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
-        for name in names {
-            var isDirectory: ObjCBool = false
-            let child = directory + "/" + name
-            if unsafe FileManager.default.fileExists(atPath: child, isDirectory: &isDirectory), isDirectory.boolValue {
-                removeEmpty(child)
+    /// Leaves first, and by bytes: a cgroup's name need not be text, and a pod chooses it.
+    private static func removeEmpty(_ directory: [CChar]) {
+        for child in children(of: directory) { removeEmpty(child) }
+        unsafe rmdir(directory)
+    }
+
+    /// The paths of the directories in `directory`, each with its final NUL.
+    private static func children(of directory: [CChar]) -> [[CChar]] {
+        guard let stream = unsafe opendir(directory) else { return [] }
+        defer { unsafe closedir(stream) }
+        let base = directory.dropLast() + [CChar(UInt8(ascii: "/"))]
+        var paths: [[CChar]] = []
+        while let entry = unsafe readdir(stream) {
+            guard unsafe Int(entry.pointee.d_type) == Int(DT_DIR) else { continue }
+            let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+                unsafe Array(bytes.prefix { $0 != 0 }).map { CChar(bitPattern: $0) }
+            }
+            if name != Array(".".utf8CString.dropLast()), name != Array("..".utf8CString.dropLast()) {
+                paths.append(base + name + [0])
             }
         }
-        unsafe rmdir(directory)
+        return paths
     }
 }
