@@ -14,11 +14,18 @@ import UnixSignals
 /// The agent, put together: the only place that knows every part.
 package struct Agent: Sendable {
     private let services: [any Service]
+    private let endpoint: HandoverEndpoint
+    private let lock: PinLock
     private let logger: Logger
 
-    /// Checks everything that can be checked, and only then attaches.
+    /// How long the list of pods may take at the start. A first agent then serves without it, holding requests; a
+    /// successor leaves the sockets with an agent that has one.
+    private static let listLimit = (first: Duration.seconds(5), successor: Duration.seconds(30))
+
+    /// Checks everything that can be checked, and only then attaches and takes over from an agent that runs already.
     ///
-    /// Throws errors that read as one sentence; whatever it throws, nothing is left attached that was not before.
+    /// Throws errors that read as one sentence; whatever it throws, nothing is left attached that was not before, and an
+    /// agent that runs already goes on.
     package init(_ configuration: AgentConfiguration, logger: Logger) async throws {
         self.logger = logger
         let cgroups = try Self.openCgroups(configuration)
@@ -35,6 +42,7 @@ package struct Agent: Sendable {
             userAgent: "podidentd/\(AgentVersion.current)"
         )
         options.policies = configuration.policies
+        let pins = PinDirectory(path: configuration.pinDirectory)
         // Clients must be shut down: from the first one on, nothing may throw past the end of this initializer.
         let exchange = try GoogleTokenExchange(Self.exchange(configuration))
         let kubernetes = KubernetesClient(options: options, credentials: credentials, logger: logger)
@@ -45,6 +53,7 @@ package struct Agent: Sendable {
 
         let index = CgroupIndex(root: root, resolver: cgroups)
         let directory = PodDirectory { uid in tokens.forget(uid) }
+        let podsListed = Gate()
         let datapathSlot = DatapathSlot()
         let enforcement = PolicyEnforcement(
             root: root, directory: directory, policies: configuration.policies, datapath: datapathSlot, logger: logger)
@@ -53,7 +62,9 @@ package struct Agent: Sendable {
         ) { event in
             directory.apply(event)
             enforcement.apply(event)
+            if case .replaced = event { podsListed.open() }
         }
+        let watching = EarlyService { await watcher.run() }
 
         let node = NodeInformation(configuration: configuration, client: kubernetes, logger: logger)
 
@@ -73,12 +84,34 @@ package struct Agent: Sendable {
             readTag: { descriptor in datapathSlot.tag(ofAcceptedSocket: descriptor) },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters
         )
+        let hadLinks = pins.hasLinks
         do {
-            try await admin.start()
-            let tracking = try await Self.attach(
-                configuration, kubepods: kubepods, root: root, index: index, cgroups: cgroups, server: server,
-                slot: datapathSlot, enforcement: enforcement, logger: logger
+            let lock = try PinLock(pins)
+            let endpoint = HandoverEndpoint(
+                adminSocket: configuration.adminSocket, server: server, lock: lock,
+                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
             )
+            self.lock = lock
+            self.endpoint = endpoint
+            if try !lock.tryAcquire(), await !podsListed.wait(atMost: Self.listLimit.successor) {
+                throw ConfigurationError(
+                    "an agent runs already, and goes on: this one cannot list the pods to take over from it: "
+                        + (watcher.status.lastError ?? "the API server does not answer"))
+            }
+            let predecessor = try await Succession.predecessor(lock, pins: pins.path, at: endpoint.path)
+            if predecessor == nil { try await admin.start() }
+            let (tracking, listeners) = try await Self.attach(
+                configuration, kubepods: kubepods, root: root, index: index, cgroups: cgroups, server: server,
+                slot: datapathSlot, enforcement: enforcement, predecessor: predecessor, logger: logger
+            )
+            if let predecessor {
+                try await Succession.replace(predecessor, lock)
+                await server.resumeAccepting()
+                try await predecessor.confirm()
+                logger.info("took over from the agent that ran", metadata: ["predecessor": "\(predecessor.processID)"])
+                try await admin.start()
+            }
+            try await endpoint.start(offering: listeners)
             // Shut down in reverse: the front first, what it needs last.
             services = [
                 ClosingService {
@@ -86,13 +119,35 @@ package struct Agent: Sendable {
                 },
                 ClosingService { tracking.stop() },
                 ClosingService { await admin.stop() },
-                RunningService { await watcher.run() },
+                watching,
                 RunningService { await node.run() },
                 RunningService { await tokens.run() },
-                ClosingService { await server.shutDownGracefully(within: .seconds(configuration.drainSeconds)) },
+                ClosingService {
+                    await server.stopAccepting()
+                    // From here on a new agent can begin.
+                    lock.release()
+                    await server.shutDownGracefully(
+                        within: .seconds(configuration.drainSeconds), keepsIdle: endpoint.isTaken)
+                },
+                RunningService {
+                    let isListed = await podsListed.wait(atMost: Self.listLimit.first)
+                    guard !Task.isCancelled else { return }
+                    logger.info(
+                        "ready",
+                        metadata: [
+                            "version": "\(AgentVersion.current)", "node": "\(configuration.nodeName)",
+                            "kubepods": "\(root)", "pods": isListed ? "listed" : "not listed yet: requests are held",
+                            "cgroup-events": "\(tracking.mechanism)",
+                            "endpoints": "\(configuration.redirectEndpoints.map(\.text).joined(separator: ", "))",
+                        ]
+                    )
+                    await untilCancelled()
+                },
             ]
         } catch {
+            watching.cancel()
             await server.shutDownGracefully(within: .zero)
+            if !hadLinks { _ = try? pins.remove() }
             await admin.stop()
             await exchange.shutdown()
             await kubernetes.shutdown()
@@ -100,12 +155,27 @@ package struct Agent: Sendable {
         }
     }
 
-    /// Runs until it is told to stop (SIGTERM, SIGINT). What is attached stays attached: see ``Datapath``.
-    package func run() async throws {
-        let group = ServiceGroup(
-            configuration: .init(services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+    /// Runs until it is told to stop (SIGTERM, SIGINT), or until a successor has taken over and this agent has answered
+    /// what it had accepted. What is attached stays attached: see ``Datapath``.
+    ///
+    /// - Parameter isSupervised: Whether a replaced agent stays until it is told to stop, or until its successor ends,
+    ///   because whatever started it would start it again.
+    /// - Throws: What ended a service.
+    package func run(isSupervised: Bool) async throws {
+        let signals = await EndSignals()
+        let succession = RunningService {
+            await endpoint.waitUntilTaken()
+            if !endpoint.isTaken { await endpoint.stop() }
+        }
+        var configuration = ServiceGroupConfiguration(
+            services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger
         )
-        try await group.run()
+        configuration.services.append(.init(service: succession, successTerminationBehavior: .gracefullyShutdownGroup))
+        try await ServiceGroup(configuration: configuration).run()
+        await endpoint.stop()
+        if endpoint.isTaken, isSupervised {
+            await Succession.standBy(lock, at: endpoint.path, signals: signals, logger: logger)
+        }
     }
 
     static func openCgroups(_ configuration: AgentConfiguration) throws -> CgroupFileSystem {
@@ -124,19 +194,13 @@ package struct Agent: Sendable {
     private static func attach(
         _ configuration: AgentConfiguration, kubepods: KubepodsCgroup, root: KubepodsRoot, index: CgroupIndex,
         cgroups: CgroupFileSystem, server: MetadataServer, slot: DatapathSlot, enforcement: PolicyEnforcement,
-        logger: Logger
-    ) async throws -> CgroupTracking {
+        predecessor: Predecessor?, logger: Logger
+    ) async throws -> (CgroupTracking, listeners: [CInt]) {
         guard case .ipv4(let address) = configuration.listenAddress.value else {
             throw ConfigurationError("listen.address must be an IPv4 address")
         }
-        var listeners = [
-            try ListeningSocket.open(
-                configuration.listenAddress, port: configuration.listenPort, key: "listen.address")
-        ]
-        if let address6 = configuration.listenAddress6 {
-            listeners.append(
-                try ListeningSocket.open(address6, port: configuration.listenPort, key: "listen.address6"))
-        }
+        let sockets = try ListeningSocket.adoptOrOpenListeners(configuration, offered: predecessor?.listeners ?? [])
+        let listeners = sockets.descriptors
         let pins = PinDirectory(path: configuration.pinDirectory)
         let datapath = try Datapath(
             DatapathConfiguration(
@@ -162,23 +226,22 @@ package struct Agent: Sendable {
                 metadata: ["reason": "\(reason)"]
             )
         }
-        datapath.forgetConnections()
-        for listener in listeners { try datapath.markListener(listener) }
+        // Connections that are older than the listening sockets are nobody's.
+        if !sockets.areHandedOver { datapath.forgetConnections() }
+        // Handed over or not: the mark is in the maps of one ABI version, which may not be the predecessor's.
+        for listener in listeners {
+            try datapath.markListener(listener)
+            try ListeningSocket.listen(listener, configuration)
+        }
         try datapath.setKubepods(kubepods)
         let tracking = try CgroupTracking(
             index: index, root: root, cgroups: cgroups, pins: pins, datapath: datapath,
             enforcement: enforcement, logger: logger
         )
-        for listener in listeners { try await server.start(onListeningSocket: listener) }
-        logger.info(
-            "ready",
-            metadata: [
-                "version": "\(AgentVersion.current)", "node": "\(configuration.nodeName)", "kubepods": "\(root)",
-                "cgroup-events": "\(tracking.mechanism)",
-                "endpoints": "\(configuration.redirectEndpoints.map(\.text).joined(separator: ", "))",
-            ]
-        )
-        return tracking
+        for listener in listeners {
+            try await server.start(onListeningSocket: listener, isPaused: predecessor != nil)
+        }
+        return (tracking, listeners)
     }
 
     static func exchange(_ configuration: AgentConfiguration) -> TokenExchangeConfiguration {

@@ -1,12 +1,14 @@
 import Attribution
 import Glibc
 
-/// The agent's listening sockets, made before anything is attached: whoever is redirected finds somebody listening.
+/// The agent's listening sockets: bound before anything is attached, so that an address in use costs nobody anything, and
+/// listening only when they are marked as the agent's, so that whoever hooks of an earlier agent lead here is refused, not
+/// accepted and then reset.
 enum ListeningSocket {
     /// Connections that the kernel may hold between handshake and accept.
     private static let backlog: CInt = 4096
 
-    /// A bound and listening descriptor, non-blocking, that the caller owns.
+    /// A bound descriptor, non-blocking, that the caller owns.
     static func open(_ address: AgentConfiguration.Address, port: UInt16, key: String) throws -> CInt {
         let family =
             switch address.value {
@@ -22,12 +24,19 @@ enum ListeningSocket {
         if family == AF_INET6 {
             unsafe setsockopt(descriptor, CInt(IPPROTO_IPV6), IPV6_V6ONLY, &one, length)
         }
-        guard bind(descriptor, to: address.value, port: port) == 0, listen(descriptor, backlog) == 0 else {
+        guard bind(descriptor, to: address.value, port: port) == 0 else {
             let error = failure(key, address, port)
             close(descriptor)
             throw error
         }
         return descriptor
+    }
+
+    /// Lets connections in. Does no harm to a socket that listens already.
+    static func listen(_ descriptor: CInt, _ configuration: AgentConfiguration) throws {
+        guard Glibc.listen(descriptor, backlog) == 0 else {
+            throw failure("listen.address", configuration.listenAddress, configuration.listenPort)
+        }
     }
 
     private static func bind(

@@ -1,4 +1,5 @@
 import ServiceLifecycle
+import Synchronization
 
 /// Something that runs until the agent stops.
 struct RunningService: Service {
@@ -17,4 +18,69 @@ struct ClosingService: Service {
         try? await gracefulShutdown()
         await close()
     }
+}
+
+/// Something that is needed before the services run, and runs until the agent stops.
+struct EarlyService: Service {
+    private let task: Task<Void, Never>
+
+    init(_ body: @escaping @Sendable () async -> Void) {
+        task = Task { await body() }
+    }
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown { [task] in
+            await withTaskCancellationHandler {
+                await task.value
+            } onCancel: {
+                task.cancel()
+            }
+        }
+    }
+
+    /// For a start that fails before the services run.
+    func cancel() { task.cancel() }
+}
+
+/// Opened once, for everybody who waits.
+final class Gate: Sendable {
+    private struct Storage {
+        var isOpen = false
+        var waiters: [AsyncStream<Void>.Continuation] = []
+    }
+
+    private let storage = Mutex(Storage())
+
+    func open() {
+        let waiters = storage.withLock { storage in
+            defer { storage.waiters = [] }
+            storage.isOpen = true
+            return storage.waiters
+        }
+        for waiter in waiters { waiter.finish() }
+    }
+
+    /// Waits at most so long, and says whether the gate is open.
+    func wait(atMost limit: Duration) async -> Bool {
+        let (opening, waiter) = AsyncStream.makeStream(of: Void.self)
+        let isOpen = storage.withLock { storage in
+            if !storage.isOpen { storage.waiters.append(waiter) }
+            return storage.isOpen
+        }
+        if isOpen { return true }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { for await _ in opening {} }
+            group.addTask { try? await Task.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
+        }
+        return storage.withLock { $0.isOpen }
+    }
+}
+
+/// Waits until the task is cancelled.
+func untilCancelled() async {
+    let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+    for await _ in stream {}
+    continuation.finish()
 }

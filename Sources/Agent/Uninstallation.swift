@@ -1,10 +1,62 @@
 import BPF
+import Glibc
 
-/// Removes what the agent attached, with or without an agent running.
+/// Removes what agents leave on a node, with or without one running.
 package enum Uninstallation {
-    /// - Returns: The pins that were removed, and the nftables table of this network namespace.
-    package static func run(pinDirectory: String) throws -> [String] {
-        let pins = try PinDirectory(path: pinDirectory).remove()
-        return pins + [try HostGuard.removeTable()].compactMap { $0 }
+    /// Removes links, maps and sockets, whatever of them is there. Doing it again removes nothing more.
+    ///
+    /// - Parameters:
+    ///   - pinDirectory: `bpf.pin-directory` of the agent.
+    ///   - adminSocket: `admin.socket` of the agent.
+    ///   - isForced: Whether to remove what a running agent uses.
+    /// - Throws: ``ConfigurationError`` while an agent runs; otherwise what could not be removed, after everything else
+    ///   was.
+    /// - Returns: What was removed, in order: the attachments first.
+    package static func run(pinDirectory: String, adminSocket: String, isForced: Bool) throws -> [String] {
+        let pins = PinDirectory(path: pinDirectory)
+        // Held to the end: no agent starts among the ruins.
+        let lock = PinLock(existing: pins)
+        let isRunning = try lock.map { try !$0.tryAcquire() } ?? false
+        if isRunning, !isForced {
+            let holder = lock?.holder.map { "PID \($0)" } ?? "in another PID namespace"
+            throw ConfigurationError(
+                "an agent (\(holder)) runs with bpf.pin-directory \(pinDirectory); stop it first, or use --force, after "
+                    + "which it answers nobody until it is started again")
+        }
+        var removed: [String] = []
+        var firstError: (any Error)?
+        do {
+            try pins.remove { removed.append($0) }
+        } catch {
+            firstError = error
+        }
+        do {
+            if let table = try HostGuard.removeTable() { removed.append(table) }
+        } catch {
+            firstError = firstError ?? error
+        }
+        if !isRunning {
+            for path in [adminSocket, HandoverEndpoint.path(beside: adminSocket)] where removeSocket(path) {
+                removed.append(path)
+            }
+        }
+        if let firstError { throw IncompleteUninstallation(removed: removed, error: firstError) }
+        return removed
     }
+
+    /// Removes a socket that nobody serves any more, and nothing that is not a socket.
+    private static func removeSocket(_ path: String) -> Bool {
+        var info = stat()
+        guard unsafe lstat(path, &info) == 0, info.st_mode & S_IFMT == S_IFSOCK else { return false }
+        return unsafe unlink(path) == 0
+    }
+}
+
+/// Something could not be removed.
+package struct IncompleteUninstallation: Error, CustomStringConvertible {
+    /// What could.
+    package let removed: [String]
+    package let error: any Error
+
+    package var description: String { "\(error)" }
 }

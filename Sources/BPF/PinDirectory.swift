@@ -11,6 +11,9 @@ import Glibc
 package struct PinDirectory: Sendable, Equatable {
     package let path: String
 
+    /// Agents of the same version share the maps, and with them every tag.
+    package static var abiVersion: UInt16 { UInt16(NID_ABI_VERSION) }
+
     private static let bpfFileSystemMagic = 0xcafe_4a11
 
     package init(path: String) {
@@ -46,24 +49,33 @@ package struct PinDirectory: Sendable, Equatable {
         }
     }
 
-    /// Removes every pin: without a pin and without an agent the kernel detaches the programs.
-    ///
-    /// - Returns: What was removed, links first.
+    /// Removes every pin, and returns what was removed, links first.
     package func remove() throws(BPFError) -> [String] {
         var removed: [String] = []
+        try remove { removed.append($0) }
+        return removed
+    }
+
+    /// Removes every pin: without a pin and without an agent the kernel detaches the programs.
+    ///
+    /// - Parameter report: Told what was removed, links first.
+    /// - Throws: The first pin that cannot be removed, after all others were.
+    package func remove(report: (String) -> Void) throws(BPFError) {
+        var firstError: BPFError?
         for directory in entries(of: path).sorted() where directory == "links" || directory.hasPrefix("maps-v") {
             let directory = path + "/" + directory
             for name in entries(of: directory).sorted() {
                 let pin = directory + "/" + name
-                guard unsafe unlink(pin) == 0 || errno == ENOENT else {
-                    throw BPFError("remove the pin \(pin)", errorNumber: errno)
+                if unsafe unlink(pin) == 0 {
+                    report(pin)
+                } else if errno != ENOENT, firstError == nil {
+                    firstError = BPFError("remove the pin \(pin)", errorNumber: errno)
                 }
-                removed.append(pin)
             }
             unsafe rmdir(directory)
         }
         unsafe rmdir(path)
-        return removed
+        if let firstError { throw firstError }
     }
 
     private func entries(of directory: String) -> [String] {

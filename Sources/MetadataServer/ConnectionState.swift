@@ -143,10 +143,11 @@ package struct ConnectionState: Sendable {
     }
 
     /// The server is stopping: what has begun is answered, and is the last. A connection that has not asked anything yet
-    /// may still ask once, for its client has no reason to try again.
-    package mutating func drain() -> Action {
+    /// may still ask once, for its client has no reason to try again. With `keepsIdle` neither has one that is idle: it
+    /// stays until its next answer tells the client, and no request meets a closing connection.
+    package mutating func drain(keepsIdle: Bool = false) -> Action {
         isDraining = true
-        if input == .awaitingHead { input = .discarding }
+        if input == .awaitingHead, !keepsIdle { input = .discarding }
         return next()
     }
 

@@ -12,6 +12,9 @@ package protocol MetadataBackend: Sendable {
     func identify(_ tag: CallerTag) -> Identification
 
     /// As `identify`, but waits for a pod whose record has not arrived yet, at most 2 s.
+    ///
+    /// Cancellation of the task ends the wait, as it does for the other asynchronous methods: each then answers what it
+    /// answers at the end of its own time.
     func identifyHolding(_ tag: CallerTag) async -> Identification
 
     /// The pod's ServiceAccount, if it is at hand.

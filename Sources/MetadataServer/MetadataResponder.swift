@@ -64,11 +64,30 @@ package struct MetadataResponder: Sendable {
         }
     }
 
-    /// Answers what ``respond(to:from:)`` could not, waiting for the pod's record, its account or its token.
+    /// Answers what ``respond(to:from:)`` could not, waiting for the pod's record, its account and its token, which share
+    /// one deadline: at it every wait ends with what it waited for. What is being fetched then goes on.
     ///
     /// The caller is identified once more at the end: what was fetched for a pod that has gone meanwhile goes nowhere.
     @concurrent
-    package func respondWaiting(to request: MetadataRequest, from tag: CallerTag) async -> Outcome {
+    package func respondWaiting(
+        to request: MetadataRequest, from tag: CallerTag, until deadline: ContinuousClock.Instant
+    ) async -> Outcome {
+        await withTaskGroup(of: Outcome?.self) { group in
+            group.addTask { await respondWaiting(to: request, from: tag) }
+            group.addTask {
+                try? await Task.sleep(until: deadline, clock: .continuous)
+                return nil
+            }
+            for await outcome in group {
+                group.cancelAll()
+                if let outcome { return outcome }
+            }
+            return .answer(errors.response(to: .answerTimedOut))
+        }
+    }
+
+    /// Waits as long as each part does by itself, or until the task is cancelled.
+    private func respondWaiting(to request: MetadataRequest, from tag: CallerTag) async -> Outcome {
         switch await backend.identifyHolding(tag) {
         case .pending(let uid): return .answer(errors.pending(uid))
         case .refused(let refusal): return .answer(errors.response(to: refusal))

@@ -55,10 +55,16 @@ package final class MetadataServer: Sendable {
 
     /// Accepts from a bound and listening stream socket, which may be inherited and shared with another process. May be
     /// called for several sockets. The descriptor is the server's from here on: it closes it when it stops.
-    package func start(onListeningSocket descriptor: CInt) async throws(MetadataServerError) {
+    ///
+    /// - Parameters:
+    ///   - descriptor: The socket.
+    ///   - isPaused: Whether to accept nothing before ``resumeAccepting()``, because another process still does.
+    /// - Throws: What the socket cannot do.
+    package func start(onListeningSocket descriptor: CInt, isPaused: Bool = false) async throws(MetadataServerError) {
         let listener: any Channel
         do {
-            listener = try await bootstrap().withBoundSocket(descriptor).get()
+            listener = try await bootstrap().serverChannelOption(.autoRead, value: !isPaused)
+                .withBoundSocket(descriptor).get()
         } catch {
             throw MetadataServerError("cannot accept connections on descriptor \(descriptor): \(error)")
         }
@@ -73,41 +79,74 @@ package final class MetadataServer: Sendable {
             metadata: ["address": "\(address?.ipAddress ?? "unknown")", "port": "\(address?.port ?? 0)"])
     }
 
-    /// Stops accepting, lets every request that has begun be answered, ends idle connections and held watches. Whatever
-    /// is still open after `time` is closed.
-    package func shutDownGracefully(within time: Duration) async {
+    /// Leaves new connections with the listening sockets, for another process that holds them, until
+    /// ``resumeAccepting()``. When this returns, every connection that was accepted is set up.
+    package func pauseAccepting() async {
+        for listener in listeners.withLock({ $0 }) { await pauseAccepting(on: listener) }
+    }
+
+    package func resumeAccepting() async {
+        for listener in listeners.withLock({ $0 }) {
+            try? await listener.setOption(.autoRead, value: true).get()
+        }
+    }
+
+    /// Closes the listening sockets for good. Connections that wait to be accepted stay with a socket that somebody else
+    /// holds, and are reset otherwise.
+    package func stopAccepting() async {
         let listeners = self.listeners.withLock { listeners in
             defer { listeners.removeAll() }
             return listeners
         }
         for listener in listeners {
-            await stopAccepting(on: listener)
+            await pauseAccepting(on: listener)
+            try? await listener.close().get()
         }
+    }
+
+    /// Stops accepting, lets every request that has begun be answered, ends idle connections and held watches. Whatever
+    /// is still open after `time` is closed.
+    ///
+    /// With `keepsIdle` idle connections have `time` for one more request before that begins, so that it may take twice
+    /// as long: for a server whose successor answers meanwhile.
+    package func shutDownGracefully(within time: Duration, keepsIdle: Bool = false) async {
+        await stopAccepting()
         let connections = registry.close()
-        guard !connections.isEmpty else { return }
-        for connection in connections {
-            connection.pipeline.fireUserInboundEventTriggered(DrainRequested())
+        if keepsIdle {
+            await drain(connections, DrainRequested(keepsIdle: true), within: time) { connection in
+                connection.pipeline.fireUserInboundEventTriggered(DrainRequested())
+            }
         }
-        let loop = eventLoopGroup.next()
-        let deadline = loop.scheduleTask(in: TimeAmount(time)) {
-            for connection in connections { connection.close(promise: nil) }
+        await drain(connections, DrainRequested(), within: time) { $0.close(promise: nil) }
+    }
+
+    /// Tells the connections and waits until all are closed; those that are open after `time` meet `end`.
+    private func drain(
+        _ connections: [any Channel], _ request: DrainRequested, within time: Duration,
+        end: @escaping @Sendable (any Channel) -> Void
+    ) async {
+        let open = connections.filter(\.isActive)
+        guard !open.isEmpty else { return }
+        for connection in open {
+            connection.pipeline.fireUserInboundEventTriggered(request)
         }
-        for connection in connections {
+        let deadline = eventLoopGroup.next().scheduleTask(in: TimeAmount(time)) {
+            for connection in open { end(connection) }
+        }
+        for connection in open {
             try? await connection.closeFuture.get()
         }
         deadline.cancel()
     }
 
-    /// Closes a listener without losing a connection that it has accepted: those cross to another event loop and back
-    /// before they are set up, and a listener that closes meanwhile drops them. Connections that wait to be accepted
-    /// stay with the socket, for whoever else holds it.
-    private func stopAccepting(on listener: any Channel) async {
+    /// Stops without losing a connection that was accepted: those cross to another event loop and back before they are
+    /// set up, and a listener that closes meanwhile drops them.
+    private func pauseAccepting(on listener: any Channel) async {
         try? await listener.setOption(.autoRead, value: false).get()
         for loop in eventLoopGroup.makeIterator() {
             try? await loop.submit {}.get()
         }
         try? await listener.eventLoop.submit {}.get()
-        try? await listener.close().get()
     }
 
     private func bootstrap() -> ServerBootstrap {

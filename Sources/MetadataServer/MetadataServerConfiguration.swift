@@ -65,7 +65,10 @@ extension MetadataServerConfiguration {
         /// Keep-alive without a request. Longer than the 60 s after which Go and others close, so that they do it
         /// first and no request meets a closing connection.
         package var idleTimeout = TimeAmount.seconds(75)
-        /// A defence behind the token service's own, shorter deadlines, over it 503.
+        /// All that one request may wait for, its pod's record, its account and its token together, over it 503 with
+        /// what it waited for. Google's Python client gives up after 3 s: the answer has to arrive before.
+        package var waitBudget = Duration.milliseconds(2_900)
+        /// A defence behind all other deadlines, over it 503.
         package var answerTimeout = TimeAmount.seconds(30)
         /// After a refusal, how long the rest of the request is read and dropped before the connection closes: a close
         /// with unread bytes resets the connection, and the client would lose the answer.

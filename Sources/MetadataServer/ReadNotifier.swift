@@ -20,4 +20,7 @@ final class ReadNotifier: ChannelInboundHandler {
 extension ReadNotifier: Sendable {}
 
 /// Asks a connection to end with the answer that it owes.
-struct DrainRequested: Sendable {}
+struct DrainRequested: Sendable {
+    /// Whether a connection without a request may stay until it has had one more.
+    var keepsIdle = false
+}

@@ -84,8 +84,9 @@ extension RequestHandler {
         guard let request = current?.request, current?.isFetching == false else { return }
         current?.isFetching = true
         let (responder, tag, generation) = (responder, tag, generation)
+        let deadline = ContinuousClock.now + limits.waitBudget
         context.eventLoop.makeFutureWithTask {
-            await responder.respondWaiting(to: request, from: tag)
+            await responder.respondWaiting(to: request, from: tag, until: deadline)
         }.assumeIsolated().whenSuccess { outcome in
             guard generation == self.generation, self.current != nil else { return }
             self.current?.isFetching = false

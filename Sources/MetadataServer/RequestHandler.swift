@@ -5,8 +5,8 @@ import NIOHTTP1
 /// Carries out what ``ConnectionState`` decides for one connection.
 ///
 /// Answers that are at hand are written within the read that brought their request. For any other the handler starts one
-/// task; its result comes back to this handler or, when the connection has gone, to nobody. The task is never cancelled:
-/// what it fetches belongs to the token service, not to the request.
+/// task; its result comes back to this handler or, when the connection has gone, to nobody. The end of the task's time ends
+/// its waiting alone: what it fetches belongs to the token service, not to the request.
 final class RequestHandler: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = ByteBuffer
@@ -113,8 +113,8 @@ final class RequestHandler: ChannelDuplexHandler {
                 perform(state.inputClosed(), context)
                 endWatch(context)
             }
-        case is DrainRequested where !isClosing:
-            perform(state.drain(), context)
+        case let drain as DrainRequested where !isClosing:
+            perform(state.drain(keepsIdle: drain.keepsIdle), context)
             endWatch(context)
         default:
             context.fireUserInboundEventTriggered(event)

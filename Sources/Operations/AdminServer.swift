@@ -4,12 +4,6 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
 /// Serves the debug views over a Unix socket that only root may open.
 package final class AdminServer: Sendable {
     /// Makes one view's body. Runs off the event loops, so that a large dump delays no metadata request.
@@ -19,7 +13,7 @@ package final class AdminServer: Sendable {
     private let views: [String: View]
     private let eventLoopGroup: any EventLoopGroup
     private let logger: Logger
-    private let channel = Mutex<(any Channel)?>(nil)
+    private let listener = Mutex<UnixListener?>(nil)
 
     /// Serves `views`, JSON bodies by request path, at `path`.
     package init(path: String, views: [String: View], eventLoopGroup: any EventLoopGroup, logger: Logger) {
@@ -29,40 +23,28 @@ package final class AdminServer: Sendable {
         self.logger = logger
     }
 
-    /// Binds the socket, mode 0600, in place of one that a dead agent left.
+    /// Binds the socket, mode 0600, in place of one that a predecessor has or left.
     package func start() async throws(AdminServerError) {
         try AdminAccess.prepareDirectory(of: path)
-        do {
-            let channel = try await ServerBootstrap(group: eventLoopGroup)
-                .childChannelInitializer { [views] channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        try AdminAccess.checkPeer(of: channel)
-                        try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: false)
-                        try channel.pipeline.syncOperations.addHandler(AdminHandler(views: views))
-                    }
+        let bootstrap = ServerBootstrap(group: eventLoopGroup)
+            .childChannelInitializer { [views] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try AdminAccess.checkPeer(of: channel)
+                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: false)
+                    try channel.pipeline.syncOperations.addHandler(AdminHandler(views: views))
                 }
-                .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
-            guard unsafe chmod(path, 0o600) == 0 else {
-                try? await channel.close().get()
-                throw AdminServerError(path, "cannot restrict it to its owner: errno \(errno)")
             }
-            self.channel.withLock { $0 = channel }
-        } catch let error as AdminServerError {
-            throw error
-        } catch {
-            throw AdminServerError(path, "cannot listen: \(error)")
-        }
+        let listener = try await UnixListener.open(at: path, bootstrap)
+        self.listener.withLock { $0 = listener }
     }
 
-    /// Closes and removes the socket.
+    /// Closes the socket, and removes it unless it is a successor's by now.
     package func stop() async {
-        let channel = self.channel.withLock { channel in
-            defer { channel = nil }
-            return channel
+        let listener = self.listener.withLock { listener in
+            defer { listener = nil }
+            return listener
         }
-        guard let channel else { return }
-        try? await channel.close().get()
-        unsafe unlink(path)
+        await listener?.close()
     }
 }
 

@@ -142,7 +142,7 @@ extension TokenService {
         }
     }
 
-    /// The asynchronous form of a request. Cancellation frees the caller and its place; the fetch goes on.
+    /// The asynchronous form of a request. Cancellation ends the wait as its limit would; the fetch goes on.
     private func answer<Value: Sendable>(
         _ request: (@escaping Completion<Value>) -> TokenWait?
     ) async throws(TokenFailure) -> Value {

@@ -84,10 +84,10 @@ package final class TokenService: Sendable {
         update { table, now in table.forget(pod, now: now) }
     }
 
-    /// A caller that will not take its answer any more: its completion is called at once, and its place is free.
-    /// Does nothing when the answer has been given.
+    /// A caller that cannot wait any longer: its completion is called at once, with what it would hear at the end of the
+    /// wait, and its place is free. Does nothing when the answer has been given.
     package func abandon(_ wait: TokenWait) {
-        update { table, _ in table.abandon(wait) }
+        update { table, now in table.end(wait, now: now) }
     }
 
     // MARK: Views

@@ -55,37 +55,27 @@ extension TokenTable {
 
     /// Answers whoever has waited as long as callers can: with what is left of the old value, if there is one.
     mutating func expireWaiters(in queue: WaitQueue, now: Instant) {
-        while let wait = self[queue].popFirst(dueAt: now) {
-            switch wait.target {
-            case .token(let key):
-                guard let waiter = takeTokenWaiter(wait.id, key: key) else { continue }
-                if let token = pods[wait.pod]?.slots[key]?.entry.waitLimitReached(at: now) {
-                    outbox.answer(waiter, .success(token))
-                } else {
-                    counters.timedOut += 1
-                    outbox.answer(waiter, .failure(timeIsUp(for: key)))
-                }
-            case .serviceAccount(let reference):
-                guard let waiter = takeServiceAccountWaiter(wait.id, reference: reference) else { continue }
-                if let record = serviceAccounts[reference]?.entry.waitLimitReached(at: now) {
-                    outbox.answer(waiter, .success(record))
-                } else {
-                    counters.timedOut += 1
-                    outbox.answer(waiter, .failure(timeIsUp(for: reference)))
-                }
-            }
-        }
+        while let wait = self[queue].popFirst(dueAt: now) { end(wait, now: now) }
     }
 
-    /// The caller has gone. Its fetch goes on.
-    mutating func abandon(_ wait: TokenWait) {
-        let failure = TokenFailure.timedOut(stage: "a caller that has gone")
+    /// Ends a wait, if it has not ended: its time, or its caller's, is over. The fetch goes on.
+    mutating func end(_ wait: TokenWait, now: Instant) {
         switch wait.target {
         case .token(let key):
-            if let waiter = takeTokenWaiter(wait.id, key: key) { outbox.answer(waiter, .failure(failure)) }
+            guard let waiter = takeTokenWaiter(wait.id, key: key) else { return }
+            if let token = pods[wait.pod]?.slots[key]?.entry.waitLimitReached(at: now) {
+                outbox.answer(waiter, .success(token))
+            } else {
+                counters.timedOut += 1
+                outbox.answer(waiter, .failure(timeIsUp(for: key)))
+            }
         case .serviceAccount(let reference):
-            if let waiter = takeServiceAccountWaiter(wait.id, reference: reference) {
-                outbox.answer(waiter, .failure(failure))
+            guard let waiter = takeServiceAccountWaiter(wait.id, reference: reference) else { return }
+            if let record = serviceAccounts[reference]?.entry.waitLimitReached(at: now) {
+                outbox.answer(waiter, .success(record))
+            } else {
+                counters.timedOut += 1
+                outbox.answer(waiter, .failure(timeIsUp(for: reference)))
             }
         }
     }

@@ -35,6 +35,12 @@ struct ProbeCommand: ParsableCommand {
     @Option(help: "What the body of a right answer contains.")
     var expect = ""
 
+    @Option(help: "How many of the threads keep their connection.")
+    var kept = 0
+
+    @Option(help: "Milliseconds between two exchanges of a thread.")
+    var pause = 0
+
     func run() throws {
         let address = try SocketAddress(ipAddress: address, port: port)
         if stream {
@@ -45,7 +51,7 @@ struct ProbeCommand: ParsableCommand {
         if exchanges > 0 {
             let load = ProbeLoad(
                 path: path, address: address, threads: threads, exchanges: exchanges, duration: .seconds(seconds),
-                expected: expect
+                expected: expect, keptConnections: kept, pause: .milliseconds(pause)
             )
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys]

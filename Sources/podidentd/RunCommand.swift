@@ -11,6 +11,9 @@ struct RunCommand: AsyncParsableCommand {
         discussion: """
             Attaches to the kernel and serves until it is stopped (SIGTERM). What is attached stays attached when the \
             agent ends, however it ends: pods are refused until the next one runs. 'podidentd uninstall' removes it.
+
+            An agent that runs already hands its listening sockets over to this one and ends, and no request is lost: \
+            that is an upgrade, and a graceful restart.
             """
     )
 
@@ -23,10 +26,12 @@ struct RunCommand: AsyncParsableCommand {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: "podidentd")
         logger.logLevel = configuration.logLevel
+        // Every container of a pod has this variable, and the kubelet starts whatever ends.
+        let isSupervised = ProcessInfo.processInfo.environment["KUBERNETES_SERVICE_HOST"] != nil
         if configuration.filtersSystemCalls { try SystemCallFilter.starting.install() }
         let agent = try await Agent(configuration, logger: logger)
         if configuration.filtersSystemCalls { try SystemCallFilter.serving.install() }
-        try await agent.run()
+        try await agent.run(isSupervised: isSupervised)
     }
 }
 
@@ -45,27 +50,5 @@ struct VersionCommand: ParsableCommand {
 
     func run() {
         print("podidentd \(AgentVersion.current)")
-    }
-}
-
-struct UninstallCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "uninstall",
-        abstract: "Detaches from the kernel and removes every pin.",
-        discussion: """
-            From then on pods reach whatever serves the metadata address of this machine. Stop the agent first: a \
-            running one holds what it has loaded until it ends, attached or not.
-            """
-    )
-
-    @Option(name: .long, help: ArgumentHelp("bpf.pin-directory of the agent.", valueName: "path"))
-    var pinDirectory = "/sys/fs/bpf/podidentd"
-
-    func run() throws {
-        let removed = try Uninstallation.run(pinDirectory: pinDirectory)
-        if removed.isEmpty {
-            print("nothing was installed at \(pinDirectory)")
-        }
-        for pin in removed { print("removed \(pin)") }
     }
 }

@@ -77,27 +77,4 @@ struct StartTests {
             #expect(!FileManager.default.fileExists(atPath: world.pinDirectory))
         }
     }
-
-    @Test("a stopped agent leaves the redirect; uninstall removes it and says what it removed")
-    func uninstall() async throws {
-        try await withWorld { world in
-            world.cluster.kubernetes.createServiceAccount(namespace: "default", name: "default")
-            let agent = try await world.startAgent()
-            let pod = try await world.addPod("a")
-            #expect(try await pod.curl("/").status == 200)
-            let stopped = await agent.stop()
-            #expect(stopped.status == 0, "\(stopped.errorOutput)")
-            #expect(try await pod.run("curl", "-s", "http://169.254.169.254/").status == 7)
-            #expect(world.cluster.trap?.connections == 0)
-
-            let uninstall = [world.binaries + "/podidentd", "uninstall", "--pin-directory", world.pinDirectory]
-            let output = try await Command.require(uninstall)
-            #expect(output.contains("links/connect4") && output.contains("nid_handovers"))
-            #expect(!FileManager.default.fileExists(atPath: world.pinDirectory))
-            #expect(try await Command.require(uninstall).contains("nothing was installed"))
-            // Proof that the trap can be reached, and that only the redirect stood before it.
-            #expect(try await pod.curl("/").status == 200)
-            #expect(world.cluster.trap?.connections == 1)
-        }
-    }
 }

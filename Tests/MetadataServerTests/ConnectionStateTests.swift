@@ -145,6 +145,25 @@ import Testing
         #expect(busy.isLastAnswer)
     }
 
+    @Test func `a drain that keeps idle connections ends them after their next answer`() {
+        var idle = state()
+        _ = idle.received(head: head())
+        _ = idle.receivedEnd()
+        _ = idle.answered()
+        #expect(idle.drain(keepsIdle: true) == .none)
+        #expect(idle.wantsInput)
+        _ = idle.received(head: head())
+        #expect(idle.receivedEnd() == .answer(Exchange(head: head(), closes: true)))
+        #expect(idle.answered() == .close)
+
+        var silent = state()
+        _ = silent.received(head: head())
+        _ = silent.receivedEnd()
+        _ = silent.answered()
+        _ = silent.drain(keepsIdle: true)
+        #expect(silent.drain() == .close)
+    }
+
     @Test func `time is over differently for silence and for half a request`() {
         var silent = state()
         #expect(silent.inputTimedOut() == .close)

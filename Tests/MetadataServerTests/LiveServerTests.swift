@@ -95,6 +95,40 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         }
     }
 
+    @Test func `with a successor at work an idle connection has one more answer, and then ends`() async throws {
+        let connection = try await TestConnection(FakeBackend())
+        #expect(try await !connection.exchange(get("/")).closes)
+        try await connection.fire(DrainRequested(keepsIdle: true))
+        #expect(connection.isOpen)
+        let answer = try await connection.exchange(get("/"))
+        #expect(answer.status == 200 && answer.closes)
+        #expect(!connection.isOpen)
+        await connection.close()
+    }
+
+    @Test func `an idle connection that asks nothing more is closed at the end of the time`() async throws {
+        try await withServer { server in
+            try await server.connect { idle in
+                try await idle.send(get("/"))
+                _ = try await idle.receive(until: "computeMetadata/\n")
+                await server.server.shutDownGracefully(within: .milliseconds(10), keepsIdle: true)
+                #expect(try await idle.receiveAll() == "")
+            }
+        }
+    }
+
+    @Test func `while accepting is paused connections wait, and then are served`() async throws {
+        try await withServer { server in
+            await server.server.pauseAccepting()
+            try await server.connect { waiting in
+                try await waiting.send(get("/"))
+                #expect(server.observer.record.opened == 0)
+                await server.server.resumeAccepting()
+                #expect(try await waiting.receive(until: "computeMetadata/\n").hasPrefix("HTTP/1.1 200 OK\r\n"))
+            }
+        }
+    }
+
     @Test func `case 56 held watches do not keep a token waiting`() async throws {
         var configuration = MetadataServerConfiguration.test
         // All of them are one pod's here.

@@ -31,6 +31,10 @@ package final class AgentProcess: Sendable {
         }
     }
 
+    package func signal(_ number: Int32) {
+        command.signal(number)
+    }
+
     /// Stops it as the kubelet does, and waits for its end.
     @discardableResult
     package func stop() async -> CommandResult {

@@ -53,9 +53,16 @@ package final class LabWorld: Sendable {
     /// Stops agents and servers, and removes everything that was made.
     package func stop() async {
         for agent in agents.withLock({ $0 }) where agent.isRunning { await agent.kill() }
-        _ = try? await Command.run([binaries + "/podidentd", "uninstall", "--pin-directory", pinDirectory])
+        _ = try? await Command.run(uninstallCommand)
         await cluster.stop()
         await node.tearDown()
+    }
+
+    package var uninstallCommand: [String] {
+        [
+            binaries + "/podidentd", "uninstall", "--pin-directory", pinDirectory, "--socket",
+            node.directory + "/admin.sock",
+        ]
     }
 
     package var pinDirectory: String { node.bpfFileSystem + "/podidentd" }
@@ -119,7 +126,7 @@ package final class LabWorld: Sendable {
         try Self.yaml(values).write(toFile: path, atomically: true, encoding: .utf8)
         let agent = try AgentProcess(
             arguments: prefix + [binaries + "/podidentd", "run", "--config", path], node: node,
-            configurationPath: path, adminSocket: node.directory + "/admin.sock"
+            configurationPath: path, adminSocket: values["admin.socket"] ?? node.directory + "/admin.sock"
         )
         agents.withLock { $0.append(agent) }
         return agent

@@ -25,18 +25,7 @@ package enum ProbeConnection {
         )
         guard descriptor >= 0 else { return .failed(errorNumber: errno) }
         defer { close(descriptor) }
-        var limit = timeval(tv_sec: 10, tv_usec: 0)
-        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-            unsafe setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
-        }
-        guard unsafe address.withSockAddr({ unsafe connect(descriptor, $0, socklen_t($1)) }) == 0 else {
-            switch errno {
-            case ECONNREFUSED: return .refused
-            // The peer reset the connection before this thread saw it established.
-            case ECONNRESET: return .reset
-            default: return .failed(errorNumber: errno)
-            }
-        }
+        if let failure = connect(descriptor, to: address) { return failure }
         let peer = peerName(of: descriptor)
         let lines = ["GET \(path) HTTP/1.1", "Host: 169.254.169.254"] + headers + ["Connection: close", "", ""]
         let request = [UInt8](lines.joined(separator: "\r\n").utf8)
@@ -44,6 +33,21 @@ package enum ProbeConnection {
             return errno == ECONNRESET || errno == EPIPE ? .reset : .failed(errorNumber: errno)
         }
         return read(from: descriptor, peer: peer)
+    }
+
+    /// Connects within 10 s, which is also the limit of every later wait. `nil`: connected.
+    static func connect(_ descriptor: CInt, to address: SocketAddress) -> ProbeOutcome? {
+        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            unsafe setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+        }
+        guard unsafe address.withSockAddr({ unsafe Foundation.connect(descriptor, $0, socklen_t($1)) }) != 0 else { return nil }
+        switch errno {
+        case ECONNREFUSED: return .refused
+        // The peer reset the connection before this thread saw it established.
+        case ECONNRESET: return .reset
+        default: return .failed(errorNumber: errno)
+        }
     }
 
     private static func read(from descriptor: CInt, peer: String) -> ProbeOutcome {

@@ -32,11 +32,17 @@ package struct ProbeLoad: Sendable {
     package var duration: Duration
     /// What a right answer's body must contain.
     package var expected: String
+    /// How many of the threads keep their connection for as long as the server lets them.
+    package var keptConnections: Int
+    /// How long a thread rests between two exchanges.
+    package var pause: Duration
 
     package init(
         path: String, address: SocketAddress, threads: Int = 4, exchanges: Int, duration: Duration = .seconds(60),
-        expected: String
+        expected: String, keptConnections: Int = 0, pause: Duration = .zero
     ) {
+        self.keptConnections = keptConnections
+        self.pause = pause
         self.path = path
         self.address = address
         self.threads = threads
@@ -49,10 +55,10 @@ package struct ProbeLoad: Sendable {
     package func run() -> Report {
         let worker = Worker(load: self)
         let group = DispatchGroup()
-        for _ in 0..<threads {
+        for number in 0..<threads {
             group.enter()
             Thread {
-                worker.run()
+                worker.run(keepsConnection: number < keptConnections)
                 group.leave()
             }.start()
         }
@@ -78,15 +84,17 @@ package struct ProbeLoad: Sendable {
             self.deadline = .now + load.duration
         }
 
-        func run() {
+        func run(keepsConnection: Bool) {
+            let kept = keepsConnection ? KeptProbeConnection(to: load.address) : nil
             while ContinuousClock.now < deadline {
                 let goesOn = state.withLock { state in
                     state.started += 1
                     return state.started <= load.exchanges
                 }
                 guard goesOn else { return }
-                let outcome = ProbeConnection.get(load.path, from: load.address)
+                let outcome = kept?.get(load.path) ?? ProbeConnection.get(load.path, from: load.address)
                 state.withLock { $0.report.count(outcome, expected: load.expected) }
+                if load.pause > .zero { Thread.sleep(forTimeInterval: load.pause / .seconds(1)) }
             }
         }
     }

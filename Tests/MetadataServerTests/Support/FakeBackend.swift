@@ -5,6 +5,10 @@ import Tokens
 
 /// A backend whose every answer a test decides, and which counts what reaches upstream.
 final class FakeBackend: MetadataBackend {
+    enum Stage: Sendable {
+        case record, account, token
+    }
+
     struct State {
         var identification: Identification
         var afterHolding: Identification?
@@ -20,6 +24,10 @@ final class FakeBackend: MetadataBackend {
         var mintedAudiences: [String] = []
         var podTokenAudiences: [String] = []
         var accountReads = 0
+        /// Whether the pod's record, the account and tokens are waited for until the task is cancelled.
+        var neverArrives: Set<Stage> = []
+        /// What was waited for until then, in order.
+        var cutShort: [Stage] = []
     }
 
     private let state: Mutex<State>
@@ -37,8 +45,19 @@ final class FakeBackend: MetadataBackend {
 
     func identify(_ tag: CallerTag) -> Identification { read(\.identification) }
 
+    /// As a real backend does that has nothing: waits for the end of the caller's time.
+    private func waitInVain(for stage: Stage) async -> Bool {
+        guard read({ $0.neverArrives.contains(stage) }) else { return false }
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+        for await _ in stream {}
+        continuation.finish()
+        state.withLock { $0.cutShort.append(stage) }
+        return true
+    }
+
     func identifyHolding(_ tag: CallerTag) async -> Identification {
-        state.withLock { state in
+        _ = await waitInVain(for: .record)
+        return state.withLock { state in
             if let later = state.afterHolding { state.identification = later }
             return state.identification
         }
@@ -49,6 +68,7 @@ final class FakeBackend: MetadataBackend {
     }
 
     func serviceAccount(of pod: PodRecord) async throws(TokenFailure) -> ServiceAccountRecord {
+        if await waitInVain(for: .account) { throw .timedOut(stage: "the ServiceAccount") }
         let (account, failure) = state.withLock { state in
             state.accountReads += 1
             return (state.account, state.isAccountCached ? nil : state.failure)
@@ -64,6 +84,7 @@ final class FakeBackend: MetadataBackend {
     func accessToken(
         for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
     ) async throws(TokenFailure) -> ServedToken {
+        if await waitInVain(for: .token) { throw .timedOut(stage: "Google STS") }
         await holdIfAsked()
         let failure = state.withLock { state in
             state.mintedScopes.append(scopes)

@@ -1,0 +1,217 @@
+import Attribution
+import BPF
+import Glibc
+import Logging
+import MetadataServer
+import NIOCore
+import NIOPosix
+import Operations
+import Synchronization
+
+/// Where a running agent hands its listening sockets to its successor: a Unix socket beside the admin socket, for root
+/// alone. One hand-over at a time.
+final class HandoverEndpoint: Sendable {
+    /// How long a successor may take from its first byte to its last. It comes when everything else is in place.
+    fileprivate static let sessionTime = TimeAmount.seconds(30)
+
+    let path: String
+    private let server: MetadataServer
+    private let lock: PinLock
+    private let eventLoopGroup: any EventLoopGroup
+    private let logger: Logger
+    private let storage = Mutex(Storage())
+    private let taken: AsyncStream<Void>
+    private let takenSignal: AsyncStream<Void>.Continuation
+
+    private struct Storage {
+        var listener: UnixListener?
+        /// Copies, kept open for as long as they may be passed on.
+        var descriptors: [CInt] = []
+        var isBusy = false
+        var isTaken = false
+    }
+
+    init(
+        adminSocket: String, server: MetadataServer, lock: PinLock, eventLoopGroup: any EventLoopGroup, logger: Logger
+    ) {
+        self.path = Self.path(beside: adminSocket)
+        self.server = server
+        self.lock = lock
+        self.eventLoopGroup = eventLoopGroup
+        self.logger = logger
+        (self.taken, self.takenSignal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    static func path(beside adminSocket: String) -> String {
+        adminSocket[..<(adminSocket.lastIndex(of: "/") ?? adminSocket.startIndex)] + "/handover.sock"
+    }
+
+    /// Whether a successor accepts what this agent accepted before.
+    var isTaken: Bool { storage.withLock { $0.isTaken } }
+
+    /// Offers copies of `listeners`, which stay the caller's.
+    func start(offering listeners: [CInt]) async throws {
+        let copies = listeners.map { fcntl($0, F_DUPFD_CLOEXEC, 0) }
+        storage.withLock { $0.descriptors = copies.filter { $0 >= 0 } }
+        let bootstrap = ServerBootstrap(group: eventLoopGroup)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(HandoverHandler(endpoint: self))
+                }
+            }
+        let listener = try await UnixListener.open(at: path, bootstrap)
+        storage.withLock { $0.listener = listener }
+    }
+
+    /// Waits until a successor has taken over, or until the task is cancelled.
+    func waitUntilTaken() async {
+        for await _ in taken { return }
+    }
+
+    /// Ends the offer.
+    func stop() async {
+        let (listener, descriptors) = storage.withLock { storage in
+            defer { (storage.listener, storage.descriptors) = (nil, []) }
+            return (storage.listener, storage.descriptors)
+        }
+        await listener?.close()
+        for descriptor in descriptors { close(descriptor) }
+    }
+}
+
+// MARK: - What a session needs
+
+extension HandoverEndpoint {
+    /// Whether no other session is open; then this one is.
+    fileprivate func begin() -> Bool {
+        storage.withLock { storage in
+            guard !storage.isBusy, !storage.isTaken, !storage.descriptors.isEmpty else { return false }
+            storage.isBusy = true
+            return true
+        }
+    }
+
+    fileprivate func end() {
+        storage.withLock { $0.isBusy = false }
+    }
+
+    fileprivate func sendOffer(over socket: CInt) -> Bool {
+        // Under the lock: whoever stops the endpoint closes the descriptors.
+        storage.withLock { storage in
+            let offer = HandoverMessage(
+                .offer, abi: PinDirectory.abiVersion, processID: UInt32(getpid()),
+                descriptors: UInt32(storage.descriptors.count))
+            return SocketControl.send(offer.bytes, descriptors: storage.descriptors, over: socket)
+        }
+    }
+
+    fileprivate func yield() async {
+        await server.pauseAccepting()
+        lock.release()
+    }
+
+    fileprivate func resume() async {
+        // Nobody else can have it for long: whoever takes it finds the port in use.
+        let isLocked = (try? lock.tryAcquire()) ?? false
+        await server.resumeAccepting()
+        logger.warning(
+            "the successor ended before it accepted connections; this agent goes on", metadata: ["lock": "\(isLocked)"])
+    }
+
+    fileprivate func finish(_ successor: UInt32) {
+        storage.withLock { $0.isTaken = true }
+        logger.info("handed over to a successor", metadata: ["successor": "\(successor)"])
+        takenSignal.yield()
+        takenSignal.finish()
+    }
+
+    fileprivate func refused(_ reason: String) {
+        logger.warning("hand-over refused", metadata: ["reason": "\(reason)"])
+    }
+}
+
+/// Carries out what ``HandoverSession`` decides for one connection.
+private final class HandoverHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let endpoint: HandoverEndpoint
+    private var session = HandoverSession()
+    private var received = ByteBuffer()
+    private var isActive = false
+    private var hasBegun = false
+    private var deadline: Scheduled<Void>?
+
+    init(endpoint: HandoverEndpoint) {
+        self.endpoint = endpoint
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let channel = context.channel
+        let peer = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
+            of: NIOBSDSocket.Handle.self, SocketControl.peer(of:))
+        guard case .some(.some(let peer)) = peer, peer.userID == 0 else {
+            endpoint.refused("the peer is not root")
+            return context.close(promise: nil)
+        }
+        isActive = true
+        deadline = context.eventLoop.scheduleTask(in: HandoverEndpoint.sessionTime) { channel.close(promise: nil) }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard isActive else { return }
+        var bytes = unwrapInboundIn(data)
+        received.writeBuffer(&bytes)
+        while let bytes = received.readBytes(length: HandoverMessage.length) {
+            do throws(HandoverError) {
+                let message = try HandoverMessage(parsing: bytes)
+                perform(session.received(message.kind), message, context)
+            } catch {
+                endpoint.refused(error.description)
+                return context.close(promise: nil)
+            }
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        guard isActive else { return }
+        isActive = false
+        deadline?.cancel()
+        perform(session.connectionEnded(), nil, context)
+        if hasBegun { endpoint.end() }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    private func perform(
+        _ action: HandoverSession.Action, _ message: HandoverMessage?, _ context: ChannelHandlerContext
+    ) {
+        let endpoint = endpoint
+        switch action {
+        case .none: break
+        case .close: context.close(promise: nil)
+        case .offer:
+            hasBegun = endpoint.begin()
+            guard hasBegun else {
+                endpoint.refused("one is in progress, or the agent is ending")
+                return context.close(promise: nil)
+            }
+            let isSent = try? context.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
+                of: NIOBSDSocket.Handle.self, endpoint.sendOffer(over:))
+            if isSent != true { context.close(promise: nil) }
+        case .yield:
+            context.eventLoop.makeFutureWithTask { await endpoint.yield() }
+                .assumeIsolated().whenSuccess { self.perform(self.session.yielded(), nil, context) }
+        case .sayYours:
+            let yours = HandoverMessage(.yours, abi: PinDirectory.abiVersion, processID: UInt32(getpid()))
+            context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: yours.bytes)), promise: nil)
+        case .finish:
+            endpoint.finish(message?.processID ?? 0)
+            context.close(promise: nil)
+        case .resume:
+            Task { await endpoint.resume() }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+/// What two agents say to each other when the successor takes over the listening sockets. Sixteen bytes each, big-endian.
+///
+/// ```text
+/// successor    hello -->                 who I am
+///              <-- offer                 who I am; the listening sockets, as SCM_RIGHTS
+///              take -->                  all is in place
+///              <-- yours                 I accept no more, and the lock is free
+///              serving -->               I accept
+/// ```
+///
+/// Until `serving` has arrived the predecessor takes everything back when the connection ends: whatever happens to the
+/// successor, somebody accepts.
+struct HandoverMessage: Sendable, Equatable {
+    enum Kind: UInt8, Sendable {
+        case hello = 1
+        case offer
+        case take
+        case yours
+        case serving
+    }
+
+    /// Of this conversation. Another one is another format: nothing after these bytes is then understood.
+    static let version: UInt8 = 1
+    static let length = 16
+    private static let magic = [UInt8]("nidh".utf8)
+
+    var kind: Kind
+    /// Of the kernel programs' maps: agents of different versions do not share tags.
+    var abi: UInt16
+    var processID: UInt32
+    /// Of an offer: how many descriptors come with it.
+    var descriptors: UInt32 = 0
+
+    var bytes: [UInt8] {
+        var bytes = Self.magic + [Self.version, kind.rawValue]
+        unsafe bytes += withUnsafeBytes(of: abi.bigEndian) { unsafe [UInt8]($0) }
+        for word in [processID, descriptors] {
+            unsafe bytes += withUnsafeBytes(of: word.bigEndian) { unsafe [UInt8]($0) }
+        }
+        return bytes
+    }
+
+    init(_ kind: Kind, abi: UInt16, processID: UInt32, descriptors: UInt32 = 0) {
+        self.kind = kind
+        self.abi = abi
+        self.processID = processID
+        self.descriptors = descriptors
+    }
+
+    init(parsing bytes: some Collection<UInt8>) throws(HandoverError) {
+        let bytes = [UInt8](bytes)
+        guard bytes.count == Self.length, bytes.starts(with: Self.magic) else {
+            throw HandoverError("what came is no message of an agent")
+        }
+        guard bytes[4] == Self.version else {
+            throw HandoverError("it speaks version \(bytes[4]) of the hand-over, and this agent \(Self.version)")
+        }
+        guard let kind = Kind(rawValue: bytes[5]) else {
+            throw HandoverError("what came is a message of the unknown kind \(bytes[5])")
+        }
+        func number(_ range: Range<Int>) -> UInt32 { bytes[range].reduce(0) { $0 << 8 | UInt32($1) } }
+        self.init(
+            kind, abi: UInt16(number(6..<8)), processID: number(8..<12), descriptors: number(12..<16))
+    }
+}
+
+/// Why a hand-over did not take place.
+struct HandoverError: Error, Sendable, Equatable, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}

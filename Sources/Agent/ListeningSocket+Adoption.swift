@@ -1,0 +1,67 @@
+import Attribution
+import Glibc
+
+extension ListeningSocket {
+    /// One socket for each configured address.
+    struct Set {
+        var descriptors: [CInt]
+        /// Whether they are a predecessor's: connections wait in their queues, and others are open that it accepted from
+        /// them. Otherwise the port was free, and every connection to it is older than its owner.
+        var areHandedOver: Bool
+    }
+
+    /// Takes those of `offered` that listen where the configuration says, closes the others, and opens what is missing.
+    static func adoptOrOpenListeners(_ configuration: AgentConfiguration, offered: [CInt]) throws -> Set {
+        var addresses = [(configuration.listenAddress, "listen.address")]
+        if let address6 = configuration.listenAddress6 { addresses.append((address6, "listen.address6")) }
+        var rest = offered
+        var descriptors: [CInt] = []
+        do {
+            for (address, key) in addresses {
+                if let index = rest.firstIndex(where: { listens($0, on: address, port: configuration.listenPort) }) {
+                    descriptors.append(rest.remove(at: index))
+                } else {
+                    descriptors.append(try open(address, port: configuration.listenPort, key: key))
+                }
+            }
+        } catch {
+            for descriptor in rest + descriptors { close(descriptor) }
+            throw error
+        }
+        for descriptor in rest { close(descriptor) }
+        return Set(descriptors: descriptors, areHandedOver: !offered.isEmpty)
+    }
+
+    /// Whether `descriptor` is a listening TCP socket bound to exactly this address.
+    static func listens(_ descriptor: CInt, on address: AgentConfiguration.Address, port: UInt16) -> Bool {
+        var isListening: CInt = 0
+        var length = socklen_t(MemoryLayout<CInt>.size)
+        guard unsafe getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &isListening, &length) == 0, isListening == 1
+        else { return false }
+        var name = sockaddr_storage()
+        length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let result = unsafe withUnsafeMutablePointer(to: &name) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+                unsafe getsockname(descriptor, pointer, &length)
+            }
+        }
+        guard result == 0 else { return false }
+        let family = name.ss_family
+        return unsafe withUnsafeBytes(of: &name) { buffer in
+            switch address.value {
+            case .ipv4(let word):
+                guard family == sa_family_t(AF_INET) else { return false }
+                let name = unsafe buffer.load(as: sockaddr_in.self)
+                return name.sin_port == port.bigEndian && name.sin_addr.s_addr == word.bigEndian
+            case .ipv6(let high, let low):
+                guard family == sa_family_t(AF_INET6) else { return false }
+                // sin6_port follows the family, sin6_addr the flow information.
+                let words = unsafe (
+                    buffer.load(fromByteOffset: 8, as: UInt64.self), buffer.load(fromByteOffset: 16, as: UInt64.self)
+                )
+                return unsafe buffer.load(fromByteOffset: 2, as: UInt16.self) == port.bigEndian
+                    && words == (high.bigEndian, low.bigEndian)
+            }
+        }
+    }
+}

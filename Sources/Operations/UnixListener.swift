@@ -1,0 +1,60 @@
+import NIOCore
+package import NIOPosix
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// A Unix socket that only its owner may open, put in place of whatever had its path, without a moment at which nobody
+/// listens there.
+package struct UnixListener: Sendable {
+    package let path: String
+    private let channel: any Channel
+    private let device: UInt64
+    private let inode: UInt64
+
+    /// Binds beside `path`, restricts the mode to 0600, and renames.
+    ///
+    /// - Parameters:
+    ///   - path: Where to listen; the directory is made if it is missing.
+    ///   - bootstrap: What becomes of a connection.
+    /// - Throws: What cannot be done, with the path.
+    /// - Returns: The listening socket.
+    package static func open(
+        at path: String, _ bootstrap: ServerBootstrap
+    ) async throws(AdminServerError) -> UnixListener {
+        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+        if !directory.isEmpty, unsafe mkdir(directory, 0o700) != 0, errno != EEXIST {
+            throw AdminServerError(path, "cannot make its directory: errno \(errno)")
+        }
+        // Not longer than the path: a socket's address has 107 bytes. Whoever meets this name has the agent's lock.
+        let temporary = directory + "/.next"
+        let channel: any Channel
+        do {
+            channel = try await bootstrap.bind(unixDomainSocketPath: temporary, cleanupExistingSocketFile: true).get()
+        } catch {
+            throw AdminServerError(path, "cannot listen: \(error)")
+        }
+        var info = stat()
+        guard unsafe chmod(temporary, 0o600) == 0, unsafe stat(temporary, &info) == 0,
+            unsafe rename(temporary, path) == 0
+        else {
+            let number = errno
+            try? await channel.close().get()
+            unsafe unlink(temporary)
+            throw AdminServerError(path, "cannot restrict it to its owner: errno \(number)")
+        }
+        return UnixListener(path: path, channel: channel, device: UInt64(info.st_dev), inode: UInt64(info.st_ino))
+    }
+
+    /// Closes the socket, and removes its file unless a successor has put its own there.
+    package func close() async {
+        try? await channel.close().get()
+        var info = stat()
+        if unsafe stat(path, &info) == 0, UInt64(info.st_dev) == device, UInt64(info.st_ino) == inode {
+            unsafe unlink(path)
+        }
+    }
+}

@@ -1,0 +1,204 @@
+import Attribution
+import Glibc
+import Testing
+
+@testable import Agent
+
+@Suite struct HandoverMessageTests {
+    @Test func `a message is sixteen bytes, and reads back as it was`() throws {
+        let message = HandoverMessage(.offer, abi: 0x0102, processID: 0x0304_0506, descriptors: 2)
+        #expect(
+            message.bytes == [
+                0x6e, 0x69, 0x64, 0x68, 1, 2, 1, 2, 3, 4, 5, 6, 0, 0, 0, 2,
+            ])
+        #expect(try HandoverMessage(parsing: message.bytes) == message)
+    }
+
+    struct Wrong: Sendable, CustomTestStringConvertible {
+        var testDescription: String
+        var bytes: [UInt8]
+        var words: String
+    }
+
+    @Test(arguments: [
+        Wrong(testDescription: "short", bytes: [0x6e, 0x69, 0x64, 0x68], words: "no message"),
+        Wrong(testDescription: "HTTP", bytes: [UInt8]("GET / HTTP/1.1\r\n".utf8), words: "no message"),
+        Wrong(
+            testDescription: "newer", bytes: [UInt8]("nidh".utf8) + [2, 1] + [UInt8](repeating: 0, count: 10),
+            words: "version 2"),
+        Wrong(
+            testDescription: "unknown kind", bytes: [UInt8]("nidh".utf8) + [1, 6] + [UInt8](repeating: 0, count: 10),
+            words: "kind 6"),
+    ])
+    func `what is no message is refused in words`(_ wrong: Wrong) {
+        let error = #expect(throws: HandoverError.self) { try HandoverMessage(parsing: wrong.bytes) }
+        #expect(error?.description.contains(wrong.words) == true)
+    }
+}
+
+@Suite struct HandoverSessionTests {
+    @Test func `a hand-over goes step by step`() {
+        var session = HandoverSession()
+        #expect(session.received(.hello) == .offer)
+        #expect(session.received(.take) == .yield)
+        #expect(session.yielded() == .sayYours)
+        #expect(session.received(.serving) == .finish)
+        #expect(session.connectionEnded() == .none)
+    }
+
+    @Test(arguments: [HandoverMessage.Kind.offer, .take, .yours, .serving])
+    func `nothing is given before the hello`(_ kind: HandoverMessage.Kind) {
+        var session = HandoverSession()
+        #expect(session.received(kind) == .close)
+    }
+
+    @Test func `a successor that goes before it serves gives back what it got, and only then`() {
+        var early = HandoverSession()
+        _ = early.received(.hello)
+        #expect(early.connectionEnded() == .none)
+
+        var during = HandoverSession()
+        _ = during.received(.hello)
+        _ = during.received(.take)
+        #expect(during.connectionEnded() == .none)
+        #expect(during.yielded() == .resume)
+
+        var late = HandoverSession()
+        _ = late.received(.hello)
+        _ = late.received(.take)
+        _ = late.yielded()
+        #expect(late.connectionEnded() == .resume)
+    }
+
+    @Test func `a successor cannot claim to serve what it has not been given`() {
+        var session = HandoverSession()
+        _ = session.received(.hello)
+        #expect(session.received(.serving) == .close)
+        _ = session.received(.take)
+        #expect(session.received(.serving) == .close)
+    }
+}
+
+@Suite struct SocketControlTests {
+    private static func pair() throws -> (CInt, CInt) {
+        var pair: [CInt] = [0, 0]
+        try #require(unsafe socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0)
+        return (pair[0], pair[1])
+    }
+
+    private static func isSame(_ one: CInt, _ other: CInt) -> Bool {
+        var (first, second) = (stat(), stat())
+        return unsafe fstat(one, &first) == 0 && fstat(other, &second) == 0 && first.st_ino == second.st_ino
+            && first.st_dev == second.st_dev
+    }
+
+    @Test(arguments: [1, 2, 3, SocketControl.descriptorsMax])
+    func `descriptors arrive with the bytes, in order, and close on exec`(_ count: Int) throws {
+        let (one, other) = try Self.pair()
+        let sent = try (0..<count).map { _ in try Self.pair() }
+        defer { for descriptor in [one, other] + sent.flatMap({ [$0.0, $0.1] }) { close(descriptor) } }
+        #expect(SocketControl.send([1, 2, 3], descriptors: sent.map(\.0), over: one))
+        let received = try #require(SocketControl.receive(16, from: other))
+        #expect(received.bytes == [1, 2, 3])
+        #expect(received.descriptors.count == count)
+        for (descriptor, original) in zip(received.descriptors, sent.map(\.0)) {
+            #expect(descriptor != original && Self.isSame(descriptor, original))
+            #expect(fcntl(descriptor, F_GETFD) & FD_CLOEXEC != 0)
+            close(descriptor)
+        }
+    }
+
+    @Test func `more descriptors than expected are none, and none stays open`() throws {
+        let (one, other) = try Self.pair()
+        let count = SocketControl.descriptorsMax + 3
+        let sent = try (0..<count).map { _ in try Self.pair() }
+        defer { for descriptor in [one, other] + sent.flatMap({ [$0.0, $0.1] }) { close(descriptor) } }
+        #expect(SocketControl.send([1], descriptors: sent.map(\.0), over: one))
+        #expect(SocketControl.receive(16, from: other) == nil)
+        // The other end notices when the last copy is closed.
+        for (near, far) in sent {
+            shutdown(far, CInt(SHUT_WR))
+            var byte: UInt8 = 0
+            #expect(unsafe recv(near, &byte, 1, 0) == 0)
+        }
+    }
+
+    @Test func `the end of the stream is nil, and the peer is this process`() throws {
+        let (one, other) = try Self.pair()
+        #expect(SocketControl.peer(of: one) == .init(processID: getpid(), userID: geteuid()))
+        close(one)
+        #expect(SocketControl.receive(16, from: other) == nil)
+        close(other)
+    }
+}
+
+@Suite struct ListenerAdoptionTests {
+    private static let loopback = AgentConfiguration.Address(text: "127.0.0.1", value: .ipv4(0x7f00_0001))
+    private static let loopback6 = AgentConfiguration.Address(text: "::1", value: .ipv6(0, 1))
+
+    private static func listening(_ address: AgentConfiguration.Address) throws -> CInt {
+        let descriptor = try ListeningSocket.open(address, port: 0, key: "test")
+        try ListeningSocket.listen(descriptor, AgentConfiguration())
+        return descriptor
+    }
+
+    private static func port(of descriptor: CInt) -> UInt16 {
+        var name = sockaddr_in6()
+        var length = socklen_t(MemoryLayout<sockaddr_in6>.size)
+        _ = unsafe withUnsafeMutablePointer(to: &name) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+                unsafe getsockname(descriptor, pointer, &length)
+            }
+        }
+        return UInt16(bigEndian: name.sin6_port)
+    }
+
+    @Test func `a listener is recognised by family, address and port`() throws {
+        let four = try Self.listening(Self.loopback)
+        let six = try Self.listening(Self.loopback6)
+        defer { for descriptor in [four, six] { close(descriptor) } }
+        let (port4, port6) = (Self.port(of: four), Self.port(of: six))
+        #expect(ListeningSocket.listens(four, on: Self.loopback, port: port4))
+        #expect(ListeningSocket.listens(six, on: Self.loopback6, port: port6))
+        #expect(!ListeningSocket.listens(four, on: Self.loopback, port: port4 ^ 1))
+        #expect(!ListeningSocket.listens(four, on: Self.loopback6, port: port4))
+        #expect(!ListeningSocket.listens(six, on: Self.loopback, port: port6))
+        let elsewhere = AgentConfiguration.Address(text: "127.0.0.2", value: .ipv4(0x7f00_0002))
+        #expect(!ListeningSocket.listens(four, on: elsewhere, port: port4))
+        // Bound, but not listening.
+        let idle = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        defer { close(idle) }
+        #expect(!ListeningSocket.listens(idle, on: Self.loopback, port: 0))
+    }
+
+    @Test func `what fits is adopted, what is missing is opened, what is left over is closed`() throws {
+        let four = try Self.listening(Self.loopback)
+        let stranger = try Self.listening(Self.loopback)
+        var configuration = AgentConfiguration()
+        configuration.listenAddress = Self.loopback
+        configuration.listenAddress6 = Self.loopback6
+        configuration.listenPort = Self.port(of: four)
+        let strangersPort = Self.port(of: stranger)
+        let set = try ListeningSocket.adoptOrOpenListeners(configuration, offered: [stranger, four])
+        for descriptor in set.descriptors { try ListeningSocket.listen(descriptor, configuration) }
+        #expect(set.areHandedOver)
+        #expect(set.descriptors.count == 2 && set.descriptors[0] == four)
+        #expect(ListeningSocket.listens(set.descriptors[1], on: Self.loopback6, port: configuration.listenPort))
+        #expect(!ListeningSocket.listens(stranger, on: Self.loopback, port: strangersPort))
+        for descriptor in set.descriptors { close(descriptor) }
+    }
+
+    @Test func `without an offer every socket is fresh`() throws {
+        let probe = try Self.listening(Self.loopback)
+        var configuration = AgentConfiguration()
+        configuration.listenAddress = Self.loopback
+        configuration.listenPort = Self.port(of: probe)
+        #expect(throws: ConfigurationError.self) {
+            try ListeningSocket.adoptOrOpenListeners(configuration, offered: [])
+        }
+        close(probe)
+        let set = try ListeningSocket.adoptOrOpenListeners(configuration, offered: [])
+        #expect(!set.areHandedOver && set.descriptors.count == 1)
+        for descriptor in set.descriptors { close(descriptor) }
+    }
+}

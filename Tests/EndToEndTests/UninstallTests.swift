@@ -1,0 +1,152 @@
+import Foundation
+import Lab
+import Testing
+
+/// `podidentd uninstall` leaves a node as it was before the first agent.
+@Suite(.serialized, .timeLimit(.minutes(2)))
+struct UninstallTests {
+    @Test("a stopped agent leaves the redirect; uninstall removes everything, says what, and then finds nothing")
+    func stopped() async throws {
+        try await withWorld { world in
+            world.cluster.kubernetes.createServiceAccount(namespace: "default", name: "default")
+            let agent = try await world.startAgent()
+            let pod = try await world.addPod("a")
+            #expect(try await pod.curl("/").status == 200)
+            #expect(await agent.stop().status == 0)
+            #expect(try await pod.run("curl", "-s", "http://169.254.169.254/").status == 7)
+            #expect(world.cluster.trap?.connections == 0)
+            let programs = try await BPFObjects.pinned(below: world.pinDirectory)
+            #expect(programs.links.count >= 8 && programs.programs.count >= 8 && programs.maps.count >= 6)
+            #expect(try await programs.present() == programs)
+
+            let output = try await Command.require(world.uninstallCommand)
+            #expect(output.contains("links/connect4") && output.contains("nid_handovers"))
+            #expect(!FileManager.default.fileExists(atPath: world.pinDirectory))
+            try await programs.expectGone()
+            #expect(try await Command.require(world.uninstallCommand).contains("nothing was installed"))
+            // Proof that the trap can be reached, and that only the redirect stood before it.
+            #expect(try await pod.curl("/").status == 200)
+            #expect(world.cluster.trap?.connections == 1)
+        }
+    }
+
+    @Test("what a killed agent leaves is removed with its sockets")
+    func killed() async throws {
+        try await withWorld { world in
+            let agent = try await world.startAgent()
+            let programs = try await BPFObjects.pinned(below: world.pinDirectory)
+            await agent.kill()
+            #expect(try Self.sockets(of: world) == ["admin.sock", "handover.sock"])
+            let output = try await Command.require(world.uninstallCommand)
+            #expect(output.contains("/admin.sock") && output.contains("/handover.sock"))
+            #expect(try Self.sockets(of: world) == [])
+            try await programs.expectGone()
+        }
+    }
+
+    @Test("while an agent runs it refuses and names it; with --force it removes, and the agent still ends in order")
+    func running() async throws {
+        try await withWorld { world in
+            world.cluster.kubernetes.createServiceAccount(namespace: "default", name: "default")
+            let agent = try await world.startAgent()
+            let pod = try await world.addPod("a")
+            let programs = try await BPFObjects.pinned(below: world.pinDirectory)
+            let refused = try await Command.run(world.uninstallCommand)
+            #expect(refused.status != 0 && refused.errorOutput.contains("PID \(agent.processIdentifier)"), "\(refused)")
+            #expect(try await programs.present() == programs)
+            #expect(try await pod.curl("/").status == 200)
+            #expect(world.cluster.trap?.connections == 0)
+
+            try await Command.require(world.uninstallCommand + ["--force"])
+            #expect(try await pod.curl("/").status == 200)
+            #expect(world.cluster.trap?.connections == 1)
+            #expect(await agent.stop().status == 0)
+            #expect(!FileManager.default.fileExists(atPath: world.pinDirectory))
+            #expect(try Self.sockets(of: world) == [])
+            try await programs.expectGone()
+        }
+    }
+
+    @Test("half an installation is completed by the next agent, and removed whole", arguments: ["links", "maps-v"])
+    func half(_ directory: String) async throws {
+        try await withWorld { world in
+            world.cluster.kubernetes.createServiceAccount(namespace: "default", name: "default")
+            await (try world.startAgent()).kill()
+            let pod = try await world.addPod("a")
+            let pins = try FileManager.default.contentsOfDirectory(atPath: world.pinDirectory)
+            let half = world.pinDirectory + "/" + (try #require(pins.first { $0.hasPrefix(directory) }))
+            for (number, pin) in try FileManager.default.contentsOfDirectory(atPath: half).sorted().enumerated()
+            where number % 2 == 0 {
+                try FileManager.default.removeItem(atPath: half + "/" + pin)
+            }
+            let agent = try await world.startAgent()
+            #expect(try await pod.curl("/").status == 200)
+            #expect(world.cluster.trap?.connections == 0)
+            let programs = try await BPFObjects.pinned(below: world.pinDirectory)
+            await agent.stop()
+            // And again half of it, for the uninstallation.
+            for (number, pin) in try FileManager.default.contentsOfDirectory(atPath: half).sorted().enumerated()
+            where number % 2 == 1 {
+                try FileManager.default.removeItem(atPath: half + "/" + pin)
+            }
+            try await Command.require(world.uninstallCommand)
+            try await programs.expectGone()
+        }
+    }
+
+    private static func sockets(of world: LabWorld) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: world.node.directory).filter { $0.hasSuffix(".sock") }
+            .sorted()
+    }
+}
+
+/// IDs of what an agent has in the kernel. IDs are not used again.
+struct BPFObjects: Equatable {
+    var links: Set<Int> = []
+    var programs: Set<Int> = []
+    var maps: Set<Int> = []
+
+    private struct Object: Decodable {
+        var id: Int
+        var pinned: [String]?
+        var programID: Int?
+        var mapIDs: [Int]?
+
+        enum CodingKeys: String, CodingKey {
+            case id, pinned
+            case programID = "prog_id"
+            case mapIDs = "map_ids"
+        }
+    }
+
+    /// What is pinned below `directory`, and what that holds.
+    static func pinned(below directory: String) async throws -> BPFObjects {
+        let links = try await list("link").filter { $0.pinned?.contains { $0.hasPrefix(directory) } ?? false }
+        let programs = Set(links.compactMap(\.programID))
+        let pinned = try await list("map").filter { $0.pinned?.contains { $0.hasPrefix(directory) } ?? false }
+        let held = try await list("prog").filter { programs.contains($0.id) }.flatMap { $0.mapIDs ?? [] }
+        return BPFObjects(
+            links: Set(links.map(\.id)), programs: programs, maps: Set(pinned.map(\.id)).union(held))
+    }
+
+    /// Those of them that exist now.
+    func present() async throws -> BPFObjects {
+        BPFObjects(
+            links: links.intersection(try await Self.list("link").map(\.id)),
+            programs: programs.intersection(try await Self.list("prog").map(\.id)),
+            maps: maps.intersection(try await Self.list("map").map(\.id)))
+    }
+
+    /// The kernel frees after a grace period: asks for at most ten seconds.
+    func expectGone() async throws {
+        let deadline = ContinuousClock.now + .seconds(10)
+        var left = try await present()
+        while left != BPFObjects(), ContinuousClock.now < deadline { left = try await present() }
+        #expect(left == BPFObjects())
+    }
+
+    private static func list(_ kind: String) async throws -> [Object] {
+        let text = try await Command.require(["bpftool", "--json", "--bpffs", kind, "list"])
+        return try JSONDecoder().decode([Object].self, from: Data(text.utf8))
+    }
+}

@@ -1,0 +1,292 @@
+import Foundation
+import Lab
+import Operations
+import Testing
+
+/// The agent is replaced, restarted and killed while 200 connections ask it: half of them new for every request, half
+/// kept.
+@Suite(.serialized, .timeLimit(.minutes(3)))
+struct UpgradeTests {
+    @Test("200 connections during three upgrades: no request fails, and each replaced agent ends by itself")
+    func upgrade() async throws {
+        try await withWorld { world in
+            var agent = try await world.startAgent()
+            let load = try await Load(world, seconds: 12)
+            try await agent.answered(atLeast: 400)
+            for _ in 1...3 {
+                let successor = try await world.startAgent()
+                let replaced = await agent.result()
+                #expect(replaced.status == 0, "\(replaced.errorOutput)")
+                #expect(replaced.errorOutput.contains("handed over to a successor"))
+                try await successor.answered(atLeast: 400)
+                let status = try await successor.status()
+                #expect(status.hooks.values.allSatisfy { $0 == "adopted" })
+                #expect(status.requests["connections.reset.untagged"] == nil, "\(status.requests)")
+                agent = successor
+            }
+            try await load.expectNoFailure("UPGRADE")
+            #expect(await agent.stop().status == 0)
+        }
+    }
+
+    @Test("200 connections during three graceful restarts as the kubelet makes them: no request fails")
+    func restart() async throws {
+        try await withWorld { world in
+            let variable = ["env", "KUBERNETES_SERVICE_HOST=10.96.0.1"]
+            var agent = try world.launchAgent(prefix: variable)
+            try await agent.waitUntilReady()
+            let load = try await Load(world, seconds: 12)
+            try await agent.answered(atLeast: 400)
+            for _ in 1...3 {
+                let successor = try world.launchAgent(prefix: variable)
+                try await successor.waitUntilReady()
+                #expect(await agent.stop().status == 0)
+                try await successor.answered(atLeast: 400)
+                agent = successor
+            }
+            try await load.expectNoFailure("RESTART")
+            #expect(await agent.stop().status == 0)
+            #expect(try await load.pods[0].run("curl", "-s", "http://169.254.169.254/").status == 7)
+        }
+    }
+
+    @Test("200 connections during kill -9: refusals only, until the next agent serves; no wrong identity, no trap")
+    func killed() async throws {
+        try await withWorld { world in
+            let first = try await world.startAgent()
+            let load = try await Load(world, seconds: 10)
+            try await first.answered(atLeast: 400)
+            await first.kill()
+            // Long enough for every connection of the load to ask again.
+            let refused = try await world.probe(
+                load.pods[0], ["/", "--exchanges", "60", "--threads", "1", "--pause", "10"]
+            ).loadReport()
+            #expect(refused.refused == 60, "\(refused)")
+            let second = try await world.startAgent()
+            try await second.answered(atLeast: 400)
+            let reports = try await load.reports()
+            for report in reports {
+                #expect(report.correct > 200 && report.wrong == 0, "\(report)")
+                #expect(report.refused > 0, "\(report)")
+                // What was in the killed agent's hands: at most one request of each connection.
+                #expect(report.reset <= Load.connections / 2, "\(report)")
+                #expect(report.failures.isEmpty, "\(report)")
+                #expect(report.statuses.keys.allSatisfy { $0 == 503 }, "\(report)")
+            }
+            #expect(try await second.status().hooks.values.allSatisfy { $0 == "adopted" })
+            #expect(world.cluster.trap?.connections == 0)
+            print("KILLED \(reports)")
+            await second.stop()
+        }
+    }
+
+    @Test("a successor that cannot begin leaves the agent that runs as it is")
+    func failedSuccessor() async throws {
+        try await withAgent { world, agent in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            _ = try await pod.token()
+            let failed = try await world.launchAgent(["listen.address": "192.0.2.1"]).result()
+            #expect(failed.status != 0 && failed.errorOutput.contains("192.0.2.1"))
+            #expect(try await pod.token().expiresIn > 0)
+            #expect(agent.isRunning)
+            // It still hands over.
+            let successor = try await world.startAgent()
+            #expect(await agent.result().status == 0)
+            #expect(try await pod.token().expiresIn > 0)
+            await successor.stop()
+        }
+    }
+
+    @Test("a successor that dies in the middle of the hand-over gives everything back")
+    func brokenHandover() async throws {
+        try await withAgent { world, agent in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            // Hello, take, and then nothing: the lowest of what an agent says.
+            let script = """
+                import socket, struct, sys
+                s = socket.socket(socket.AF_UNIX)
+                s.connect(sys.argv[1])
+                message = lambda kind: b"nidh" + struct.pack(">BBHII", 1, kind, 0, 0, 0)
+                s.send(message(1))
+                data, descriptors, _, _ = socket.recv_fds(s, 16, 8)
+                print(len(data), len(descriptors), data[5])
+                s.send(message(3))
+                print(s.recv(16)[5])
+                """
+            let endpoint = world.node.directory + "/handover.sock"
+            #expect(try await Command.require(["python3", "-c", script, endpoint]) == "16 2 2\n4\n")
+            try await agent.log.first { $0.contains("this agent goes on") }
+            #expect(try await pod.token().expiresIn > 0)
+            #expect(agent.isRunning)
+        }
+    }
+
+    @Test("nobody but root gets the sockets, and what is no message is refused")
+    func strangers() async throws {
+        try await withAgent { world, agent in
+            let endpoint = world.node.directory + "/handover.sock"
+            let attributes = try FileManager.default.attributesOfItem(atPath: endpoint)
+            #expect((attributes[.posixPermissions] as? Int) == 0o600)
+            let script = """
+                import os, socket, sys
+                s = socket.socket(socket.AF_UNIX)
+                os.chmod(os.path.dirname(sys.argv[1]), 0o755); os.chmod(sys.argv[1], 0o666)
+                if sys.argv[2] == "user": os.setuid(65534)
+                s.connect(sys.argv[1])
+                try:
+                    s.send(b"nidh\\x09\\x01" + b"\\0" * 10)
+                    print(len(s.recv(16)))
+                except OSError:
+                    print(0)
+                """
+            #expect(try await Command.require(["python3", "-c", script, endpoint, "user"]) == "0\n")
+            try await agent.log.first { $0.contains("the peer is not root") }
+            #expect(try await Command.require(["python3", "-c", script, endpoint, "root"]) == "0\n")
+            try await agent.log.first { $0.contains("version 9") }
+            #expect(agent.isRunning)
+        }
+    }
+
+    @Test("a second agent that cannot take over names the process in its way, and leaves it alone")
+    func secondAgent() async throws {
+        try await withAgent { world, agent in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            let other = world.node.directory + "/other"
+            let second = await (try world.launchAgent(["admin.socket": other + "/admin.sock"])).result()
+            #expect(second.status != 0)
+            let error = second.errorOutput.split(separator: "\n").filter { $0.hasPrefix("Error:") }
+            #expect(error.count == 1 && error[0].contains("PID \(agent.processIdentifier)"), "\(second.errorOutput)")
+            #expect(try await pod.token().expiresIn > 0)
+            #expect(try await agent.status().podsSynced)
+        }
+    }
+
+    @Test("under the kubelet a replaced agent waits: for its SIGTERM, or to serve again when its successor ends")
+    func supervised() async throws {
+        try await withWorld { world in
+            let variable = ["env", "KUBERNETES_SERVICE_HOST=10.96.0.1"]
+            let first = try world.launchAgent(prefix: variable)
+            try await first.waitUntilReady()
+            let second = try world.launchAgent(prefix: variable)
+            try await second.waitUntilReady()
+            try await first.log.first { $0.contains("replaced; waiting") }
+            let third = try world.launchAgent(prefix: variable)
+            try await third.waitUntilReady()
+            try await second.log.first { $0.contains("replaced; waiting") }
+            #expect(first.isRunning)
+            #expect(await second.stop().status == 0)
+            #expect(first.isRunning)
+            await third.kill()
+            let ended = await first.result()
+            #expect(ended.status == 0 && ended.errorOutput.contains("the successor has ended"))
+        }
+    }
+}
+
+/// 200 connections of two pods that never repeat a request: one fetches tokens, the other asks who it is.
+struct Load {
+    static let connections = 200
+
+    let pods: [RunningPod]
+    private let world: LabWorld
+    private let commands: [Command]
+
+    init(_ world: LabWorld, seconds: Int) async throws {
+        self.world = world
+        world.addServiceAccount("tokens")
+        world.addServiceAccount("emails", impersonating: "emails@lab-project.iam.gserviceaccount.com")
+        let first = try await world.addPod("tokens", serviceAccount: "tokens")
+        let second = try await world.addPod("emails", serviceAccount: "emails")
+        pods = [first, second]
+        let targets = [
+            (first, "token", "\"ya29."), (second, "email", "emails@lab-project.iam.gserviceaccount.com"),
+        ]
+        commands = try targets.map { pod, path, expected in
+            try world.probe(
+                pod,
+                [
+                    "/computeMetadata/v1/instance/service-accounts/default/" + path, "--exchanges", "100000000",
+                    "--seconds", "\(seconds)", "--threads", "\(Self.connections / 2)",
+                    "--kept", "\(Self.connections / 4)", "--pause", "100", "--expect", expected,
+                ])
+        }
+    }
+
+    /// Waits for the end of the load.
+    func reports() async throws -> [ProbeLoad.Report] {
+        var reports: [ProbeLoad.Report] = []
+        for command in commands { reports.append(try await command.loadReport()) }
+        return reports
+    }
+
+    func expectNoFailure(_ name: String) async throws {
+        let reports = try await reports()
+        for report in reports { #expect(report.correct == report.total && report.total > 1000, "\(report)") }
+        #expect(world.cluster.trap?.connections == 0)
+        print("\(name) \(reports.map(\.correct).reduce(0, +)) requests, none failed")
+    }
+}
+
+extension AgentProcess {
+    /// Asks the agent, again and again for at most ten seconds, until it has answered so many requests.
+    func answered(atLeast count: UInt64) async throws {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while true {
+            let answers = try await status().requests.filter { $0.key.hasPrefix("answers.") }.values.reduce(0, +)
+            if answers >= count { return }
+            guard ContinuousClock.now < deadline else { throw LabError("\(answers) answers in 10 s") }
+        }
+    }
+}
+
+/// How the agent begins and ends by itself.
+@Suite(.serialized, .timeLimit(.minutes(2)))
+struct StopTests {
+    @Test("a stopped agent answers what it has begun, and its hooks stay")
+    func inFlight() async throws {
+        try await withAgent { world, agent in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app", isHostNetwork: true)
+            world.cluster.securityTokenServiceServer.faults.inject(.delay(.milliseconds(800)))
+            async let answer = pod.ask()
+            // The exchange follows.
+            try await world.cluster.kubernetesServer.requests.first { $0.path.hasSuffix("/token") }
+            let stopped = await agent.stop()
+            #expect(stopped.status == 0, "\(stopped.errorOutput)")
+            #expect(try await answer.status == 200)
+            #expect(stopped.errorOutput.contains("token minted"))
+            #expect(try await pod.run("curl", "-s", "http://169.254.169.254/").status == 7)
+            #expect(world.cluster.trap?.connections == 0)
+        }
+    }
+
+    @Test("stopping takes no longer than it may")
+    func bounded() async throws {
+        try await withAgent(["shutdown.drain-seconds": "0"]) { world, agent in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app", isHostNetwork: true)
+            world.cluster.securityTokenServiceServer.faults.inject(.hang)
+            let client = try pod.start(RunningPod.askCommand(tokenPath))
+            try await world.cluster.kubernetesServer.requests.first { $0.path.hasSuffix("/token") }
+            #expect(await agent.stop().status == 0)
+            // Cut off, hence no answer and no status.
+            #expect(!(await client.result().output.contains("access_token")))
+        }
+    }
+
+    @Test("without an API server the first agent serves and says that requests are held")
+    func withoutPods() async throws {
+        try await withWorld { world in
+            let pod = try await world.addPod("a", isHostNetwork: true)
+            await world.cluster.kubernetesServer.takeDown()
+            let agent = try await world.startAgent()
+            #expect(agent.log.events.contains { $0.contains(" ready") && $0.contains("not listed yet") })
+            #expect(try await pod.ask().status == 503)
+            #expect(world.cluster.trap?.connections == 0)
+            await agent.stop()
+        }
+    }
+}
