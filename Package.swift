@@ -34,7 +34,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.0"),
-        // The lab alone signs and verifies tokens and issues certificates.
+        // The lab alone signs and verifies tokens and issues certificates; the agent only hashes token IDs.
         .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.0"),
         .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
@@ -92,8 +92,10 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "Attribution", "Tokens", "BPF", "KubernetesAPI", "TokenExchange", "MetadataServer", "Operations",
+                "Attribution", "Tokens", "BPF", "UpstreamHTTP", "KubernetesAPI", "TokenExchange", "MetadataServer",
+                "Operations",
                 asyncHTTPClient, nioCore, nioPosix, nioSSL, logging, yams,
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -182,13 +184,21 @@ let package = Package(
             resources: [.copy("Corpus")],
             swiftSettings: strict
         ),
+        // Strict readers of what the agent exposes: metrics, and the queries that are made of them.
+        .target(
+            name: "MetricsTesting", dependencies: ["Operations"], path: "Tests/MetricsTesting", swiftSettings: strict),
         .target(
             name: "CHardeningTestShims", path: "Tests/CHardeningTestShims", cSettings: [.define("_GNU_SOURCE")]),
         .testTarget(
             name: "HardeningTests", dependencies: ["Hardening", "CHardeningTestShims"], swiftSettings: strict),
         .testTarget(
-            name: "OperationsTests", dependencies: ["Operations", nioCore, nioPosix, logging], swiftSettings: strict),
-        .testTarget(name: "AgentTests", dependencies: ["Agent", "Attribution"], swiftSettings: strict),
+            name: "OperationsTests",
+            dependencies: ["Operations", "MetricsTesting", nioCore, nioPosix, nioHTTP1, logging, yams],
+            swiftSettings: strict),
+        .testTarget(
+            name: "AgentTests",
+            dependencies: ["Agent", "Attribution", "KubernetesAPI", "MetadataServer", "Operations", "Tokens", logging],
+            swiftSettings: strict),
         .testTarget(
             name: "LabTests",
             dependencies: ["Lab", asyncHTTPClient, nioCore, nioHTTP1, nioSSL],
@@ -201,6 +211,7 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "ClientTests", dependencies: ["Lab", nioHTTP1], swiftSettings: strict),
-        .testTarget(name: "EndToEndTests", dependencies: ["Operations", "Lab"], swiftSettings: strict),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["Operations", "Lab", "MetricsTesting"], swiftSettings: strict),
     ]
 )

@@ -43,16 +43,24 @@ package struct Agent: Sendable {
         )
         options.policies = configuration.policies
         let pins = PinDirectory(path: configuration.pinDirectory)
+        let callers = RecentCallers()
+        let audit = try AuditLog(
+            path: configuration.auditPath.isEmpty ? nil : configuration.auditPath, node: configuration.nodeName,
+            callers: callers, logger: logger
+        )
         // Clients must be shut down: from the first one on, nothing may throw past the end of this initializer.
         let exchange = try GoogleTokenExchange(Self.exchange(configuration))
         let kubernetes = KubernetesClient(options: options, credentials: credentials, logger: logger)
-        let audit = AuditLog(logger: logger)
+        let upstreams = MeteredUpstreams(issuer: kubernetes, accounts: kubernetes, exchanger: exchange)
         let tokens = TokenService(
-            issuer: kubernetes, accounts: kubernetes, exchanger: exchange, observer: { audit.record($0) },
+            issuer: upstreams, accounts: upstreams, exchanger: upstreams, observer: { audit.record($0) },
             accountObserver: { audit.record($0) })
 
         let index = CgroupIndex(root: root, resolver: cgroups)
-        let directory = PodDirectory { uid in tokens.forget(uid) }
+        let directory = PodDirectory { uid in
+            tokens.forget(uid)
+            callers.forget(uid)
+        }
         let podsListed = Gate()
         let datapathSlot = DatapathSlot()
         let enforcement = PolicyEnforcement(
@@ -68,7 +76,12 @@ package struct Agent: Sendable {
 
         let node = NodeInformation(configuration: configuration, client: kubernetes, logger: logger)
 
-        let counters = RequestCounters()
+        let events =
+            configuration.writesEvents
+            ? PodEventRecorder(client: kubernetes, nodeName: configuration.nodeName, logger: logger) : nil
+        let refusals = RefusalReporter(index: index, directory: directory, audit: audit, events: events)
+        let counters = RequestCounters { refusals.report($0) }
+        let attributions = AttributionCounters()
         let admin = AdminServer(
             path: configuration.adminSocket,
             views: DebugViews(
@@ -80,10 +93,28 @@ package struct Agent: Sendable {
         let server = MetadataServer(
             configuration: Self.metadata(configuration),
             backend: AgentBackend(
-                attributor: Attributor(index: index, directory: directory), tokens: tokens, node: node),
+                attributor: Attributor(index: index, directory: directory), tokens: tokens, node: node,
+                attributions: attributions, callers: callers),
             readTag: { descriptor in datapathSlot.tag(ofAcceptedSocket: descriptor) },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters
         )
+        let readiness = ReadinessProbe(
+            datapath: datapathSlot, watcher: watcher, credentials: credentials, isServing: { server.isAccepting })
+        let metrics = AgentMetrics(
+            requests: counters, attributions: attributions, upstreams: upstreams.meters, datapath: datapathSlot,
+            server: { server.connectionCount }, tokens: tokens, index: index, directory: directory, watcher: watcher,
+            credentials: credentials, readiness: readiness, audit: audit, events: events
+        )
+        let metricsServer = MetricsServer(
+            address: configuration.metricsAddress.text, port: Int(configuration.metricsPort),
+            collect: { metrics.families() }, readiness: { readiness.readiness },
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
+        )
+        // What tells of this agent, which is not to be taken for the one that it replaces.
+        @Sendable func startTelling() async throws {
+            try await admin.start()
+            if configuration.metricsPort != 0 { try await metricsServer.start() }
+        }
         let hadLinks = pins.hasLinks
         do {
             let lock = try PinLock(pins)
@@ -99,7 +130,7 @@ package struct Agent: Sendable {
                         + (watcher.status.lastError ?? "the API server does not answer"))
             }
             let predecessor = try await Succession.predecessor(lock, pins: pins.path, at: endpoint.path)
-            if predecessor == nil { try await admin.start() }
+            if predecessor == nil { try await startTelling() }
             let (tracking, listeners) = try await Self.attach(
                 configuration, kubepods: kubepods, root: root, index: index, cgroups: cgroups, server: server,
                 slot: datapathSlot, enforcement: enforcement, predecessor: predecessor, logger: logger
@@ -109,16 +140,23 @@ package struct Agent: Sendable {
                 await server.resumeAccepting()
                 try await predecessor.confirm()
                 logger.info("took over from the agent that ran", metadata: ["predecessor": "\(predecessor.processID)"])
-                try await admin.start()
+                try await startTelling()
             }
             try await endpoint.start(offering: listeners)
             // Shut down in reverse: the front first, what it needs last.
-            services = [
+            var services: [any Service] = [
+                ClosingService { await audit.close() },
+                RunningService { await audit.run() },
+                RunningService { for await _ in await UnixSignalsSequence(trapping: .sighup) { audit.reopen() } },
                 ClosingService {
                     await exchange.shutdown(); await kubernetes.shutdown()
                 },
+            ]
+            if let events { services.append(RunningService { await events.run() }) }
+            services += [
                 ClosingService { tracking.stop() },
                 ClosingService { await admin.stop() },
+                ClosingService { await metricsServer.stop() },
                 watching,
                 RunningService { await node.run() },
                 RunningService { await tokens.run() },
@@ -144,11 +182,14 @@ package struct Agent: Sendable {
                     await untilCancelled()
                 },
             ]
+            self.services = services
         } catch {
             watching.cancel()
             await server.shutDownGracefully(within: .zero)
             if !hadLinks { _ = try? pins.remove() }
             await admin.stop()
+            await metricsServer.stop()
+            await audit.close()
             await exchange.shutdown()
             await kubernetes.shutdown()
             throw error

@@ -7,6 +7,8 @@ struct AgentBackend: MetadataBackend {
     let attributor: Attributor
     let tokens: TokenService
     let node: NodeInformation
+    let attributions: AttributionCounters
+    let callers: RecentCallers
 
     /// How long a request may wait for its pod's record. Well below the 3 s after which Google's clients give up.
     private static let holdLimit = Duration.seconds(2)
@@ -14,11 +16,16 @@ struct AgentBackend: MetadataBackend {
     var instance: InstanceAttributes { node.attributes }
 
     func identify(_ tag: CallerTag) -> Identification {
-        attributor.identify(tag)
+        let identification = attributor.identify(tag)
+        attributions.count(identification, isFinal: false)
+        return identification
     }
 
     func identifyHolding(_ tag: CallerTag) async -> Identification {
-        await attributor.identify(tag, holdingAtMost: Self.holdLimit)
+        let identification = await attributor.identify(tag, holdingAtMost: Self.holdLimit)
+        attributions.count(identification, isFinal: true)
+        callers.note(identification)
+        return identification
     }
 
     func cachedServiceAccount(of pod: PodRecord) -> ServiceAccountRecord? {

@@ -1,62 +1,147 @@
 import Attribution
+import FoundationEssentials
 import Logging
+import Operations
+import Synchronization
 import Tokens
 
-/// One line for every token minted and every refusal, naming who and what, never the token.
-struct AuditLog: Sendable {
-    let logger: Logger
+/// Records every token minted and every denial, naming who and what, never the token.
+final class AuditLog: Sendable {
+    private let node: String
+    /// `nil`: switched off.
+    private let file: AuditFile?
+    private let logger: Logger
+    private let denials = Mutex(DenialAggregator())
+    private let callers: RecentCallers
+
+    /// Writes to `path`, `-` for standard output, or nowhere; and to the log what an operator must see.
+    init(path: String?, node: String, callers: RecentCallers, logger: Logger) throws {
+        self.node = node
+        self.logger = logger
+        self.callers = callers
+        file = try path.map { path in
+            try AuditFile(path: path, logger: logger) { count in
+                var record = AuditRecord(event: .lost, time: Self.now, node: node)
+                record.count = count
+                return record.line
+            }
+        }
+    }
+
+    var written: UInt64 { file?.written.current ?? 0 }
+    var lost: UInt64 { file?.lost.current ?? 0 }
+
+    /// The file was rotated.
+    func reopen() { file?.reopen() }
+
+    /// Tells what was counted, at the end of each minute, until the task is cancelled.
+    func run() async {
+        while (try? await Task.sleep(for: .seconds(5))) != nil {
+            for record in denials.withLock({ $0.take(endedAt: .now) }) { file?.append(record.line) }
+        }
+    }
+
+    func close() async {
+        for record in denials.withLock({ $0.take() }) { file?.append(record.line) }
+        await file?.close()
+    }
+
+    // MARK: Records
 
     func record(_ report: TokenFetchReport) {
-        var metadata: Logger.Metadata = [
-            "namespace": "\(report.pod.namespace)",
-            "pod": "\(report.pod.name)",
-            "uid": "\(report.pod.uid)",
-            "serviceaccount": "\(report.pod.serviceAccountName)",
-            "token": "\(report.key.summary)",
-            "milliseconds": "\(report.duration.wholeMilliseconds)",
-        ]
+        var record = AuditRecord(event: .mint, time: Self.now, node: node)
+        record.subject = AuditRecord.Subject(report.pod, callers.last(of: report.pod.uid))
+        record.object = AuditRecord.Object(report.key)
+        record.milliseconds = report.duration.wholeMilliseconds
         guard let failure = report.failure else {
-            logger.info("token minted", metadata: metadata)
+            record.result = .minted
+            record.tokenID = report.subjectID.map(TokenID.hash)
+            file?.append(record.line)
+            logger.debug("token minted", metadata: record.metadata)
             return
         }
-        metadata.describe(failure)
-        logger.warning("no token", metadata: metadata)
+        record.describe(failure)
+        deny(record, "no token")
     }
 
     func record(_ report: ServiceAccountFailureReport) {
-        var metadata: Logger.Metadata = [
-            "namespace": "\(report.account.namespace)",
-            "serviceaccount": "\(report.account.name)",
-            "milliseconds": "\(report.duration.wholeMilliseconds)",
-        ]
-        metadata.describe(report.failure)
-        logger.warning("ServiceAccount cannot be read", metadata: metadata)
+        var record = AuditRecord(event: .mint, time: Self.now, node: node)
+        record.subject = AuditRecord.Subject(
+            namespace: report.account.namespace, serviceAccount: report.account.name)
+        record.object = AuditRecord.Object(kind: "service_account")
+        record.milliseconds = report.duration.wholeMilliseconds
+        record.describe(report.failure)
+        // Its pods share the account, and it has no UID to be told apart by.
+        deny(record, "ServiceAccount cannot be read")
     }
+
+    /// A refusal of the agent's own. The log does not hear of it: whoever is refused may ask as often as he likes.
+    func recordRefusal(of subject: AuditRecord.Subject, kind: String, reason: String, status: Int) {
+        guard let file else { return }
+        var record = AuditRecord(event: .refusal, time: Self.now, node: node)
+        record.subject = subject
+        record.object = AuditRecord.Object(kind: kind)
+        record.result = status == 429 ? .limited : status == 503 ? .failed : .denied
+        record.reason = reason
+        record.status = status
+        if let record = denials.withLock({ $0.note(record, now: .now) }) { file.append(record.line) }
+    }
+
+    private func deny(_ record: AuditRecord, _ words: Logger.Message) {
+        guard let record = denials.withLock({ $0.note(record, now: .now) }) else { return }
+        file?.append(record.line)
+        logger.warning(words, metadata: record.metadata)
+    }
+
+    private static var now: String { Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true)) }
 }
 
-extension Logger.Metadata {
+extension AuditRecord {
     fileprivate mutating func describe(_ failure: UpstreamFailure) {
-        self["upstream"] = "\(failure.upstream.rawValue)"
-        self["failure"] = "\(failure.kind.rawValue)"
-        self["status"] = failure.status.map { "\($0)" }
-        self["message"] = "\(failure.message)"
+        result =
+            switch failure.kind {
+            case .denied, .notFound, .misconfigured: .denied
+            case .rateLimited, .unavailable, .staleSubjectToken: .failed
+            }
+        reason = MetricLabel.snakeCase(failure.kind.rawValue)
+        upstream = failure.upstream.rawValue
+        status = failure.status
+        message = failure.message
+    }
+
+    /// The same for the log.
+    fileprivate var metadata: Logger.Metadata {
+        var metadata: Logger.Metadata = ["milliseconds": "\(milliseconds ?? 0)"]
+        let texts = [
+            "namespace": subject.namespace, "pod": subject.pod, "uid": subject.uid,
+            "serviceaccount": subject.serviceAccount, "kind": object?.kind, "target": object?.target,
+            "audience": object?.audience, "scopes": object?.scopes?.joined(separator: " "), "upstream": upstream,
+            "failure": reason, "status": status.map { "\($0)" }, "message": message,
+        ]
+        for case (let name, let text?) in texts { metadata[name] = "\(text)" }
+        return metadata
     }
 }
 
-extension TokenKey {
-    fileprivate var summary: String {
-        let account =
-            switch target {
-            case .federated: "federated"
-            case .googleServiceAccount(let email): email
-            case .serviceAccount: "the pod itself"
-            }
-        return switch kind {
-        case .accessToken(let scopes): "access token for \(account), scopes \(scopes.sorted.joined(separator: " "))"
-        case .identityToken(let audience): "identity token for \(account), audience \(audience)"
-        case .podToken(let audience): "pod token, audience \(audience)"
-        case .federation: "federated token for calls to IAM Credentials"
+extension AuditRecord.Subject {
+    init(_ pod: PodRecord, _ caller: RecentCallers.Caller?) {
+        self.init(
+            namespace: pod.namespace, pod: pod.name, uid: pod.uid.description, container: caller?.containerID,
+            cgroup: caller?.cgroupID.rawValue,
+            serviceAccount: pod.serviceAccountName.isEmpty ? nil : pod.serviceAccountName
+        )
+    }
+}
+
+extension AuditRecord.Object {
+    init(_ key: TokenKey) {
+        switch key.kind {
+        case .accessToken(let scopes): self.init(kind: "access_token", scopes: scopes.sorted)
+        case .identityToken(let audience): self.init(kind: "identity_token", audience: audience)
+        case .podToken(let audience): self.init(kind: "pod_token", audience: audience)
+        case .federation: self.init(kind: "federated_token")
         }
+        if case .googleServiceAccount(let email) = key.target { target = email }
     }
 }
 

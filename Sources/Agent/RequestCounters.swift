@@ -1,32 +1,22 @@
 import MetadataServer
-import Synchronization
+import Operations
 
-/// Counts what the HTTP front does. One atomic addition an event, nothing shared to wait for.
+/// Counts what the HTTP front does. One or two atomic additions an event, nothing shared to wait for.
 final class RequestCounters: MetadataServerObserver {
-    private final class Counter: Sendable {
-        private let value = Atomic<UInt64>(0)
+    let opened = MetricCounter()
+    private let closed = MetricCounter()
+    let resets = CounterTable<ConnectionReset>()
+    let limits = CounterTable<LimitKind>()
+    let refusals = CounterTable<RefusalCause>()
+    let cachedDuration = LatencyHistogram()
+    let fetchedDuration = LatencyHistogram()
+    /// A row for each route, a column for each status.
+    private let answers = RouteClass.allCases.map { _ in Response.Status.allCases.map { _ in MetricCounter() } }
+    private let onRefusal: @Sendable (RefusedRequest) -> Void
 
-        var current: UInt64 { value.load(ordering: .relaxed) }
-
-        func increment() {
-            value.wrappingAdd(1, ordering: .relaxed)
-        }
-    }
-
-    private let opened = Counter()
-    private let closed = Counter()
-    private let resets: [ConnectionReset: Counter]
-    private let limits: [LimitKind: Counter]
-    private let answers: [RouteClass: [Response.Status: Counter]]
-
-    init() {
-        resets = Dictionary(uniqueKeysWithValues: ConnectionReset.allCases.map { ($0, Counter()) })
-        limits = Dictionary(uniqueKeysWithValues: LimitKind.allCases.map { ($0, Counter()) })
-        answers = Dictionary(
-            uniqueKeysWithValues: RouteClass.allCases.map { route in
-                (route, Dictionary(uniqueKeysWithValues: Response.Status.allCases.map { ($0, Counter()) }))
-            }
-        )
+    /// `onRefusal` is called on event loops, for every refusal.
+    init(onRefusal: @escaping @Sendable (RefusedRequest) -> Void = { _ in }) {
+        self.onRefusal = onRefusal
     }
 
     func connectionOpened() {
@@ -38,27 +28,76 @@ final class RequestCounters: MetadataServerObserver {
     }
 
     func connectionReset(_ reason: ConnectionReset) {
-        resets[reason]?.increment()
+        resets.increment(reason)
     }
 
-    func requestAnswered(_ route: RouteClass, _ status: Response.Status) {
-        answers[route]?[status]?.increment()
+    func requestAnswered(_ answer: AnsweredRequest) {
+        answers[answer.route.row][answer.status.column].increment()
+        guard let duration = answer.nanoseconds else { return }
+        switch answer.source {
+        case .cached: cachedDuration.observe(nanoseconds: UInt64(max(duration, 0)))
+        case .fetched: fetchedDuration.observe(nanoseconds: UInt64(max(duration, 0)))
+        }
+    }
+
+    func requestRefused(_ refusal: RefusedRequest) {
+        refusals.increment(refusal.cause)
+        onRefusal(refusal)
     }
 
     func limitHit(_ limit: LimitKind) {
-        limits[limit]?.increment()
+        limits.increment(limit)
+    }
+
+    /// Every answer that was given at least once.
+    var answered: [(route: RouteClass, status: Response.Status, count: UInt64)] {
+        RouteClass.allCases.flatMap { route in
+            Response.Status.allCases.map { (route, $0, answers[route.row][$0.column].current) }
+        }.filter { $0.count > 0 }
     }
 
     /// Everything that was counted at least once, by a dotted name.
     var snapshot: [String: UInt64] {
         var values = ["connections.opened": opened.current, "connections.closed": closed.current]
-        for (reason, counter) in resets { values["connections.reset.\(reason.rawValue)"] = counter.current }
-        for (limit, counter) in limits { values["limits.\(limit.rawValue)"] = counter.current }
-        for (route, statuses) in answers {
-            for (status, counter) in statuses {
-                values["answers.\(route.rawValue).\(status.rawValue)"] = counter.current
-            }
-        }
+        for (reason, count) in resets.values { values["connections.reset.\(reason.rawValue)"] = count }
+        for (limit, count) in limits.values { values["limits.\(limit.rawValue)"] = count }
+        for answer in answered { values["answers.\(answer.route.rawValue).\(answer.status.rawValue)"] = answer.count }
         return values.filter { $0.value > 0 }
+    }
+}
+
+/// Positions in `allCases`, without hashing: they are needed for every request.
+extension RouteClass {
+    var row: Int {
+        switch self {
+        case .root: 0
+        case .directory: 1
+        case .value: 2
+        case .account: 3
+        case .accessToken: 4
+        case .identityToken: 5
+        case .podToken: 6
+        case .unknown: 7
+        case .unrouted: 8
+        }
+    }
+}
+
+extension Response.Status {
+    var column: Int {
+        switch self {
+        case .ok: 0
+        case .movedPermanently: 1
+        case .badRequest: 2
+        case .forbidden: 3
+        case .notFound: 4
+        case .methodNotAllowed: 5
+        case .requestTimeout: 6
+        case .contentTooLarge: 7
+        case .uriTooLong: 8
+        case .tooManyRequests: 9
+        case .requestHeaderFieldsTooLarge: 10
+        case .serviceUnavailable: 11
+        }
     }
 }

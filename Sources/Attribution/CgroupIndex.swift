@@ -125,7 +125,7 @@ extension CgroupIndex {
 
     /// The number of cgroups that the index knows.
     package var count: Int {
-        self.table.withLock { $0.pods.count + $0.containers.count }
+        self.table.withLock { $0.count }
     }
 
     package var counters: CgroupIndexCounters {

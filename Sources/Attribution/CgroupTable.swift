@@ -58,7 +58,10 @@ struct CgroupTable: Sendable {
         self.limit = limit
     }
 
-    private var isFull: Bool { self.pods.count + self.containers.count >= self.limit }
+    private var isFull: Bool { self.count >= self.limit }
+
+    /// Cgroups of pods and of their containers.
+    var count: Int { self.pods.count + self.containers.count }
 }
 
 // MARK: - Look-up

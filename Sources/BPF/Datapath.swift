@@ -96,6 +96,7 @@ package final class Datapath: Sendable {
     let policies: CInt
     let connections: CInt
     private let stats: CInt
+    private let pins: PinDirectory
 
     /// Loads the programs and attaches them, or takes over the pinned links of an earlier agent.
     ///
@@ -118,6 +119,7 @@ package final class Datapath: Sendable {
             self.policies = skeletons.policies
             self.connections = skeletons.connections
             self.stats = skeletons.stats
+            self.pins = configuration.pinDirectory
             self.skeletons = Mutex(skeletons)
         } catch {
             // Half an installation is none; but an earlier agent's hooks stay, whatever becomes of this one.
@@ -270,16 +272,20 @@ package final class Datapath: Sendable {
 
     /// How many tags wait for their accepting side at this moment. Walks the table: for tests and the debug dump.
     package func pendingHandovers() -> Int {
-        var count = 0
-        var key = nid_key()
-        var next = nid_key()
-        var result = unsafe bpf_map_get_next_key(handovers, nil, &next)
-        // The table's size bounds the walk even while entries come and go.
-        while result == 0, count < 65_536 {
-            count += 1
-            key = next
-            result = unsafe bpf_map_get_next_key(handovers, &key, &next)
-        }
-        return count
+        MapOccupancy.count(handovers, key: nid_key())
+    }
+
+    /// How full the tables are. Walks them: for metrics.
+    package func occupancy() -> [MapOccupancy] {
+        [
+            MapOccupancy(name: "handovers", descriptor: handovers, key: nid_key()),
+            MapOccupancy(name: "policies", descriptor: policies, key: UInt64(0)),
+            MapOccupancy(name: "connections", descriptor: connections, key: UInt64(0)),
+        ]
+    }
+
+    /// The hooks whose pin is gone: somebody detached them, and pods may reach the machine's own metadata server.
+    package var missingHooks: [String] {
+        hooks.map(\.name).filter { unsafe access("\(pins.links)/\($0)", F_OK) != 0 }
     }
 }

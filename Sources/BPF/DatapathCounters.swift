@@ -8,7 +8,7 @@ package struct DatapathCounters: Sendable, Equatable {
     package let values: [(name: String, value: UInt64)]
 
     /// Names of `enum nid_stat`, in its order.
-    static let names = [
+    package static let names = [
         "redirected", "refused_port", "refused_no_note", "claim_table_full", "claim_conflict",
         "claim_without_packet", "claimed", "tagged", "untagged", "voided", "torn", "withdrawn", "cgroup_event_lost",
         "refused_datagram", "refused_creator", "refused_policy", "refused_limit", "passed_through", "dropped_egress",

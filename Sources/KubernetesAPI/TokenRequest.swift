@@ -55,7 +55,7 @@ struct TokenRequest {
         }
         let lifetime = end - (answer.date ?? .now())
         guard lifetime > .zero else { throw .unusable(answer, "the API server's token has expired already") }
-        return SubjectToken(token: SecretToken(wire.status.token), lifetime: lifetime)
+        return SubjectToken(token: SecretToken(wire.status.token), lifetime: lifetime, id: claims.jti)
     }
 }
 
@@ -115,10 +115,11 @@ extension TokenRequest {
     private struct Claims: Decodable {
         var aud: [String]
         var sub: String
+        var jti: String?
         var kubernetes: Kubernetes
 
         enum CodingKeys: String, CodingKey {
-            case aud, sub
+            case aud, sub, jti
             case kubernetes = "kubernetes.io"
         }
 

@@ -31,6 +31,10 @@ extension ErrorResponse {
     }
 
     package func response(to failure: TokenFailure, credential: Credential) -> Response {
+        answer(to: failure, credential: credential).because(RefusalCause(failure))
+    }
+
+    private func answer(to failure: TokenFailure, credential: Credential) -> Response {
         switch failure {
         case .upstream(let failure, let account, let googleAccount):
             upstream(failure, credential, account, googleAccount)

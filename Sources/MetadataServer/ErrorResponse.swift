@@ -23,7 +23,8 @@ package struct ErrorResponse: Sendable {
         Self.error(
             .serviceUnavailable,
             "The pod of this connection (UID \(uid)) is not known on this node yet. Try again.\n",
-            retryAfter: 1)
+            retryAfter: 1
+        ).because(.podUnknown)
     }
 
     package func response(to refusal: IdentityRefusal) -> Response {
@@ -45,8 +46,9 @@ package struct ErrorResponse: Sendable {
                 "Pod \(namespace)/\(name) is to use the machine's own metadata server, "
                     + "which a new connection reaches. Try again."
             }
-        if case .passedThrough = refusal { return Self.elsewhere(text + "\n") }
-        return Self.error(.forbidden, text + "\n")
+        let cause = RefusalCause(refusal)
+        if case .passedThrough = refusal { return Self.elsewhere(text + "\n").because(cause) }
+        return Self.error(.forbidden, text + "\n").because(cause)
     }
 
     /// Ends the connection: kept alive it would lead every next try here as well.
@@ -57,6 +59,10 @@ package struct ErrorResponse: Sendable {
     }
 
     package func response(to refusal: RequestRefusal) -> Response {
+        answer(to: refusal).because(RefusalCause(refusal))
+    }
+
+    private func answer(to refusal: RequestRefusal) -> Response {
         switch refusal {
         case .malformed(let reason), .badQuery(let reason):
             Self.error(.badRequest, reason + "\n")

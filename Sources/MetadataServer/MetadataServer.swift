@@ -50,6 +50,9 @@ package final class MetadataServer: Sendable {
             })
     }
 
+    /// Whether it listens.
+    package var isAccepting: Bool { listeners.withLock { !$0.isEmpty } }
+
     /// How many connections are open.
     package var connectionCount: Int { registry.count }
 

@@ -1,3 +1,5 @@
+package import Attribution
+
 /// Hears what the server does, for counters. Called on event loops: implementations only count.
 ///
 /// Every argument comes from a closed set, so that a counter's labels are bounded whatever callers send.
@@ -5,8 +7,52 @@ package protocol MetadataServerObserver: Sendable {
     func connectionOpened()
     func connectionClosed()
     func connectionReset(_ reason: ConnectionReset)
-    func requestAnswered(_ route: RouteClass, _ status: Response.Status)
+    func requestAnswered(_ answer: AnsweredRequest)
     func limitHit(_ limit: LimitKind)
+    /// A request was refused or failed, besides ``requestAnswered(_:)``.
+    func requestRefused(_ refusal: RefusedRequest)
+}
+
+/// One answer, for counters.
+package struct AnsweredRequest: Sendable, Hashable {
+    package enum Source: String, Sendable, Hashable, CaseIterable {
+        /// What was at hand.
+        case cached
+        /// A pod's record, its ServiceAccount or a token had to arrive.
+        case fetched
+    }
+
+    package var route: RouteClass
+    package var status: Response.Status
+    package var source: Source
+    /// From the complete request to its answer. `nil` where no request was complete, and for a `wait_for_change`.
+    package var nanoseconds: Int64?
+
+    package init(route: RouteClass, status: Response.Status, source: Source, nanoseconds: Int64? = nil) {
+        self.route = route
+        self.status = status
+        self.source = source
+        self.nanoseconds = nanoseconds
+    }
+}
+
+/// One refusal or failure, for the audit.
+package struct RefusedRequest: Sendable, Equatable {
+    /// Whose connection it was.
+    package var tag: CallerTag
+    package var route: RouteClass
+    package var status: Response.Status
+    package var cause: RefusalCause
+    /// What the caller was told.
+    package var text: String
+
+    package init(tag: CallerTag, route: RouteClass, status: Response.Status, cause: RefusalCause, text: String) {
+        self.tag = tag
+        self.route = route
+        self.status = status
+        self.cause = cause
+        self.text = text
+    }
 }
 
 /// Why a connection was reset at accept, unread.

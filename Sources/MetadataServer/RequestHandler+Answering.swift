@@ -36,7 +36,7 @@ extension RequestHandler {
             finish(responder.errors.response(to: error), exchange, routeClass, context)
             return
         }
-        current = Current(exchange: exchange, request: request)
+        current = Current(exchange: exchange, request: request, startedAt: context.eventLoop.now)
         resolve(responder.respond(to: request, from: tag), context)
     }
 
@@ -83,6 +83,7 @@ extension RequestHandler {
     private func fetch(_ context: ChannelHandlerContext) {
         guard let request = current?.request, current?.isFetching == false else { return }
         current?.isFetching = true
+        current?.hasFetched = true
         let (responder, tag, generation) = (responder, tag, generation)
         let deadline = ContinuousClock.now + limits.waitBudget
         context.eventLoop.makeFutureWithTask {
@@ -114,9 +115,10 @@ extension RequestHandler {
         _ context: ChannelHandlerContext
     ) {
         let closes = exchange.closes || response.closesConnection || state.isLastAnswer
+        let now = context.eventLoop.now
+        observe(response, routeClass, now)
         current = nil
         generation += 1
-        observer.requestAnswered(routeClass, response.status)
         let framing = Response.Framing(
             minorVersion: exchange.head.version.minor == 0 ? 0 : 1,
             keepsAlive: !closes,
@@ -124,7 +126,7 @@ extension RequestHandler {
         )
         // The head is about 250 bytes: room for it and the body at once, so that a token's answer is not moved.
         var buffer = context.channel.allocator.buffer(capacity: 512 + (framing.isHead ? 0 : response.body.length ?? 0))
-        response.write(to: &buffer, framing: framing, date: date.value(at: context.eventLoop.now))
+        response.write(to: &buffer, framing: framing, date: date.value(at: now))
         guard !closes else {
             writeLast(buffer, lingers: lingers, context)
             return
@@ -137,6 +139,19 @@ extension RequestHandler {
         }
         perform(state.answered(), context)
         resumeReading(context)
+    }
+
+    private func observe(_ response: Response, _ routeClass: RouteClass, _ now: NIODeadline) {
+        let isTimed = current != nil && current?.held == nil
+        observer.requestAnswered(
+            AnsweredRequest(
+                route: routeClass, status: response.status, source: current?.hasFetched == true ? .fetched : .cached,
+                nanoseconds: isTimed ? current.map { (now - $0.startedAt).nanoseconds } : nil
+            )
+        )
+        guard let cause = response.cause, case .text(let text) = response.body else { return }
+        observer.requestRefused(
+            RefusedRequest(tag: tag, route: routeClass, status: response.status, cause: cause, text: text))
     }
 
     func resumeReading(_ context: ChannelHandlerContext) {

@@ -39,6 +39,9 @@ final class RequestHandler: ChannelDuplexHandler {
         var request: MetadataRequest
         var held: Held?
         var isFetching = false
+        /// When the request was complete, and its turn.
+        var startedAt: NIODeadline
+        var hasFetched = false
     }
 
     /// A `wait_for_change` in progress.

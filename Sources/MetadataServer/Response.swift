@@ -62,6 +62,8 @@ package struct Response: Sendable, Hashable {
     package var location: String?
     /// `Retry-After`, in seconds.
     package var retryAfter: Int?
+    /// What a refusal or failure is for; its text says it in words.
+    package var cause: RefusalCause?
     /// Whether no other request is to come on this connection.
     package var closesConnection = false
 

@@ -18,17 +18,19 @@ package struct UnixListener: Sendable {
     /// Binds beside `path`, restricts the mode to 0600, and renames.
     ///
     /// - Parameters:
-    ///   - path: Where to listen; the directory is made if it is missing.
+    ///   - path: Where to listen; the directory is made, or checked (see ``AdminAccess``).
     ///   - bootstrap: What becomes of a connection.
     /// - Throws: What cannot be done, with the path.
     /// - Returns: The listening socket.
     package static func open(
         at path: String, _ bootstrap: ServerBootstrap
     ) async throws(AdminServerError) -> UnixListener {
-        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
-        if !directory.isEmpty, unsafe mkdir(directory, 0o700) != 0, errno != EEXIST {
-            throw AdminServerError(path, "cannot make its directory: errno \(errno)")
+        try AdminAccess.prepareDirectory(of: path)
+        var info = stat()
+        if unsafe lstat(path, &info) == 0, info.st_mode & S_IFMT != S_IFSOCK {
+            throw AdminServerError(path, "something that is no socket is in its place; remove it")
         }
+        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
         // Not longer than the path: a socket's address has 107 bytes. Whoever meets this name has the agent's lock.
         let temporary = directory + "/.next"
         let channel: any Channel
@@ -37,7 +39,6 @@ package struct UnixListener: Sendable {
         } catch {
             throw AdminServerError(path, "cannot listen: \(error)")
         }
-        var info = stat()
         guard unsafe chmod(temporary, 0o600) == 0, unsafe stat(temporary, &info) == 0,
             unsafe rename(temporary, path) == 0
         else {

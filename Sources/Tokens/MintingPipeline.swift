@@ -73,6 +73,7 @@ struct MintingPipeline: Sendable {
                 SubjectToken(token: subject.token, lifetime: subject.expiresAt - askedAt), scopes: scopes)
             var token = try checked(answer.token, answer.lifetime, askedAt: askedAt, from: .securityTokenService)
             token.expiresAt = min(token.expiresAt, subject.expiresAt)
+            token.subjectID = subject.subjectID
             return token
         }
     }
@@ -84,7 +85,9 @@ struct MintingPipeline: Sendable {
             let askedAt = clock.now
             let subject = try await issuer.issueSubjectToken(
                 for: fetch.pod, serviceAccountUID: fetch.key.serviceAccountUID, audience: audience)
-            return try checked(subject.token, subject.lifetime, askedAt: askedAt, from: .kubernetes)
+            var token = try checked(subject.token, subject.lifetime, askedAt: askedAt, from: .kubernetes)
+            token.subjectID = subject.id
+            return token
         }
     }
 
@@ -107,7 +110,9 @@ struct MintingPipeline: Sendable {
                 // Neither has a Google service account, so neither comes here.
                 authorization
             }
-        return try checked(answer.token, answer.lifetime, askedAt: askedAt, from: .iamCredentials)
+        var token = try checked(answer.token, answer.lifetime, askedAt: askedAt, from: .iamCredentials)
+        token.subjectID = federated.subjectID
+        return token
     }
 
     // MARK: Common

@@ -27,9 +27,7 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
     }
 
     /// Where the entry is, for the debug dump.
-    enum Phase: String, Sendable {
-        case empty, fetching, fresh, refreshing, failed
-    }
+    typealias Phase = TokenEntryState
 
     private struct Refusal: Sendable {
         var failure: UpstreamFailure

@@ -16,6 +16,8 @@ struct MintedToken: Sendable, Equatable {
     /// Just before the request for it was sent: a little early, so that an end counted from it is never late.
     var issuedAt: ContinuousClock.Instant
     var expiresAt: ContinuousClock.Instant
+    /// The ``SubjectToken/id`` of the JWT that this is or was exchanged for.
+    var subjectID: String?
 
     func served(at now: ContinuousClock.Instant) -> ServedToken {
         // Go's clients take 0 for an incomplete token.

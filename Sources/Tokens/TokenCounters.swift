@@ -45,6 +45,8 @@ package struct TokenCounters: Sendable, Hashable {
     package var timedOut: UInt64 = 0
     /// Tokens that made room for others of their pod.
     package var evicted: UInt64 = 0
+    /// Upstream calls that failed and were repeated within their fetch.
+    package var retries: [UpstreamFailure.Upstream: UInt64] = [:]
 
     package init() {}
 }

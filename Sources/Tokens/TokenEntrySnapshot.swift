@@ -1,5 +1,10 @@
 package import Attribution
 
+/// Where a cache entry is.
+package enum TokenEntryState: String, Sendable, Hashable, CaseIterable {
+    case empty, fetching, fresh, refreshing, failed
+}
+
 /// One cache entry for the debug dump. It names everything but the token.
 package struct TokenEntrySnapshot: Sendable, Hashable {
     package var pod: PodUID

@@ -20,11 +20,16 @@ package struct TokenFetchReport: Sendable {
     /// `nil`: a token was minted.
     package var failure: UpstreamFailure?
     package var duration: Duration
+    /// The `jti` of the pod-bound JWT that the token is or was exchanged for, if one was minted.
+    package var subjectID: String?
 
-    package init(pod: PodRecord, key: TokenKey, failure: UpstreamFailure?, duration: Duration) {
+    package init(
+        pod: PodRecord, key: TokenKey, failure: UpstreamFailure?, duration: Duration, subjectID: String? = nil
+    ) {
         self.pod = pod
         self.key = key
         self.failure = failure
         self.duration = duration
+        self.subjectID = subjectID
     }
 }

@@ -29,7 +29,9 @@ extension TokenService {
             guard self.update({ table, now in table.settle(fetch, result, now: now) }) else { return }
             let failure: UpstreamFailure? = if case .failure(let failure) = result { failure } else { nil }
             self.observer(
-                TokenFetchReport(pod: fetch.pod, key: fetch.key, failure: failure, duration: now - startedAt))
+                TokenFetchReport(
+                    pod: fetch.pod, key: fetch.key, failure: failure, duration: now - startedAt,
+                    subjectID: try? result.get().subjectID))
         }
         await race(until: startedAt + configuration.fetchDeadline) {
             do throws(UpstreamFailure) {

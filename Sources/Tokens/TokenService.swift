@@ -98,6 +98,11 @@ package final class TokenService: Sendable {
         return read { $0.snapshot(now: now) }
     }
 
+    /// How many entries are in each state: cheaper than a ``snapshot()``, for metrics.
+    package var entryStates: [TokenEntryState: Int] {
+        read { $0.entryStates }
+    }
+
     package var counters: TokenCounters {
         read { $0.counters }
     }

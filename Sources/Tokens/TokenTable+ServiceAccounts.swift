@@ -97,6 +97,7 @@ extension TokenTable {
     }
 
     mutating func progressed(_ fetch: ServiceAccountFetch, _ progress: FetchProgress) {
+        count(progress)
         guard serviceAccounts[fetch.reference]?.fetch == .running(fetch.id) else { return }
         serviceAccounts[fetch.reference]?.progressed(progress)
     }

@@ -1,4 +1,13 @@
 extension TokenTable {
+    /// How many entries are in each state.
+    var entryStates: [TokenEntryState: Int] {
+        var states: [TokenEntryState: Int] = [:]
+        for shard in pods.values {
+            for slot in shard.slots.values { states[slot.entry.phase, default: 0] += 1 }
+        }
+        return states
+    }
+
     /// Every entry, described without its token.
     func snapshot(now: Instant) -> [TokenEntrySnapshot] {
         pods.values.flatMap { shard in

@@ -114,8 +114,13 @@ struct TokenTable: Sendable {
     }
 
     mutating func progressed(_ fetch: TokenFetch, _ progress: FetchProgress) {
+        count(progress)
         guard pods[fetch.key.pod]?.slots[fetch.key]?.fetch == .running(fetch.id) else { return }
         pods[fetch.key.pod]?.slots[fetch.key]?.progressed(progress)
+    }
+
+    mutating func count(_ progress: FetchProgress) {
+        if case .setback(let failure) = progress { counters.retries[failure.upstream, default: 0] += 1 }
     }
 
     /// The result of a fetch, or the end of its time; `false` when nobody is left to have it.

@@ -21,10 +21,13 @@ package struct SubjectToken: Sendable {
     package var token: SecretToken
     /// What remains of its life, from `status.expirationTimestamp` against the answer's own `Date`.
     package var lifetime: Duration
+    /// The `jti` claim, by which the API server's audit log names the token; `nil` if it has none.
+    package var id: String?
 
-    package init(token: SecretToken, lifetime: Duration) {
+    package init(token: SecretToken, lifetime: Duration, id: String? = nil) {
         self.token = token
         self.lifetime = lifetime
+        self.id = id
     }
 }
 
@@ -83,13 +86,13 @@ package protocol TokenExchanging: Sendable {
 
 /// A refusal or failure of an upstream. The message is the upstream's own words, bounded and free of secrets.
 package struct UpstreamFailure: Error, Sendable, Hashable {
-    package enum Upstream: String, Sendable, Hashable {
+    package enum Upstream: String, Sendable, Hashable, CaseIterable {
         case kubernetes
         case securityTokenService = "sts"
         case iamCredentials = "iam"
     }
 
-    package enum Kind: String, Sendable, Hashable {
+    package enum Kind: String, Sendable, Hashable, CaseIterable {
         /// A final no: RBAC, IAM policy, attribute condition, Node authorizer.
         case denied
         /// The named object does not exist.

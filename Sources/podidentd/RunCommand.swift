@@ -3,6 +3,7 @@ import ArgumentParser
 import Foundation
 import Hardening
 import Logging
+import Operations
 
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -23,7 +24,7 @@ struct RunCommand: AsyncParsableCommand {
         // Everything this process creates is its owner's alone.
         umask(0o077)
         let configuration = try options.load()
-        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        LoggingSystem.bootstrap { LineLogHandler.standardError(label: $0, format: configuration.logFormat) }
         var logger = Logger(label: "podidentd")
         logger.logLevel = configuration.logLevel
         // Every container of a pod has this variable, and the kubelet starts whatever ends.

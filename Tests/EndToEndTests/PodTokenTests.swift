@@ -9,7 +9,9 @@ struct PodTokenTests {
 
     @Test("a pod fetches its own JWT for a configured relying party, and nothing else")
     func podToken() async throws {
-        let audiences = ["kubernetes.pod-token-audiences": Optional("\(Self.vault), https://no-rbac.example")]
+        let audiences = [
+            "kubernetes.pod-token-audiences": Optional("\(Self.vault), https://no-rbac.example"), "log.level": "debug",
+        ]
         try await withAgent(audiences) { world, agent in
             world.cluster.kubernetes.createServiceAccount(namespace: "default", name: "default")
             world.cluster.kubernetes.allowAudience(Self.vault)
@@ -43,7 +45,7 @@ struct PodTokenTests {
             #expect(forbidden.body.contains(#"resource "https://no-rbac.example" (apiGroup "")"#))
             #expect(world.cluster.kubernetes.mints.events.count == 2)
 
-            let audited = agent.log.events.filter { $0.contains("pod token, audience \(Self.vault)") }
+            let audited = agent.log.events.filter { $0.contains("audience=\(Self.vault)") }
             #expect(audited.count == 2 && audited.allSatisfy { $0.contains("token minted") })
             #expect(agent.log.events.contains { $0.contains("no token") && $0.contains("https://no-rbac.example") })
             #expect(!agent.log.events.contains { $0.contains(token.body.suffix(40)) })

@@ -170,7 +170,9 @@ import Testing
 
     @Test func takesEvents() async throws {
         let api = try TestAPI()
-        let answer = await api.send("POST", "/api/v1/namespaces/team-a/events", body: #"{"reason":"Denied"}"#)
+        let answer = await api.send(
+            "POST", "/api/v1/namespaces/team-a/events",
+            body: #"{"reason":"Denied","involvedObject":{"namespace":"team-a"}}"#)
         #expect(answer.status == 201)
         try await api.emulator.events.first { $0["reason"]?.string == "Denied" }
     }

@@ -38,7 +38,8 @@ struct UnixListenerTests {
         let directory = FileManager.default.temporaryDirectory.path + "/unix-listener-\(UUID().uuidString.prefix(8))"
         defer { try? FileManager.default.removeItem(atPath: directory) }
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        try Data().write(to: URL(fileURLWithPath: directory + "/a.sock"))
+        let made = unsafe mknod(directory + "/a.sock", S_IFSOCK | 0o600, 0)
+        try #require(made == 0)
         let listener = try await Self.listen(at: directory + "/a.sock")
         #expect(await Self.connects(to: directory + "/a.sock"))
         await listener.close()

@@ -1,6 +1,7 @@
 package import Attribution
 package import BPF
 package import Logging
+package import Operations
 
 /// Everything that the agent is told. Each key and its meaning: ``ConfigurationKey/all``.
 package struct AgentConfiguration: Sendable, Equatable {
@@ -57,6 +58,13 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var clusterUID: String?
 
     package var adminSocket = ""
+    package var metricsAddress = Address(text: "", value: .ipv4(0))
+    /// 0: no metrics are served.
+    package var metricsPort: UInt16 = 0
+    /// `-`: standard output; empty: off.
+    package var auditPath = ""
+    package var writesEvents = true
+    package var logFormat = LogFormat.text
     package var filtersSystemCalls = true
     package var logLevel = Logger.Level.info
     package var drainSeconds = 0

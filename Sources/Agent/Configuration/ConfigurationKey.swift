@@ -2,6 +2,7 @@ import Attribution
 import BPF
 import Glibc
 import Logging
+import Operations
 
 /// One thing that can be configured: its name, meaning, allowed values, default, and where it goes.
 package struct ConfigurationKey: Sendable {
@@ -263,6 +264,11 @@ extension ConfigurationKey {
             """
         ),
         key(
+            "kubernetes.events", \.writesEvents, default: "true", allowed: "true or false",
+            parse: { ["true": true, "false": false][$0] },
+            "Whether errors that a pod's owner can put right are told as Kubernetes Events on the pod."
+        ),
+        key(
             "google.provider", \.providerAudience, allowed: "a workload identity provider's full name", parse: text,
             """
             The provider to exchange at: //iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/\
@@ -350,12 +356,33 @@ extension ConfigurationKey {
             "Unix socket of the debug commands, mode 0600."
         ),
         key(
+            "metrics.address", \.metricsAddress, default: "127.0.0.1", allowed: "an IP address",
+            parse: { address4($0) ?? address6($0) },
+            "Where /metrics, /livez and /readyz are served, in plain HTTP and to everybody who can connect."
+        ),
+        key(
+            "metrics.port", \.metricsPort, default: "9255", allowed: "a port from 0 to 65535, or off",
+            parse: { $0 == "off" ? 0 : number(0...UInt16.max)($0) }, "Their port. 0 or off: they are not served."
+        ),
+        key(
+            "audit.path", \.auditPath, default: "-", allowed: "an absolute path, - or off",
+            parse: { $0 == "off" ? "" : $0 == "-" ? $0 : path($0) },
+            """
+            The file that gets a JSON line for every token minted and every denial; -: standard output. It may be \
+            rotated by renaming it; SIGHUP opens it anew as well.
+            """
+        ),
+        key(
             "security.seccomp", \.filtersSystemCalls, default: "true", allowed: "true or false",
             parse: { ["true": true, "false": false][$0] },
             """
             Whether the agent forbids itself every system call that it does not need. false: for finding out whether a \
             failure comes from that.
             """
+        ),
+        key(
+            "log.format", \.logFormat, default: "text", allowed: "text or json", parse: { LogFormat(rawValue: $0) },
+            "How log records are written to standard error, one a line."
         ),
         key(
             "log.level", \.logLevel, default: "info",

@@ -22,7 +22,7 @@ extension ConfigurationKey {
     }
 
     private static func quoted(_ value: String) -> String {
-        value.isEmpty || value.contains(":") || value.contains(",") ? "\"\(value)\"" : value
+        value.isEmpty || value == "-" || value.contains(":") || value.contains(",") ? "\"\(value)\"" : value
     }
 
     private static func wrap(_ text: String) -> [String] {

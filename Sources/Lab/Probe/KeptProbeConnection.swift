@@ -19,7 +19,8 @@ final class KeptProbeConnection {
     func get(_ path: String) -> ProbeOutcome {
         if descriptor < 0 {
             descriptor = socket(
-                address.protocol == .inet6 ? AF_INET6 : AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue),
+                address.protocol == .inet6 ? AF_INET6 : AF_INET,
+                CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue),
                 0)
             guard descriptor >= 0 else { return .failed(errorNumber: errno) }
             if let failure = ProbeConnection.connect(descriptor, to: address) { return fail(failure) }

@@ -41,7 +41,9 @@ package enum ProbeConnection {
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
             unsafe setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
         }
-        guard unsafe address.withSockAddr({ unsafe Foundation.connect(descriptor, $0, socklen_t($1)) }) != 0 else { return nil }
+        guard unsafe address.withSockAddr({ unsafe Foundation.connect(descriptor, $0, socklen_t($1)) }) != 0 else {
+            return nil
+        }
         switch errno {
         case ECONNREFUSED: return .refused
         // The peer reset the connection before this thread saw it established.

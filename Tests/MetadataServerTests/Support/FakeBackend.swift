@@ -178,6 +178,8 @@ final class RecordingObserver: MetadataServerObserver {
         var closed = 0
         var resets: [ConnectionReset] = []
         var requests: [RouteClass] = []
+        var answers: [AnsweredRequest] = []
+        var refusals: [RefusedRequest] = []
         var limits: [LimitKind] = []
     }
 
@@ -188,8 +190,12 @@ final class RecordingObserver: MetadataServerObserver {
     func connectionOpened() { storage.withLock { $0.opened += 1 } }
     func connectionClosed() { storage.withLock { $0.closed += 1 } }
     func connectionReset(_ reason: ConnectionReset) { storage.withLock { $0.resets.append(reason) } }
-    func requestAnswered(_ route: RouteClass, _ status: Response.Status) {
-        storage.withLock { $0.requests.append(route) }
+    func requestAnswered(_ answer: AnsweredRequest) {
+        storage.withLock { record in
+            record.requests.append(answer.route)
+            record.answers.append(answer)
+        }
     }
+    func requestRefused(_ refusal: RefusedRequest) { storage.withLock { $0.refusals.append(refusal) } }
     func limitHit(_ limit: LimitKind) { storage.withLock { $0.limits.append(limit) } }
 }

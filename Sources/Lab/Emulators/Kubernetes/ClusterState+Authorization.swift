@@ -61,7 +61,7 @@ extension ClusterState {
             guard name != node else { return }
             let what = name.isEmpty ? "all nodes" : "'\(name)'"
             throw request.forbidden(user, reason: "node '\(node)' cannot read \(what), only its own Node object")
-        case ("", "events", "create"), ("events.k8s.io", "events", "create"),
+        case ("", "events", "create"), ("", "events", "patch"), ("events.k8s.io", "events", "create"),
             ("authentication.k8s.io", "tokenreviews", "create"),
             ("authorization.k8s.io", "subjectaccessreviews", "create"):
             return

@@ -68,6 +68,8 @@ extension KubernetesEmulator {
             )
         case ("events", "create"):
             return try createEvent(request, access)
+        case ("events", "patch"):
+            return try patchEvent(request, access)
         case (_, "create"):
             return try createReview(request, access, as: user)
         default:
@@ -161,8 +163,25 @@ extension KubernetesEmulator {
         guard let event = try? JSON(parsing: request.body.readableBytesView), event.members != nil else {
             throw .badRequest("the object provided is unrecognized (must be of type Event)")
         }
+        guard event["involvedObject"]?["namespace"]?.string == access.namespace else {
+            throw .badRequest("involvedObject.namespace: does not match event.namespace")
+        }
         events.record(event)
         return answer(201, event)
+    }
+
+    /// Records the patch; the Event itself stays as it was created.
+    private func patchEvent(
+        _ request: LabRequest, _ access: AccessRequest
+    ) throws(KubernetesStatus) -> LabResponse {
+        guard let event = events.events.first(where: { $0["metadata"]?["name"]?.string == access.name }) else {
+            throw .notFound("events", access.name)
+        }
+        guard request.header("content-type") == "application/merge-patch+json",
+            let patch = try? JSON(parsing: request.body.readableBytesView), patch.members != nil
+        else { throw .badRequest("the body of the request was in an unknown format") }
+        eventPatches.record(patch)
+        return answer(200, event)
     }
 
     // MARK: - Answers

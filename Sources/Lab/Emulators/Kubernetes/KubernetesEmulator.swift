@@ -49,6 +49,8 @@ package final class KubernetesEmulator: Sendable {
     package let signingKey: RSASigningKey
     /// Events that nodes created on pods, as the API received them.
     package let events = EventLog<JSON>()
+    /// Patches of them.
+    package let eventPatches = EventLog<JSON>()
     /// Minted tokens' subjects, oldest first.
     package let mints = EventLog<TokenMint>()
     /// The resourceVersion with which each watch was opened; 0 without one.

@@ -1,0 +1,110 @@
+import Glibc
+import Logging
+import NIOPosix
+import Operations
+import Synchronization
+
+/// Appends lines to a file or to standard output, on a thread of its own. Whoever appends never waits: lines that find
+/// no room, in the queue or on the disk, are counted, and the next line that is written says how many.
+///
+/// A file that was moved or removed is opened anew, so that whoever rotates it need not tell.
+final class AuditFile: Sendable {
+    /// Lines that may wait, about 4 MiB.
+    static let queueLimit = 8192
+
+    private struct Queue {
+        var lines: [String] = []
+        var isDraining = false
+        /// Lost since the last line that was written.
+        var unreported: UInt64 = 0
+    }
+
+    let written = MetricCounter()
+    let lost = MetricCounter()
+    private let path: String
+    /// Makes the line that tells of a loss.
+    private let lossLine: @Sendable (Int) -> String
+    private let logger: Logger
+    private let queue = Mutex(Queue())
+    private let output: Mutex<AuditOutput>
+    private let thread = NIOThreadPool(numberOfThreads: 1)
+
+    /// Opens `path`; `-` is standard output.
+    init(path: String, logger: Logger, lossLine: @escaping @Sendable (Int) -> String) throws {
+        self.path = path
+        self.logger = logger
+        self.lossLine = lossLine
+        // A reader that goes away is an error of the write, not the agent's end.
+        signal(SIGPIPE, SIG_IGN)
+        output = Mutex(try AuditOutput(path: path))
+        thread.start()
+    }
+
+    func append(_ line: String) {
+        let mustStart = queue.withLock { queue in
+            guard queue.lines.count < Self.queueLimit else {
+                queue.unreported += 1
+                lost.increment()
+                return false
+            }
+            queue.lines.append(line)
+            defer { queue.isDraining = true }
+            return !queue.isDraining
+        }
+        if mustStart { thread.submit { [self] _ in drain() } }
+    }
+
+    /// Opens the path anew at the next line.
+    func reopen() {
+        thread.submit { [self] _ in
+            output.withLock { $0.close() }
+        }
+    }
+
+    /// Writes what waits, for at most a second: a reader that does not read must not keep the agent from ending.
+    func close() async {
+        await withTaskGroup(of: Void.self) { group in
+            let (ended, end) = AsyncStream.makeStream(of: Void.self)
+            thread.shutdownGracefully { _ in end.finish() }
+            group.addTask { for await _ in ended {} }
+            group.addTask { try? await Task.sleep(for: .seconds(1)) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func drain() {
+        while true {
+            let (lines, lostBefore) = queue.withLock { queue in
+                defer { queue.lines.removeAll() }
+                queue.isDraining = !queue.lines.isEmpty
+                return (queue.lines, queue.unreported)
+            }
+            guard !lines.isEmpty else { break }
+            write(lines, lostBefore: lostBefore)
+        }
+    }
+
+    private func write(_ lines: [String], lostBefore: UInt64) {
+        output.withLock { output in
+            var unreported = lostBefore
+            for line in lines {
+                let report = unreported > 0 ? lossLine(Int(clamping: unreported)) : ""
+                if let problem = output.write(Array((report + line).utf8)) {
+                    unreported += 1
+                    lost.increment()
+                    if output.isNews(problem) {
+                        logger.error(
+                            "audit lines are being lost", metadata: ["path": "\(path)", "reason": "\(problem)"])
+                    }
+                } else {
+                    unreported = 0
+                    written.increment()
+                    if output.isRecovered() { logger.notice("audit lines are written again") }
+                }
+            }
+            // Losses of the queue meanwhile come on top.
+            queue.withLock { queue in queue.unreported = queue.unreported - lostBefore + unreported }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+/// Turns repetitions into numbers, so that nobody can fill the audit's disk by being refused: the first of a kind is
+/// told at once, the rest of its minute in one line.
+struct DenialAggregator: Sendable {
+    typealias Instant = ContinuousClock.Instant
+
+    /// What makes two denials the same.
+    struct Key: Sendable, Hashable {
+        var uid: String?
+        var event: AuditRecord.Event
+        var reason: String?
+        var kind: String?
+    }
+
+    private struct Window: Sendable {
+        /// The latest, with the number of those that are not told yet.
+        var record: AuditRecord
+        var pending = 0
+        var endsAt: Instant
+    }
+
+    static let interval = Duration.seconds(60)
+    /// Windows at once. Beyond it denials share one window without a pod.
+    static let limit = 4096
+
+    private var windows: [Key: Window] = [:]
+
+    /// Takes a denial; returns what is to be written now.
+    mutating func note(_ record: AuditRecord, now: Instant) -> AuditRecord? {
+        var record = record
+        var key = Key(
+            uid: record.subject.uid, event: record.event, reason: record.reason, kind: record.object?.kind)
+        if windows[key] == nil, windows.count >= Self.limit {
+            record = AuditRecord(
+                event: record.event, time: record.time, node: record.node, result: record.result, reason: "others")
+            key = Key(uid: nil, event: record.event, reason: record.reason, kind: nil)
+        }
+        guard var window = windows[key] else {
+            windows[key] = Window(record: record, endsAt: now + Self.interval)
+            return record
+        }
+        window.pending += record.count
+        window.record = record
+        windows[key] = window
+        return nil
+    }
+
+    /// What the windows that have ended, or all of them, still have to tell.
+    mutating func take(endedAt now: Instant? = nil) -> [AuditRecord] {
+        var records: [AuditRecord] = []
+        for (key, window) in windows where now.map({ window.endsAt <= $0 }) ?? true {
+            guard window.pending > 0 else {
+                windows[key] = nil
+                continue
+            }
+            var record = window.record
+            record.count = window.pending
+            records.append(record)
+            // What goes on is told once a minute.
+            windows[key] = now.map { Window(record: window.record, endsAt: $0 + Self.interval) }
+        }
+        return records
+    }
+}

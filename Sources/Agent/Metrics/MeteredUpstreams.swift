@@ -1,0 +1,90 @@
+import Attribution
+import Operations
+import Tokens
+
+/// Counts and times every call for a token or a ServiceAccount, and passes it on.
+struct MeteredUpstreams: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging {
+    let issuer: any SubjectTokenIssuing
+    let accounts: any ServiceAccountReading
+    let exchanger: any TokenExchanging
+    let meters = UpstreamMeters()
+
+    func issueSubjectToken(
+        for pod: PodRecord, serviceAccountUID: String, audience: SubjectAudience
+    ) async throws(UpstreamFailure) -> SubjectToken {
+        try await meters.measure(.kubernetes) { () async throws(UpstreamFailure) in
+            try await issuer.issueSubjectToken(for: pod, serviceAccountUID: serviceAccountUID, audience: audience)
+        }
+    }
+
+    func serviceAccount(_ reference: ServiceAccountReference) async throws(UpstreamFailure) -> ServiceAccountRecord {
+        try await meters.measure(.kubernetes) { () async throws(UpstreamFailure) in
+            try await accounts.serviceAccount(reference)
+        }
+    }
+
+    func exchange(_ subject: SubjectToken, scopes: ScopeSet) async throws(UpstreamFailure) -> UpstreamToken {
+        try await meters.measure(.securityTokenService) { () async throws(UpstreamFailure) in
+            try await exchanger.exchange(subject, scopes: scopes)
+        }
+    }
+
+    func accessToken(
+        as account: String, scopes: ScopeSet, quotaProject: String?, federated: UpstreamToken
+    ) async throws(UpstreamFailure) -> UpstreamToken {
+        try await meters.measure(.iamCredentials) { () async throws(UpstreamFailure) in
+            try await exchanger.accessToken(
+                as: account, scopes: scopes, quotaProject: quotaProject, federated: federated)
+        }
+    }
+
+    func identityToken(
+        as account: String, audience: String, quotaProject: String?, federated: UpstreamToken
+    ) async throws(UpstreamFailure) -> UpstreamToken {
+        try await meters.measure(.iamCredentials) { () async throws(UpstreamFailure) in
+            try await exchanger.identityToken(
+                as: account, audience: audience, quotaProject: quotaProject, federated: federated)
+        }
+    }
+}
+
+/// How calls to each upstream ended, and how long they took.
+struct UpstreamMeters: Sendable {
+    private struct Meter: Sendable {
+        let succeeded = MetricCounter()
+        let failed = CounterTable<UpstreamFailure.Kind>()
+        let duration = LatencyHistogram()
+    }
+
+    private let meters = Dictionary(
+        uniqueKeysWithValues: UpstreamFailure.Upstream.allCases.map { ($0, Meter()) })
+
+    func measure<Value: Sendable>(
+        _ upstream: UpstreamFailure.Upstream, _ call: () async throws(UpstreamFailure) -> Value
+    ) async throws(UpstreamFailure) -> Value {
+        let start = ContinuousClock.now
+        defer { meters[upstream]?.duration.observe(ContinuousClock.now - start) }
+        do {
+            let value = try await call()
+            meters[upstream]?.succeeded.increment()
+            return value
+        } catch {
+            meters[upstream]?.failed.increment(error.kind)
+            throw error
+        }
+    }
+
+    var calls: [MetricSample] {
+        UpstreamFailure.Upstream.allCases.flatMap { upstream -> [MetricSample] in
+            guard let meter = meters[upstream] else { return [] }
+            return [MetricSample([upstream.rawValue, "succeeded"], .integer(meter.succeeded.current))]
+                + meter.failed.samples.map { MetricSample([upstream.rawValue] + $0.labels, $0.value) }
+        }
+    }
+
+    var durations: [MetricSample] {
+        UpstreamFailure.Upstream.allCases.compactMap { upstream in
+            meters[upstream].map { MetricSample([upstream.rawValue], .histogram($0.duration.snapshot)) }
+        }
+    }
+}

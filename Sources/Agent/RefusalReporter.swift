@@ -1,0 +1,73 @@
+import Attribution
+import KubernetesAPI
+import MetadataServer
+
+/// Tells the audit of what was denied, and the owners of pods of what they can put right.
+struct RefusalReporter: Sendable {
+    let index: CgroupIndex
+    let directory: PodDirectory
+    let audit: AuditLog
+    /// `nil`: switched off.
+    let events: PodEventRecorder?
+
+    /// Called on event loops, for every refusal: a few hash look-ups, and only for those that matter.
+    func report(_ refusal: RefusedRequest) {
+        let reason = refusal.cause.warning
+        guard refusal.cause.isAudited || reason != nil else { return }
+        let cgroup = index.pod(for: refusal.tag)
+        let pod = cgroup.flatMap { directory.record(for: $0.uid) }
+        if refusal.cause.isAudited {
+            var subject = AuditRecord.Subject(
+                uid: cgroup?.uid.description, container: cgroup?.containerID,
+                cgroup: cgroup?.cgroupID.rawValue ?? refusal.tag.leaf.rawValue)
+            if let pod {
+                subject.namespace = pod.namespace
+                subject.pod = pod.name
+                subject.uid = pod.uid.description
+                subject.serviceAccount = pod.serviceAccountName.isEmpty ? nil : pod.serviceAccountName
+            }
+            audit.recordRefusal(
+                of: subject, kind: refusal.route.rawValue, reason: refusal.cause.rawValue,
+                status: refusal.status.rawValue)
+        }
+        if let reason, let pod, let events {
+            events.record(PodWarning(pod: pod, reason: reason, message: refusal.text))
+        }
+    }
+}
+
+extension RefusalCause {
+    /// Whether the agent itself denied something to somebody. What upstreams denied is audited where it was asked for;
+    /// what was merely asked wrongly denies nothing.
+    var isAudited: Bool {
+        switch self {
+        case .notInPod, .podGone, .podFinished, .staticPod, .denied, .podUnknown, .audienceNotConfigured, .forwarded,
+            .unknownHost, .missingFlavor, .badAnnotation, .tooManyConnections, .limited, .noGoogleServiceAccount:
+            true
+        case .passedThrough, .malformed, .badQuery, .cannotWait, .missingAudience, .methodNotAllowed,
+            .boundTokenNotSupported, .notFound, .requestTargetTooLong, .headersTooLarge, .bodyTooLarge,
+            .requestTimedOut, .answerTimedOut, .tokenRequestRefused, .exchangeRefused, .impersonationRefused,
+            .googleServiceAccountNotFound, .upstreamFailed, .timedOut:
+            false
+        }
+    }
+
+    /// The Event that it is worth, if the pod's owner can put it right.
+    var warning: PodWarning.Reason? {
+        switch self {
+        case .staticPod: .noServiceAccount
+        case .audienceNotConfigured: .audienceNotAllowed
+        case .badAnnotation: .invalidAnnotation
+        case .tokenRequestRefused: .tokenRequestDenied
+        case .exchangeRefused: .tokenExchangeDenied
+        case .impersonationRefused: .impersonationDenied
+        case .googleServiceAccountNotFound: .googleServiceAccountNotFound
+        case .noGoogleServiceAccount: .noGoogleServiceAccount
+        case .notInPod, .podGone, .podFinished, .denied, .passedThrough, .podUnknown, .malformed, .badQuery,
+            .cannotWait, .missingAudience, .forwarded, .unknownHost, .missingFlavor, .methodNotAllowed,
+            .boundTokenNotSupported, .notFound, .requestTargetTooLong, .headersTooLarge, .bodyTooLarge,
+            .requestTimedOut, .answerTimedOut, .tooManyConnections, .upstreamFailed, .limited, .timedOut:
+            nil
+        }
+    }
+}

@@ -1,0 +1,35 @@
+package import NIOHTTP1
+
+/// What somebody asks of a listener for operators.
+package struct ViewRequest: Sendable, Equatable {
+    /// Without the query, as sent.
+    package var path: String
+    /// What follows the first `?`.
+    package var query: String?
+    /// The `Accept` fields, joined as one list.
+    package var accept: String
+
+    package init(path: String, query: String? = nil, accept: String = "") {
+        self.path = path
+        self.query = query
+        self.accept = accept
+    }
+}
+
+/// What a listener for operators answers.
+package struct ViewAnswer: Sendable, Equatable {
+    package var status: HTTPResponseStatus
+    package var contentType: String
+    package var body: [UInt8]
+
+    package init(_ status: HTTPResponseStatus, contentType: String, body: [UInt8]) {
+        self.status = status
+        self.contentType = contentType
+        self.body = body
+    }
+
+    /// One line of plain text.
+    package static func text(_ status: HTTPResponseStatus, _ text: String) -> ViewAnswer {
+        ViewAnswer(status, contentType: "text/plain; charset=utf-8", body: Array("\(text)\n".utf8))
+    }
+}

@@ -1,0 +1,71 @@
+package import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+
+/// Serves views to operators over HTTP/1: one request a connection, and a bound on everything that a client decides.
+///
+/// Answers are made on a thread of the service's own, one after the other: however many ask, the rest of the agent
+/// loses one thread at most.
+package final class ViewService: Sendable {
+    /// Bounds on what a client may take.
+    package struct Limits: Sendable {
+        /// Connections at once; one more is closed unread.
+        package var connections = 16
+        /// Bytes of the request target and the header fields together.
+        package var headerBytes = 8 * 1024
+        package var headerFields = 64
+        /// Bytes of a body, which is dropped.
+        package var bodyBytes = 8 * 1024
+        /// From accept to the end of the request.
+        package var requestTime = TimeAmount.seconds(5)
+        /// From the end of the request to the last byte of the answer.
+        package var answerTime = TimeAmount.seconds(15)
+
+        package init() {}
+    }
+
+    /// Makes an answer. May block.
+    package typealias Respond = @Sendable (ViewRequest) throws -> ViewAnswer
+
+    let limits: Limits
+    let respond: Respond
+    let threads = NIOThreadPool(numberOfThreads: 1)
+    private let connections = Atomic<Int>(0)
+
+    package init(limits: Limits = Limits(), respond: @escaping Respond) {
+        self.limits = limits
+        self.respond = respond
+    }
+
+    /// Must be called before the first connection.
+    package func start() {
+        threads.start()
+    }
+
+    /// To be called after the last connection.
+    package func stop() async {
+        try? await threads.shutdownGracefully()
+    }
+
+    /// Sets up an accepted connection, or fails it when there are too many.
+    package func adopt(_ channel: any Channel) throws {
+        guard connections.wrappingAdd(1, ordering: .relaxed).newValue <= limits.connections else {
+            connections.wrappingSubtract(1, ordering: .relaxed)
+            throw TooManyConnections()
+        }
+        channel.closeFuture.whenComplete { [self] _ in
+            connections.wrappingSubtract(1, ordering: .relaxed)
+        }
+        var decoding = NIOHTTPDecoderLimitConfiguration()
+        decoding.maxHeaderFieldSize = limits.headerBytes
+        decoding.maxHeaderListSize = limits.headerBytes
+        decoding.maxHeaderFieldCount = limits.headerFields
+        let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: decoding)
+        try channel.pipeline.syncOperations.addHandlers(
+            HTTPResponseEncoder(), ByteToMessageHandler(decoder), ViewHandler(service: self)
+        )
+    }
+
+    private struct TooManyConnections: Error {}
+}

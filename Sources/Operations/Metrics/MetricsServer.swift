@@ -1,0 +1,87 @@
+package import Logging
+package import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Serves `/metrics`, `/livez` and `/readyz` over HTTP, and nothing else.
+package final class MetricsServer: Sendable {
+    private let address: String
+    private let port: Int
+    private let service: ViewService
+    private let eventLoopGroup: any EventLoopGroup
+    private let logger: Logger
+    private let channel = Mutex<(any Channel)?>(nil)
+
+    /// Makes answers from `collect` and `readiness`, which may block.
+    package init(
+        address: String, port: Int, collect: @escaping @Sendable () -> [MetricFamily],
+        readiness: @escaping @Sendable () -> Readiness, limits: ViewService.Limits = ViewService.Limits(),
+        eventLoopGroup: any EventLoopGroup, logger: Logger
+    ) {
+        self.address = address
+        self.port = port
+        self.eventLoopGroup = eventLoopGroup
+        self.logger = logger
+        service = ViewService(limits: limits) { request in
+            switch request.path {
+            case "/metrics":
+                let format = MetricExposition(accept: request.accept)
+                return ViewAnswer(.ok, contentType: format.contentType, body: format.encode(collect()))
+            case "/livez":
+                return .text(.ok, "ok")
+            case "/readyz":
+                let readiness = readiness()
+                return .text(readiness.isReady ? .ok : .serviceUnavailable, readiness.text)
+            default:
+                return .text(.notFound, "only /metrics, /livez and /readyz are served here")
+            }
+        }
+    }
+
+    /// Listens. The port may be shared for a moment with an agent that this one replaces.
+    package func start() async throws(MetricsServerError) {
+        service.start()
+        do {
+            let channel = try await ServerBootstrap(group: eventLoopGroup)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .serverChannelOption(.socketOption(NIOBSDSocket.Option(rawValue: SO_REUSEPORT)), value: 1)
+                .childChannelInitializer { [service] channel in
+                    channel.eventLoop.makeCompletedFuture { try service.adopt(channel) }
+                }
+                .bind(host: address, port: port).get()
+            self.channel.withLock { $0 = channel }
+            logger.info(
+                "serving metrics", metadata: ["address": "\(address)", "port": "\(channel.localAddress?.port ?? port)"]
+            )
+        } catch {
+            throw MetricsServerError(
+                description: "cannot serve metrics on \(address) port \(port) (metrics.address, metrics.port): \(error)"
+            )
+        }
+    }
+
+    /// Where it listens, while it does.
+    package var localPort: Int? { channel.withLock { $0?.localAddress?.port } }
+
+    /// Stops listening; answers that are being made are lost.
+    package func stop() async {
+        let channel = self.channel.withLock { channel in
+            defer { channel = nil }
+            return channel
+        }
+        try? await channel?.close().get()
+        await service.stop()
+    }
+}
+
+/// Why metrics cannot be served.
+package struct MetricsServerError: Error, Sendable, CustomStringConvertible {
+    package let description: String
+}

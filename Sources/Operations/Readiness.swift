@@ -1,0 +1,28 @@
+/// Whether the agent can do its work, condition by condition.
+package struct Readiness: Sendable, Equatable {
+    package struct Condition: Sendable, Equatable {
+        package var name: String
+        /// What is wrong, in words without secrets; `nil`: nothing.
+        package var problem: String?
+
+        package init(_ name: String, problem: String?) {
+            self.name = name
+            self.problem = problem
+        }
+    }
+
+    package var conditions: [Condition]
+
+    package init(_ conditions: [Condition]) {
+        self.conditions = conditions
+    }
+
+    package var isReady: Bool { conditions.allSatisfy { $0.problem == nil } }
+
+    /// A line for each condition, as the API server's own `/readyz?verbose` writes them.
+    package var text: String {
+        conditions.map { condition in
+            condition.problem.map { "[-]\(condition.name) \($0)" } ?? "[+]\(condition.name) ok"
+        }.joined(separator: "\n")
+    }
+}

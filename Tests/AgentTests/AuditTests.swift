@@ -1,0 +1,148 @@
+import Foundation
+import Logging
+import MetadataServer
+import Operations
+import Testing
+
+@testable import Agent
+
+@Suite(.timeLimit(.minutes(1)))
+struct AuditTests {
+    private func record(_ uid: String?, _ reason: String = "limited") -> AuditRecord {
+        var record = AuditRecord(event: .refusal, time: "2026-11-21T00:00:00.000Z", node: "n")
+        record.subject.uid = uid
+        record.reason = reason
+        return record
+    }
+
+    @Test("the first denial of a kind is told at once, the rest of its minute in one line")
+    func aggregation() {
+        var denials = DenialAggregator()
+        let start = ContinuousClock.now
+        #expect(denials.note(record("a"), now: start)?.count == 1)
+        for second in 1...50 { #expect(denials.note(record("a"), now: start + .seconds(second)) == nil) }
+        #expect(denials.note(record("b"), now: start) != nil)
+        #expect(denials.note(record("a", "pod_gone"), now: start) != nil)
+        #expect(denials.take(endedAt: start + .seconds(59)).isEmpty)
+        #expect(denials.take(endedAt: start + .seconds(60)).map(\.count) == [50])
+        // A storm goes on as one line a minute; after a quiet minute the first is told at once again.
+        #expect(denials.note(record("a"), now: start + .seconds(61)) == nil)
+        #expect(denials.take(endedAt: start + .seconds(120)).map(\.count) == [1])
+        #expect(denials.take(endedAt: start + .seconds(180)).isEmpty)
+        #expect(denials.note(record("a"), now: start + .seconds(181))?.count == 1)
+    }
+
+    @Test("however many different denials come, what is remembered and written is bounded")
+    func bound() {
+        var denials = DenialAggregator()
+        let now = ContinuousClock.now
+        let told = (0..<20_000).compactMap { denials.note(record("pod-\($0)"), now: now) }
+        #expect(told.count == DenialAggregator.limit + 1)
+        #expect(told.last?.reason == "others" && told.last?.subject.uid == nil)
+        let rest = denials.take()
+        #expect(rest.map(\.count) == [20_000 - DenialAggregator.limit - 1])
+    }
+
+    @Test("a line is valid JSON whatever an upstream said")
+    func line() throws {
+        var record = record("u")
+        record.message = "\u{0}\n\"\\\u{2028}\u{1f600}"
+        record.object = AuditRecord.Object(kind: "access_token", scopes: ["a", "b\n"])
+        record.subject.cgroup = .max
+        #expect(record.line.hasSuffix("}\n") && !record.line.dropLast().contains("\n"))
+        let object = try #require(try JSONSerialization.jsonObject(with: Data(record.line.utf8)) as? [String: Any])
+        #expect(object["message"] as? String == record.message)
+        #expect(object["scopes"] as? [String] == ["a", "b\n"])
+        #expect(object["cgroupId"] as? String == "18446744073709551615")
+        #expect(object["version"] as? Int == 1 && object["count"] as? Int == 1)
+    }
+
+    @Test("a token's ID is the beginning of its jti's SHA-256")
+    func tokenID() {
+        #expect(TokenID.hash("abc") == "ba7816bf8f01cfea")
+    }
+
+    @Test("a full disk loses lines, says so once it is over, and leaves no half a line")
+    func fullDisk() async throws {
+        let directory = try Directory()
+        defer { directory.remove() }
+        // A file system of one page: a line of more cannot be written, and what was there before stays whole.
+        try directory.mount("size=4k")
+        let path = directory.path + "/audit"
+        let file = try AuditFile(path: path, logger: Logger(label: "test")) { #"{"lost":\#($0)}"# + "\n" }
+        let big = String(repeating: "x", count: 3000) + "\n"
+        for _ in 0..<3 { file.append(big) }
+        try await until { file.lost.current == 2 }
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == big)
+        try FileManager.default.removeItem(atPath: path)
+        file.append("again\n")
+        await file.close()
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == "{\"lost\":2}\nagain\n")
+        #expect(file.written.current == 2)
+    }
+
+    @Test("a reader that does not read costs lines, and neither the agent's time nor its end")
+    func blockedReader() async throws {
+        let directory = try Directory()
+        defer { directory.remove() }
+        let path = directory.path + "/pipe"
+        let made = unsafe mkfifo(path, 0o600)
+        try #require(made == 0)
+        let reader = unsafe open(path, O_RDONLY | O_NONBLOCK)
+        defer { close(reader) }
+        let file = try AuditFile(path: path, logger: Logger(label: "test")) { "\($0)\n" }
+        let line = String(repeating: "x", count: 1000) + "\n"
+        for _ in 0..<(AuditFile.queueLimit * 3) { file.append(line) }
+        #expect(file.lost.current > 0)
+        await file.close()
+    }
+
+    @Test("a path that cannot be opened, or is a symbolic link, ends the start with a sentence")
+    func badPath() throws {
+        let directory = try Directory()
+        defer { directory.remove() }
+        try FileManager.default.createSymbolicLink(
+            atPath: directory.path + "/link", withDestinationPath: directory.path + "/elsewhere")
+        for path in [directory.path + "/none/audit", directory.path + "/link"] {
+            #expect(throws: ConfigurationError.self) {
+                try AuditFile(path: path, logger: Logger(label: "test")) { "\($0)" }
+            }
+        }
+        #expect(!FileManager.default.fileExists(atPath: directory.path + "/elsewhere"))
+    }
+
+    @Test("the positions of routes and statuses are those of their sets")
+    func positions() {
+        #expect(RouteClass.allCases.map(\.row) == Array(RouteClass.allCases.indices))
+        #expect(Response.Status.allCases.map(\.column) == Array(Response.Status.allCases.indices))
+    }
+
+    /// Asks until `condition` holds, for ten seconds at most.
+    private func until(_ condition: () -> Bool) async throws {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while !condition() {
+            try #require(ContinuousClock.now < deadline)
+            await Task.yield()
+        }
+    }
+
+    private final class Directory {
+        let path = NSTemporaryDirectory() + "podidentd-\(UUID().uuidString)"
+        private var isMounted = false
+
+        init() throws {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        }
+
+        func mount(_ options: String) throws {
+            let result = unsafe Glibc.mount("tmpfs", path, "tmpfs", 0, options)
+            try #require(result == 0)
+            isMounted = true
+        }
+
+        func remove() {
+            if isMounted { unsafe umount2(path, CInt(MNT_DETACH)) }
+            try? FileManager.default.removeItem(atPath: path)
+        }
+    }
+}
