@@ -193,7 +193,9 @@ let package = Package(
             name: "HardeningTests", dependencies: ["Hardening", "CHardeningTestShims"], swiftSettings: strict),
         .testTarget(
             name: "OperationsTests",
-            dependencies: ["Operations", "MetricsTesting", nioCore, nioPosix, nioHTTP1, logging, yams],
+            dependencies: [
+                "Operations", "Attribution", "MetricsTesting", "Tokens", nioCore, nioPosix, nioHTTP1, logging, yams,
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "AgentTests",

@@ -5,7 +5,7 @@ package import Logging
 import MetadataServer
 import NIOCore
 import NIOPosix
-import Operations
+package import Operations
 import ServiceLifecycle
 import TokenExchange
 import Tokens
@@ -26,15 +26,21 @@ package struct Agent: Sendable {
     ///
     /// Throws errors that read as one sentence; whatever it throws, nothing is left attached that was not before, and an
     /// agent that runs already goes on.
-    package init(_ configuration: AgentConfiguration, logger: Logger) async throws {
+    package init(
+        _ configuration: AgentConfiguration, logger: Logger, recentLog: RecentLog = RecentLog()
+    ) async throws {
         self.logger = logger
-        let cgroups = try Self.openCgroups(configuration)
+        let cgroups = try CgroupFiles.open(mountPoint: configuration.cgroupMountPoint)
         let (root, kubepods) = try KubepodsSearch.find(configuration, in: cgroups)
 
-        let credentials = try NodeCredentials(
-            kubeconfig: try Kubeconfig.load(path: configuration.kubeconfig, hostRoot: configuration.hostRoot),
-            logger: logger
-        )
+        let kubeconfig = try Kubeconfig.load(path: configuration.kubeconfig, hostRoot: configuration.hostRoot)
+        logger.info(
+            "kubeconfig",
+            metadata: [
+                "path": "\(kubeconfig.path)",
+                "found-as-well": "\(kubeconfig.others.isEmpty ? "none" : kubeconfig.others.joined(separator: ", "))",
+            ])
+        let credentials = try NodeCredentials(kubeconfig: kubeconfig, logger: logger)
         var options = try KubernetesClientOptions(
             audience: configuration.tokenAudience ?? configuration.providerAudience,
             podTokenAudiences: Set(configuration.podTokenAudiences),
@@ -82,14 +88,6 @@ package struct Agent: Sendable {
         let refusals = RefusalReporter(index: index, directory: directory, audit: audit, events: events)
         let counters = RequestCounters { refusals.report($0) }
         let attributions = AttributionCounters()
-        let admin = AdminServer(
-            path: configuration.adminSocket,
-            views: DebugViews(
-                configuration: configuration, root: root, index: index, directory: directory, watcher: watcher,
-                tokens: tokens, counters: counters, datapath: datapathSlot
-            ).views,
-            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
-        )
         let server = MetadataServer(
             configuration: Self.metadata(configuration),
             backend: AgentBackend(
@@ -97,6 +95,14 @@ package struct Agent: Sendable {
                 attributions: attributions, callers: callers),
             readTag: { descriptor in datapathSlot.tag(ofAcceptedSocket: descriptor) },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters
+        )
+        let debug = DebugViews(
+            configuration: configuration, root: root, index: index, directory: directory, watcher: watcher,
+            tokens: tokens, counters: counters, datapath: datapathSlot, server: server, log: recentLog
+        )
+        let admin = AdminServer(
+            path: configuration.adminSocket, views: debug.views, questions: debug.questions,
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
         )
         let readiness = ReadinessProbe(
             datapath: datapathSlot, watcher: watcher, credentials: credentials, isServing: { server.isAccepting })
@@ -219,18 +225,6 @@ package struct Agent: Sendable {
         }
     }
 
-    static func openCgroups(_ configuration: AgentConfiguration) throws -> CgroupFileSystem {
-        if let mountPoint = configuration.cgroupMountPoint {
-            return try CgroupFileSystem(mountPoint: mountPoint)
-        }
-        guard let mountPoint = try CgroupFileSystem.findMountPoint() else {
-            throw ConfigurationError(
-                "no cgroup v2 hierarchy is mounted here; mount one, or set cgroup.mount-point to where the host's is"
-            )
-        }
-        return try CgroupFileSystem(mountPoint: mountPoint)
-    }
-
     /// Listens, attaches, marks, tracks and serves, in the order in which a redirected caller meets them backwards.
     private static func attach(
         _ configuration: AgentConfiguration, kubepods: KubepodsCgroup, root: KubepodsRoot, index: CgroupIndex,
@@ -295,7 +289,7 @@ package struct Agent: Sendable {
         return exchange
     }
 
-    private static func metadata(_ configuration: AgentConfiguration) -> MetadataServerConfiguration {
+    static func metadata(_ configuration: AgentConfiguration) -> MetadataServerConfiguration {
         MetadataServerConfiguration(
             projectID: configuration.projectID,
             numericProjectID: configuration.projectNumber,

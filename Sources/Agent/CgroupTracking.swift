@@ -59,8 +59,8 @@ final class CgroupTracking: Sendable {
         }
     }
 
-    private static func walk(
-        _ index: CgroupIndex, root: KubepodsRoot, cgroups: CgroupFileSystem, enforcement: PolicyEnforcement
+    static func walk(
+        _ index: CgroupIndex, root: KubepodsRoot, cgroups: CgroupFileSystem, enforcement: PolicyEnforcement? = nil
     ) {
         // A walk that was outrun by removals counts for nothing. Look-ups by ID cover what three could not settle.
         for _ in 0..<3 {
@@ -69,7 +69,7 @@ final class CgroupTracking: Sendable {
                 // What is below a container is the workload's own.
                 root.parse(path).map { $0.level == .pod } ?? true
             }
-            for cgroup in found { enforcement.observe(cgroup.id, path: cgroup.path) }
+            for cgroup in found { enforcement?.observe(cgroup.id, path: cgroup.path) }
             if index.replace(with: found.map { ($0.id, $0.path) }, since: walk) { return }
         }
     }

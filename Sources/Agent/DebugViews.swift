@@ -2,6 +2,7 @@ import Attribution
 import BPF
 import FoundationEssentials
 import KubernetesAPI
+import MetadataServer
 import Operations
 import Tokens
 
@@ -15,12 +16,64 @@ struct DebugViews: Sendable {
     let tokens: TokenService
     let counters: RequestCounters
     let datapath: DatapathSlot
+    let server: MetadataServer
+    let log: RecentLog
 
     var views: [String: AdminServer.View] {
         [
             "/debug/cgroups": { try Self.encode(cgroups) },
+            "/debug/connections": { try Self.encode(connections) },
+            "/debug/tokens": { try Self.encode(tokenDump) },
             "/debug/status": { try Self.encode(status) },
+            "/debug/config": { try Self.encode(configuration.settings) },
+            "/debug/log": { try Self.encode(log.lines) },
         ]
+    }
+
+    var questions: [String: AdminServer.Question] {
+        let explainer = PodExplainer(
+            configuration: configuration, root: root, index: index, directory: directory, watcher: watcher,
+            tokens: tokens, datapath: datapath,
+            remedies: ExplainRemedies(
+                configuration: configuration,
+                errors: ErrorResponse(configuration: Agent.metadata(configuration)))
+        )
+        return [
+            "/debug/explain": { query in
+                // What names a pod holds nothing that would have to be escaped.
+                try Self.encode(await explainer.explain(query))
+            }
+        ]
+    }
+
+    private var connections: ConnectionDump {
+        let open = server.connections()
+        var counts: [PodUID: Int] = [:]
+        for connection in open { if let pod = connection.pod { counts[pod, default: 0] += 1 } }
+        let podCgroups = index.snapshot().filter { $0.kind == .pod }
+        var kernel: [PodUID: UInt64] = [:]
+        for entry in podCgroups {
+            kernel[entry.uid, default: 0] += UInt64(datapath.current?.connections(ofPod: entry.id) ?? 0)
+        }
+        let uids = Set(podCgroups.map(\.uid)).union(counts.keys)
+        var pods = uids.map { uid in
+            let pod = directory.record(for: uid)
+            return ConnectionDump.Pod(
+                namespace: pod?.namespace, pod: pod?.name, uid: uid.description, open: counts[uid, default: 0],
+                inKernel: kernel[uid])
+        }
+        let anonymous = open.count { $0.pod == nil }
+        if anonymous > 0 {
+            pods.append(
+                ConnectionDump.Pod(namespace: nil, pod: nil, uid: nil, open: anonymous, inKernel: nil))
+        }
+        return ConnectionDump(
+            node: configuration.nodeName, source: .agent, pods: pods,
+            connections: open.map { ConnectionDump.Connection($0, pod: $0.pod.flatMap(directory.record)) })
+    }
+
+    private var tokenDump: TokenDump {
+        TokenDump(node: configuration.nodeName, entries: tokens.snapshot()) { uid in directory.record(for: uid) }
     }
 
     private var cgroups: CgroupDump {
@@ -61,5 +114,29 @@ struct DebugViews: Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         return [UInt8](try encoder.encode(view))
+    }
+}
+
+extension ConnectionDump.Connection {
+    fileprivate init(_ connection: ConnectionSnapshot, pod: PodRecord?) {
+        self.init(
+            namespace: pod?.namespace, pod: pod?.name, uid: connection.pod?.description,
+            state: "\(connection.state)", ageSeconds: Int(connection.age.components.seconds),
+            requests: connection.requests, destination: connection.destination.text,
+            cgroupID: connection.cgroupID.rawValue)
+    }
+}
+
+extension OriginalDestination {
+    /// As people write it: `169.254.169.254:80`, `[fd20:ce::254]:80` without the compression.
+    fileprivate var text: String {
+        switch address {
+        case .ipv4(let word):
+            [24, 16, 8, 0].map { String(word >> $0 & 0xff) }.joined(separator: ".") + ":\(port)"
+        case .ipv6(let high, let low):
+            "["
+                + [high, low].flatMap { half in [48, 32, 16, 0].map { String(half >> $0 & 0xffff, radix: 16) } }
+                .joined(separator: ":") + "]:\(port)"
+        }
     }
 }

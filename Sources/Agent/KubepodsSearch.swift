@@ -19,6 +19,14 @@ enum KubepodsSearch {
         return (root, try cgroup(of: root, in: cgroups))
     }
 
+    /// The configured root, or the one default that exists, without the agent's own pod.
+    static func find(
+        configured path: String?, in cgroups: CgroupFileSystem
+    ) throws -> (KubepodsRoot, KubepodsCgroup) {
+        let root = try path.map { try parse($0) } ?? theDefault(in: cgroups)
+        return (root, try cgroup(of: root, in: cgroups))
+    }
+
     private static func parse(_ path: String) throws -> KubepodsRoot {
         do {
             return try KubepodsRoot(path)

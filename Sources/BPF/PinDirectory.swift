@@ -78,7 +78,7 @@ package struct PinDirectory: Sendable, Equatable {
         if let firstError { throw firstError }
     }
 
-    private func entries(of directory: String) -> [String] {
+    func entries(of directory: String) -> [String] {
         guard let stream = unsafe opendir(directory) else { return [] }
         defer { unsafe closedir(stream) }
         var names: [String] = []

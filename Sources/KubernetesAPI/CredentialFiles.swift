@@ -21,7 +21,10 @@ struct CredentialFiles {
         return versions
     }
 
-    func load(generation: UInt64) throws(KubernetesAPIError) -> NodeCredentials.Snapshot {
+    /// Makes credentials of the files and of what the plugin gave, if there is one.
+    func load(
+        generation: UInt64, plugin: ExecCredential? = nil
+    ) throws(KubernetesAPIError) -> NodeCredentials.Snapshot {
         var tls = TLSConfiguration.makeClientConfiguration()
         // What every supported API server speaks; also the client library's default, stated because it matters.
         tls.minimumTLSVersion = .tlsv12
@@ -29,7 +32,7 @@ struct CredentialFiles {
         if let authority = kubeconfig.certificateAuthority {
             tls.trustRoots = .certificates(try certificates(authority))
         }
-        if let client = kubeconfig.clientCertificate {
+        if let client = plugin?.clientCertificate ?? kubeconfig.clientCertificate {
             let chain = try certificates(client.chain)
             guard let key = try? NIOSSLPrivateKey(bytes: try bytes(client.key), format: .pem) else {
                 throw KubernetesAPIError("\(client.key)", "holds no readable PEM private key")
@@ -42,8 +45,10 @@ struct CredentialFiles {
                 throw KubernetesAPIError("\(client.key)", "does not belong to the certificate in \(client.chain)")
             }
         }
+        let token = if let token = plugin?.token { token } else { try bearerToken() }
         return NodeCredentials.Snapshot(
-            generation: generation, tlsConfiguration: tls, bearerToken: try bearerToken(), notAfter: notAfter
+            generation: generation, tlsConfiguration: tls, bearerToken: token,
+            notAfter: notAfter ?? plugin?.expires
         )
     }
 
@@ -68,5 +73,13 @@ struct CredentialFiles {
         case .inline(let bytes): bytes
         case .file(let path): try kubeconfig.files.read(path, limit: Kubeconfig.fileLimit)
         }
+    }
+}
+
+extension ExecCredential {
+    /// Certificate and key as a kubeconfig would have them.
+    fileprivate var clientCertificate: Kubeconfig.ClientCertificate? {
+        guard let certificate, let key else { return nil }
+        return Kubeconfig.ClientCertificate(chain: .inline(certificate), key: .inline(Array(key.exposed.utf8)))
     }
 }

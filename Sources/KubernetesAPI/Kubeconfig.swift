@@ -1,7 +1,8 @@
 /// The part of a kubeconfig file that its current context selects: one API server and one way to authenticate.
 ///
-/// Understood is what kubelets are given: certificate and key, or a bearer token, inline or in files. What would change
-/// who we are or whom we trust and is not understood (plugins, impersonation, proxies, no verification) is refused.
+/// Understood is what kubelets are given: certificate and key, or a bearer token, inline or in files, or a credential
+/// plugin. What would change who we are or whom we trust and is not understood (impersonation, proxies, no verification)
+/// is refused.
 package struct Kubeconfig: Sendable, Hashable {
     /// Bytes that are in the kubeconfig itself, or in a file that may change under us.
     package enum Source: Sendable, Hashable, CustomStringConvertible {
@@ -31,17 +32,27 @@ package struct Kubeconfig: Sendable, Hashable {
     package var certificateAuthority: Source?
     package var clientCertificate: ClientCertificate?
     package var bearerToken: Source?
+    /// Makes the credential; never together with the two above.
+    package var plugin: ExecPlugin?
+    /// Further kubeconfigs in known places, where this one was found by itself.
+    package var others: [String] = []
     /// Where the files that it names are.
     package var files: HostFiles
 
     /// The largest kubeconfig and the largest certificate or token file that is read: far above any real one.
     package static let fileLimit = 1 << 20
 
-    /// Reads the kubeconfig at the agent's `path`.
+    /// Reads the kubeconfig at the agent's `path`; an empty one is looked for in ``NodeKubeconfig/places``.
     ///
     /// Relative paths inside are relative to its folder. Absolute ones are the node's: `hostRoot`, where the node's root
     /// is mounted (such as `/host`), is put before them.
     package static func load(path: String, hostRoot: String = "") throws(KubernetesAPIError) -> Kubeconfig {
+        guard !path.isEmpty else {
+            let (found, others) = try NodeKubeconfig.find(hostRoot: hostRoot)
+            var kubeconfig = try load(path: found, hostRoot: hostRoot)
+            kubeconfig.others = others
+            return kubeconfig
+        }
         let files = HostFiles(root: hostRoot)
         let text = String(decoding: try files.read(path, limit: fileLimit), as: UTF8.self)
         return try KubeconfigReader(path: path, files: files).read(text)

@@ -31,6 +31,7 @@ struct KubeconfigReader {
             certificateAuthority: try source(cluster, "certificate-authority", inline: "certificate-authority-data"),
             clientCertificate: try clientCertificate(user),
             bearerToken: try bearerToken(user),
+            plugin: try plugin(user),
             files: files
         )
     }
@@ -97,8 +98,8 @@ struct KubeconfigReader {
     /// A token, and the refusal of every way to authenticate that is not supported.
     private func bearerToken(_ user: Section) throws(KubernetesAPIError) -> Kubeconfig.Source? {
         try user.refuse(
-            ["exec", "auth-provider"],
-            "is not supported; give the agent a kubeconfig with a client certificate or a tokenFile"
+            ["auth-provider"],
+            "is not supported; give the agent a kubeconfig with a client certificate, a tokenFile or an exec plugin"
         )
         try user.refuse(["username", "password"], "is not supported by Kubernetes any more; use a client certificate")
         try user.refuse(
@@ -107,12 +108,47 @@ struct KubeconfigReader {
         // The order in which client-go prefers them.
         if let file = try user.string("tokenFile") { return .file(located(file)) }
         if let token = try user.string("token") { return .inline(Array(token.utf8)) }
-        guard user.has("client-certificate") || user.has("client-certificate-data") else {
+        guard user.has("client-certificate") || user.has("client-certificate-data") || user.has("exec") else {
             throw user.error(
-                nil, "has no credentials; set client-certificate and client-key, or tokenFile"
+                nil, "has no credentials; set client-certificate and client-key, or tokenFile, or exec"
             )
         }
         return nil
+    }
+
+    /// A credential plugin. Beside another credential it is refused: which of the two is meant is not said.
+    private func plugin(_ user: Section) throws(KubernetesAPIError) -> ExecPlugin? {
+        guard let exec = try user.section("exec") else { return nil }
+        let rivals = [
+            "token", "tokenFile", "client-certificate", "client-certificate-data", "client-key", "client-key-data",
+        ]
+        if let rival = rivals.first(where: user.has) {
+            throw user.error("exec", "stands beside \(rival); remove one of them")
+        }
+        guard let version = try exec.string("apiVersion").flatMap(ExecPlugin.Version.init) else {
+            let known = ExecPlugin.Version.allCases.map(\.rawValue).joined(separator: " or ")
+            throw exec.error("apiVersion", "must be \(known); the older v1alpha1 has gone from Kubernetes")
+        }
+        guard let command = try exec.string("command") else { throw exec.error("command", "is not set") }
+        switch try exec.string("interactiveMode") {
+        case "Never", "IfAvailable": break
+        case nil where version == .v1beta1: break
+        case "Always":
+            throw exec.error("interactiveMode", "is Always: the plugin wants a person, and the agent has none")
+        default: throw exec.error("interactiveMode", "must be Never or IfAvailable")
+        }
+        let variables = try exec.sections("env")
+        var environment: [ExecPlugin.Variable] = []
+        for variable in variables {
+            guard let name = try variable.string("name"), !name.contains("="), !name.utf8.contains(0) else {
+                throw variable.error("name", "must be a variable's name")
+            }
+            environment.append(ExecPlugin.Variable(name: name, value: try variable.string("value") ?? ""))
+        }
+        return ExecPlugin(
+            version: version, command: command, arguments: try exec.strings("args"), environment: environment,
+            providesClusterInfo: try exec.flag("provideClusterInfo")
+        )
     }
 
     /// Inline data wins over a file, as it does in client-go.
@@ -176,6 +212,42 @@ private struct Section {
         case "true": return true
         default: throw error(key, "must be true or false")
         }
+    }
+
+    /// The most entries that a list of texts or mappings may have.
+    private static let listLimit = 64
+
+    /// A mapping inside this one.
+    func section(_ key: String) throws(KubernetesAPIError) -> Section? {
+        guard let node = value(key) else { return nil }
+        guard let inner = node.mapping else { throw error(key, "must be a mapping") }
+        return Section(file, "\(prefix).\(key)", inner)
+    }
+
+    /// A list of mappings; absent counts as empty.
+    func sections(_ key: String) throws(KubernetesAPIError) -> [Section] {
+        try list(key).enumerated().map { index, node throws(KubernetesAPIError) in
+            guard let inner = node.mapping else { throw error(key, "must be a list of mappings") }
+            return Section(file, "\(prefix).\(key)[\(index)]", inner)
+        }
+    }
+
+    /// A list of texts; absent counts as empty.
+    func strings(_ key: String) throws(KubernetesAPIError) -> [String] {
+        try list(key).map { node throws(KubernetesAPIError) in
+            guard let text = node.scalar?.string, !text.utf8.contains(0) else {
+                throw error(key, "must be a list of texts")
+            }
+            return text
+        }
+    }
+
+    private func list(_ key: String) throws(KubernetesAPIError) -> [Node] {
+        guard let node = value(key) else { return [] }
+        guard let sequence = node.sequence, sequence.count <= Self.listLimit else {
+            throw error(key, "must be a list of at most \(Self.listLimit)")
+        }
+        return Array(sequence)
     }
 
     func refuse(_ keys: [String], _ problem: String) throws(KubernetesAPIError) {

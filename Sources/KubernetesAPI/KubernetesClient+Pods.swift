@@ -105,7 +105,9 @@ extension KubernetesClient {
         )
         var end = WatchEnd.ended
         do throws(TransportError) {
-            let call = call(.GET, query, as: await credentials.current())
+            let credentials = await credentials.current()
+            if let problem = credentials.problem { return .refused(UpstreamFailure(noCredentials: problem)) }
+            let call = call(.GET, query, as: credentials)
             let policies = options.policies
             let result = try await watchClient.stream(call, lineLimit: Self.lineLimit, opened: opened) { line in
                 let event = WatchEvent(line: line, nodeName: nodeName, policies: policies)
@@ -120,7 +122,7 @@ extension KubernetesClient {
                 return false
             }
             guard case .answered(let answer) = result else { return end }
-            if answer.status == 401 { credentials.distrust() }
+            if answer.status == 401 { self.credentials.distrust() }
             let failure = UpstreamFailure(kubernetes: answer)
             return answer.status == 410 ? .expired(failure.message) : .refused(failure)
         } catch {

@@ -73,6 +73,7 @@ package final class KubernetesClient: Sendable {
         var generation: UInt64?
         while true {
             let snapshot = await credentials.current()
+            if let problem = snapshot.problem { throw UpstreamFailure(noCredentials: problem) }
             var call = call(method, pathAndQuery, body: body, as: snapshot)
             adjust(&call)
             let answer: UpstreamAnswer

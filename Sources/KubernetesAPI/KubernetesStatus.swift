@@ -42,6 +42,13 @@ extension UpstreamFailure {
         )
     }
 
+    /// There is nothing to authenticate with.
+    init(noCredentials problem: KubernetesAPIError) {
+        self.init(
+            upstream: .kubernetes, kind: .unavailable,
+            message: UpstreamText.clean("the node has no credentials: \(problem)"))
+    }
+
     /// An answer with a good status that is not what was asked for.
     static func unusable(_ answer: UpstreamAnswer, _ problem: String) -> UpstreamFailure {
         UpstreamFailure(upstream: .kubernetes, kind: .unavailable, status: answer.status, message: problem)

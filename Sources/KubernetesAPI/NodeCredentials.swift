@@ -10,6 +10,9 @@ package import UpstreamHTTP
 /// The kubelet renews its certificate under us by replacing a symbolic link. Before a request, at most once per
 /// `checkInterval`, the files are looked at; what changed is loaded. A file that is half-written or does not fit
 /// its key changes nothing: the credential in use stays, and the log says so once.
+///
+/// Where the kubeconfig names a credential plugin, the plugin is run at the first request, before its credential ends,
+/// and when the API server refuses it.
 package final class NodeCredentials: Sendable {
     /// One consistent set of credentials.
     package struct Snapshot: Sendable {
@@ -18,8 +21,10 @@ package final class NodeCredentials: Sendable {
         /// Holds the client certificate; never used with another generation's connections.
         package var tlsConfiguration: TLSConfiguration
         package var bearerToken: SecretToken?
-        /// When the client certificate ends; `nil` without one.
+        /// When the client certificate, or what the plugin gave, ends; `nil` if nobody says.
         package var notAfter: UnixInstant?
+        /// Why there is nothing to authenticate with: the plugin's failure.
+        package var problem: KubernetesAPIError?
     }
 
     private struct Storage {
@@ -28,19 +33,30 @@ package final class NodeCredentials: Sendable {
         var nextCheck: ContinuousClock.Instant
         /// What was last complained about, so that it is not said every second.
         var complaint: KubernetesAPIError?
+        /// What the plugin gave, as far as `snapshot` has it.
+        var held: ExecCredentialCache.Held?
     }
 
     package let kubeconfig: Kubeconfig
     private let checkInterval: Duration
     private let logger: Logger
     private let storage: Mutex<Storage>
+    private let plugin: ExecCredentialSource?
 
     /// Loads the credentials that `kubeconfig` names; from then on, its files are looked at once per `checkInterval` at
     /// most.
     package init(
-        kubeconfig: Kubeconfig, checkInterval: Duration = .seconds(1), logger: Logger
+        kubeconfig: Kubeconfig, checkInterval: Duration = .seconds(1),
+        pluginDeadline: Duration = ExecCredentialSource.deadline, pluginPause: Duration = .seconds(1), logger: Logger
     ) throws(KubernetesAPIError) {
         self.kubeconfig = kubeconfig
+        self.plugin =
+            if let plugin = kubeconfig.plugin {
+                try ExecCredentialSource(
+                    plugin, of: kubeconfig, deadline: pluginDeadline, pause: pluginPause, logger: logger)
+            } else {
+                nil
+            }
         self.checkInterval = checkInterval
         self.logger = logger
         // Looked at before they are read: a change in between is then seen as one.
@@ -64,23 +80,50 @@ package final class NodeCredentials: Sendable {
         }
         // File access blocks, if only for microseconds: not on the threads that run everybody's tasks.
         if isDue { try? await NIOThreadPool.singleton.runIfActive { self.reloadIfChanged() } }
-        return latest
+        guard let plugin else { return latest }
+        do throws(KubernetesAPIError) {
+            return try adopt(try await plugin.credential())
+        } catch {
+            var snapshot = latest
+            snapshot.problem = error
+            return snapshot
+        }
     }
 
-    /// The API server refused these credentials: the next request looks at the files whatever the time.
+    /// The API server refused these credentials: the next request looks at the files whatever the time, and takes a new
+    /// credential of the plugin's.
     package func distrust() {
-        storage.withLock { $0.nextCheck = .now }
+        let held = storage.withLock { storage in
+            storage.nextCheck = .now
+            return storage.held
+        }
+        if let held { plugin?.refused(held.number) }
+    }
+
+    /// Credentials with what the plugin gave; a new one makes a new generation.
+    private func adopt(_ held: ExecCredentialCache.Held) throws(KubernetesAPIError) -> Snapshot {
+        let (known, snapshot) = storage.withLock { ($0.held, $0.snapshot) }
+        if known?.number == held.number { return snapshot }
+        let new = try CredentialFiles(kubeconfig).load(generation: snapshot.generation + 1, plugin: held.credential)
+        return storage.withLock { storage in
+            // Another request may have been faster.
+            if storage.snapshot.generation == snapshot.generation {
+                storage.snapshot = new
+                storage.held = held
+            }
+            return storage.snapshot
+        }
     }
 
     private func reloadIfChanged() {
-        let (before, generation) = storage.withLock { ($0.versions, $0.snapshot.generation) }
+        let (before, generation, held) = storage.withLock { ($0.versions, $0.snapshot.generation, $0.held) }
         do throws(KubernetesAPIError) {
             let versions = try CredentialFiles(kubeconfig).versions()
             guard versions != before else {
                 storage.withLock { $0.complaint = nil }
                 return
             }
-            let snapshot = try CredentialFiles(kubeconfig).load(generation: generation + 1)
+            let snapshot = try CredentialFiles(kubeconfig).load(generation: generation + 1, plugin: held?.credential)
             let isNew = storage.withLock { storage in
                 // Another check may have been faster.
                 guard storage.snapshot.generation == generation else { return false }

@@ -19,6 +19,7 @@ final class ConnectionRegistry: Sendable {
 
     private struct Storage {
         var channels: [ObjectIdentifier: any Channel] = [:]
+        var records: [ObjectIdentifier: ConnectionRecord] = [:]
         var counts: [Account: Int] = [:]
         var isClosed = false
     }
@@ -31,7 +32,7 @@ final class ConnectionRegistry: Sendable {
     }
 
     /// Anything but a reset must be followed by ``remove(_:account:)``.
-    func admit(_ channel: any Channel, account: Account) -> Admission {
+    func admit(_ channel: any Channel, account: Account, record: ConnectionRecord? = nil) -> Admission {
         storage.withLock { storage in
             if storage.isClosed { return .reset(.stopping) }
             let free = limits.connections - storage.channels.count
@@ -40,6 +41,7 @@ final class ConnectionRegistry: Sendable {
             let allowed = min(limits.connectionsPerPod, max(free / 4, 1))
             guard count < allowed + limits.refusedConnectionsPerPod else { return .reset(.connectionsPerPod) }
             storage.channels[ObjectIdentifier(channel)] = channel
+            storage.records[ObjectIdentifier(channel)] = record
             storage.counts[account] = count + 1
             return count < allowed ? .serve : .refuse
         }
@@ -48,6 +50,7 @@ final class ConnectionRegistry: Sendable {
     func remove(_ channel: any Channel, account: Account) {
         storage.withLock { storage in
             guard storage.channels.removeValue(forKey: ObjectIdentifier(channel)) != nil else { return }
+            storage.records[ObjectIdentifier(channel)] = nil
             let count = storage.counts[account, default: 1] - 1
             storage.counts[account] = count > 0 ? count : nil
         }
@@ -62,4 +65,10 @@ final class ConnectionRegistry: Sendable {
     }
 
     var count: Int { storage.withLock { $0.channels.count } }
+
+    /// Every open connection, in no order.
+    func snapshot() -> [ConnectionSnapshot] {
+        let now = ContinuousClock.now
+        return storage.withLock { Array($0.records.values) }.map { $0.snapshot(at: now) }
+    }
 }

@@ -56,6 +56,9 @@ package final class MetadataServer: Sendable {
     /// How many connections are open.
     package var connectionCount: Int { registry.count }
 
+    /// Every open connection, in no order, for the debug dump.
+    package func connections() -> [ConnectionSnapshot] { registry.snapshot() }
+
     /// Accepts from a bound and listening stream socket, which may be inherited and shared with another process. May be
     /// called for several sockets. The descriptor is the server's from here on: it closes it when it stops.
     ///
@@ -182,7 +185,8 @@ package final class MetadataServer: Sendable {
             case .pending(let uid): uid
             case .refused: nil
             }
-        let admission = registry.admit(channel, account: account)
+        let record = ConnectionRecord(account: account, tag: tag)
+        let admission = registry.admit(channel, account: account, record: record)
         switch admission {
         case .serve: break
         case .refuse: observer.limitHit(.connectionsPerPod)
@@ -208,6 +212,7 @@ package final class MetadataServer: Sendable {
                     limits: configuration.limits,
                     observer: observer,
                     date: date,
+                    record: record,
                     refusesAll: admission == .refuse
                 ), limits: configuration.limits))
     }

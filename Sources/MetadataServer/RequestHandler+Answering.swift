@@ -119,6 +119,7 @@ extension RequestHandler {
         observe(response, routeClass, now)
         current = nil
         generation += 1
+        record?.countAnswer()
         let framing = Response.Framing(
             minorVersion: exchange.head.version.minor == 0 ? 0 : 1,
             keepsAlive: !closes,
@@ -163,6 +164,7 @@ extension RequestHandler {
     /// Writes the answer that ends the connection, and closes when the kernel has it.
     private func writeLast(_ buffer: ByteBuffer, lingers: Bool, _ context: ChannelHandlerContext) {
         isClosing = true
+        record?.enter(.closing)
         startTimer(after: limits.requestTimeout, context)
         context.writeAndFlush(wrapOutboundOut(buffer)).assumeIsolated().whenComplete { _ in
             guard lingers, context.channel.isActive else {

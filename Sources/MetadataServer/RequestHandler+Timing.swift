@@ -23,6 +23,7 @@ extension RequestHandler {
         let phase = state.phase
         guard !isClosing, phase != timer.phase else { return }
         timer.phase = phase
+        record?.enter(phase.snapshotState)
         let time =
             switch phase {
             case .request: limits.requestTimeout

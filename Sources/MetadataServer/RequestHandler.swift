@@ -17,6 +17,8 @@ final class RequestHandler: ChannelDuplexHandler {
     let limits: MetadataServerConfiguration.Limits
     let observer: any MetadataServerObserver
     let date: DateHeader
+    /// What the debug dump shows of this connection.
+    let record: ConnectionRecord?
     /// Whether the connection is one too many: its first request hears so.
     let refusesAll: Bool
 
@@ -57,6 +59,7 @@ final class RequestHandler: ChannelDuplexHandler {
         limits: MetadataServerConfiguration.Limits,
         observer: any MetadataServerObserver,
         date: DateHeader,
+        record: ConnectionRecord? = nil,
         refusesAll: Bool = false
     ) {
         self.tag = tag
@@ -64,6 +67,7 @@ final class RequestHandler: ChannelDuplexHandler {
         self.limits = limits
         self.observer = observer
         self.date = date
+        self.record = record
         self.refusesAll = refusesAll
         self.state = ConnectionState(limits: limits)
     }

@@ -2,19 +2,42 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Asks a running agent for one view over its Unix socket.
 package struct AdminClient: Sendable {
     /// A dump of a node at its pod limit is about 100 KiB; this bounds what a wrong peer may send.
     private static let answerBytesMax = 64 * 1024 * 1024
 
     private let socketPath: String
+    private let deadline: Duration
 
-    package init(socketPath: String) {
+    /// - Parameters:
+    ///   - socketPath: `admin.socket` of the agent.
+    ///   - deadline: For the whole answer. A question that tries to mint takes as long as its upstreams, some 15 s.
+    package init(socketPath: String, deadline: Duration = .seconds(30)) {
         self.socketPath = socketPath
+        self.deadline = deadline
     }
 
     /// The view's body.
     package func get(_ view: String) async throws -> [UInt8] {
+        try await withThrowingTaskGroup(of: [UInt8].self) { group in
+            group.addTask { try await ask(view) }
+            group.addTask {
+                try await Task.sleep(for: deadline)
+                throw AdminServerError(socketPath, "the agent accepted, but did not answer within \(deadline)")
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? []
+        }
+    }
+
+    private func ask(_ view: String) async throws -> [UInt8] {
         let channel: NIOAsyncChannel<HTTPClientResponsePart, HTTPPart<HTTPRequestHead, ByteBuffer>>
         do {
             channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -28,7 +51,8 @@ package struct AdminClient: Sendable {
         } catch {
             throw AdminServerError(
                 socketPath,
-                "no agent answers there; is it running on this node, and is admin.socket this path? (\(error))"
+                "no agent answers there (\(Self.reason(of: error))); is it running on this node, and is admin.socket "
+                    + "this path?", isUnreachable: true
             )
         }
         return try await channel.executeThenClose { inbound, outbound in
@@ -51,10 +75,17 @@ package struct AdminClient: Sendable {
                 }
             }
             guard status == .ok else {
-                throw AdminServerError(socketPath, String(decoding: body, as: UTF8.self))
+                let words = String(decoding: body.prefix(4096), as: UTF8.self)
+                throw AdminServerError(socketPath, words.isEmpty ? "the agent closed without an answer" : words)
             }
             return body
         }
+    }
+
+    /// The system's own words, without the client library's around them.
+    private static func reason(of error: any Error) -> String {
+        guard let error = error as? IOError else { return "\(error)" }
+        return unsafe String(cString: strerror(error.errnoCode))
     }
 }
 

@@ -8,6 +8,8 @@ import Synchronization
 package final class AdminServer: Sendable {
     /// Makes one view's body. Runs off the event loops, so that a large dump delays no metadata request.
     package typealias View = @Sendable () throws -> [UInt8]
+    /// Makes the answer to a question, which is what follows `?` in the request's target.
+    package typealias Question = @Sendable (String) async throws -> [UInt8]
 
     private let path: String
     private let service: ViewService
@@ -15,12 +17,21 @@ package final class AdminServer: Sendable {
     private let logger: Logger
     private let listener = Mutex<UnixListener?>(nil)
 
-    /// Serves `views`, JSON bodies by request path, at `path`.
-    package init(path: String, views: [String: View], eventLoopGroup: any EventLoopGroup, logger: Logger) {
+    /// Serves `views` and `questions`, JSON bodies by request path, at `path`.
+    package init(
+        path: String, views: [String: View], questions: [String: Question] = [:],
+        eventLoopGroup: any EventLoopGroup, logger: Logger
+    ) {
         self.path = path
-        service = ViewService { request in
-            guard let view = views[request.path] else { return .text(.notFound, "there is no such view") }
+        var limits = ViewService.Limits()
+        // An explanation tries every upstream.
+        limits.answerTime = .seconds(60)
+        service = ViewService(limits: limits) { request in
+            guard let view = views[request.path] else { return .text(.notFound, "this agent has no such view") }
             return ViewAnswer(.ok, contentType: "application/json", body: try view())
+        } question: { request in
+            guard let query = request.query, let question = questions[request.path] else { return nil }
+            return { ViewAnswer(.ok, contentType: "application/json", body: try await question(query)) }
         }
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
@@ -54,8 +65,11 @@ package final class AdminServer: Sendable {
 /// Why the admin socket cannot be served.
 package struct AdminServerError: Error, Sendable, CustomStringConvertible {
     package let description: String
+    /// Whether nobody answers there at all.
+    package let isUnreachable: Bool
 
-    init(_ path: String, _ problem: String) {
+    init(_ path: String, _ problem: String, isUnreachable: Bool = false) {
         description = "admin.socket \(path): \(problem)"
+        self.isUnreachable = isUnreachable
     }
 }

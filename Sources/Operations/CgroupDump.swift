@@ -16,6 +16,8 @@ package struct CgroupDump: Codable, Sendable, Equatable {
             case denied
             /// The pod's policy is `passthrough`: its connections go to the machine's own metadata server.
             case passthrough
+            /// No agent answers, so nobody has compared the UID with the pod list.
+            case unverified
         }
 
         package var cgroupID: UInt64
@@ -31,15 +33,19 @@ package struct CgroupDump: Codable, Sendable, Equatable {
         package var isTerminating: Bool
     }
 
+    /// Empty if nobody says which it is.
     package var node: String
     package var kubepods: String
+    package var source: DumpSource
     package var rows: [Row]
 
     /// Joins the index with the pod list.
     package init(
-        node: String, kubepods: String, entries: [CgroupIndexEntry], record: (PodUID) -> PodRecord?
+        node: String, kubepods: String, source: DumpSource = .agent, entries: [CgroupIndexEntry],
+        record: (PodUID) -> PodRecord?
     ) {
         self.node = node
+        self.source = source
         self.kubepods = kubepods
         let rows = entries.map { entry in
             let pod = record(entry.uid)
@@ -51,7 +57,7 @@ package struct CgroupDump: Codable, Sendable, Equatable {
                 uid: entry.uid.description,
                 container: entry.containerID,
                 serviceAccount: pod.flatMap { $0.serviceAccountName.isEmpty ? nil : $0.serviceAccountName },
-                state: State(of: pod),
+                state: source == .agent ? State(of: pod) : .unverified,
                 isTerminating: pod?.isTerminating ?? false
             )
         }
@@ -84,19 +90,10 @@ extension CgroupDump.Row.State {
     }
 }
 
-extension CgroupDump {
-    /// The map as a table for people.
-    package func table() -> String {
-        var table = TextTable(columns: [
-            "CGROUP ID", "NAMESPACE", "POD", "UID", "CONTAINER", "SERVICEACCOUNT", "STATE", "PATH",
-        ])
-        for row in rows {
-            table.append([
-                String(row.cgroupID), row.namespace ?? "-", row.pod ?? "-", row.uid,
-                row.container.map { String($0.prefix(12)) } ?? "-", row.serviceAccount ?? "-",
-                row.state.rawValue + (row.isTerminating ? ",terminating" : ""), row.path,
-            ])
-        }
-        return table.text
-    }
+/// Who says what a dump shows.
+package enum DumpSource: String, Codable, Sendable {
+    /// The running agent: pods have names.
+    case agent
+    /// Pinned maps and the cgroup file system: pods are known by their UIDs alone.
+    case kernel
 }

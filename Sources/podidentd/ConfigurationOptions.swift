@@ -24,14 +24,17 @@ struct ConfigurationOptions: ParsableArguments {
     /// Reads the file, the environment and the overrides, in this order of precedence.
     func load() throws -> AgentConfiguration {
         var file: (path: String, text: String)?
-        if let config {
-            guard let data = FileManager.default.contents(atPath: config) else {
-                throw ConfigurationError("--config \(config): there is no such file, or it cannot be read")
-            }
-            file = (config, String(decoding: data, as: UTF8.self))
-        }
+        if let config { file = (config, try Self.text(of: config)) }
         return try ConfigurationLoader.load(
             file: file, environment: ProcessInfo.processInfo.environment, overrides: set
         )
+    }
+
+    /// The text of a configuration file.
+    static func text(of path: String) throws -> String {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw ConfigurationError("--config \(path): there is no such file, or it cannot be read")
+        }
+        return String(decoding: data, as: UTF8.self)
     }
 }

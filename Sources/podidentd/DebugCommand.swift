@@ -6,44 +6,112 @@ import Operations
 struct DebugCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "debug",
-        abstract: "Shows what a running agent knows.",
-        subcommands: [DebugCgroupsCommand.self, DebugStatusCommand.self]
+        abstract: "Shows what the agent of this node knows, and why.",
+        discussion: """
+            Asks the running agent over its Unix socket, so it must run where the agent runs: on the node, or with \
+            'kubectl exec' in the agent's pod. No output holds a token.
+
+              podidentd debug explain shop/web-1      why this pod does or does not get its identity
+              podidentd debug cgroups --watch         which cgroup is whose, live
+              podidentd debug tokens --namespace shop
+              podidentd debug bundle --file - > bundle.tar
+            """,
+        subcommands: [
+            DebugExplainCommand.self, DebugCgroupsCommand.self, DebugConnectionsCommand.self, DebugTokensCommand.self,
+            DebugStatusCommand.self, DebugBundleCommand.self,
+        ]
     )
 }
 
-struct AdminOptions: ParsableArguments {
-    @Option(name: .long, help: ArgumentHelp("admin.socket of the agent.", valueName: "path"))
-    var socket = "/run/podidentd/admin.sock"
+/// Where the agent of this node is. What is not given on the command line is taken from where the agent itself takes it.
+struct AgentOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "admin.socket of the agent. Default: as configured, else /run/podidentd/admin.sock.", valueName: "path"))
+    var socket: String?
 
-    enum Output: String, ExpressibleByArgument, CaseIterable {
-        case table, json
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "The agent's configuration file, if its socket, pins or cgroups are not where they are by default.",
+            discussion: "PODIDENTD_... variables count as well.", valueName: "path"))
+    var config: String?
+
+    func location() throws -> AgentLocation {
+        var file: (path: String, text: String)?
+        if let config { file = (config, try ConfigurationOptions.text(of: config)) }
+        let values = try ConfigurationLoader.values(
+            file: file, environment: ProcessInfo.processInfo.environment, overrides: []
+        ).mapValues(\.value).filter { !$0.value.isEmpty }
+        func value(_ key: String) -> String? {
+            values[key] ?? ConfigurationKey.all.first { $0.name == key }?.defaultValue
+        }
+        return AgentLocation(
+            socket: socket ?? value("admin.socket") ?? "", pinDirectory: value("bpf.pin-directory") ?? "",
+            cgroupMountPoint: value("cgroup.mount-point"), kubepods: value("cgroup.kubepods"),
+            nodeName: value("node-name") ?? "")
     }
+}
+
+struct AgentLocation {
+    var socket: String
+    var pinDirectory: String
+    var cgroupMountPoint: String?
+    var kubepods: String?
+    /// Empty: not known.
+    var nodeName: String
 
     func fetch(_ view: String) async throws -> Data {
         Data(try await AdminClient(socketPath: socket).get(view))
     }
+
+    func fetch<View: Decodable>(_ view: String, as type: View.Type) async throws -> View {
+        try JSONDecoder().decode(type, from: try await fetch(view))
+    }
+
+    /// What is left to see without an agent.
+    func kernelView() throws -> KernelView {
+        try KernelView(pinDirectory: pinDirectory, cgroupMountPoint: cgroupMountPoint, kubepods: kubepods)
+    }
 }
 
-struct DebugCgroupsCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "cgroups", abstract: "Prints the live map from cgroups to pods."
-    )
+/// Which pods to show.
+struct FilterOptions: ParsableArguments {
+    @Option(name: .long, help: ArgumentHelp("Only pods of this namespace.", valueName: "name"))
+    var namespace: String?
 
-    @OptionGroup var admin: AdminOptions
+    @Option(name: .long, help: ArgumentHelp("Only pods of this name.", valueName: "name"))
+    var pod: String?
 
-    @Option(name: .shortAndLong, help: "table or json.")
-    var output = AdminOptions.Output.table
+    @Option(name: .long, help: ArgumentHelp("Only the pod with this UID.", valueName: "uid"))
+    var uid: String?
 
-    func run() async throws {
-        let data = try await admin.fetch("/debug/cgroups")
-        switch output {
-        case .json:
-            print(String(decoding: data, as: UTF8.self))
-        case .table:
-            let dump = try JSONDecoder().decode(CgroupDump.self, from: data)
-            print("node \(dump.node), kubepods \(dump.kubepods), \(dump.rows.count) cgroups")
-            print(dump.table(), terminator: "")
-        }
+    @Option(name: .long, help: ArgumentHelp("Only what belongs to the cgroup with this ID.", valueName: "id"))
+    var cgroupID: UInt64?
+
+    var filter: CgroupFilter { CgroupFilter(namespace: namespace, pod: pod, uid: uid, cgroupID: cgroupID) }
+}
+
+/// Where the commands print.
+enum Screen {
+    static var terminal: Terminal { .standardOutput(environment: ProcessInfo.processInfo.environment) }
+
+    /// At once, whatever standard output is: a watch must not sit in a buffer.
+    static func write(_ text: String) {
+        FileHandle.standardOutput.write(Data(text.utf8))
+    }
+
+    static func warn(_ text: String) {
+        FileHandle.standardError.write(Data((text + "\n").utf8))
+    }
+
+    static func json(_ value: some Encodable, isCompact: Bool = false) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting =
+            isCompact
+            ? [.sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
     }
 }
 
@@ -52,9 +120,9 @@ struct DebugStatusCommand: AsyncParsableCommand {
         commandName: "status", abstract: "Prints the agent's hooks, counters and watch state as JSON."
     )
 
-    @OptionGroup var admin: AdminOptions
+    @OptionGroup var agent: AgentOptions
 
     func run() async throws {
-        print(String(decoding: try await admin.fetch("/debug/status"), as: UTF8.self))
+        print(String(decoding: try await agent.location().fetch("/debug/status"), as: UTF8.self))
     }
 }

@@ -24,13 +24,16 @@ struct RunCommand: AsyncParsableCommand {
         // Everything this process creates is its owner's alone.
         umask(0o077)
         let configuration = try options.load()
-        LoggingSystem.bootstrap { LineLogHandler.standardError(label: $0, format: configuration.logFormat) }
+        let recentLog = RecentLog()
+        LoggingSystem.bootstrap {
+            recentLog.keeping(LineLogHandler.standardError(label: $0, format: configuration.logFormat))
+        }
         var logger = Logger(label: "podidentd")
         logger.logLevel = configuration.logLevel
         // Every container of a pod has this variable, and the kubelet starts whatever ends.
         let isSupervised = ProcessInfo.processInfo.environment["KUBERNETES_SERVICE_HOST"] != nil
         if configuration.filtersSystemCalls { try SystemCallFilter.starting.install() }
-        let agent = try await Agent(configuration, logger: logger)
+        let agent = try await Agent(configuration, logger: logger, recentLog: recentLog)
         if configuration.filtersSystemCalls { try SystemCallFilter.serving.install() }
         try await agent.run(isSupervised: isSupervised)
     }

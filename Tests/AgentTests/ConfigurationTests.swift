@@ -150,7 +150,10 @@ import Testing
     @Test("the printed reference is a file that the loader accepts, and names every key")
     func reference() throws {
         let reference = ConfigurationKey.reference()
-        #expect(try load(reference) == load())
+        var (printed, defaults) = (try load(reference), try load())
+        // Where each value is from differs.
+        (printed.settings, defaults.settings) = ([], [])
+        #expect(printed == defaults)
         for key in ConfigurationKey.all { #expect(reference.contains(key.environmentName)) }
     }
 }

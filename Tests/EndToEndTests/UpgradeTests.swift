@@ -247,7 +247,7 @@ extension AgentProcess {
 struct StopTests {
     @Test("a stopped agent answers what it has begun, and its hooks stay")
     func inFlight() async throws {
-        try await withAgent { world, agent in
+        try await withAgent(["log.level": "debug"]) { world, agent in
             world.addServiceAccount("app")
             let pod = try await world.addPod("a", serviceAccount: "app", isHostNetwork: true)
             world.cluster.securityTokenServiceServer.faults.inject(.delay(.milliseconds(800)))

@@ -96,7 +96,7 @@ struct KubeconfigTests {
                 key: "clusters[c].cluster.certificate-authority-data",
                 words: "base64"
             ),
-            Refusal(user: "{exec: {command: aws}}", key: "users[u].user.exec", words: "not supported"),
+            Refusal(user: "{exec: {command: aws}}", key: "users[u].user.exec.apiVersion", words: "must be"),
             Refusal(user: "{auth-provider: {name: gcp}}", key: "users[u].user.auth-provider", words: "not supported"),
             Refusal(user: "{token: t, as: admin}", key: "users[u].user.as", words: "must be the node itself"),
             Refusal(user: "{client-key: k}", key: "users[u].user.client-certificate", words: "both are needed"),

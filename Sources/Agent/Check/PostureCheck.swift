@@ -54,7 +54,7 @@ struct CgroupLayoutFinding {
 
     init(_ configuration: AgentConfiguration) {
         do {
-            let cgroups = try Agent.openCgroups(configuration)
+            let cgroups = try CgroupFiles.open(mountPoint: configuration.cgroupMountPoint)
             self.cgroups = cgroups
             let (root, kubepods) = try KubepodsSearch.find(configuration, in: cgroups)
             self.root = root

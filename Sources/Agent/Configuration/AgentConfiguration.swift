@@ -68,6 +68,17 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var filtersSystemCalls = true
     package var logLevel = Logger.Level.info
     package var drainSeconds = 0
+
+    /// Every key as it was given, for the debug dump.
+    package var settings: [Setting] = []
+
+    package struct Setting: Codable, Sendable, Equatable {
+        package var key: String
+        /// `nil`: an optional key that is not set.
+        package var value: String?
+        /// The file, the variable, `--set` or `default`.
+        package var source: String
+    }
 }
 
 /// Why the agent cannot start as configured, in one sentence.

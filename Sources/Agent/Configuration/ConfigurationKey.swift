@@ -1,6 +1,7 @@
 import Attribution
 import BPF
 import Glibc
+import KubernetesAPI
 import Logging
 import Operations
 
@@ -238,9 +239,14 @@ extension ConfigurationKey {
             """
         ),
         key(
-            "kubernetes.kubeconfig", \.kubeconfig, default: "/etc/kubernetes/kubelet.conf",
-            allowed: "an absolute path", parse: path,
-            "The kubelet's kubeconfig. Its client certificate or token file may rotate while the agent runs."
+            "kubernetes.kubeconfig", \.kubeconfig, default: "", allowed: "an absolute path, or empty",
+            parse: { $0.isEmpty ? "" : path($0) },
+            """
+            The kubelet's kubeconfig, as the agent sees it. Empty: the first that exists, below kubernetes.host-root, of \
+            \(NodeKubeconfig.places.map { "\($0.path) (\($0.owner))" }.joined(separator: ", ")). Its client certificate \
+            or token file may rotate while the agent runs. A credential plugin (exec) is run in the agent's own file \
+            system view, for at most 10 s.
+            """
         ),
         key(
             "kubernetes.host-root", \.hostRoot, default: "", allowed: "an absolute path, or empty",

@@ -14,6 +14,32 @@ package enum ConfigurationLoader {
     package static func load(
         file: (path: String, text: String)?, environment: [String: String], overrides: [String]
     ) throws -> AgentConfiguration {
+        let values = try self.values(file: file, environment: environment, overrides: overrides)
+        try refuseUnknown(values)
+        var configuration = AgentConfiguration()
+        for key in ConfigurationKey.all {
+            if let (value, source) = values[key.name] {
+                try key.apply(value, from: source, to: &configuration)
+            } else if let value = key.defaultValue {
+                try key.apply(value, from: "default", to: &configuration)
+            } else if !key.isOptional {
+                throw ConfigurationError(
+                    "\(key.name) is not set: set it in the configuration file or as \(key.environmentName) to \(key.allowed)"
+                )
+            }
+            configuration.settings.append(
+                AgentConfiguration.Setting(
+                    key: key.name, value: values[key.name]?.value ?? key.defaultValue,
+                    source: values[key.name]?.source ?? "default"))
+        }
+        return configuration
+    }
+
+    /// The values as they are given, checked by nobody: enough for commands that need a path or two, wherever the rest
+    /// of the configuration is.
+    package static func values(
+        file: (path: String, text: String)?, environment: [String: String], overrides: [String]
+    ) throws -> [String: (value: String, source: String)] {
         var values: [String: (value: String, source: String)] = [:]
         if let file {
             for (key, value) in try entries(of: file.text, path: file.path) {
@@ -32,20 +58,7 @@ package enum ConfigurationLoader {
             }
             values[String(parts[0])] = (String(parts[1]), "--set")
         }
-        try refuseUnknown(values)
-        var configuration = AgentConfiguration()
-        for key in ConfigurationKey.all {
-            if let (value, source) = values[key.name] {
-                try key.apply(value, from: source, to: &configuration)
-            } else if let value = key.defaultValue {
-                try key.apply(value, from: "default", to: &configuration)
-            } else if !key.isOptional {
-                throw ConfigurationError(
-                    "\(key.name) is not set: set it in the configuration file or as \(key.environmentName) to \(key.allowed)"
-                )
-            }
-        }
-        return configuration
+        return values
     }
 
     private static func refuseUnknown(_ values: [String: (value: String, source: String)]) throws {

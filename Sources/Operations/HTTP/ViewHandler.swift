@@ -63,9 +63,15 @@ final class ViewHandler: ChannelInboundHandler {
             accept: head.headers["accept"].joined(separator: ",")
         )
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        service.threads.runIfActive(eventLoop: context.eventLoop) { [respond = service.respond] in
-            try respond(request)
-        }.whenComplete { result in
+        let made =
+            if let question = service.question(request) {
+                context.eventLoop.makeFutureWithTask(question)
+            } else {
+                service.threads.runIfActive(eventLoop: context.eventLoop) { [respond = service.respond] in
+                    try respond(request)
+                }
+            }
+        made.whenComplete { result in
             let (handler, context) = bound.value
             switch result {
             case .success(let answer): handler.write(answer, isHead: head.method == .HEAD, context)

@@ -27,15 +27,21 @@ package final class ViewService: Sendable {
 
     /// Makes an answer. May block.
     package typealias Respond = @Sendable (ViewRequest) throws -> ViewAnswer
+    /// Finds the answer's making for a request that waits for others; `nil`: it is a view, for ``Respond``.
+    package typealias Question = @Sendable (ViewRequest) -> (@Sendable () async throws -> ViewAnswer)?
 
     let limits: Limits
     let respond: Respond
+    let question: Question
     let threads = NIOThreadPool(numberOfThreads: 1)
     private let connections = Atomic<Int>(0)
 
-    package init(limits: Limits = Limits(), respond: @escaping Respond) {
+    package init(
+        limits: Limits = Limits(), respond: @escaping Respond, question: @escaping Question = { _ in nil }
+    ) {
         self.limits = limits
         self.respond = respond
+        self.question = question
     }
 
     /// Must be called before the first connection.

@@ -1,0 +1,66 @@
+package import Attribution
+import Synchronization
+
+/// What one open connection does, written by its event loop and read by the debug dump.
+final class ConnectionRecord: Sendable {
+    let account: PodUID?
+    let openedAt = ContinuousClock.now
+    let destination: OriginalDestination
+    let cgroupID: CgroupID
+    private let answered = Atomic<UInt64>(0)
+    private let state = Atomic<UInt8>(ConnectionSnapshot.State.reading.rawValue)
+
+    init(account: PodUID?, tag: CallerTag) {
+        self.account = account
+        destination = tag.originalDestination
+        cgroupID = tag.leaf
+    }
+
+    func countAnswer() {
+        answered.wrappingAdd(1, ordering: .relaxed)
+    }
+
+    func enter(_ state: ConnectionSnapshot.State) {
+        self.state.store(state.rawValue, ordering: .relaxed)
+    }
+
+    func snapshot(at now: ContinuousClock.Instant) -> ConnectionSnapshot {
+        ConnectionSnapshot(
+            pod: account, state: ConnectionSnapshot.State(rawValue: state.load(ordering: .relaxed)) ?? .reading,
+            age: now - openedAt, requests: answered.load(ordering: .relaxed), destination: destination,
+            cgroupID: cgroupID)
+    }
+}
+
+/// One open connection for the debug dump.
+package struct ConnectionSnapshot: Sendable, Equatable {
+    package enum State: UInt8, Sendable {
+        /// A request is being read, or the first has not begun.
+        case reading
+        /// Between two requests.
+        case idle
+        case answering
+        /// The last answer is written.
+        case closing
+    }
+
+    /// `nil`: the connection has no identity.
+    package var pod: PodUID?
+    package var state: State
+    package var age: Duration
+    /// Answers given.
+    package var requests: UInt64
+    package var destination: OriginalDestination
+    /// The cgroup that the connecting task was in.
+    package var cgroupID: CgroupID
+}
+
+extension ConnectionState.Phase {
+    var snapshotState: ConnectionSnapshot.State {
+        switch self {
+        case .request: .reading
+        case .idle: .idle
+        case .answer: .answering
+        }
+    }
+}
