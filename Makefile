@@ -12,7 +12,7 @@ SHELL := /bin/bash
 SWIFT ?= swift
 BUILD := .build/debug
 
-.PHONY: help setup setup-clients bpf build lint test fuzz conformance demo clients attack clean
+.PHONY: help setup setup-clients bpf build lint test fuzz conformance demo clients attack splice clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,7 +60,11 @@ attack: bpf ## Attacks a running agent in every known way, and prints what each 
 	@echo; echo "The same without each guard"
 	@$(BUILD)/podidentd-lab attack --guards-off
 
+splice: setup ## Tries the in-kernel splice: speed, captures, and the cases that break it
+	@$(MAKE) --no-print-directory -C Benchmarks/splice splice
+
 clean: ## Removes what was built, and what killed labs left behind
 	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi
 	@$(MAKE) --no-print-directory -C bpf clean
+	@$(MAKE) --no-print-directory -C Benchmarks/splice clean
 	@rm -rf .build
