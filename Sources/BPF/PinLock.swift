@@ -100,7 +100,7 @@ enum LockTable {
         let place = fields[5].split(separator: ":")
         // As makedev(3) puts the two together.
         guard place.count == 3, let major = dev_t(place[0], radix: 16), let minor = dev_t(place[1], radix: 16),
-            major & 0xfff << 8 | minor & 0xff | (minor & ~0xff) << 12 == device, ino_t(place[2]) == inode
+            ((major & 0xfff) << 8) | (minor & 0xff) | ((minor & ~0xff) << 12) == device, ino_t(place[2]) == inode
         else { return nil }
         return holder
     }

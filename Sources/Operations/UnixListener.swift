@@ -31,8 +31,9 @@ package struct UnixListener: Sendable {
             throw AdminServerError(path, "something that is no socket is in its place; remove it")
         }
         let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
-        // Not longer than the path: a socket's address has 107 bytes. Whoever meets this name has the agent's lock.
-        let temporary = directory + "/.next"
+        // Nobody else's name, for a listener that closes removes the path that it was bound to. Not longer than most
+        // paths: a socket's address has 107 bytes.
+        let temporary = directory + "/." + String(UInt32.random(in: 0...UInt32.max), radix: 36)
         let channel: any Channel
         do {
             channel = try await bootstrap.bind(unixDomainSocketPath: temporary, cleanupExistingSocketFile: true).get()
