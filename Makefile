@@ -12,7 +12,7 @@ SHELL := /bin/bash
 SWIFT ?= swift
 BUILD := .build/debug
 
-.PHONY: help setup setup-clients bpf build lint test fuzz conformance demo clients attack splice clean
+.PHONY: help setup setup-clients bpf build lint test fuzz conformance demo clients attack cost splice clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,10 @@ attack: bpf ## Attacks a running agent in every known way, and prints what each 
 	@$(BUILD)/podidentd-lab attack
 	@echo; echo "The same without each guard"
 	@$(BUILD)/podidentd-lab attack --guards-off
+
+cost: ## Counts what a cached token costs, in instructions, and compares with the committed limits
+	@bash .ci/install valgrind binutils
+	@.ci/cost
 
 splice: setup ## Tries the in-kernel splice: speed, captures, and the cases that break it
 	@$(MAKE) --no-print-directory -C Benchmarks/splice splice

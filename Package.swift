@@ -139,6 +139,13 @@ let package = Package(
             linkerSettings: [.linkedLibrary("pthread")]
         ),
 
+        // What a cached token costs, counted in instructions: see .ci/cost.
+        .executableTarget(
+            name: "request-cost",
+            dependencies: ["Attribution", "MetadataServer", "Tokens", nioCore, nioPosix, logging],
+            swiftSettings: strict
+        ),
+
         // Inputs from a seed: what the fuzz tests of parsers stand on.
         .target(name: "Fuzzing", path: "Tests/Fuzzing", swiftSettings: strict),
         .testTarget(

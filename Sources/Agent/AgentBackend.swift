@@ -40,6 +40,12 @@ struct AgentBackend: MetadataBackend {
         tokens.cachedAccessToken(for: pod, account: account, scopes: scopes)
     }
 
+    func leaseOnAccessToken(for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet) -> TokenLease? {
+        tokens.leaseOnAccessToken(for: pod, account: account, scopes: scopes)
+    }
+
+    func use(_ lease: TokenLease) -> Bool { tokens.use(lease) }
+
     func accessToken(
         for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
     ) async throws(TokenFailure) -> ServedToken {

@@ -11,6 +11,8 @@ package struct ConnectionState: Sendable {
         package var head: HTTPRequestHead
         /// Whether the connection ends with this answer.
         package var closes: Bool
+        /// What validation makes of the head, where that is known already.
+        package var request: MetadataRequest?
     }
 
     /// What the owner has to do. It reports the end of `answer` and `refuse` with ``answered()``.
@@ -116,6 +118,19 @@ package struct ConnectionState: Sendable {
         guard case .readingBody(let exchange, _) = input else { return .none }
         input = exchange.closes ? .discarding : .awaitingHead
         return enqueue(.exchange(exchange))
+    }
+
+    /// A request that needs no decoding: one that was ``onlyExchangeWithoutBody`` before.
+    package mutating func received(whole exchange: Exchange) -> Action {
+        guard input != .discarding else { return .none }
+        input = exchange.closes ? .discarding : .awaitingHead
+        return enqueue(.exchange(exchange))
+    }
+
+    /// The request that is being read, if none is before it and nothing of a body came.
+    package var onlyExchangeWithoutBody: Exchange? {
+        guard !isAnswering, queue.isEmpty, case .readingBody(let exchange, 0) = input else { return nil }
+        return exchange
     }
 
     /// What arrived is not a request. Requests before it are answered first.

@@ -12,7 +12,7 @@ extension ErrorResponse {
 
         /// What `request` is for in the end, if it fails on the way there.
         static func of(_ request: MetadataRequest) -> Credential {
-            switch request.route.routeClass {
+            switch request.routeClass {
             case .accessToken: .accessToken
             case .identityToken: .identityToken(audience: request.query.audience ?? "")
             case .podToken: .podToken(audience: request.query.audience ?? "")

@@ -25,6 +25,13 @@ package protocol MetadataBackend: Sendable {
     /// An access token that is fit to serve, if one is at hand.
     func cachedAccessToken(for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet) -> ServedToken?
 
+    /// A promise that what `cachedAccessToken` returns does not change, if there can be one. Asked for before the token
+    /// itself: what changes in between ends it.
+    func leaseOnAccessToken(for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet) -> TokenLease?
+
+    /// Whether the lease holds, in which case the answer that it was given for is given again.
+    func use(_ lease: TokenLease) -> Bool
+
     func accessToken(
         for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
     ) async throws(TokenFailure) -> ServedToken

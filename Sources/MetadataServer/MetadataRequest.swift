@@ -8,6 +8,15 @@ package struct MetadataRequest: Sendable, Hashable {
     package let rawQuery: String?
     /// HEAD: the answer's body is not wanted, so nothing is minted for it.
     package let isHead: Bool
+    package let routeClass: RouteClass
+
+    init(route: Route, query: RequestQuery, rawQuery: String?, isHead: Bool) {
+        self.route = route
+        self.query = query
+        self.rawQuery = rawQuery
+        self.isHead = isHead
+        self.routeClass = route.routeClass
+    }
 }
 
 /// Checks requests in a fixed order: form, forwarding, host, flavor, route, method, query.

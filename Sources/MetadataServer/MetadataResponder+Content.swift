@@ -40,9 +40,9 @@ extension MetadataResponder {
             guard let audience = request.query.audience else { throw .missingAudience }
             return .podToken(audience: audience)
         case .serviceAccount(let path):
-            guard let account = try view(of: record), let resource = path.resource(of: account.names) else {
-                throw .notFound
-            }
+            guard let account = try view(of: record),
+                let resource = path.defaultResource ?? path.resource(of: account.pathName)
+            else { throw .notFound }
             return try content(of: resource, at: path, account, request)
         }
     }
@@ -111,7 +111,7 @@ extension MetadataResponder {
     /// The head of a credential's answer, whose body would have to be minted.
     func unknownBody(of request: MetadataRequest) -> Response {
         let contentType: Response.ContentType =
-            switch request.route.routeClass {
+            switch request.routeClass {
             case .identityToken: .text
             case .podToken where request.query.alternative != .json: .jwt
             case .accessToken, .podToken, .root, .directory, .value, .account, .unknown, .unrouted: .json

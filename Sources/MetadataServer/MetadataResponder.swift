@@ -33,8 +33,12 @@ package struct MetadataResponder: Sendable {
         try validator.validate(head)
     }
 
-    /// Answers from what is at hand, without suspension: on the event loop, for every request.
     package func respond(to request: MetadataRequest, from tag: CallerTag) -> Outcome {
+        respond(to: request, from: tag, leased: nil)
+    }
+
+    /// Answers from what is at hand, without suspension: on the event loop, for every request.
+    func respond(to request: MetadataRequest, from tag: CallerTag, leased: LeasedAnswers?) -> Outcome {
         let caller: Caller
         switch backend.identify(tag) {
         case .caller(let identified): caller = identified
@@ -43,10 +47,13 @@ package struct MetadataResponder: Sendable {
         case .pending: return .wait
         case .refused(let refusal): return .answer(errors.response(to: refusal))
         }
+        if let response = leased?.answer(to: request, from: caller.pod, isValid: backend.use) {
+            return .answer(response)
+        }
         do {
             guard dependsOnAccount(request) else { return try finish(content(of: request, nil), request) }
             guard let record = backend.cachedServiceAccount(of: caller.pod) else {
-                return request.isHead && request.route.routeClass.isCredential
+                return request.isHead && request.routeClass.isCredential
                     ? .answer(unknownBody(of: request)) : .wait
             }
             let content = try content(of: request, record)
@@ -54,7 +61,9 @@ package struct MetadataResponder: Sendable {
             case .value, .fixed:
                 return try finish(content, request)
             case .accessToken, .identityToken, .podToken:
+                let lease = lease(on: content, for: caller.pod, record)
                 if let response = cachedCredential(content, request, for: caller.pod, record) {
+                    if let lease { leased?.store(response, to: request, from: caller.pod, for: lease) }
                     return .answer(response)
                 }
                 return request.isHead ? .answer(unknownBody(of: request)) : .wait
@@ -106,7 +115,7 @@ package struct MetadataResponder: Sendable {
         do throws(RequestRefusal) {
             guard dependsOnAccount(request) else { return try finish(content(of: request, nil), request) }
             // Nothing is fetched for the HEAD of a credential; it learns what is known already.
-            if request.isHead, request.route.routeClass.isCredential, backend.cachedServiceAccount(of: pod) == nil {
+            if request.isHead, request.routeClass.isCredential, backend.cachedServiceAccount(of: pod) == nil {
                 return .answer(unknownBody(of: request))
             }
             switch await fetchAccount(of: pod) {
@@ -131,6 +140,12 @@ package struct MetadataResponder: Sendable {
         } catch {
             return .failure(error)
         }
+    }
+
+    /// Access tokens are what is asked for again and again.
+    private func lease(on content: Content, for pod: PodRecord, _ account: ServiceAccountRecord) -> TokenLease? {
+        guard case .accessToken(let scopes) = content else { return nil }
+        return backend.leaseOnAccessToken(for: pod, account: account, scopes: scopes)
     }
 
     /// `nil` if none is at hand.

@@ -1,7 +1,6 @@
 package import Attribution
 package import Logging
 package import NIOCore
-import NIOHTTP1
 import NIOPosix
 import Synchronization
 
@@ -24,7 +23,7 @@ package final class MetadataServer: Sendable {
     private let logger: Logger
     private let observer: any MetadataServerObserver
     private let registry: ConnectionRegistry
-    private let dates: [ObjectIdentifier: NIOLoopBoundBox<DateHeader>]
+    private let fronts: [(loop: any EventLoop, front: NIOLoopBoundBox<LoopFront>)]
     private let listeners = Mutex<[any Channel]>([])
 
     /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing.
@@ -44,10 +43,20 @@ package final class MetadataServer: Sendable {
         self.logger = logger
         self.observer = observer
         self.registry = ConnectionRegistry(limits: configuration.limits)
-        self.dates = Dictionary(
-            uniqueKeysWithValues: eventLoopGroup.makeIterator().map { loop in
-                (ObjectIdentifier(loop), .makeBoxSendingValue(DateHeader(), eventLoop: loop))
-            })
+        self.fronts = eventLoopGroup.makeIterator().map { loop in
+            (loop, .makeBoxSendingValue(LoopFront(loop: loop), eventLoop: loop))
+        }
+    }
+
+    /// What the connections of one event loop share.
+    private struct LoopFront {
+        let date = DateHeader()
+        let known = KnownRequests()
+        let leased: LeasedAnswers
+
+        init(loop: any EventLoop) {
+            leased = LeasedAnswers(loop: loop)
+        }
     }
 
     /// Whether it listens.
@@ -67,9 +76,10 @@ package final class MetadataServer: Sendable {
     ///   - isPaused: Whether to accept nothing before ``resumeAccepting()``, because another process still does.
     /// - Throws: What the socket cannot do.
     package func start(onListeningSocket descriptor: CInt, isPaused: Bool = false) async throws(MetadataServerError) {
+        let (loop, front) = nextFront()
         let listener: any Channel
         do {
-            listener = try await bootstrap().serverChannelOption(.autoRead, value: !isPaused)
+            listener = try await bootstrap(loop, front).serverChannelOption(.autoRead, value: !isPaused)
                 .withBoundSocket(descriptor).get()
         } catch {
             throw MetadataServerError("cannot accept connections on descriptor \(descriptor): \(error)")
@@ -83,6 +93,13 @@ package final class MetadataServer: Sendable {
         logger.info(
             "serving metadata",
             metadata: ["address": "\(address?.ipAddress ?? "unknown")", "port": "\(address?.port ?? 0)"])
+    }
+
+    /// A socket's connections are all served by the loop that accepts them: handing each over to another loop, and back,
+    /// costs more than serving it. Sockets take turns among the loops.
+    private func nextFront() -> (any EventLoop, NIOLoopBoundBox<LoopFront>) {
+        let (loop, front) = fronts[listeners.withLock(\.count) % fronts.count]
+        return (loop, front)
     }
 
     /// Leaves new connections with the listening sockets, for another process that holds them, until
@@ -145,40 +162,33 @@ package final class MetadataServer: Sendable {
         deadline.cancel()
     }
 
-    /// Stops without losing a connection that was accepted: those cross to another event loop and back before they are
-    /// set up, and a listener that closes meanwhile drops them.
+    /// Stops without losing a connection that was accepted: it is set up by the loop's next task, and a listener that
+    /// closes before drops it.
     private func pauseAccepting(on listener: any Channel) async {
         try? await listener.setOption(.autoRead, value: false).get()
-        for loop in eventLoopGroup.makeIterator() {
-            try? await loop.submit {}.get()
-        }
         try? await listener.eventLoop.submit {}.get()
     }
 
-    private func bootstrap() -> ServerBootstrap {
-        ServerBootstrap(group: eventLoopGroup)
+    private func bootstrap(_ loop: any EventLoop, _ front: NIOLoopBoundBox<LoopFront>) -> ServerBootstrap {
+        ServerBootstrap(group: loop)
+            // Accepted sockets inherit it.
+            .serverChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .serverChannelInitializer { channel in
                 // Out of descriptors: wait a little instead of failing to accept again and again.
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
                 }
             }
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            // A client may say that it sends no more before it has its answer.
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            // Most requests are a few hundred bytes. Also bounds what one read brings while an answer is in flight.
-            .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
             .childChannelInitializer { [self] channel in
-                channel.eventLoop.makeCompletedFuture { try self.accept(channel) }
+                channel.eventLoop.makeCompletedFuture { try self.accept(channel, front.value) }
             }
     }
 
     /// Runs before the first byte is read.
-    private func accept(_ channel: any Channel) throws {
-        let tag = try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
-            readTag($0)
+    private func accept(_ channel: any Channel, _ front: LoopFront) throws {
+        guard let descriptor = try Self.descriptor(of: channel), let tag = readTag(descriptor) else {
+            throw reset(channel, .untagged)
         }
-        guard case .some(.some(let tag)) = tag else { throw reset(channel, .untagged) }
         let account: ConnectionRegistry.Account =
             switch backend.identify(tag) {
             case .caller(let caller): caller.pod.uid
@@ -203,7 +213,10 @@ package final class MetadataServer: Sendable {
             observer.connectionClosed()
             registry.remove(channel, account: account)
         }
-        let date = dates[ObjectIdentifier(channel.eventLoop)]?.value ?? DateHeader()
+        // A client may say that it sends no more before it has its answer.
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        // Most requests are a few hundred bytes. Also bounds what one read brings while an answer is in flight.
+        try channel.syncOptions?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
         try channel.pipeline.syncOperations.addHandlers(
             Self.handlers(
                 RequestHandler(
@@ -211,22 +224,30 @@ package final class MetadataServer: Sendable {
                     responder: responder,
                     limits: configuration.limits,
                     observer: observer,
-                    date: date,
+                    date: front.date,
+                    leased: front.leased,
                     record: record,
                     refusesAll: admission == .refuse
-                ), limits: configuration.limits))
+                ), known: front.known, limits: configuration.limits))
+    }
+
+    /// The socket of an accepted channel.
+    ///
+    /// `withUnsafeTransportIfAvailable(of:)` gives it too, by a cast to a constrained existential, which the runtime works
+    /// out anew each time: 13,000 instructions of every new connection.
+    private static func descriptor(of channel: any Channel) throws -> CInt? {
+        func descriptor(of core: some NIOTransportAccessibleChannelCore) throws -> CInt? {
+            try core.withUnsafeTransport { $0 as? NIOBSDSocket.Handle }
+        }
+        guard let core = channel as? any NIOTransportAccessibleChannelCore else { return nil }
+        return try descriptor(of: core)
     }
 
     /// The pipeline of one connection, from the socket inwards.
     static func handlers(
-        _ handler: RequestHandler, limits: MetadataServerConfiguration.Limits
+        _ handler: RequestHandler, known: KnownRequests, limits: MetadataServerConfiguration.Limits
     ) -> [any ChannelHandler] {
-        var decoding = NIOHTTPDecoderLimitConfiguration()
-        decoding.maxHeaderFieldSize = limits.headers
-        decoding.maxHeaderListSize = limits.headers
-        decoding.maxHeaderFieldCount = limits.headerFields
-        let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: decoding)
-        return [ReadNotifier(), ByteToMessageHandler(decoder), handler]
+        [ArrivalHandler(handler, known: known, limits: limits), handler]
     }
 
     /// Closes without a word and without reading: the peer sees a reset.

@@ -1,3 +1,5 @@
+import Tokens
+
 /// A part of the metadata tree, and the three ways it is written.
 package indirect enum MetadataValue: Sendable, Hashable {
     case text(String)
@@ -113,8 +115,7 @@ extension String {
     mutating func appendJSON(_ text: String) {
         append("\"")
         defer { append("\"") }
-        // Tokens and names, which is nearly everything that is written, have nothing to escape.
-        guard text.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }) else {
+        guard !text.isPlainJSON else {
             append(text)
             return
         }

@@ -28,7 +28,7 @@ extension RequestHandler {
         }
         let request: MetadataRequest
         do throws(RequestRefusal) {
-            request = try responder.validate(exchange.head)
+            request = if let known = exchange.request { known } else { try responder.validate(exchange.head) }
         } catch {
             let routeClass = RequestValidator.routeClass(of: exchange.head)
             var exchange = exchange
@@ -36,8 +36,12 @@ extension RequestHandler {
             finish(responder.errors.response(to: error), exchange, routeClass, context)
             return
         }
+        validated = request
         current = Current(exchange: exchange, request: request, startedAt: context.eventLoop.now)
-        resolve(responder.respond(to: request, from: tag), context)
+        switch responder.respond(to: request, from: tag, leased: leased) {
+        case .answer(let response): finish(response, exchange, request.routeClass, context)
+        case let outcome: resolve(outcome, context)
+        }
     }
 
     func resolve(_ outcome: MetadataResponder.Outcome, _ context: ChannelHandlerContext) {
@@ -104,7 +108,7 @@ extension RequestHandler {
 
     func finish(_ response: Response, _ context: ChannelHandlerContext) {
         guard let current else { return }
-        finish(response, current.exchange, current.request.route.routeClass, context)
+        finish(response, current.exchange, current.request.routeClass, context)
     }
 
     private func finish(

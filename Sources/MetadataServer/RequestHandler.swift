@@ -17,6 +17,7 @@ final class RequestHandler: ChannelDuplexHandler {
     let limits: MetadataServerConfiguration.Limits
     let observer: any MetadataServerObserver
     let date: DateHeader
+    let leased: LeasedAnswers
     /// What the debug dump shows of this connection.
     let record: ConnectionRecord?
     /// Whether the connection is one too many: its first request hears so.
@@ -34,6 +35,13 @@ final class RequestHandler: ChannelDuplexHandler {
     /// Whether the last answer is written, or there will be none.
     var isClosing = false
     var timer = ConnectionTimer()
+    /// What the latest read brought, if one request without a body ended in it; with its `request`, if it was valid.
+    private(set) var wholeExchange: ConnectionState.Exchange?
+    /// How many requests ended in the latest read.
+    private var endsInRead = 0
+    /// The latest request that was validated.
+    var validated: MetadataRequest?
+    private var context: ChannelHandlerContext?
 
     /// The request that is being answered.
     struct Current {
@@ -59,6 +67,7 @@ final class RequestHandler: ChannelDuplexHandler {
         limits: MetadataServerConfiguration.Limits,
         observer: any MetadataServerObserver,
         date: DateHeader,
+        leased: LeasedAnswers = LeasedAnswers(),
         record: ConnectionRecord? = nil,
         refusesAll: Bool = false
     ) {
@@ -67,9 +76,18 @@ final class RequestHandler: ChannelDuplexHandler {
         self.limits = limits
         self.observer = observer
         self.date = date
+        self.leased = leased
         self.record = record
         self.refusesAll = refusesAll
         self.state = ConnectionState(limits: limits)
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -91,10 +109,37 @@ final class RequestHandler: ChannelDuplexHandler {
         case .head(let head): perform(state.received(head: head), context)
         case .body(let bytes): perform(state.received(bodyBytes: bytes.readableBytes), context)
         case .end:
-            let hadOverflowed = state.hasOverflowed
-            perform(state.receivedEnd(), context)
-            if state.hasOverflowed, !hadOverflowed { observer.limitHit(.pipelinedRequests) }
+            endsInRead += 1
+            let exchange = endsInRead == 1 ? state.onlyExchangeWithoutBody : nil
+            validated = nil
+            receive { $0.receivedEnd() }
+            wholeExchange = exchange
+            wholeExchange?.request = validated
         }
+    }
+
+    /// Bytes arrived, of which nothing is decoded yet.
+    func bytesArrived() {
+        guard let context else { return }
+        isReading = true
+        endsInRead = 0
+        wholeExchange = nil
+        state.receivedBytes()
+        updateDeadline(context)
+    }
+
+    /// A known request arrived.
+    func received(_ exchange: ConnectionState.Exchange) {
+        guard !isClosing else { return }
+        receive { $0.received(whole: exchange) }
+    }
+
+    /// What completes a request may be one request too many.
+    private func receive(_ input: (inout ConnectionState) -> ConnectionState.Action) {
+        guard let context else { return }
+        let hadOverflowed = state.hasOverflowed
+        perform(input(&state), context)
+        if state.hasOverflowed, !hadOverflowed { observer.limitHit(.pipelinedRequests) }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -109,10 +154,6 @@ final class RequestHandler: ChannelDuplexHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
-        case is ReadNotifier.BytesArrived:
-            isReading = true
-            state.receivedBytes()
-            updateDeadline(context)
         case ChannelEvent.inputClosed:
             if isClosing {
                 context.close(promise: nil)

@@ -44,7 +44,7 @@ extension Response {
         switch (status, body) {
         case (.methodNotAllowed, _):
             buffer.writeStaticString("\r\nAllow: GET, HEAD")
-        case (_, .secret), (_, .unknown):
+        case (_, .secret), (_, .document), (_, .unknown):
             buffer.writeStaticString("\r\nCache-Control: no-store")
         case (_, .text):
             break
@@ -60,6 +60,7 @@ extension Response {
         switch body {
         case .text(let text): buffer.writeString(text)
         case .secret(let token): buffer.writeString(token.exposed)
+        case .document(let document): document.write(to: &buffer)
         case .unknown: break
         }
     }
@@ -71,6 +72,7 @@ extension Response.Body {
         switch self {
         case .text(let text): text.utf8.count
         case .secret(let token): token.exposed.utf8.count
+        case .document(let document): document.length
         case .unknown: nil
         }
     }

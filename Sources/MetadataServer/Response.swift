@@ -49,6 +49,8 @@ package struct Response: Sendable, Hashable {
         case text(String)
         /// A token: never printed, never stored by a cache on the way.
         case secret(SecretToken)
+        /// A token in a JSON object, as secret.
+        case document(TokenDocument)
         /// The body that a GET would have is not known, and a HEAD does not find out.
         case unknown
     }
@@ -96,11 +98,7 @@ extension Response {
 
     /// The three members that clients insist on: `expires_in` an integer, `token_type` present.
     package static func accessToken(_ token: ServedToken) -> Response {
-        var json = #"{"access_token":"#
-        json.reserveCapacity(token.token.exposed.utf8.count + 80)
-        json.appendJSON(token.token.exposed)
-        json += #","expires_in":\#(token.expiresIn),"token_type":"Bearer"}"#
-        return Response(.ok, .json, .secret(SecretToken(json)))
+        Response(.ok, .json, .document(TokenDocument(#"{"access_token":"#, token, #","token_type":"Bearer"}"#)))
     }
 
     /// The bare JWT.
@@ -111,10 +109,7 @@ extension Response {
     /// The bare JWT, or with `alt=json` the JWT and the whole seconds that it still lives.
     package static func podToken(_ token: ServedToken, _ alternative: RequestQuery.Alternative?) -> Response {
         guard alternative == .json else { return Response(.ok, .jwt, .secret(token.token)) }
-        var json = #"{"token":"#
-        json.appendJSON(token.token.exposed)
-        json += #","expires_in":\#(token.expiresIn)}"#
-        return Response(.ok, .json, .secret(SecretToken(json)))
+        return Response(.ok, .json, .document(TokenDocument(#"{"token":"#, token, "}")))
     }
 }
 

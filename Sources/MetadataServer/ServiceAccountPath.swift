@@ -22,26 +22,30 @@ package struct ServiceAccountPath: Sendable, Hashable {
 
     /// What follows `service-accounts/`, not empty.
     package let rest: String
+    /// The resource, if the path names the account by the name that every account has.
+    package let defaultResource: Resource?
 
     package init?(path: String) {
         guard path.utf8.count > Self.prefix.utf8.count, path.hasPrefix(Self.prefix) else { return nil }
         self.rest = String(path.dropFirst(Self.prefix.utf8.count))
+        self.defaultResource = Self.resource(at: rest, of: ServiceAccountView.defaultName)
     }
 
     private static let prefix = Directory.serviceAccounts.path
 
-    /// The resource, if one of `names` is the account that the path names; else `nil`, a 404.
-    package func resource(of names: [String]) -> Resource? {
-        for name in names where rest.hasPrefix(name) {
-            switch rest.dropFirst(name.utf8.count) {
-            case "": return .redirect
-            case "/": return .directory
-            case let suffix where suffix.first == "/":
-                if let entry = Entry(rawValue: String(suffix.dropFirst())) { return .entry(entry) }
-            default: continue
-            }
+    /// The resource, if `name` is the account that the path names.
+    package func resource(of name: String) -> Resource? {
+        Self.resource(at: rest, of: name)
+    }
+
+    private static func resource(at rest: String, of name: String) -> Resource? {
+        guard rest.hasPrefix(name) else { return nil }
+        switch rest.dropFirst(name.utf8.count) {
+        case "": return .redirect
+        case "/": return .directory
+        case let suffix where suffix.first == "/": return Entry(rawValue: String(suffix.dropFirst())).map { .entry($0) }
+        default: return nil
         }
-        return nil
     }
 
     /// By the last segment alone: what a request was about is known before its caller is.

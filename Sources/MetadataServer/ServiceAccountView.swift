@@ -1,28 +1,33 @@
 package import Tokens
 
 /// A pod's ServiceAccount as Google clients see it: an entry of `service-accounts/` under two names.
+///
+/// The names are made when somebody looks: a token's request has no use for them.
 package struct ServiceAccountView: Sendable, Hashable {
+    /// The name that the account has whatever its email is.
+    static let defaultName = "default"
+
     package let record: ServiceAccountRecord
-    /// The Google service account; else the principal, where the annotation asks for it; else the pool.
-    package let email: String
-    /// As they appear in a canonical path.
-    package let names: [String]
+    private let configuration: MetadataServerConfiguration
 
     /// Throws if the account's annotation is not an email: it would end up in paths, listings and upstream URLs.
     package init(
         _ record: ServiceAccountRecord, configuration: MetadataServerConfiguration
     ) throws(RequestRefusal) {
-        if let account = record.googleServiceAccount {
-            guard Self.isEmail(account) else { throw .badAnnotation(record.reference) }
-            self.email = account
-        } else if record.returnsPrincipalAsEmail {
-            self.email = Self.principal(of: record.reference, configuration)
-        } else {
-            self.email = configuration.poolName
-        }
+        if let account = record.googleServiceAccount, !Self.isEmail(account) { throw .badAnnotation(record.reference) }
         self.record = record
-        self.names = ["default", Self.collapsingSlashes(email)]
+        self.configuration = configuration
     }
+
+    /// The Google service account; else the principal, where the annotation asks for it; else the pool.
+    package var email: String {
+        if let account = record.googleServiceAccount { return account }
+        guard record.returnsPrincipalAsEmail else { return configuration.poolName }
+        return Self.principal(of: record.reference, configuration)
+    }
+
+    /// The email as it appears in a canonical path.
+    package var pathName: String { Self.collapsingSlashes(email) }
 
     /// The IAM principal of a ServiceAccount in a workload identity pool.
     static func principal(of account: ServiceAccountReference, _ configuration: MetadataServerConfiguration) -> String {
@@ -31,20 +36,22 @@ package struct ServiceAccountView: Sendable, Hashable {
     }
 
     private static func isEmail(_ text: String) -> Bool {
-        guard text.utf8.count <= 256, let at = text.utf8.firstIndex(of: UInt8(ascii: "@")) else { return false }
-        return isName(text.utf8[..<at]) && isName(text.utf8[text.utf8.index(after: at)...])
-    }
-
-    private static func isName(_ part: Substring.UTF8View) -> Bool {
-        !part.isEmpty
-            && part.allSatisfy { byte in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
-                    true
-                default: false
-                }
+        let bytes = text.utf8Span.span
+        guard bytes.count <= 256 else { return false }
+        var at: Int?
+        for index in bytes.indices {
+            switch bytes[index] {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                continue
+            case UInt8(ascii: "@") where at == nil:
+                at = index
+            default:
+                return false
             }
+        }
+        guard let at else { return false }
+        return at > 0 && at < bytes.count - 1
     }
 
     private static func collapsingSlashes(_ text: String) -> String {

@@ -11,7 +11,8 @@ struct PodShard: Sendable {
         var federated: MintedToken?
     }
 
-    let configuration: TokenServiceConfiguration
+    private let shared: Shared<TokenServiceConfiguration>
+    var configuration: TokenServiceConfiguration { shared.value }
     let jitter: JitterSource
 
     var record: PodRecord
@@ -27,12 +28,15 @@ struct PodShard: Sendable {
     var running: Set<FetchID> = []
     var bucket: RateBucket
 
-    init(_ record: PodRecord, configuration: TokenServiceConfiguration, jitter: @escaping JitterSource, now: Instant) {
+    init(
+        _ record: PodRecord, configuration: Shared<TokenServiceConfiguration>, jitter: @escaping JitterSource,
+        now: Instant
+    ) {
         self.record = record
-        self.configuration = configuration
+        self.shared = configuration
         self.jitter = jitter
         self.bucket = RateBucket(
-            rate: configuration.fetchRatePerPod, burst: configuration.fetchBurstPerPod, now: now)
+            rate: configuration.value.fetchRatePerPod, burst: configuration.value.fetchBurstPerPod, now: now)
     }
 
     // MARK: Requests

@@ -30,11 +30,20 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
     typealias Phase = TokenEntryState
 
     private struct Refusal: Sendable {
-        var failure: UpstreamFailure
+        /// Shared, so that an entry, which every request looks at, stays small.
+        private let shared: Shared<UpstreamFailure>
         /// The failure is the answer until here when there is no value.
-        var answersUntil: Instant
+        let answersUntil: Instant
         /// No refresh starts before, while there is a value.
         var retryAt: Instant
+
+        init(_ failure: UpstreamFailure, until end: Instant) {
+            self.shared = Shared(failure)
+            self.answersUntil = end
+            self.retryAt = end
+        }
+
+        var failure: UpstreamFailure { shared.value }
     }
 
     private struct Held: Sendable {
@@ -105,7 +114,7 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
         _ failure: UpstreamFailure, at now: Instant, policy: FailurePolicy, jitter: Double
     ) -> SettleAction {
         let memory = policy.memory(of: failure, jitter: jitter)
-        var refusal = Refusal(failure: failure, answersUntil: now + memory, retryAt: now + memory)
+        var refusal = Refusal(failure, until: now + memory)
         let isTakenAway = failure.kind.isFinal && policy.finalFailureDiscardsValue
         guard case .refreshing(var held) = state, held.isServable(at: now), !isTakenAway else {
             state = .failed(refusal)
@@ -143,6 +152,15 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
         switch state {
         case .fresh(let held), .refreshing(let held): held.isServable(at: now) ? held.value : nil
         case .empty, .fetching, .failed: nil
+        }
+    }
+
+    /// Until when every request gets the held value, and none starts a fetch; `nil` where the next one might not.
+    func steadyEnd(at now: Instant) -> Instant? {
+        switch state {
+        case .fresh(let held) where held.refusal == nil && now < held.freshness.refreshAt: held.freshness.refreshAt
+        case .refreshing(let held) where held.refusal == nil && now < held.freshness.awaitAt: held.freshness.awaitAt
+        case .fresh, .refreshing, .empty, .fetching, .failed: nil
         }
     }
 

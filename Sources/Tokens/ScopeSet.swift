@@ -7,10 +7,17 @@ package struct ScopeSet: Sendable, Hashable {
     ])
 
     package let sorted: [String]
+    /// Scopes are long and looked up for every request, so their hash is kept.
+    private let hash: Int
 
     package init(_ scopes: some Sequence<String>) {
         self.sorted = Set(scopes.filter { !$0.isEmpty }).sorted()
+        self.hash = sorted.hashValue
     }
 
     package var isEmpty: Bool { sorted.isEmpty }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(hash)
+    }
 }

@@ -1,5 +1,5 @@
 /// A token on its way to a pod.
-package struct ServedToken: Sendable {
+package struct ServedToken: Sendable, Hashable {
     package var token: SecretToken
     /// Whole seconds that remain of the token's life, rounded down, at least 1. For one token the number only falls.
     package var expiresIn: Int
@@ -22,6 +22,11 @@ struct MintedToken: Sendable, Equatable {
     func served(at now: ContinuousClock.Instant) -> ServedToken {
         // Go's clients take 0 for an incomplete token.
         ServedToken(token: token, expiresIn: max(1, Int((expiresAt - now).components.seconds)))
+    }
+
+    /// When the number of seconds that are served falls.
+    func nextSecond(after now: ContinuousClock.Instant) -> ContinuousClock.Instant {
+        expiresAt - .seconds((expiresAt - now).components.seconds)
     }
 
     func upstreamToken(at now: ContinuousClock.Instant) -> UpstreamToken {

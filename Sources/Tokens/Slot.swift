@@ -22,7 +22,8 @@ struct Slot<Value: Sendable>: Sendable {
     var fetch = Fetch.none
     private(set) var stage = FetchStage.queue
     /// Why the present step of the fetch had to be repeated, if it had.
-    private(set) var setback: UpstreamFailure?
+    var setback: UpstreamFailure? { latestSetback?.value }
+    private var latestSetback: Shared<UpstreamFailure>?
     private(set) var waiters: [Waiter<Value>] = []
     private(set) var lastUsedAt: ContinuousClock.Instant
     /// No request leads here any more: the slot goes when its fetch has answered the last waiters.
@@ -44,9 +45,9 @@ struct Slot<Value: Sendable>: Sendable {
         switch progress {
         case .stage(let stage):
             self.stage = stage
-            setback = nil
+            latestSetback = nil
         case .setback(let failure):
-            setback = failure
+            latestSetback = Shared(failure)
         }
     }
 

@@ -46,6 +46,11 @@ package struct TokenKey: Sendable, Hashable {
         }
     }
 
+    /// Of the kind alone: keys meet in a pod's table, where all name the same pod and hardly ever differ in the account.
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(kind)
+    }
+
     private init(federationFor key: TokenKey) {
         self.pod = key.pod
         self.serviceAccountUID = key.serviceAccountUID

@@ -7,7 +7,7 @@ extension TokenService {
     ///
     /// A record older than 1 s is read again in the background.
     package func cachedServiceAccount(of pod: PodRecord) -> ServiceAccountRecord? {
-        update { table, now in table.cachedServiceAccount(of: pod, now: now) }
+        update(endsLeases: false) { table, now in table.cachedServiceAccount(of: pod, now: now) }
     }
 
     /// The pod's ServiceAccount, read anew if the last record is too old. Waits at most `serviceAccountWaitLimit`.
@@ -57,6 +57,12 @@ extension TokenService {
     ) -> TokenWait? {
         requestToken(
             .accessToken(scopes.isEmpty ? .default : scopes), for: pod, account: account, completion: completion)
+    }
+
+    package func leaseOnAccessToken(
+        for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
+    ) -> TokenLease? {
+        lease(on: .accessToken(scopes.isEmpty ? .default : scopes), for: pod, account: account)
     }
 
     // MARK: Identity tokens
@@ -117,7 +123,7 @@ extension TokenService {
     ) -> ServedToken? {
         guard account.isUsed(by: pod) else { return nil }
         let key = TokenKey(pod: pod.uid, account: account, kind: kind)
-        return update { table, now in table.cachedToken(key, for: pod, now: now)?.served(at: now) }
+        return update(endsLeases: false) { table, now in table.cachedToken(key, for: pod, now: now)?.served(at: now) }
     }
 
     private func requestToken(
@@ -161,7 +167,7 @@ extension TokenService {
 
 extension ServiceAccountRecord {
     /// The record of one ServiceAccount must never lead to a token for a pod that runs as another.
-    fileprivate func isUsed(by pod: PodRecord) -> Bool {
+    func isUsed(by pod: PodRecord) -> Bool {
         name == pod.serviceAccountName && namespace == pod.namespace
     }
 }

@@ -24,6 +24,9 @@ package final class TokenService: Sendable {
     let serviceAccountDeadlinesChanged: AsyncStream<Void>
     private let serviceAccountDeadlinesContinuation: AsyncStream<Void>.Continuation
     private let table: Mutex<TokenTable>
+    /// How often the table was changed in a way that could show in an answer. Grows with the lock held.
+    private let changes = Atomic<UInt64>(0)
+    private let leaseUses = Atomic<UInt64>(0)
 
     /// `observer` is told of every token fetch that ended while somebody wanted its result, for audit;
     /// `accountObserver` of every ServiceAccount that could not be read. Neither may block. `jitter` gives numbers in `0..<1`.
@@ -53,14 +56,20 @@ package final class TokenService: Sendable {
     }
 
     /// Lets `decide` change the table, then does what the table wants done, with the lock released.
-    func update<Outcome: Sendable>(_ decide: (inout TokenTable, ContinuousClock.Instant) -> Outcome) -> Outcome {
+    ///
+    /// With `endsLeases` set to `false`, leases end only if something is to be done: for what merely notes a use.
+    func update<Outcome: Sendable>(
+        endsLeases: Bool = true, _ decide: (inout TokenTable, ContinuousClock.Instant) -> Outcome
+    ) -> Outcome {
         let (outcome, outbox, wakesTokens, wakesServiceAccounts) = table.withLock { table in
             let hadTokenDeadlines = !table.tokenDeadlines.isEmpty
             let hadServiceAccountDeadlines = !table.serviceAccountDeadlines.isEmpty
             // Time is read under the lock, so that it never goes back from one decision to the next.
             let outcome = decide(&table, clock.now)
+            let outbox = table.takeOutbox()
+            if endsLeases || !outbox.isEmpty { changes.wrappingAdd(1, ordering: .releasing) }
             return (
-                outcome, table.takeOutbox(),
+                outcome, outbox,
                 !hadTokenDeadlines && !table.tokenDeadlines.isEmpty,
                 !hadServiceAccountDeadlines && !table.serviceAccountDeadlines.isEmpty
             )
@@ -104,6 +113,28 @@ package final class TokenService: Sendable {
     }
 
     package var counters: TokenCounters {
-        read { $0.counters }
+        var counters = read { $0.counters }
+        counters.hits += leaseUses.load(ordering: .relaxed)
+        return counters
+    }
+
+    // MARK: Leases
+
+    /// A lease on what `kind` is answered with now; `nil` if no answer is at hand, or it may change any moment.
+    func lease(on kind: TokenKey.Kind, for pod: PodRecord, account: ServiceAccountRecord) -> TokenLease? {
+        guard account.isUsed(by: pod) else { return nil }
+        let key = TokenKey(pod: pod.uid, account: account, kind: kind)
+        return table.withLock { table in
+            table.steadyEnd(of: key, for: pod, account: account, now: clock.now).map { end in
+                TokenLease(changes: changes.load(ordering: .relaxed), end: end)
+            }
+        }
+    }
+
+    /// Whether the lease holds. If it does, the caller gives the answer that it is about, which counts as a hit.
+    package func use(_ lease: TokenLease) -> Bool {
+        guard changes.load(ordering: .acquiring) == lease.changes, clock.now < lease.end else { return false }
+        leaseUses.wrappingAdd(1, ordering: .relaxed)
+        return true
     }
 }

@@ -6,7 +6,8 @@ import Attribution
 struct TokenTable: Sendable {
     typealias Instant = ContinuousClock.Instant
 
-    let configuration: TokenServiceConfiguration
+    private let shared: Shared<TokenServiceConfiguration>
+    var configuration: TokenServiceConfiguration { shared.value }
     let jitter: JitterSource
 
     /// One per pod that asked. Bounded by the pods of the node: callers come with a record from its pod list.
@@ -28,7 +29,7 @@ struct TokenTable: Sendable {
     var isStopped = false
 
     init(configuration: TokenServiceConfiguration, jitter: @escaping JitterSource) {
-        self.configuration = configuration
+        self.shared = Shared(configuration)
         self.jitter = jitter
     }
 
@@ -51,6 +52,17 @@ struct TokenTable: Sendable {
         let token = pods[pod.uid]?.cachedToken(key, for: pod, now: now, counters: &counters, outbox: &outbox)
         if counters.backgroundRefreshes != refreshes { startFetches(ofReady: pod.uid) }
         return token
+    }
+
+    /// Until when a request for the token would be answered as now, if nothing changes; `nil` if it would not be answered
+    /// at once, or not with this ServiceAccount.
+    func steadyEnd(of key: TokenKey, for pod: PodRecord, account: ServiceAccountRecord, now: Instant) -> Instant? {
+        guard !isStopped,
+            let read = serviceAccounts[account.reference]?.entry, read.latestValue == account,
+            let token = pods[pod.uid]?.slots[key]?.entry, let minted = token.latestValue,
+            let readEnd = read.steadyEnd(at: now), let tokenEnd = token.steadyEnd(at: now)
+        else { return nil }
+        return min(readEnd, tokenEnd, minted.nextSecond(after: now))
     }
 
     /// Answers `waiter` now or keeps it.
@@ -76,7 +88,7 @@ struct TokenTable: Sendable {
 
     mutating func addShard(for pod: PodRecord, now: Instant) {
         if pods[pod.uid] == nil {
-            pods[pod.uid] = PodShard(pod, configuration: configuration, jitter: jitter, now: now)
+            pods[pod.uid] = PodShard(pod, configuration: shared, jitter: jitter, now: now)
         }
     }
 

@@ -6,9 +6,12 @@ package struct SecretToken: Sendable, Hashable, CustomStringConvertible, CustomD
 {
     /// The token itself. Callers name it only where it goes onto the wire.
     package let exposed: String
+    /// Found out once, not for every answer.
+    package let isPlainJSON: Bool
 
     package init(_ exposed: String) {
         self.exposed = exposed
+        self.isPlainJSON = exposed.isPlainJSON
     }
 
     package var description: String { "[redacted]" }

@@ -47,6 +47,34 @@ import Testing
         #expect(state.answered() == .close)
     }
 
+    @Test func `a request is whole when nothing is before it and it has no body`() {
+        var state = state()
+        #expect(state.onlyExchangeWithoutBody == nil)
+        _ = state.received(head: head())
+        #expect(state.onlyExchangeWithoutBody == Exchange(head: head(), closes: false))
+        _ = state.received(bodyBytes: 1)
+        #expect(state.onlyExchangeWithoutBody == nil)
+        _ = state.receivedEnd()
+        _ = state.received(head: head("/2"))
+        #expect(state.onlyExchangeWithoutBody == nil, "the first is not answered")
+        _ = state.receivedEnd()
+        _ = state.answered()
+        _ = state.answered()
+        _ = state.received(head: head("/3", .GET, .http1_1, ["Expect": "100-continue"]))
+        #expect(state.onlyExchangeWithoutBody == nil)
+    }
+
+    @Test func `a request received whole takes its turn like any other`() {
+        var state = state()
+        let last = Exchange(head: head("/2"), closes: true)
+        #expect(
+            state.received(whole: Exchange(head: head(), closes: false)) == .answer(.init(head: head(), closes: false)))
+        #expect(state.received(whole: last) == .none)
+        #expect(state.received(whole: Exchange(head: head("/3"), closes: false)) == .none, "nothing follows the last")
+        #expect(state.answered() == .answer(last))
+        #expect(state.answered() == .close)
+    }
+
     @Test func `an error waits behind the requests before it`() {
         var state = state()
         _ = state.received(head: head())

@@ -1,4 +1,5 @@
 import NIOCore
+import Synchronization
 import Testing
 
 @testable import MetadataServer
@@ -25,6 +26,22 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
                 #expect(first.lowerBound < second.lowerBound)
             }
         }
+    }
+
+    @Test func `accepted sockets send each answer at once`() async throws {
+        let values = Mutex<[CInt]>([])
+        try await withServer { descriptor in
+            var value: CInt = -1
+            var length = socklen_t(MemoryLayout<CInt>.size)
+            _ = unsafe getsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &value, &length)
+            values.withLock { $0.append(value) }
+        } _: { server in
+            try await server.connect { client in
+                try await client.send(get(token, "Connection: close"))
+                #expect(try await client.receiveAll().contains("access_token"))
+            }
+        }
+        #expect(values.withLock(\.self) == [1])
     }
 
     @Test func `an untagged connection is reset unread`() async throws {

@@ -56,6 +56,28 @@ import Testing
         }
     }
 
+    @Test("what a connection is answered does not depend on what is known from others")
+    func knownRequests() async throws {
+        let corpus = try Self.corpus()
+        let mutator = Mutator(seeds: corpus.map(\.bytes), words: Self.words, limit: 8_192)
+        let known = SharedRequests()
+        for seed in 1...UInt64(FuzzRun.iterations(usual: 500)) {
+            var random = FuzzGenerator(seed: seed)
+            // Mostly requests of which each comes in a read of its own, and now and then anything.
+            let pieces = (0..<Int.random(in: 1...5, using: &random)).map { _ in
+                Int.random(in: 0..<8, using: &random) == 0
+                    ? mutator.input(&random) : Array(Self.request(&random).text.utf8)
+            }
+            FuzzRun.note(pieces.flatMap(\.self))
+            let usual = try await Self.answers(to: pieces)
+            for _ in 1...2 {
+                let output = try await Self.answers(to: pieces, known: known)
+                #expect(output == usual, "seed \(seed): \(FuzzRun.text(pieces.flatMap(\.self)))")
+            }
+        }
+        #expect(known.count > 0)
+    }
+
     @Test("a target that reaches the token has the token's path, read by a second reader")
     func targets() throws {
         let words = Self.words.filter { !$0.contains("\n") } + ["computeMetadata", "v1", "instance", "%63", ".", ".."]
@@ -103,10 +125,12 @@ import Testing
     }
 
     /// Everything that a connection answers to these pieces and to their end.
-    private static func answers(to pieces: [[UInt8]]) async throws -> [UInt8] {
+    private static func answers(
+        to pieces: [[UInt8]], known: SharedRequests = SharedRequests()
+    ) async throws -> [UInt8] {
         let backend = FakeBackend()
         backend.update { $0.isTokenCached = true }
-        let connection = try await TestConnection(backend)
+        let connection = try await TestConnection(backend, known: known)
         for piece in pieces where connection.isOpen { _ = try? await connection.send(piece) }
         // What is waited for from upstream is a task's, and not on the connection's clock.
         for _ in 0..<20 where connection.isOpen { await Task.yield() }

@@ -24,6 +24,8 @@ final class FakeBackend: MetadataBackend {
         var mintedAudiences: [String] = []
         var podTokenAudiences: [String] = []
         var accountReads = 0
+        var lease: TokenLease?
+        var leaseHolds = false
         /// Whether the pod's record, the account and tokens are waited for until the task is cancelled.
         var neverArrives: Set<Stage> = []
         /// What was waited for until then, in order.
@@ -80,6 +82,12 @@ final class FakeBackend: MetadataBackend {
     func cachedAccessToken(for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet) -> ServedToken? {
         read { $0.isTokenCached } ? Self.token(scopes) : nil
     }
+
+    func leaseOnAccessToken(for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet) -> TokenLease? {
+        read(\.lease)
+    }
+
+    func use(_ lease: TokenLease) -> Bool { read(\.leaseHolds) }
 
     func accessToken(
         for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet

@@ -93,6 +93,7 @@ func withServer(
     _ configuration: MetadataServerConfiguration = .test,
     backend: FakeBackend = FakeBackend(),
     tag: CallerTag? = .test,
+    onAccept: @escaping @Sendable (CInt) -> Void = { _ in },
     _ body: (LiveServer) async throws -> Void
 ) async throws {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
@@ -113,7 +114,10 @@ func withServer(
     let server = MetadataServer(
         configuration: configuration,
         backend: backend,
-        readTag: { _ in tag },
+        readTag: { descriptor in
+            onAccept(descriptor)
+            return tag
+        },
         eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
         logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
         observer: observer

@@ -1,0 +1,68 @@
+import Attribution
+import NIOCore
+import Tokens
+
+/// Answers with cached access tokens, each for as long as its lease holds: a second at most.
+///
+/// An answer is found by whom it was for and what they asked. The caller is identified for every request all the same, and
+/// an answer for a pod whose record has changed in anything is not found.
+///
+/// One per event loop, which is why it needs no lock.
+final class LeasedAnswers {
+    /// More than the pods of a node that ask within a second.
+    static let limit = 1024
+
+    private struct Key: Hashable {
+        let pod: PodUID
+        let request: MetadataRequest
+
+        /// Of the pod alone: it rarely asks for two tokens within a second.
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(pod)
+        }
+    }
+
+    private struct Entry {
+        let pod: PodRecord
+        let lease: TokenLease
+        let response: Response
+    }
+
+    private let loop: (any EventLoop)?
+    private var entries: [Key: Entry] = [:]
+    private var isSweeping = false
+
+    /// On a loop, answers are dropped soon after their leases have ended, so that no token stays for longer than it is
+    /// of use.
+    init(loop: (any EventLoop)? = nil) {
+        self.loop = loop
+    }
+
+    var count: Int { entries.count }
+
+    func answer(to request: MetadataRequest, from pod: PodRecord, isValid: (TokenLease) -> Bool) -> Response? {
+        guard let entry = entries[Key(pod: pod.uid, request: request)], entry.pod == pod, isValid(entry.lease) else {
+            return nil
+        }
+        return entry.response
+    }
+
+    func store(_ response: Response, to request: MetadataRequest, from pod: PodRecord, for lease: TokenLease) {
+        if entries.count >= Self.limit { entries.removeAll(keepingCapacity: true) }
+        entries[Key(pod: pod.uid, request: request)] = Entry(pod: pod, lease: lease, response: response)
+        sweepLater()
+    }
+
+    private func sweepLater() {
+        guard !isSweeping, let loop else { return }
+        isSweeping = true
+        loop.assumeIsolated().scheduleTask(in: .seconds(1)) {
+            self.isSweeping = false
+            self.entries = self.entries.filter { !$0.value.lease.hasEnded }
+            if !self.entries.isEmpty { self.sweepLater() }
+        }
+    }
+}
+
+@available(*, unavailable)
+extension LeasedAnswers: Sendable {}

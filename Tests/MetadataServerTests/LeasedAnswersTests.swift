@@ -1,0 +1,98 @@
+import Attribution
+import NIOHTTP1
+import Testing
+
+@testable import MetadataServer
+@testable import Tokens
+
+private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
+
+/// Answers that are given again while their lease holds.
+@Suite(.timeLimit(.minutes(1))) struct LeasedAnswersTests {
+    private let leased = LeasedAnswers()
+    private let backend = FakeBackend()
+    private let responder: MetadataResponder
+
+    init() {
+        let backend = backend
+        responder = MetadataResponder(configuration: .test, backend: backend)
+        backend.update { state in
+            state.isTokenCached = true
+            state.lease = TokenLease(changes: 1, end: .now + .seconds(3600))
+            state.leaseHolds = true
+        }
+    }
+
+    private func ask(_ target: String = token) throws -> Response {
+        let request = try responder.validate(.init(version: .http1_1, method: .GET, uri: target, headers: .asked))
+        guard case .answer(let response) = responder.respond(to: request, from: .test, leased: leased) else {
+            throw NotAnswered()
+        }
+        return response
+    }
+
+    private struct NotAnswered: Error {}
+
+    @Test("A leased answer is the one that was given, and is not looked up")
+    func again() throws {
+        let first = try ask()
+        #expect(leased.count == 1)
+        // Whatever a look-up would find now.
+        backend.update { $0.isTokenCached = false }
+        #expect(try ask() == first)
+    }
+
+    @Test("An answer whose lease has ended is looked up")
+    func ended() throws {
+        _ = try ask()
+        backend.update { state in
+            state.leaseHolds = false
+            state.isTokenCached = false
+        }
+        #expect(throws: NotAnswered.self) { try ask() }
+    }
+
+    @Test("Without a lease nothing is kept")
+    func noLease() throws {
+        backend.update { $0.lease = nil }
+        _ = try ask()
+        #expect(leased.count == 0)
+    }
+
+    @Test("Other scopes are another answer, and what is no access token is not kept")
+    func otherRequests() throws {
+        let first = try ask()
+        #expect(try ask(token + "?scopes=a") != first)
+        #expect(leased.count == 2)
+        _ = try ask("/computeMetadata/v1/instance/service-accounts/default/email")
+        _ = try ask("/")
+        #expect(leased.count == 2)
+    }
+
+    @Test("An answer goes to no other pod, and not to a pod whose record has changed")
+    func otherPods() throws {
+        _ = try ask()
+        backend.update { $0.isTokenCached = false }
+        for change in [
+            { (pod: inout PodRecord) in pod.uid = .test(7) }, { $0.serviceAccountName = "other" },
+            { $0.namespace = "other" }, { $0.isTerminating = true },
+        ] {
+            var pod = TestPod.p1.record
+            change(&pod)
+            let caller = Caller(pod: pod, containerID: nil, cgroupID: CgroupID(rawValue: 7))
+            backend.update { $0.identification = .caller(caller) }
+            #expect(throws: NotAnswered.self) { try ask() }
+        }
+    }
+
+    @Test("A caller without an identity is refused, lease or not")
+    func refused() throws {
+        _ = try ask()
+        backend.update { $0.identification = .refused(.podGone) }
+        #expect(try ask().status == .forbidden)
+    }
+}
+
+extension HTTPHeaders {
+    fileprivate static let asked: HTTPHeaders = ["Host": "metadata", "Metadata-Flavor": "Google"]
+}
