@@ -12,7 +12,7 @@ SHELL := /bin/bash
 SWIFT ?= swift
 BUILD := .build/debug
 
-.PHONY: help setup setup-clients bpf build lint test fuzz conformance demo clients attack cost splice clean
+.PHONY: help setup setup-clients bpf build lint test fuzz faults conformance demo clients attack cost splice clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,10 @@ test: build lint setup-clients ## Runs every test, with the real kernel
 fuzz: build ## Feeds every parser ITERATIONS inputs made from seeds (default: 100000)
 	@PODIDENTD_FUZZ_ITERATIONS=$(or $(ITERATIONS),100000) $(SWIFT) test --skip-build --disable-xctest --no-parallel \
 		--filter FuzzTests
+
+faults: build ## Runs the fault table; SECONDS: how long the agent is stopped (default: 30)
+	@PODIDENTD_STOP_SECONDS=$(or $(SECONDS),30) $(SWIFT) test --skip-build --disable-xctest --no-parallel \
+		--filter FaultTests
 
 conformance: build ## Runs the numbered cases of the metadata protocol, one line each
 	@bash .ci/conformance

@@ -222,5 +222,10 @@ let package = Package(
         .testTarget(name: "ClientTests", dependencies: ["Lab", nioHTTP1], swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests", dependencies: ["Operations", "Lab", "MetricsTesting"], swiftSettings: strict),
+        // The same world with everything around the agent broken; shares some files of the former by symbolic links.
+        .testTarget(
+            name: "FaultTests", dependencies: ["Operations", "Lab", "CLibbpf", "CBPFPrograms", "CBPFTestPrograms"],
+            path: "Tests/Faults", exclude: ["Shims"], swiftSettings: strict
+        ),
     ]
 )

@@ -3,6 +3,8 @@
  *
  * tp_btf/cgroup_mkdir, tp_btf/cgroup_rmdir
  *
+ * And of those made at the level of the root itself, one of which may take its place.
+ *
  * Workloads with writable cgroups may nest as deep as they like; nothing below
  * NID_ANCESTORS levels is reported, because nothing there names a pod.
  */
@@ -10,6 +12,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include <stdbool.h>
 #include "lib/kernel.h"
 #include "lib/maps.h"
 
@@ -47,12 +50,24 @@ static __always_inline __u32 depth_below_kubepods(struct cgroup *cgroup)
 	return 0;
 }
 
+/* At the level of the kubepods root: the next one, if the kubelet makes it again.
+ * Rare, and told apart by its path, which the agent knows.
+ */
+static __always_inline bool may_be_kubepods(struct cgroup *cgroup)
+{
+	__u32 zero = 0;
+	const struct nid_settings *settings = bpf_map_lookup_elem(&nid_settings, &zero);
+
+	return settings && settings->kubepods_id &&
+	       (__u32)BPF_CORE_READ(cgroup, level) == settings->kubepods_level;
+}
+
 static __always_inline int report(struct cgroup *cgroup, enum nid_cgroup_event_kind kind)
 {
 	__u32 depth = depth_below_kubepods(cgroup);
 	struct nid_cgroup_event *event;
 
-	if (!depth)
+	if (!depth && !(kind == NID_CGROUP_MADE && may_be_kubepods(cgroup)))
 		return 0;
 	event = bpf_ringbuf_reserve(&nid_cgroup_events, sizeof(*event), 0);
 	if (!event) {

@@ -88,17 +88,20 @@ package struct Agent: Sendable {
         let refusals = RefusalReporter(index: index, directory: directory, audit: audit, events: events)
         let counters = RequestCounters { refusals.report($0) }
         let attributions = AttributionCounters()
+        let incidents = IncidentCounters()
         let server = MetadataServer(
             configuration: Self.metadata(configuration),
             backend: AgentBackend(
                 attributor: Attributor(index: index, directory: directory), tokens: tokens, node: node,
                 attributions: attributions, callers: callers),
             readTag: { descriptor in datapathSlot.tag(ofAcceptedSocket: descriptor) },
-            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters,
+            acceptFailed: { incidents.note(.acceptFailed) }
         )
         let debug = DebugViews(
-            configuration: configuration, root: root, index: index, directory: directory, watcher: watcher,
-            tokens: tokens, counters: counters, datapath: datapathSlot, server: server, log: recentLog
+            configuration: configuration, root: root, index: index, directory: directory, kubernetes: kubernetes,
+            watcher: watcher, tokens: tokens, counters: counters, datapath: datapathSlot, incidents: incidents,
+            server: server, log: recentLog
         )
         let admin = AdminServer(
             path: configuration.adminSocket, views: debug.views, questions: debug.questions,
@@ -118,7 +121,7 @@ package struct Agent: Sendable {
         )
         // What tells of this agent, which is not to be taken for the one that it replaces.
         @Sendable func startTelling() async throws {
-            try await admin.start()
+            try await Self.start(admin, incidents: incidents, logger: logger)
             if configuration.metricsPort != 0 { try await metricsServer.start() }
         }
         let hadLinks = pins.hasLinks
@@ -139,7 +142,8 @@ package struct Agent: Sendable {
             if predecessor == nil { try await startTelling() }
             let (tracking, listeners) = try await Self.attach(
                 configuration, kubepods: kubepods, root: root, index: index, cgroups: cgroups, server: server,
-                slot: datapathSlot, enforcement: enforcement, predecessor: predecessor, logger: logger
+                slot: datapathSlot, enforcement: enforcement, incidents: incidents, predecessor: predecessor,
+                logger: logger
             )
             if let predecessor {
                 try await Succession.replace(predecessor, lock)
@@ -149,6 +153,9 @@ package struct Agent: Sendable {
                 try await startTelling()
             }
             try await endpoint.start(offering: listeners)
+            let selfCheck = SelfCheck(
+                datapath: datapathSlot, pins: try HeldPins(pins), tracking: tracking, admin: admin,
+                incidents: incidents, logger: logger)
             // Shut down in reverse: the front first, what it needs last.
             var services: [any Service] = [
                 ClosingService { await audit.close() },
@@ -165,6 +172,7 @@ package struct Agent: Sendable {
                 ClosingService { await metricsServer.stop() },
                 watching,
                 RunningService { await node.run() },
+                RunningService { await selfCheck.run() },
                 RunningService { await tokens.run() },
                 ClosingService {
                     await server.stopAccepting()
@@ -225,11 +233,24 @@ package struct Agent: Sendable {
         }
     }
 
+    /// Pods need tokens more than operators need this socket: without space for it, the agent begins without it.
+    private static func start(
+        _ admin: AdminServer, incidents: IncidentCounters, logger: Logger
+    ) async throws(AdminServerError) {
+        do throws(AdminServerError) {
+            try await admin.start()
+        } catch {
+            guard error.isOutOfSpace else { throw error }
+            incidents.note(.adminSocketFailed)
+            logger.error("no admin socket until there is space for it", metadata: ["reason": "\(error)"])
+        }
+    }
+
     /// Listens, attaches, marks, tracks and serves, in the order in which a redirected caller meets them backwards.
     private static func attach(
         _ configuration: AgentConfiguration, kubepods: KubepodsCgroup, root: KubepodsRoot, index: CgroupIndex,
         cgroups: CgroupFileSystem, server: MetadataServer, slot: DatapathSlot, enforcement: PolicyEnforcement,
-        predecessor: Predecessor?, logger: Logger
+        incidents: IncidentCounters, predecessor: Predecessor?, logger: Logger
     ) async throws -> (CgroupTracking, listeners: [CInt]) {
         guard case .ipv4(let address) = configuration.listenAddress.value else {
             throw ConfigurationError("listen.address must be an IPv4 address")
@@ -270,8 +291,8 @@ package struct Agent: Sendable {
         }
         try datapath.setKubepods(kubepods)
         let tracking = try CgroupTracking(
-            index: index, root: root, cgroups: cgroups, pins: pins, datapath: datapath,
-            enforcement: enforcement, logger: logger
+            index: index, root: root, kubepods: kubepods, cgroups: cgroups, pins: pins, datapath: datapath,
+            enforcement: enforcement, incidents: incidents, logger: logger
         )
         for listener in listeners {
             try await server.start(onListeningSocket: listener, isPaused: predecessor != nil)

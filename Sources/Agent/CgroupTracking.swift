@@ -1,36 +1,46 @@
 import Attribution
 import BPF
 import Logging
+import Synchronization
 
 /// Keeps the cgroup index equal to the hierarchy: events first, then one walk, and a walk again when events were lost.
 final class CgroupTracking: Sendable {
     let mechanism: String
     private let source: any CgroupEventSource
+    private let kubepods: KubepodsKeeper
 
     /// Levels below the kubepods root at which something names a pod or a container.
     private static let depth = 4
 
     init(
-        index: CgroupIndex, root: KubepodsRoot, cgroups: CgroupFileSystem, pins: PinDirectory,
-        datapath: Datapath, enforcement: PolicyEnforcement, logger: Logger
+        index: CgroupIndex, root: KubepodsRoot, kubepods: KubepodsCgroup, cgroups: CgroupFileSystem,
+        pins: PinDirectory, datapath: Datapath, enforcement: PolicyEnforcement, incidents: IncidentCounters,
+        logger: Logger
     ) throws(BPFError) {
-        let groupPaths = Set(root.groupPaths)
+        let keeper = KubepodsKeeper(
+            root: root, current: kubepods, cgroups: cgroups, datapath: datapath, incidents: incidents, logger: logger
+        ) {
+            // What was made in the new one before the programs knew it has been reported by nobody.
+            Self.walk(index, root: root, cgroups: cgroups, enforcement: enforcement)
+            enforcement.sweep(cgroups)
+        }
+        self.kubepods = keeper
         let handle: @Sendable (CgroupEvent) -> Void = { event in
             switch event {
             case .made(let id):
                 guard let path = cgroups.path(of: id) else { return }
                 index.observe(id, path: path)
                 enforcement.observe(id, path: path)
-                if groupPaths.contains(path) {
-                    Self.refreshGroups(root, cgroups: cgroups, datapath: datapath, logger: logger)
-                }
+                keeper.observe(path)
             case .removed(let id):
                 index.remove(id)
                 enforcement.remove(id)
             case .lost:
+                incidents.note(.cgroupEventsLost)
                 logger.warning("cgroup events were lost, walking the hierarchy")
                 Self.walk(index, root: root, cgroups: cgroups, enforcement: enforcement)
                 enforcement.sweep(cgroups)
+                keeper.check()
             }
         }
         do throws(BPFError) {
@@ -44,19 +54,13 @@ final class CgroupTracking: Sendable {
         mechanism = source.mechanism
         enforcement.adopt(from: cgroups)
         Self.walk(index, root: root, cgroups: cgroups, enforcement: enforcement)
-        Self.refreshGroups(root, cgroups: cgroups, datapath: datapath, logger: logger)
+        keeper.check()
     }
 
-    /// The kubelet makes its QoS classes when it starts, which may be later than the agent.
-    private static func refreshGroups(
-        _ root: KubepodsRoot, cgroups: CgroupFileSystem, datapath: Datapath, logger: Logger
-    ) {
-        guard let id = cgroups.id(of: root.path) else { return }
-        do throws(BPFError) {
-            try datapath.setKubepods(KubepodsSearch.cgroup(id, of: root, in: cgroups))
-        } catch {
-            logger.error("the programs do not know the QoS cgroups", metadata: ["reason": "\(error)"])
-        }
+    /// Looks whether the kubepods cgroup is still the one that the programs know: an event may have been lost, or never
+    /// have come.
+    func checkRoot() {
+        kubepods.check()
     }
 
     static func walk(

@@ -12,10 +12,12 @@ struct DebugViews: Sendable {
     let root: KubepodsRoot
     let index: CgroupIndex
     let directory: PodDirectory
+    let kubernetes: KubernetesClient
     let watcher: PodWatcher
     let tokens: TokenService
     let counters: RequestCounters
     let datapath: DatapathSlot
+    let incidents: IncidentCounters
     let server: MetadataServer
     let log: RecentLog
 
@@ -106,8 +108,22 @@ struct DebugViews: Sendable {
             tokenEntries: tokens.snapshot().count,
             podsSynced: watch.isSynced,
             podWatchError: watch.lastError,
-            podWatchSilentSeconds: watch.lastContact.map { (ContinuousClock.now - $0).components.seconds }
+            podWatchSilentSeconds: watch.lastContact.map { (ContinuousClock.now - $0).components.seconds },
+            incidents: incidents.snapshot.merging(failures(watch)) { first, _ in first }
         )
+    }
+
+    /// What upstreams did wrong, by dotted names.
+    private func failures(_ watch: PodWatchStatus) -> [String: UInt64] {
+        var values = ["pods.list_failed": UInt64(watch.failedLists), "pods.skipped": UInt64(watch.skippedObjects)]
+        values["pods.listed_for_a_miss"] = UInt64(watch.missLists)
+        for (end, count) in watch.brokenWatches { values["pods.watch_\(end)"] = UInt64(count) }
+        values["kubernetes.no_relationship"] = kubernetes.relationshipRetries
+        values["kubernetes.credentials_reloaded"] = kubernetes.credentialReloads
+        let counters = tokens.counters
+        for (outcome, count) in counters.tokenFetches { values["tokens.\(outcome.rawValue)"] = count }
+        for (outcome, count) in counters.serviceAccountReads { values["accounts.\(outcome.rawValue)"] = count }
+        return values
     }
 
     private static func encode(_ view: some Encodable) throws -> [UInt8] {

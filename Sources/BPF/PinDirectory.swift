@@ -49,6 +49,11 @@ package struct PinDirectory: Sendable, Equatable {
         }
     }
 
+    /// The path of every pin, links first.
+    var pins: [String] {
+        [links, maps].flatMap { directory in entries(of: directory).sorted().map { "\(directory)/\($0)" } }
+    }
+
     /// Removes every pin, and returns what was removed, links first.
     package func remove() throws(BPFError) -> [String] {
         var removed: [String] = []

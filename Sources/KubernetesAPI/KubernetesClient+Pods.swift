@@ -121,6 +121,7 @@ extension KubernetesClient {
                 }
                 return false
             }
+            if case .cut = result { return .disconnected("the watch ended in the middle of an object") }
             guard case .answered(let answer) = result else { return end }
             if answer.status == 401 { self.credentials.distrust() }
             let failure = UpstreamFailure(kubernetes: answer)

@@ -18,6 +18,12 @@ package final class KubernetesClient: Sendable {
     private let logger: Logger
     /// Whether the log says already that this node may not read ServiceAccounts.
     private let hasLoggedForbiddenReads = Mutex(false)
+    private let missingRelationships = Mutex<UInt64>(0)
+
+    /// Calls that met an API server which did not know this node's pods yet, and were made again.
+    package var relationshipRetries: UInt64 { missingRelationships.withLock { $0 } }
+    /// How often the node's credentials were renewed under the agent.
+    package var credentialReloads: UInt64 { credentials.latest.generation - 1 }
 
     package init(options: KubernetesClientOptions, credentials: NodeCredentials, logger: Logger) {
         self.options = options
@@ -92,6 +98,10 @@ package final class KubernetesClient: Sendable {
             } else if failure.isMissingRelationship {
                 let now = ContinuousClock.now
                 let first = firstMissing ?? now
+                if firstMissing == nil {
+                    missingRelationships.withLock { $0 += 1 }
+                    logger.info("the API server does not know this node's pods yet; trying again")
+                }
                 firstMissing = first
                 let isInTime = now - first + pause <= options.relationshipPatience
                 if isInTime, (try? await Task.sleep(for: pause)) != nil {

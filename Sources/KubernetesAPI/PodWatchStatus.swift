@@ -12,6 +12,10 @@ package struct PodWatchStatus: Sendable, Hashable {
     package var lists = 0
     /// Lists that a miss asked for, of ``lists``.
     package var missLists = 0
+    /// Lists that failed.
+    package var failedLists = 0
+    /// Watches that came to another end than the ordinary one, by how: expired, silent, broken, refused, disconnected.
+    package var brokenWatches: [String: Int] = [:]
     /// Objects without a UID or a name, and events of an unknown type.
     package var skippedObjects = 0
     /// The last thing that went wrong, in words. Kept after it is over.

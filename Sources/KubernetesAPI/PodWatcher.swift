@@ -67,6 +67,7 @@ package final class PodWatcher: Sendable {
         var plan = PodWatchPlan(shortestPause: options.shortestPause, longestPause: options.longestPause)
         var lastList = ContinuousClock.now
         var isMiss = false
+        var nextMissLine = ContinuousClock.now
         while !Task.isCancelled {
             var pause = Duration.zero
             switch plan.step {
@@ -81,6 +82,11 @@ package final class PodWatcher: Sendable {
                 } else {
                     isMiss = true
                     plan.missed()
+                    if nextMissLine <= .now {
+                        // Whoever asks for pods that do not exist shall not fill the log.
+                        nextMissLine = .now + .seconds(60)
+                        logger.info("listing pods: somebody is one that the watch has not shown")
+                    }
                 }
                 storage.withLock { $0.isWatching = false }
             }
@@ -109,7 +115,10 @@ package final class PodWatcher: Sendable {
             return .zero
         } catch {
             guard !Task.isCancelled else { return .zero }
-            storage.withLock { $0.lastError = error.message }
+            storage.withLock { status in
+                status.lastError = error.message
+                status.failedLists += 1
+            }
             logger.warning("pods cannot be listed", metadata: ["error": "\(error.message)"])
             return plan.listFailed(retryAfter: error.retryAfter, random: .random(in: 0...1))
         }
@@ -194,20 +203,24 @@ package final class PodWatcher: Sendable {
             status.resourceVersion = version
             status.skippedObjects += isSkipped ? 1 : 0
         }
-        if isSkipped { logger.debug("watch event without a usable pod skipped") }
+        if isSkipped { logger.info("watch event without a usable pod skipped") }
     }
 
     private func note(_ report: PodWatchPlan.Report, next: PodWatchPlan.Step) {
-        let problem: String
+        let (kind, problem): (String, String)
         switch report.end {
         case .ended: return
-        case .expired(let message): problem = "expired: \(message)"
-        case .silent: problem = "silent for too long"
-        case .broken(let message), .disconnected(let message): problem = message
-        case .refused(let failure): problem = failure.message
+        case .expired(let message): (kind, problem) = ("expired", "expired: \(message)")
+        case .silent: (kind, problem) = ("silent", "silent for too long")
+        case .broken(let message): (kind, problem) = ("broken", message)
+        case .disconnected(let message): (kind, problem) = ("disconnected", message)
+        case .refused(let failure): (kind, problem) = ("refused", failure.message)
         }
         guard !Task.isCancelled else { return }
-        storage.withLock { $0.lastError = problem }
+        storage.withLock { status in
+            status.lastError = problem
+            status.brokenWatches[kind, default: 0] += 1
+        }
         let step = next == .list ? "list" : "resume"
         logger.info("pod watch ended", metadata: ["reason": "\(problem)", "next": "\(step)"])
     }

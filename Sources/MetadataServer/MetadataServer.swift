@@ -22,18 +22,21 @@ package final class MetadataServer: Sendable {
     private let eventLoopGroup: any EventLoopGroup
     private let logger: Logger
     private let observer: any MetadataServerObserver
+    private let acceptFailed: @Sendable () -> Void
     private let registry: ConnectionRegistry
     private let fronts: [(loop: any EventLoop, front: NIOLoopBoundBox<LoopFront>)]
     private let listeners = Mutex<[any Channel]>([])
 
-    /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing.
+    /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing. `acceptFailed` is
+    /// called whenever a connection could not be accepted; it waits with the kernel and is tried again.
     package init(
         configuration: MetadataServerConfiguration,
         backend: any MetadataBackend,
         readTag: @escaping @Sendable (CInt) -> CallerTag?,
         eventLoopGroup: any EventLoopGroup,
         logger: Logger,
-        observer: any MetadataServerObserver
+        observer: any MetadataServerObserver,
+        acceptFailed: @escaping @Sendable () -> Void = {}
     ) {
         self.configuration = configuration
         self.responder = MetadataResponder(configuration: configuration, backend: backend)
@@ -42,6 +45,7 @@ package final class MetadataServer: Sendable {
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
         self.observer = observer
+        self.acceptFailed = acceptFailed
         self.registry = ConnectionRegistry(limits: configuration.limits)
         self.fronts = eventLoopGroup.makeIterator().map { loop in
             (loop, .makeBoxSendingValue(LoopFront(loop: loop), eventLoop: loop))
@@ -173,10 +177,10 @@ package final class MetadataServer: Sendable {
         ServerBootstrap(group: loop)
             // Accepted sockets inherit it.
             .serverChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .serverChannelInitializer { channel in
-                // Out of descriptors: wait a little instead of failing to accept again and again.
+            .serverChannelInitializer { [logger, acceptFailed] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+                    try channel.pipeline.syncOperations.addHandler(
+                        AcceptFailureHandler(logger: logger, acceptFailed: acceptFailed))
                 }
             }
             .childChannelInitializer { [self] channel in

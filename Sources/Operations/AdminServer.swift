@@ -37,6 +37,9 @@ package final class AdminServer: Sendable {
         self.logger = logger
     }
 
+    /// Whether the socket is there.
+    package var isServing: Bool { listener.withLock { $0 != nil } }
+
     /// Binds the socket, mode 0600, in place of one that a predecessor has or left.
     package func start() async throws(AdminServerError) {
         service.start()
@@ -65,6 +68,8 @@ package final class AdminServer: Sendable {
 /// Why the admin socket cannot be served.
 package struct AdminServerError: Error, Sendable, CustomStringConvertible {
     package let description: String
+    /// Whether it may pass by itself: the file system has no room for the socket.
+    package var isOutOfSpace = false
     /// Whether nobody answers there at all.
     package let isUnreachable: Bool
 

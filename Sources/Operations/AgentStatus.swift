@@ -23,11 +23,14 @@ package struct AgentStatus: Codable, Sendable, Equatable {
     package var podWatchError: String?
     /// Since the API server last showed anything; `nil` before the first time. Bookmarks come every 60 s.
     package var podWatchSilentSeconds: Int64?
+    /// What went wrong around the agent and was survived: how often each, by name.
+    package var incidents: [String: UInt64]
 
     package init(
         version: String, node: String, hooks: [String: String], kernel: [String: UInt64], requests: [String: UInt64],
         pendingHandovers: Int, pods: Int, cgroups: Int, connectionCounts: Int, policies: Int, connections: Int,
-        tokenEntries: Int, podsSynced: Bool, podWatchError: String?, podWatchSilentSeconds: Int64? = nil
+        tokenEntries: Int, podsSynced: Bool, podWatchError: String?, podWatchSilentSeconds: Int64? = nil,
+        incidents: [String: UInt64] = [:]
     ) {
         self.version = version
         self.node = node
@@ -44,5 +47,6 @@ package struct AgentStatus: Codable, Sendable, Equatable {
         self.podsSynced = podsSynced
         self.podWatchError = podWatchError
         self.podWatchSilentSeconds = podWatchSilentSeconds
+        self.incidents = incidents
     }
 }

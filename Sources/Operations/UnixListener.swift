@@ -38,7 +38,9 @@ package struct UnixListener: Sendable {
         do {
             channel = try await bootstrap.bind(unixDomainSocketPath: temporary, cleanupExistingSocketFile: true).get()
         } catch {
-            throw AdminServerError(path, "cannot listen: \(error)")
+            var failure = AdminServerError(path, "cannot listen: \(error)")
+            failure.isOutOfSpace = [ENOSPC, EDQUOT].contains((error as? IOError)?.errnoCode)
+            throw failure
         }
         guard unsafe chmod(temporary, 0o600) == 0, unsafe stat(temporary, &info) == 0,
             unsafe rename(temporary, path) == 0

@@ -12,6 +12,9 @@ package struct LineSplitter: Sendable {
         self.limit = limit
     }
 
+    /// Whether bytes wait for the end of their line.
+    package var isWithinLine: Bool { pending.readableBytes > 0 }
+
     package mutating func append(_ chunk: ByteBuffer) {
         pending.writeImmutableBuffer(chunk)
     }

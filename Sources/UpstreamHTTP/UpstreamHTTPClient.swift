@@ -101,7 +101,8 @@ package final class UpstreamHTTPClient: Sendable {
     /// Sends `call` and hands its answer out line by line, if it is a 200; any other answer is read whole.
     ///
     /// The call's timeout covers the head (or a whole answer that is no 200). From there on, the stream is bounded by
-    /// ``Options/silenceTimeout`` alone, and each line by `lineLimit` bytes. A last line without its end is dropped.
+    /// ``Options/silenceTimeout`` alone, and each line by `lineLimit` bytes. A last line without its end is dropped, and the stream
+    /// counts as ``UpstreamStreamEnd/cut``.
     ///
     /// `opened` is called once, when the 200 has arrived, and `line` with each line as it arrives; `false` from it ends
     /// the stream.
@@ -123,7 +124,7 @@ package final class UpstreamHTTPClient: Sendable {
                 }
             }
             try Task.checkCancellation()
-            return .ended
+            return splitter.isWithinLine ? .cut : .ended
         } catch {
             throw TransportError(error)
         }
@@ -147,6 +148,8 @@ package final class UpstreamHTTPClient: Sendable {
 package enum UpstreamStreamEnd: Sendable {
     /// The upstream ended it.
     case ended
+    /// The upstream ended it in the middle of a line.
+    case cut
     /// The reader of its lines ended it.
     case stopped
     /// There was none: a complete answer that is not a 200.

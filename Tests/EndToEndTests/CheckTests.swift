@@ -44,7 +44,7 @@ struct CheckTests {
     }
 
     private static func detach(_ hook: String, _ world: LabWorld) throws {
-        try FileManager.default.removeItem(atPath: world.pinDirectory + "/links/" + hook)
+        try PinnedLink.detach(at: world.pinDirectory + "/links/" + hook)
     }
 
     private static func withPod(_ body: (LabWorld, AgentProcess) async throws -> Void) async throws {

@@ -48,15 +48,29 @@ struct CgroupEventTests {
     @Test("cgroups outside the kubepods root are not told", arguments: Source.allCases)
     func elsewhere(source: Source) async throws {
         try await withEvents(source) { lab, log in
+            // Not directly beside the root: see the next test.
             let outside = lab.node.cgroupDirectory("/\(lab.node.identifier)/system")
             unsafe try #require(mkdir(outside, 0o755) == 0)
-            let id = try #require(lab.cgroups.id(of: [UInt8]("/\(lab.node.identifier)/system".utf8)))
+            unsafe try #require(mkdir(outside + "/pod", 0o755) == 0)
+            let id = try #require(lab.cgroups.id(of: [UInt8]("/\(lab.node.identifier)/system/pod".utf8)))
             // Events are in order: the pod's, made later, is the proof that nothing came before it.
             let pod = try await lab.node.addPod(RunningPodSpecification(name: "a"))
             let podID = try #require(lab.cgroups.id(of: [UInt8](pod.cgroup.utf8)))
             let events = try await log.wait { $0.contains(.made(podID)) }
             #expect(!events.contains(.made(id)))
+            unsafe rmdir(outside + "/pod")
             unsafe rmdir(outside)
+        }
+    }
+
+    @Test("a cgroup that is made beside the kubepods root is told: it may be the next root")
+    func nextRoot() async throws {
+        try await withEvents(.tracepoints) { lab, log in
+            let kubepods = lab.node.cgroupDirectory(lab.node.kubepods)
+            unsafe try #require(rmdir(kubepods) == 0)
+            unsafe try #require(mkdir(kubepods, 0o755) == 0)
+            let id = try #require(lab.cgroups.id(of: [UInt8](lab.node.kubepods.utf8)))
+            try await log.wait { $0.contains(.made(id)) }
         }
     }
 

@@ -188,6 +188,9 @@ struct UpstreamHTTPClientTests {
             switch request.target {
             case "/cut": stream.yield(.cut)
             case "/end": stream.finish()
+            case "/whole":
+                stream.yield(.text("ee\n"))
+                stream.finish()
             case "/no": return .answer(410, "gone")
             default: break
             }
@@ -207,8 +210,15 @@ struct UpstreamHTTPClientTests {
             let ended = try await client.stream(UpstreamCall(.GET, server.url + "/end"), lineLimit: 9, opened: {}) {
                 _ in true
             }
-            guard case .ended = ended else {
+            guard case .cut = ended else {
                 Issue.record("\(ended)")
+                return
+            }
+            let whole = try await client.stream(UpstreamCall(.GET, server.url + "/whole"), lineLimit: 9, opened: {}) {
+                _ in true
+            }
+            guard case .ended = whole else {
+                Issue.record("\(whole)")
                 return
             }
             let refused = try await client.stream(UpstreamCall(.GET, server.url + "/no"), lineLimit: 9, opened: {}) {

@@ -193,12 +193,14 @@ enum nid_cgroup_event_kind {
 	NID_CGROUP_REMOVED = 2,
 };
 
-/* One cgroup made or removed at most NID_ANCESTORS levels below the root. */
+/* One cgroup made or removed at most NID_ANCESTORS levels below the root, or made
+ * at its level.
+ */
 struct nid_cgroup_event {
 	__u64 id;
 	/* enum nid_cgroup_event_kind */
 	__u32 kind;
-	/* Levels below the kubepods root: 1 is its child. */
+	/* Levels below the kubepods root: 1 is its child, 0 one at its own level. */
 	__u32 depth;
 };
 

@@ -1,6 +1,9 @@
 /* System calls that the lab makes and Swift cannot. */
 #pragma once
 
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -10,4 +13,21 @@
 static inline int lab_enter_network_namespace(int fd)
 {
 	return (int)syscall(SYS_setns, fd, LAB_CLONE_NEWNET);
+}
+
+/* Severs the BPF link that is pinned at `path`, whoever else holds it. */
+static inline int lab_detach_link(const char *path)
+{
+	union bpf_attr attributes = { .pathname = (uint64_t)(uintptr_t)path };
+	int link = (int)syscall(SYS_bpf, BPF_OBJ_GET, &attributes, sizeof(attributes));
+	int result, error;
+
+	if (link < 0)
+		return -1;
+	attributes = (union bpf_attr){ .link_detach.link_fd = (uint32_t)link };
+	result = (int)syscall(SYS_bpf, BPF_LINK_DETACH, &attributes, sizeof(attributes));
+	error = errno;
+	close(link);
+	errno = error;
+	return result;
 }

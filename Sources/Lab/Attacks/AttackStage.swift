@@ -87,9 +87,9 @@ final class AttackStage: Sendable {
         await currentAgent.withLock({ $0 })?.stop()
     }
 
-    /// Removes a link's pin behind the agent's back. The kernel detaches the program soon after.
+    /// Takes hooks away behind the agent's back, with their pins.
     func detach(_ hooks: String...) throws {
-        for hook in hooks { try FileManager.default.removeItem(atPath: "\(world.pinDirectory)/links/\(hook)") }
+        for hook in hooks { try PinnedLink.detach(at: "\(world.pinDirectory)/links/\(hook)") }
     }
 
     // MARK: Attackers

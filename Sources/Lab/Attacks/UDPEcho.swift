@@ -4,6 +4,8 @@ import NIOCore
 /// A UDP server that sends back what it receives: DNS and NTP on the metadata address, as far as the redirect cares.
 package final class UDPEcho: Sendable {
     private let descriptor: CInt
+    /// Signalled when the socket is closed.
+    private let ended = DispatchSemaphore(value: 0)
 
     /// Starts a server on an address inside `network`.
     package init(host: String, port: Int, in network: NetworkNamespace) throws {
@@ -17,7 +19,11 @@ package final class UDPEcho: Sendable {
             return descriptor
         }
         let descriptor = descriptor
-        Thread { Self.echo(descriptor) }.start()
+        let ended = ended
+        Thread {
+            Self.echo(descriptor)
+            ended.signal()
+        }.start()
     }
 
     /// Ends when the socket is shut down.
@@ -41,7 +47,9 @@ package final class UDPEcho: Sendable {
         close(descriptor)
     }
 
+    /// Returns when the address is free again, for the next one that asks for it.
     package func stop() {
         shutdown(descriptor, CInt(SHUT_RDWR))
+        _ = ended.wait(timeout: .now() + 1)
     }
 }

@@ -50,6 +50,11 @@ package final class LabWorld: Sendable {
         }
     }
 
+    /// Stops the agents as the kubelet does.
+    package func stopAgents() async {
+        for agent in agents.withLock({ $0 }) where agent.isRunning { await agent.stop() }
+    }
+
     /// Stops agents and servers, and removes everything that was made.
     package func stop() async {
         for agent in agents.withLock({ $0 }) where agent.isRunning { await agent.kill() }

@@ -38,7 +38,7 @@ package struct LabPKI: Sendable {
     }
 
     /// Certificates are valid from a minute before their issue, so that a second of clock skew hurts nobody.
-    private static let backdating: TimeInterval = 60
+    private static let backdating: TimeInterval = 7200
     /// The authority outlives every certificate of a test or a demonstration.
     private static let authorityLifetime: TimeInterval = 10 * 365 * 86_400
 

@@ -1,4 +1,4 @@
-/* The decision headers as programs of type syscall, and their contexts. */
+/* The decision headers as programs of type syscall, and their contexts; a stranger's program. */
 #pragma once
 
 #if !__has_include("decisions.skel.h")
@@ -6,4 +6,5 @@
 #else
 #include "test_decisions.skel.h"
 #include "decisions.skel.h"
+#include "foreign.skel.h"
 #endif

@@ -58,7 +58,12 @@ extension KubernetesEmulator {
     /// leaves.
     func watch(_ watch: PodWatch, to writer: LabBodyWriter) async throws {
         let opened = open(watch)
-        defer { storage.withLock { _ = $0.watches.removeValue(forKey: opened.number) } }
+        defer {
+            storage.withLock { storage in
+                storage.watches[opened.number] = nil
+                storage.silenced[opened.number] = nil
+            }
+        }
         watchesOpened.record(watch.resourceVersion ?? 0)
         for line in opened.lines {
             try await writer.write(line)
@@ -82,6 +87,11 @@ extension KubernetesEmulator {
                 case .bookmark(let version):
                     guard version >= opened.startsAfter else { continue }
                     try await writer.write(WatchLine.bookmark(version))
+                case .text(let text):
+                    try await writer.write(ByteBuffer(string: text))
+                case .cut:
+                    try await writer.write(ByteBuffer(string: #"{"type":"MODIFIED","object":{"kind":"Pod","meta"#))
+                    return
                 case .end:
                     return
                 }

@@ -38,6 +38,8 @@ package final class KubernetesEmulator: Sendable {
         var state: ClusterState
         var watches: [Int: AsyncStream<WatchSignal>.Continuation] = [:]
         var nextWatch = 0
+        /// Watches that stay open and are told nothing any more.
+        var silenced: [Int: AsyncStream<WatchSignal>.Continuation] = [:]
         var watchDelay = Duration.zero
         var nodeTokens: [String: String] = [:]
         /// The API server's external URL, for `jwks_uri`.

@@ -4,6 +4,10 @@ import NIOCore
 enum WatchSignal: Sendable {
     case change(ClusterState.Change, notBefore: ContinuousClock.Instant)
     case bookmark(resourceVersion: UInt64)
+    /// Whatever a faulty server writes.
+    case text(String)
+    /// The first half of an event, and the end.
+    case cut
     case end
 }
 

@@ -2,8 +2,9 @@ import Foundation
 import Lab
 import Testing
 
-/// What pods see while an upstream misbehaves, and how soon they see nothing of it any more.
-@Suite(.serialized, .timeLimit(.minutes(3)))
+/// The fault table: what pods see while something around the agent is broken, and how soon they see nothing of it any
+/// more. Each row is a line of the log that begins with FAULT.
+@Suite(.serialized, .timeLimit(.minutes(4)))
 struct FaultTests {
     /// The shortest patience of a Google client is 3 s; the rest is the lab's own slowness.
     private static let answerLimit = Duration.seconds(3.5)
@@ -13,13 +14,41 @@ struct FaultTests {
     private static let concurrency = 8
 
     @Test(
-        "a fault has its status, its words and its time, and its end is enough to recover", arguments: Upstream.allCases
+        "an upstream's fault has its status, its words and its time, and its end is enough to recover",
+        arguments: Upstream.allCases
     )
     func faults(upstream: Upstream) async throws {
         let rows = try await concurrently(FaultCase.table(upstream), limit: Self.concurrency) { fault in
             try await row(fault, of: upstream)
         }
         for row in rows { print(row) }
+    }
+
+    @Test(
+        "a fault around the agent harms no pod for long, gives nobody another identity, and is logged and counted",
+        arguments: Surroundings.allCases)
+    func surroundings(_ surroundings: Surroundings) async throws {
+        let rows = try await concurrently(surroundings.faults, limit: 4) { fault in
+            do {
+                return try await fault.row()
+            } catch {
+                Issue.record("\(fault.name): \(error)")
+                return "FAULT \(fault.name) | failed: \(error)"
+            }
+        }
+        for row in rows { print(row) }
+    }
+
+    enum Surroundings: CaseIterable {
+        case apiServer, node, kernel
+
+        var faults: [Fault] {
+            switch self {
+            case .apiServer: Fault.apiServer
+            case .node: Fault.node
+            case .kernel: Fault.kernel
+            }
+        }
     }
 
     @Test("a node whose clock is wrong gives tokens their true life", arguments: [600, -600])
@@ -36,14 +65,15 @@ struct FaultTests {
                 let answer = try await pod.ask()
                 let token = try #require(answer.token, "\(answer.body)")
                 #expect((3590...3600).contains(token.expiresIn))
-                print("FAULT node clock \(-seconds) s off -> 200 \(name), expires in \(token.expiresIn) s")
+                let row = FaultRow(sees: "a \(name) token for \(token.expiresIn) s", answered: answer.duration)
+                print(row.text(name: "everybody's clock but the node's \(seconds) s ahead"))
             }
         }
     }
 
     /// Runs one fault in a world of its own, and returns its line of the table.
     private func row(_ fault: FaultCase, of upstream: Upstream) async throws -> String {
-        var row = ""
+        var text = ""
         try await withAgent(configure: fault.configure) { world, agent in
             let account = upstream == .iam ? "app@lab-project.iam.gserviceaccount.com" : nil
             world.addServiceAccount("cached", impersonating: account)
@@ -52,6 +82,7 @@ struct FaultTests {
             let token = try await cached.token().accessToken
             let server = upstream.server(world.cluster)
             let pod = try await Self.newPod(world)
+            let before = try await agent.failures()
             try await fault.begin(world, agent, server)
 
             async let undisturbed = cached.ask()
@@ -62,30 +93,37 @@ struct FaultTests {
                 #expect(other.token?.accessToken == token, "\(what): a cached token is disturbed: \(other.body)")
                 #expect(other.duration < .seconds(1), "\(what): a cached token takes \(other.duration.text)")
             }
-            row = "FAULT \(what) -> \(answer.status) in \(answer.duration.text)"
+            var row = FaultRow(sees: "", answered: answer.duration)
             switch fault.outcome {
             case .token(let seconds, let length):
                 let token = try #require(answer.token, "\(what): \(answer.status) \(answer.body)")
                 #expect((seconds - 15...seconds).contains(token.expiresIn), "\(what)")
                 #expect(token.accessToken.utf8.count >= length, "\(what)")
-                row += ", expires in \(token.expiresIn) s, \(token.accessToken.utf8.count) bytes"
+                row.sees = "its own token, \(token.expiresIn) s left, \(token.accessToken.utf8.count) bytes"
                 try await fault.end(world, agent, server)
             case .failure(let words, let status, let retryAfter):
                 #expect(answer.status == status, "\(what)")
                 #expect(answer.body.contains((fault.blamed ?? upstream).name), "\(what): \(answer.body)")
                 #expect(answer.body.contains(words), "\(what): \(answer.body)")
                 #expect(answer.retryAfter.map(retryAfter.contains) == true, "\(what)")
-                try await Self.expectLogLine(agent, what: what, fault.blamed ?? upstream, fault.logged ?? words)
+                row.log = try await Self.expectLogLine(
+                    agent, what: what, fault.blamed ?? upstream, fault.logged ?? words)
+                let risen = try await agent.failures().filter { $0.value > before[$0.key, default: 0] }
+                #expect(!risen.isEmpty, "\(what): no counter")
+                row.counter = risen.map { "\($0.key) +\($0.value - before[$0.key, default: 0])" }.sorted().first
                 try await fault.end(world, agent, server)
                 let recovered = try await pod.ask(within: .seconds(answer.retryAfter ?? 0) + Self.recoveryLimit) {
                     $0.status == 200
                 }
                 #expect(try world.owner(of: recovered.answer).subject.podUID == pod.uid, "\(what)")
-                row += ", Retry-After \(answer.retryAfter ?? 0), recovered in \(recovered.after.text): "
-                row += "\"\(answer.body.prefix { $0 != "\n" })\""
+                row.recovered = recovered.after
+                row.sees = "\(answer.status), Retry-After \(answer.retryAfter ?? 0), "
+                row.sees += "\"\(answer.body.prefix { $0 != "\n" })\""
             }
+            #expect(agent.isRunning, "\(what): the agent has ended")
+            text = row.text(name: what)
         }
-        return row
+        return text
     }
 
     /// A pod that the agent knows and that has no token yet.
@@ -96,15 +134,28 @@ struct FaultTests {
         return pod
     }
 
+    /// The words of the log's line about it.
     private static func expectLogLine(
         _ agent: AgentProcess, what: String, _ upstream: Upstream, _ words: String
-    ) async throws {
+    ) async throws -> String? {
         do {
-            try await agent.log.first(within: .seconds(4)) { line in
+            let line = try await agent.log.first(within: .seconds(4)) { line in
                 line.contains("warning") && line.contains("upstream=\(upstream.rawValue)") && line.contains(words)
             }
+            return line.firstRange(of: "] ").map { String(line[$0.upperBound...]) }
         } catch is DeadlineExceeded {
             Issue.record("\(what): no log line about it: \(agent.log.events.joined(separator: "\n"))")
+            return nil
+        }
+    }
+}
+
+extension AgentProcess {
+    /// How often upstreams failed it, by how.
+    fileprivate func failures() async throws -> [String: UInt64] {
+        try await counters().filter { name, _ in
+            (name.hasPrefix("incidents.tokens.") || name.hasPrefix("incidents.accounts."))
+                && !name.hasSuffix(".succeeded") && !name.hasSuffix(".discarded")
         }
     }
 }

@@ -1,38 +1,6 @@
 import Foundation
 import Lab
 
-/// A server that the agent depends on.
-enum Upstream: String, Sendable, CaseIterable {
-    case kubernetes
-    case sts
-    case iam
-
-    func server(_ cluster: LabCluster) -> LabHTTPServer {
-        switch self {
-        case .kubernetes: cluster.kubernetesServer
-        case .sts: cluster.securityTokenServiceServer
-        case .iam: cluster.iamCredentialsServer
-        }
-    }
-
-    func clock(_ cluster: LabCluster) -> LabClock {
-        switch self {
-        case .kubernetes: cluster.kubernetes.clock
-        case .sts: cluster.securityTokenService.clock
-        case .iam: cluster.iamCredentials.clock
-        }
-    }
-
-    /// How the answer to a pod names it.
-    var name: String {
-        switch self {
-        case .kubernetes: "Kubernetes"
-        case .sts: "Google STS"
-        case .iam: "IAM"
-        }
-    }
-}
-
 /// What goes wrong with one upstream, and what a pod without a token must see of it.
 struct FaultCase: Sendable {
     /// What the pod must see.
@@ -183,22 +151,6 @@ extension FaultCase {
             } end: { world, _, _ in
                 upstream.clock(world.cluster).advance(by: .seconds(-seconds))
             }
-        }
-    }
-}
-
-extension LabWorld {
-    /// Rotates the node's certificate, and asks for tokens until the agent has taken it up.
-    func rotateNodeCertificate(
-        _ agent: AgentProcess, notBefore: Date = Date(timeIntervalSinceNow: -3600), notAfter: Date
-    ) async throws {
-        let known = agent.log.events.count { $0.contains("node credentials reloaded") }
-        try cluster.kubelet.rotate(to: try cluster.pki.node(Self.nodeName, notBefore: notBefore, notAfter: notAfter))
-        let deadline = ContinuousClock.now + .seconds(5)
-        while agent.log.events.count(where: { $0.contains("node credentials reloaded") }) == known {
-            guard ContinuousClock.now < deadline else { throw LabError("the agent keeps its old certificate") }
-            // Credentials are looked at when they are used.
-            _ = try await node.pods.first?.ask()
         }
     }
 }

@@ -1,0 +1,35 @@
+import Synchronization
+
+/// What goes wrong around an agent and is survived: each has a line in the log and a counter.
+enum Incident: String, Sendable, CaseIterable {
+    /// The node's clock was set.
+    case clockStepped = "clock_stepped"
+    /// The process did not run for a while: stopped, frozen, or starved.
+    case stalled
+    /// The BPF file system was unmounted, or pins were removed, under the running agent.
+    case pinsLost = "pins_lost"
+    case pinsRestored = "pins_restored"
+    /// The kubelet made its kubepods cgroup again.
+    case kubepodsRecreated = "kubepods_recreated"
+    /// The kernel could not queue cgroup events, and the hierarchy was walked instead.
+    case cgroupEventsLost = "cgroup_events_lost"
+    /// A connection could not be accepted: no descriptors, no memory.
+    case acceptFailed = "accept_failed"
+    /// No space for the admin socket.
+    case adminSocketFailed = "admin_socket_failed"
+}
+
+/// Counts incidents.
+final class IncidentCounters: Sendable {
+    private let values = Mutex<[Incident: UInt64]>([:])
+
+    func note(_ incident: Incident) {
+        values.withLock { $0[incident, default: 0] += 1 }
+    }
+
+    /// Every incident by name, those that have not happened as 0.
+    var snapshot: [String: UInt64] {
+        let values = self.values.withLock { $0 }
+        return Dictionary(uniqueKeysWithValues: Incident.allCases.map { ($0.rawValue, values[$0, default: 0]) })
+    }
+}

@@ -1,0 +1,62 @@
+import Attribution
+import BPF
+import Logging
+import Synchronization
+
+/// Tells the programs which cgroup is the kubelet's, again whenever the kubelet makes it or its QoS classes anew.
+///
+/// Until the programs know a new kubepods cgroup, what is in it is no pod to them. The kubelet makes pods' cgroups some
+/// time after their root, and the root's event is handled within microseconds.
+final class KubepodsKeeper: Sendable {
+    private let root: KubepodsRoot
+    /// Whose appearance changes what the programs must know.
+    private let paths: Set<[UInt8]>
+    private let current: Mutex<KubepodsCgroup>
+    private let cgroups: CgroupFileSystem
+    private let datapath: Datapath
+    private let incidents: IncidentCounters
+    private let logger: Logger
+    private let rootChanged: @Sendable () -> Void
+
+    /// `current` is what the programs know. `rootChanged` is called after they know another root.
+    init(
+        root: KubepodsRoot, current: KubepodsCgroup, cgroups: CgroupFileSystem, datapath: Datapath,
+        incidents: IncidentCounters, logger: Logger, rootChanged: @escaping @Sendable () -> Void
+    ) {
+        self.root = root
+        self.paths = Set(root.groupPaths + [root.path])
+        self.current = Mutex(current)
+        self.cgroups = cgroups
+        self.datapath = datapath
+        self.incidents = incidents
+        self.logger = logger
+        self.rootChanged = rootChanged
+    }
+
+    /// A cgroup was made: nothing to do, unless it is the root or a QoS class.
+    func observe(_ path: [UInt8]) {
+        if paths.contains(path) { check() }
+    }
+
+    /// Compares with what is there, and tells the programs what has changed.
+    func check() {
+        // Between its removal and its return no task can be in it.
+        guard let id = cgroups.id(of: root.path) else { return }
+        let found = KubepodsSearch.cgroup(id, of: root, in: cgroups)
+        let isNewRoot: Bool? = current.withLock { current in
+            guard found != current else { return nil }
+            do throws(BPFError) {
+                try datapath.setKubepods(found)
+            } catch {
+                logger.error("the programs do not know the kubepods cgroup", metadata: ["reason": "\(error)"])
+                return nil
+            }
+            defer { current = found }
+            return found.id != current.id
+        }
+        guard isNewRoot == true else { return }
+        incidents.note(.kubepodsRecreated)
+        logger.notice("the kubepods cgroup was made again", metadata: ["kubepods": "\(root)", "cgroup": "\(id)"])
+        rootChanged()
+    }
+}

@@ -1,0 +1,97 @@
+import BPF
+import FoundationEssentials
+import Logging
+import Operations
+
+/// Looks every two seconds at what no event tells of, mends what can be mended, and says so.
+///
+/// A look is some fifty system calls, a ten-thousandth of a core.
+struct SelfCheck: Sendable {
+    static let interval = Duration.seconds(2)
+
+    let datapath: DatapathSlot
+    let pins: HeldPins
+    let tracking: CgroupTracking
+    let admin: AdminServer
+    let incidents: IncidentCounters
+    let logger: Logger
+
+    /// Runs until its task is cancelled.
+    func run() async {
+        var time = TimeCheck(interval: Self.interval, first: Self.now)
+        var refusals = KernelRefusals(since: kernelCounters, at: .now)
+        var state = HeldPins.State.inPlace
+        // Cancellation ends the wait and the loop.
+        while (try? await Task.sleep(for: Self.interval, tolerance: .milliseconds(100))) != nil {
+            for finding in time.findings(at: Self.now) { report(finding) }
+            if let rises = refusals.report(kernelCounters, at: .now) { report(rises) }
+            checkPins(&state)
+            tracking.checkRoot()
+            await checkAdminSocket()
+        }
+    }
+
+    private static var now: TimeCheck.Reading {
+        TimeCheck.Reading(wall: Date().timeIntervalSince1970, steady: .now)
+    }
+
+    private var kernelCounters: [String: UInt64] {
+        guard let counters = try? datapath.current?.counters() else { return [:] }
+        return Dictionary(counters.values.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    private func report(_ finding: TimeCheck.Finding) {
+        switch finding {
+        case .clockStepped(let seconds):
+            incidents.note(.clockStepped)
+            logger.warning(
+                "the node's clock was set; what is left of tokens is counted by a clock that cannot be",
+                metadata: ["seconds": "\(seconds)"])
+        case .stalled(let seconds):
+            incidents.note(.stalled)
+            logger.warning(
+                "the agent did not run for a while: stopped, frozen or starved", metadata: ["seconds": "\(seconds)"])
+        }
+    }
+
+    private func report(_ rises: [String: UInt64]) {
+        logger.warning(
+            "the kernel programs refused connections; the next such line comes in a minute at the earliest",
+            metadata: rises.mapValues { "\($0)" })
+    }
+
+    private func checkPins(_ state: inout HeldPins.State) {
+        let before = state
+        do throws(BPFError) {
+            state = try pins.check()
+        } catch {
+            if before != .unmounted { incidents.note(.pinsLost) }
+            state = .unmounted
+            return logger.error("the pins cannot be made again", metadata: ["reason": "\(error)"])
+        }
+        guard state != before else { return }
+        switch state {
+        case .inPlace: break
+        case .removed:
+            incidents.note(.pinsLost)
+            logger.warning("pins were removed: what they pinned stays in place only while this process runs")
+        case .unmounted:
+            incidents.note(.pinsLost)
+            logger.error(
+                """
+                the BPF file system of bpf.pin-directory is gone: the hooks stay in place only while this process \
+                runs; mount it again
+                """)
+        case .restored:
+            incidents.note(.pinsRestored)
+            logger.notice("hooks and maps are pinned again")
+        }
+    }
+
+    private func checkAdminSocket() async {
+        guard !admin.isServing else { return }
+        // It has been said that it is missing, and nothing else has changed.
+        guard (try? await admin.start()) != nil else { return incidents.note(.adminSocketFailed) }
+        logger.notice("the admin socket is served")
+    }
+}

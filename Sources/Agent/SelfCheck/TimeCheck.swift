@@ -1,0 +1,41 @@
+/// Notices, from one look to the next, that the node's clock was set and that the process did not run.
+struct TimeCheck: Sendable {
+    /// One reading of both clocks.
+    struct Reading: Sendable, Equatable {
+        /// Seconds since 1970, by the clock that can be set.
+        var wall: Double
+        /// By the clock that cannot.
+        var steady: ContinuousClock.Instant
+    }
+
+    enum Finding: Sendable, Equatable {
+        /// Forward if positive.
+        case clockStepped(seconds: Int)
+        case stalled(seconds: Int)
+    }
+
+    /// What a clock that is slewed, and two readings that are not taken at once, may differ by.
+    static let stepTolerance = 5.0
+    /// How late a look may come on a busy machine.
+    static let stallTolerance = Duration.seconds(2)
+
+    private let interval: Duration
+    private var last: Reading
+
+    init(interval: Duration, first: Reading) {
+        self.interval = interval
+        last = first
+    }
+
+    /// Compares with the last reading, which should have been an interval ago.
+    mutating func findings(at reading: Reading) -> [Finding] {
+        defer { last = reading }
+        var findings: [Finding] = []
+        let elapsed = reading.steady - last.steady
+        let step = reading.wall - last.wall - elapsed / .seconds(1)
+        if abs(step) > Self.stepTolerance { findings.append(.clockStepped(seconds: Int(step.rounded()))) }
+        let stall = elapsed - interval
+        if stall > Self.stallTolerance { findings.append(.stalled(seconds: Int(stall / .seconds(1)))) }
+        return findings
+    }
+}

@@ -1,0 +1,93 @@
+import CLibbpf
+import Glibc
+import Synchronization
+
+/// Everything that is pinned, held by descriptors as well.
+///
+/// A pin lives as long as its file system. Should somebody unmount that under a running agent, the descriptors keep the
+/// programs attached and the maps as they are, and ``check()`` pins them again as soon as there is a BPF file system at
+/// the same path. Pins that were removed one by one are left alone: that is how ``PinDirectory/remove()`` uninstalls.
+package final class HeldPins: Sendable {
+    /// What became of the pins since the last look.
+    package enum State: Sendable, Equatable {
+        case inPlace
+        /// The file system is there, some pins are not: somebody removed them.
+        case removed
+        /// There is no BPF file system at the path any more.
+        case unmounted
+        /// Pinned again, in another file system than before.
+        case restored
+    }
+
+    private final class Pin: Sendable {
+        let path: String
+        let descriptor: FileDescriptor
+
+        init(_ path: String) throws(BPFError) {
+            self.path = path
+            descriptor = unsafe try FileDescriptor(owning: bpf_obj_get(path), "open what is pinned at \(path)")
+        }
+
+        var isInPlace: Bool { unsafe access(path, F_OK) == 0 }
+    }
+
+    private let directory: PinDirectory
+    private let pins: [Pin]
+    private let fileSystem: Mutex<FileSystemIdentity?>
+
+    /// Holds what is pinned in `directory` at this moment. Call it when everything is attached.
+    package init(_ directory: PinDirectory) throws(BPFError) {
+        self.directory = directory
+        var pins: [Pin] = []
+        for path in directory.pins { pins.append(try Pin(path)) }
+        self.pins = pins
+        fileSystem = Mutex(directory.fileSystem)
+    }
+
+    /// Looks after the pins: some twenty system calls.
+    ///
+    /// - Returns: What was found, or done.
+    /// - Throws: Why they could not be pinned again.
+    package func check() throws(BPFError) -> State {
+        if pins.allSatisfy(\.isInPlace) { return .inPlace }
+        let found = directory.fileSystem
+        let isTheSame = fileSystem.withLock { fileSystem in
+            // Its numbers may be used again once it is gone.
+            if found == nil { fileSystem = nil }
+            return fileSystem == found
+        }
+        guard let found else { return .unmounted }
+        guard !isTheSame else { return .removed }
+        try directory.prepare()
+        for pin in pins where !pin.isInPlace {
+            try BPF.check(unsafe bpf_obj_pin(pin.descriptor.rawValue, pin.path), "pin again at \(pin.path)")
+        }
+        fileSystem.withLock { $0 = found }
+        return .restored
+    }
+}
+
+/// One mounted file system, among all that were ever mounted at the same path.
+struct FileSystemIdentity: Sendable, Equatable {
+    var device: dev_t
+    var root: ino_t
+}
+
+extension PinDirectory {
+    /// The BPF file system that the directory lies on, or would lie on; `nil`: none.
+    var fileSystem: FileSystemIdentity? {
+        guard isOnBPFFileSystem else { return nil }
+        var identity: FileSystemIdentity?
+        var place = path
+        // From the directory up to where it is mounted, which is the last place with its device number.
+        while !place.isEmpty, let slash = place.lastIndex(of: "/") {
+            var status = stat()
+            if unsafe stat(place, &status) == 0 {
+                if let identity, identity.device != status.st_dev { break }
+                identity = FileSystemIdentity(device: status.st_dev, root: status.st_ino)
+            }
+            place = String(place[..<slash])
+        }
+        return identity
+    }
+}

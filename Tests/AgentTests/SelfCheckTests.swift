@@ -1,0 +1,49 @@
+import Testing
+
+@testable import Agent
+
+@Suite struct SelfCheckTests {
+    private static let start = ContinuousClock.now
+
+    /// Readings at these times after the start, by the clock that can be set and the one that cannot.
+    private static func findings(_ readings: [(wall: Double, steady: Double)]) -> [TimeCheck.Finding] {
+        var check = TimeCheck(interval: .seconds(2), first: TimeCheck.Reading(wall: 0, steady: start))
+        return readings.flatMap { wall, steady in
+            check.findings(at: TimeCheck.Reading(wall: wall, steady: start + .seconds(steady)))
+        }
+    }
+
+    @Test("clocks that run alike, a little late or a little apart, are no news")
+    func ordinary() {
+        #expect(Self.findings([(2, 2), (4.1, 4.1), (7.9, 7.9), (13, 10)]) == [])
+    }
+
+    @Test("a clock that is set is seen once, in both directions")
+    func steps() {
+        #expect(Self.findings([(3602, 2), (3604, 4)]) == [.clockStepped(seconds: 3600)])
+        #expect(Self.findings([(2, 2), (-3596, 4)]) == [.clockStepped(seconds: -3600)])
+    }
+
+    @Test("a process that did not run knows for how long, and that no clock was set")
+    func stalls() {
+        #expect(Self.findings([(32, 32), (34, 34)]) == [.stalled(seconds: 30)])
+        #expect(Self.findings([(4, 4)]) == [])
+    }
+
+    @Test("what an earlier agent counted is not reported, nor what a healthy node counts")
+    func earlierCounts() {
+        var refusals = KernelRefusals(since: ["untagged": 5], at: Self.start)
+        #expect(refusals.report(["untagged": 5, "redirected": 1000], at: Self.start) == nil)
+        #expect(refusals.report(["untagged": 7], at: Self.start) == ["untagged": 2])
+    }
+
+    @Test("refusals are reported at once, then summed up once a minute")
+    func pauses() {
+        var refusals = KernelRefusals(since: [:], at: Self.start)
+        #expect(refusals.report(["torn": 1], at: Self.start + .seconds(2)) == ["torn": 1])
+        for second in stride(from: 4, through: 60, by: 2) {
+            #expect(refusals.report(["torn": UInt64(second)], at: Self.start + .seconds(second)) == nil)
+        }
+        #expect(refusals.report(["torn": 100], at: Self.start + .seconds(62)) == ["torn": 99])
+    }
+}
