@@ -12,7 +12,8 @@ SHELL := /bin/bash
 SWIFT ?= swift
 BUILD := .build/debug
 
-.PHONY: help setup setup-clients bpf build lint test fuzz faults conformance demo clients attack cost splice clean
+.PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance demo clients attack cost \
+	splice clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,8 +34,19 @@ build: bpf ## Builds everything, tests included
 lint: ## Checks the format of every Swift file
 	@$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
 
-test: build lint setup-clients ## Runs every test, with the real kernel
+test: build lint setup-clients deploy-test ## Runs every test, with the real kernel
 	@bash .ci/test
+
+deploy-test: ## Renders and checks what is in deploy/
+	@bash .ci/deploy-tests
+
+golden: ## Writes the rendered manifests in deploy/golden anew
+	@bash .ci/deploy-tools
+	@.build/deploy/venv/bin/python deploy/tests/golden.py
+
+image: build ## Builds the container image into .build/image, and starts it
+	@bash .ci/deploy-tools
+	@bash deploy/image/build
 
 fuzz: build ## Feeds every parser ITERATIONS inputs made from seeds (default: 100000)
 	@PODIDENTD_FUZZ_ITERATIONS=$(or $(ITERATIONS),100000) $(SWIFT) test --skip-build --disable-xctest --no-parallel \

@@ -48,6 +48,8 @@ package struct Agent: Sendable {
             userAgent: "podidentd/\(AgentVersion.current)"
         )
         options.policies = configuration.policies
+        let taintCredentials = try StartupTaint.credentials(
+            configuration, asked: credentials.kubeconfig, logger: logger)
         let pins = PinDirectory(path: configuration.pinDirectory)
         let callers = RecentCallers()
         let audit = try AuditLog(
@@ -81,6 +83,12 @@ package struct Agent: Sendable {
         let watching = EarlyService { await watcher.run() }
 
         let node = NodeInformation(configuration: configuration, client: kubernetes, logger: logger)
+
+        let startupTaint = taintCredentials.map { [options] credentials in
+            StartupTaint(
+                key: configuration.startupTaint ?? "", nodeName: configuration.nodeName, reader: kubernetes,
+                credentials: credentials, options: options, watcher: watcher, logger: logger)
+        }
 
         let events =
             configuration.writesEvents
@@ -196,6 +204,7 @@ package struct Agent: Sendable {
                     await untilCancelled()
                 },
             ]
+            if let startupTaint { services.append(RunningService { await startupTaint.run() }) }
             self.services = services
         } catch {
             watching.cancel()

@@ -57,6 +57,10 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var clusterLocation: String?
     package var clusterUID: String?
 
+    /// `nil`: none is taken from the node.
+    package var startupTaint: String?
+    package var startupTaintTokenFile = ""
+
     package var adminSocket = ""
     package var metricsAddress = Address(text: "", value: .ipv4(0))
     /// 0: no metrics are served.

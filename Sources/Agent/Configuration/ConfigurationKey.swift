@@ -386,6 +386,8 @@ extension ConfigurationKey {
             failure comes from that.
             """
         ),
+        startupTaint,
+        startupTaintTokenFile,
         key(
             "log.format", \.logFormat, default: "text", allowed: "text or json", parse: { LogFormat(rawValue: $0) },
             "How log records are written to standard error, one a line."

@@ -12,8 +12,17 @@ extension ClusterState {
             return
         }
         if Self.isOpenToEveryone(request), !user.groups.contains("system:unauthenticated") { return }
+        if isGranted(user, request) { return }
         guard let node = user.nodeName else { throw request.forbidden(user) }
         try authorize(node: node, as: user, request, selector: selector, now: now)
+    }
+
+    private func isGranted(_ user: KubernetesUser, _ request: AccessRequest) -> Bool {
+        grants.contains {
+            $0.allows(
+                user, verb: request.verb, group: request.group, resource: request.qualifiedResource,
+                name: request.name, namespace: request.namespace)
+        }
     }
 
     private func allowsPath(_ path: String, _ user: KubernetesUser) -> Bool {

@@ -64,6 +64,11 @@ extension ClusterState {
     /// Whether RBAC grants `user` the verb `request-serviceaccounts-token-audience`.
     func allows(_ user: KubernetesUser, audience: String, serviceAccount: ServiceAccountKey) -> Bool {
         audienceRules.contains { $0.allows(user, audience: audience, serviceAccount: serviceAccount) }
+            || grants.contains {
+                $0.allows(
+                    user, verb: "request-serviceaccounts-token-audience", group: "", resource: audience,
+                    name: serviceAccount.name, namespace: serviceAccount.namespace)
+            }
     }
 
     // MARK: - Registry

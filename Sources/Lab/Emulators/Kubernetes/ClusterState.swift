@@ -27,6 +27,8 @@ struct ClusterState: Sendable {
     private(set) var serviceAccounts: [ServiceAccountKey: LabServiceAccount] = [:]
     private(set) var nodes: [String: LabNodeObject] = [:]
     private(set) var audienceRules: [AudienceRule] = []
+    private(set) var grants: [AccessGrant] = []
+    private(set) var taintFence: TaintFence?
     /// Until then the Node authorizer's graph is not built: "no relationship found", although the pod is there.
     private(set) var relationshipsKnownFrom = Date.distantPast
 
@@ -112,6 +114,18 @@ struct ClusterState: Sendable {
 
     mutating func allow(_ rule: AudienceRule) {
         audienceRules.append(rule)
+    }
+
+    mutating func grant(_ more: [AccessGrant]) {
+        grants += more
+    }
+
+    mutating func revokeGrants() {
+        grants = []
+    }
+
+    mutating func setTaintFence(_ fence: TaintFence) {
+        taintFence = fence
     }
 
     mutating func revokeAudiences(where isRevoked: (AudienceRule) -> Bool) {

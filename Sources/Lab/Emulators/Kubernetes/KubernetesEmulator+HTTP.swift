@@ -55,6 +55,8 @@ extension KubernetesEmulator {
         case ("nodes", "get"):
             guard let node = state.nodes[access.name] else { throw .notFound("nodes", access.name) }
             return answer(200, node.json(withTypeMeta: true))
+        case ("nodes", "patch"):
+            return try patchNode(request, access.name, as: user)
         case ("nodes", "list"):
             let wanted = selector?.required("metadata.name")
             let nodes = state.nodes.sorted { $0.key < $1.key }.filter { wanted == nil || wanted == $0.key }

@@ -6,9 +6,21 @@ package struct LabNodeObject: Sendable, Equatable {
     package var annotations: [String: String] = [:]
     /// `spec.providerID`, as a cloud controller manager sets it.
     package var providerID: String?
+    /// `spec.taints`.
+    package var taints: [Taint] = []
     /// `status.addresses` by type.
     package var addresses: [String: String]
     var resourceVersion: UInt64 = 0
+
+    package struct Taint: Sendable, Equatable {
+        package var key: String
+        package var effect: String
+
+        package init(key: String, effect: String = "NoSchedule") {
+            self.key = key
+            self.effect = effect
+        }
+    }
 
     init(name: String, uid: String) {
         self.name = name
@@ -33,7 +45,12 @@ package struct LabNodeObject: Sendable, Equatable {
             "kind": withTypeMeta ? "Node" : nil,
             "apiVersion": withTypeMeta ? "v1" : nil,
             "metadata": metadata,
-            "spec": ["providerID": providerID.map { .string($0) }],
+            "spec": [
+                "providerID": providerID.map { .string($0) },
+                "taints": taints.isEmpty
+                    ? nil
+                    : .array(taints.map { ["key": .string($0.key), "effect": .string($0.effect)] }),
+            ],
             "status": ["addresses": .array(addresses)],
         ]
     }

@@ -1,0 +1,73 @@
+import FoundationEssentials
+import NIOHTTP1
+package import Tokens
+import UpstreamHTTP
+
+/// Taking a taint from a Node. Reading one's own Node needs no right beyond a node's; changing its taints needs one that no
+/// node has.
+extension KubernetesClient {
+    /// etcd limits an object to 1.5 MB, some of it escaped.
+    private static let nodeBodyLimit = 4 << 20
+
+    /// The keys of the Node's taints, in the Node's order, which is what ``removeTaints(_:at:fromNode:)`` counts by.
+    package func taintKeys(ofNode name: String) async throws(UpstreamFailure) -> [String] {
+        let answer = try await send(.GET, try Self.path(ofNode: name)) { $0.bodyLimit = Self.nodeBodyLimit }
+        guard let node = try? JSONDecoder().decode(TaintedNode.self, from: Data(answer.body)),
+            node.metadata.name == name
+        else { throw .unusable(answer, "the answer is not the Node \(name)") }
+        return (node.spec?.taints ?? []).map(\.key)
+    }
+
+    /// Removes the taints at `indices`, all of which must have the key `key` still: if the list has changed since it was
+    /// read, nothing is removed and the API server answers 422.
+    package func removeTaints(
+        _ key: String, at indices: [Int], fromNode name: String
+    ) async throws(UpstreamFailure) {
+        // From the end on, so that no removal moves another one.
+        let patch = indices.sorted(by: >).flatMap { index in
+            [
+                PatchOperation(op: "test", path: "/spec/taints/\(index)/key", value: key),
+                PatchOperation(op: "remove", path: "/spec/taints/\(index)"),
+            ]
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Strings alone: there is nothing that could fail to encode.
+        let body = (try? encoder.encode(patch)).map { [UInt8]($0) } ?? []
+        _ = try await send(.PATCH, try Self.path(ofNode: name), body: body) { call in
+            call.headers.replaceOrAdd(name: "content-type", value: "application/json-patch+json")
+            call.bodyLimit = Self.nodeBodyLimit
+        }
+    }
+
+    private static func path(ofNode name: String) throws(UpstreamFailure) -> String {
+        guard let segment = PercentEncoding.segment(name) else {
+            throw UpstreamFailure(upstream: .kubernetes, kind: .misconfigured, message: "the node has no name")
+        }
+        return "/api/v1/nodes/\(segment)"
+    }
+}
+
+/// One step of RFC 6902.
+private struct PatchOperation: Encodable {
+    var op: String
+    var path: String
+    var value: String?
+}
+
+private struct TaintedNode: Decodable {
+    var metadata: Metadata
+    var spec: Spec?
+
+    struct Metadata: Decodable {
+        var name: String
+    }
+
+    struct Spec: Decodable {
+        var taints: [Taint]?
+    }
+
+    struct Taint: Decodable {
+        var key: String
+    }
+}

@@ -1,0 +1,41 @@
+{{/* The distribution's place for the kubelet's credential. */}}
+{{- define "podidentd.distribution" -}}
+{{- get (.Files.Get "distributions.yaml" | fromYaml) .Values.distribution | toYaml }}
+{{- end }}
+
+{{- define "podidentd.labels" -}}
+app.kubernetes.io/name: podidentd
+app.kubernetes.io/part-of: podidentd
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{/* The agent's configuration file. */}}
+{{- define "podidentd.config" -}}
+{{- $base := dict
+    "cgroup" (dict "mount-point" "/host/sys/fs/cgroup")
+    "bpf" (dict "pin-directory" "/sys/fs/bpf/podidentd")
+    "admin" (dict "socket" "/run/podidentd/admin.sock") }}
+{{- mergeOverwrite $base (deepCopy .Values.config) | toYaml }}
+{{- end }}
+
+{{/* Settings by variable, which win over the file. */}}
+{{- define "podidentd.settings" -}}
+PODIDENTD_GOOGLE_PROVIDER: {{ .Values.google.provider | quote }}
+PODIDENTD_GOOGLE_PROJECT_ID: {{ .Values.google.projectId | quote }}
+PODIDENTD_GOOGLE_PROJECT_NUMBER: {{ .Values.google.projectNumber | quote }}
+PODIDENTD_KUBERNETES_KUBECONFIG: {{ get (include "podidentd.distribution" . | fromYaml) "kubeconfig" | quote }}
+{{- if .Values.mesh.ambient }}
+PODIDENTD_REDIRECT_SOCKET_MARK: "1337"
+{{- end }}
+{{- if .Values.startupTaint }}
+PODIDENTD_STARTUP_TAINT_KEY: podidentd.io/agent-not-ready
+PODIDENTD_STARTUP_TAINT_TOKEN_FILE: /var/run/secrets/podidentd/token
+{{- end }}
+{{- end }}
+
+{{/* The one audience that nodes may ask for: that of the tokens, which is the provider unless it is configured. */}}
+{{- define "podidentd.audience" -}}
+{{- $google := get .Values.config "google" | default dict }}
+{{- get $google "token-audience" | default .Values.google.provider }}
+{{- end }}
