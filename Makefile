@@ -13,7 +13,7 @@ SWIFT ?= swift
 BUILD := .build/debug
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance demo clients attack cost \
-	splice clean
+	splice bench bench-test clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,7 +34,7 @@ build: bpf ## Builds everything, tests included
 lint: ## Checks the format of every Swift file
 	@$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
 
-test: build lint setup-clients deploy-test ## Runs every test, with the real kernel
+test: build lint setup-clients deploy-test bench-test ## Runs every test, with the real kernel
 	@bash .ci/test
 
 deploy-test: ## Renders and checks what is in deploy/
@@ -83,8 +83,20 @@ cost: ## Counts what a cached token costs, in instructions, and compares with th
 splice: setup ## Tries the in-kernel splice: speed, captures, and the cases that break it
 	@$(MAKE) --no-print-directory -C Benchmarks/splice splice
 
+bench: bpf ## Measures beside references and draws; QUICK=1 (shorter), ONLY=1,5 (figures), AGENT=path (other binary)
+	@command -v python3 > /dev/null || bash .ci/install python3
+	@echo "Building for release (the first time takes some minutes)"
+	@for product in podidentd-lab $(if $(AGENT),,podidentd); do \
+		$(SWIFT) build -c release --static-swift-stdlib --scratch-path .build-release --product $$product || exit; done
+	@python3 Benchmarks/bench.py $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(QUICK),--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json)
+	@python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures)
+
+bench-test: ## Tests what computes and draws the benchmarks' figures
+	@python3 -m unittest discover --quiet --start-directory Benchmarks/tests --top-level-directory Benchmarks
+
 clean: ## Removes what was built, and what killed labs left behind
 	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi
 	@$(MAKE) --no-print-directory -C bpf clean
 	@$(MAKE) --no-print-directory -C Benchmarks/splice clean
-	@rm -rf .build
+	@rm -rf .build .build-release .build-bench

@@ -47,6 +47,7 @@ struct LabHTTPConnection: Sendable {
 
     private func nextRequest(_ iterator: inout Iterator) async throws -> (HTTPRequestHead, LabRequest)? {
         guard case .head(let head)? = try await iterator.next(isolation: #isolation) else { return nil }
+        let received = Date()
         _ = server.setBusy(true, connection: number)
         var body = ByteBuffer()
         reading: while let part = try await iterator.next(isolation: #isolation) {
@@ -69,7 +70,8 @@ struct LabHTTPConnection: Sendable {
             headers: head.headers,
             body: body,
             clientCertificate: try certificate?.toDERBytes(),
-            connection: number
+            connection: number,
+            received: received
         )
         return (head, request)
     }

@@ -15,6 +15,8 @@ package struct LabRequest: Sendable {
     package var clientCertificate: [UInt8]?
     /// Which connection of the server this was, counted from 1.
     package var connection: Int
+    /// When its head had been read.
+    package var received: Date
 
     package init(
         method: String,
@@ -22,7 +24,8 @@ package struct LabRequest: Sendable {
         headers: HTTPHeaders = [:],
         body: ByteBuffer = ByteBuffer(),
         clientCertificate: [UInt8]? = nil,
-        connection: Int = 0
+        connection: Int = 0,
+        received: Date = Date()
     ) {
         self.method = method
         self.target = target
@@ -30,6 +33,7 @@ package struct LabRequest: Sendable {
         self.body = body
         self.clientCertificate = clientCertificate
         self.connection = connection
+        self.received = received
     }
 
     /// The target up to the query, still percent-encoded.
@@ -69,6 +73,7 @@ package struct LabRequest: Sendable {
 
 /// One answered request, for assertions.
 package struct LabRequestRecord: Sendable {
+    /// When the answer was about to be written.
     package var time: Date
     package var request: LabRequest
     /// Whom the emulator took the caller for; `nil`: nobody.

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Measures podidentd beside its references and says which targets are met. See README.md."""
+
+import argparse
+import datetime
+import json
+import os
+import signal
+import subprocess
+import sys
+
+from harness import machine, report, rows
+from harness.connecting import connect_figure
+from harness.footprint import footprint_figure
+from harness.profile import profile_figure
+from harness.restart import restart_figure
+from harness.scale import scale_rows, scale_scene
+from harness.stage import Stage
+from harness.throughput import base_figures
+from harness.tools import BENCHMARKS, ROOT, BenchError, go_first, need_root, need_tools, say
+from harness.uncached import uncached_figure
+
+RESULTS = os.path.join(BENCHMARKS, "results", "latest.json")
+FULL = {"rounds": 5, "seconds": 3, "idle_seconds": 4, "scale_seconds": 2, "scale_idle_seconds": 2, "fetch_rounds": 3,
+        "restarts": 5, "connects": 20000, "connect_rounds": 12, "memory_rounds": 1, "idle_for": 60, "most_pods": 500}
+QUICK = {"rounds": 2, "seconds": 1, "idle_seconds": 1, "scale_seconds": 1, "scale_idle_seconds": 1, "fetch_rounds": 1,
+         "restarts": 2, "connects": 5000, "connect_rounds": 4, "memory_rounds": 1, "idle_for": 10, "most_pods": 110}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--agent", default=f"{ROOT}/.build-release/release/podidentd", help="the agent under test")
+    parser.add_argument("--lab", default=f"{ROOT}/.build-release/release/podidentd-lab", help="the embedded lab")
+    parser.add_argument("--only", default="1,2,3,4,5,6,7,8,9", help="figures: 1,2,5 (1, 2, 3 and 9 go together)")
+    parser.add_argument("--scenes", default="", help="of figure 4, such as 10,110: the others stay as they were")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, at most 110 pods")
+    parser.add_argument("--rounds", type=int, help="rounds of figures 1 to 4")
+    parser.add_argument("--output", default=RESULTS, help="the results; figures that are not measured stay")
+    parser.add_argument("--baseline", help="results to compare with; default: the committed ones")
+    options = parser.parse_args()
+    for key, value in (QUICK if options.quick else FULL).items():
+        if getattr(options, key, None) is None:
+            setattr(options, key, value)
+    options.only = [word for word in options.only.split(",") if word]
+    scenes = options.scenes or ("10,110,nested" if options.quick else "10,110,500,nested")
+    options.scenes = scenes.split(",")
+    return options
+
+
+def committed(path):
+    """The last committed results, if there are any."""
+    relative = os.path.relpath(path, ROOT)
+    show = ["git", "-C", ROOT, "show", f"HEAD:{relative}"]
+    result = subprocess.run(show, capture_output=True, text=True, check=False)
+    return json.loads(result.stdout) if result.returncode == 0 else None
+
+
+def load(path):
+    if not os.path.exists(path):
+        return {"figures": {}}
+    with open(path) as file:
+        return json.load(file)
+
+
+def save(path, results):
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path + ".new", "w") as file:
+        json.dump(results, file, indent=1, sort_keys=True)
+        file.write("\n")
+    os.replace(path + ".new", path)
+    with open(os.path.splitext(path)[0] + ".md", "w") as file:
+        file.write(report.markdown(results))
+
+
+def measure(options, results):
+    """Runs the chosen figures; each is saved as soon as it is there."""
+    chosen = set(options.only)
+    stamp = {"date": datetime.date.today().isoformat(), "agent": machine.describe_agent(options.agent),
+             "mode": "quick" if options.quick else "full", "rounds": options.rounds}
+
+    def keep(figures):
+        for key in chosen & figures.keys():
+            results["figures"][key] = {**figures[key], **stamp}
+        results["machine"] = machine.describe()
+        save(options.output, results)
+
+    pictures = os.path.join(BENCHMARKS if options.output == RESULTS else os.path.dirname(options.output), "figures")
+    steps = [
+        ({"1", "2", "3", "9"}, "throughput and latency",
+         lambda stage: [base_figures(stage, options.agent, options)]),
+        ({"9"}, "profile", lambda stage: [profile_figure(stage, options.agent, results, pictures)]),
+        ({"4"}, "many pods and cgroups", lambda stage: scaled(stage, options, results)),
+        ({"5"}, "uncached tokens", lambda stage: [{"5": uncached_figure(stage, options.agent, options)}]),
+        ({"6"}, "restart", lambda stage: [{"6": restart_figure(stage, options.agent, options)}]),
+        ({"7"}, "connect()", lambda stage: [{"7": connect_figure(stage, options.agent, options)}]),
+        ({"8"}, "footprint", lambda stage: [{"8": footprint_figure(stage, options.agent, options)}]),
+    ]
+    for figures, what, step in steps:
+        if not chosen & figures:
+            continue
+        busy = machine.busy_percent()
+        say(f"{what} (figure {', '.join(sorted(figures))}); others take {busy:.0f} % of the machine")
+        stamp["others_percent"] = round(busy, 1)
+        stage = Stage(options.lab)
+        try:
+            for measured in step(stage):
+                keep(measured)
+        finally:
+            stage.close()
+
+
+def scaled(stage, options, results):
+    """Figure 4, scene by scene: each is kept as soon as it is there, and those that are not measured now stay."""
+    scenes = dict(results["figures"].get("4", {}).get("scenes", {}))
+    for name in options.scenes:
+        scenes[name] = scale_scene(stage, options.agent, options, name)
+        yield {"4": {"rows": scale_rows(scenes), "scenes": scenes}}
+
+
+def main():
+    options = arguments()
+    # A terminated harness cleans up as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        need_root()
+        need_tools()
+        go_first()
+        for path, what in ((options.agent, "agent"), (options.lab, "lab")):
+            if not os.access(path, os.X_OK):
+                raise BenchError(f"there is no {what} at {path}: 'make bench' builds it")
+        results = load(options.output)
+        if options.baseline:
+            before = load(options.baseline)
+        else:
+            before = committed(options.output) if options.output == RESULTS else None
+        measure(options, results)
+    except (BenchError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted; everything was removed", file=sys.stderr)
+        return 130
+    print(report.markdown(results))
+    if before:
+        worse = rows.regressions(before, results)
+        print("\n".join(f"REGRESSION {line}" for line in worse) or "No regression against the last results.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Figure 8: memory with 0, 110 and 500 pods of two tokens each, the binary, and what an idle agent takes."""
+
+import os
+import shutil
+import tempfile
+import time
+
+from .load import IDENTITY, TOKEN, visit
+from .process import cpu_seconds, status, switches
+from .rows import judge, row
+from .servers import Agent
+from .tools import BenchError, run, say
+
+MEGA = 1e6
+LIMITS = {0: 25, 110: 30, 500: 45}
+
+
+def footprint_figure(stage, agent_path, options):
+    """Memory is read after every pod has asked; idle time with 110 pods."""
+    agent = Agent(stage, agent_path)
+    rows, memory = [], {}
+    for count, limit in LIMITS.items():
+        if count > options.most_pods:
+            continue
+        resident = []
+        for _ in range(options.memory_rounds):
+            stage.set_pods(max(count, 1))
+            agent.start()
+            if count:
+                visits = visit(stage.pods, [TOKEN, IDENTITY])
+                if any(one["statuses"] != [200, 200] for one in visits):
+                    raise BenchError(f"not every pod got two tokens: {[one['statuses'] for one in visits][:3]}...")
+            values = status(agent.pid)
+            resident.append(values["VmRSS"] / MEGA)
+            memory[str(count)] = {"resident": values["VmRSS"], "anonymous": values["RssAnon"],
+                                  "file": values["RssFile"], "peak": values["VmHWM"], "threads": values["Threads"]}
+            if count == 110 and "idle" not in memory:
+                memory["idle"] = idle(agent.pid, options.idle_for)
+            agent.stop()
+        anonymous = memory[str(count)]["anonymous"] / MEGA
+        say(f"  {count} pods: {resident[-1]:.1f} MB resident, {anonymous:.1f} of it anonymous")
+        rows.append(judge(row(f"memory-{count}", f"resident memory, {count} pods", "MB", resident, better="lower",
+                              target=f"<= {limit} MB", tolerance=0.1, compare=resident[-1]), at_most=limit))
+    rows += binary_rows(agent_path)
+    rest = memory.get("idle")
+    if rest:
+        say(f"  idle: {rest['cpu_percent']:.3f} % of a core, {rest['switches']:.1f} context switches/s")
+        rows.append(judge(row("idle-cpu", f"idle for {rest['seconds']:.0f} s with 110 pods: processor", "% of a core",
+                              [rest["cpu_percent"]], better="lower", target="<= 0.1 %"), at_most=0.1))
+        rows.append(row("idle-switches", "idle: context switches", "1/s", [rest["switches"]], better="lower",
+                        tolerance=0.5, compare=rest["switches"]))
+    return {"rows": rows, "memory": memory}
+
+
+def idle(pid, seconds):
+    """What the agent takes when nobody asks."""
+    time.sleep(3)  # what the visits have set off ends first
+    begin, cpu, before = time.monotonic(), cpu_seconds([pid]), switches(pid)
+    time.sleep(seconds)
+    spent = time.monotonic() - begin
+    # What a thread did that has ended meanwhile is not known any more; there are few.
+    count = sum(value - before.get(task, 0) for task, value in switches(pid).items())
+    return {"seconds": spent, "cpu_percent": (cpu_seconds([pid]) - cpu) / spent * 100, "switches": count / spent}
+
+
+def binary_rows(agent_path):
+    """Size as built, and as an image would hold it."""
+    rows = [row("binary", "binary, as built", "MB", [os.path.getsize(agent_path) / MEGA], better="lower", tolerance=0.1,
+                compare=os.path.getsize(agent_path))]
+    strip = shutil.which("llvm-strip") or shutil.which("strip")
+    if strip:
+        with tempfile.TemporaryDirectory() as directory:
+            target = os.path.join(directory, "stripped")
+            run(strip, "-o", target, agent_path)
+            size = os.path.getsize(target)
+        rows.append(row("binary-stripped", "binary, stripped", "MB", [size / MEGA], better="lower", tolerance=0.1,
+                        compare=size))
+    return rows

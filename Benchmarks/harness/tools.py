@@ -1,0 +1,79 @@
+"""What every figure needs of the system: commands, packages, the programs of the load folder."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+BENCHMARKS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(BENCHMARKS)
+BUILD = os.path.join(ROOT, ".build-bench")
+
+
+class BenchError(Exception):
+    """One sentence that says what is missing or wrong, and what to do."""
+
+
+def say(text):
+    """Progress goes to standard error, results to standard output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(*arguments, **options):
+    """The standard output of a command that must succeed."""
+    result = subprocess.run([str(word) for word in arguments], capture_output=True, text=True, **options)
+    if result.returncode:
+        words = (result.stderr or result.stdout).strip().splitlines()[-3:]
+        command = " ".join(map(str, arguments[:6]))
+        raise BenchError(f"'{command} ...' ended with {result.returncode}: {' / '.join(words)}")
+    return result.stdout
+
+
+def program(name):
+    """The path of a program of the load folder, compiled when its sources have changed."""
+    source = os.path.join(BENCHMARKS, "load", name + ".c")
+    target = os.path.join(BUILD, name)
+    headers = [os.path.join(BENCHMARKS, "load", header) for header in ("common.h", "answer.h")]
+    newest = max(os.path.getmtime(path) for path in [source, *headers])
+    if not os.path.exists(target) or os.path.getmtime(target) < newest:
+        os.makedirs(BUILD, exist_ok=True)
+        compiler = os.environ.get("CC") or shutil.which("clang") or shutil.which("cc")
+        if not compiler:
+            raise BenchError("there is no C compiler: install clang, or name one in CC")
+        run(compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", target, source, "-lpthread")
+    return target
+
+
+def go_first(pid="self"):
+    """
+    Lets a process, and what it starts, run before everything else: a machine that also builds something measures the
+    build. Sessions share the processors group by group (sched_autogroup), so that niceness counts only inside one.
+    """
+    os.setpriority(os.PRIO_PROCESS, 0 if pid == "self" else pid, -20)
+    try:
+        with open(f"/proc/{pid}/autogroup", "w") as file:
+            file.write("-20")
+    except OSError:
+        pass  # a kernel without groups
+
+
+def need_root():
+    """Namespaces, cgroups and BPF are root's."""
+    if os.geteuid() != 0:
+        raise BenchError("the benchmarks make namespaces and cgroups and attach to the kernel: run them as root")
+
+
+def need_tools():
+    """The Debian packages with the load generator and the reference."""
+    missing = [package for tool, package in (("wrk", "wrk"), ("nginx", "nginx-light"), ("curl", "curl"))
+               if not shutil.which(tool)]
+    if not missing:
+        return
+    try:
+        run(os.path.join(ROOT, ".ci", "install"), *missing)
+    except (BenchError, OSError) as error:
+        names = " and ".join(missing)
+        raise BenchError(f"the benchmarks need {names}, which could not be installed: {error}") from error
+    for tool in ("wrk", "nginx"):
+        if not shutil.which(tool):
+            raise BenchError(f"{tool} is still missing after installing {' '.join(missing)}: install it by hand")

@@ -1,0 +1,104 @@
+"""Percentiles, ratios, targets and regressions, with numbers that one can check by hand."""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from harness import report  # noqa: E402
+from harness.profile import fold  # noqa: E402
+from harness.rows import judge, regressions, row  # noqa: E402
+from harness.scale import scale_rows  # noqa: E402
+from harness.uncached import busy, nearest  # noqa: E402
+
+
+def results(*entries):
+    return {"figures": {"1": {"rows": list(entries)}}}
+
+
+class RowTests(unittest.TestCase):
+    def test_a_ratio_is_the_median_of_the_rounds_own_ratios(self):
+        # The machine became half as fast in the third round: the ratio does not see it.
+        entry = row("a", "a", "1/s", [100, 100, 50], reference="nginx", reference_values=[200, 200, 100])
+        self.assertEqual(entry["ratio"]["median"], 0.5)
+        self.assertEqual((entry["ratio"]["low"], entry["ratio"]["high"]), (0.5, 0.5))
+
+    def test_a_target_can_be_missed_by_ratio_and_by_value(self):
+        entry = row("a", "a", "1/s", [99], reference="nginx", reference_values=[100])
+        self.assertFalse(judge(entry, ratio_at_least=1.0)["met"])
+        self.assertTrue(judge(entry, ratio_at_least=0.99)["met"])
+        self.assertFalse(judge(entry, at_most=98)["met"])
+
+    def test_ranks(self):
+        self.assertEqual(nearest(list(range(1, 101)), 50), 51)
+        self.assertEqual(nearest([1.0], 99), 1.0)
+
+
+class RegressionTests(unittest.TestCase):
+    def test_a_slower_machine_is_no_regression(self):
+        before = results(row("a", "a", "1/s", [1000], reference="nginx", reference_values=[1000]))
+        after = results(row("a", "a", "1/s", [100], reference="nginx", reference_values=[100]))
+        self.assertEqual(regressions(before, after), [])
+
+    def test_a_worse_ratio_beyond_the_tolerance_is_named(self):
+        before = results(row("a", "tokens", "1/s", [1000], reference="nginx", reference_values=[1000]))
+        after = results(row("a", "tokens", "1/s", [800], reference="nginx", reference_values=[1000]))
+        self.assertEqual(len(regressions(before, after)), 1)
+        self.assertIn("tokens: ratio 1 -> 0.8, 20% worse", regressions(before, after)[0])
+
+    def test_less_is_worse_or_better_as_the_row_says(self):
+        before = results(row("a", "memory", "MB", [10], better="lower", compare=10))
+        more = results(row("a", "memory", "MB", [20], better="lower", compare=20))
+        self.assertEqual(len(regressions(before, more)), 1)
+        self.assertEqual(regressions(more, before), [])
+
+    def test_times_without_a_reference_are_not_compared(self):
+        before = results(row("a", "restart", "s", [0.1], better="lower"))
+        after = results(row("a", "restart", "s", [0.9], better="lower"))
+        self.assertEqual(regressions(before, after), [])
+
+
+class UpstreamTests(unittest.TestCase):
+    def test_overlapping_calls_count_once_and_others_not_at_all(self):
+        calls = [{"begin": 1_000_000, "end": 1_020_000}, {"begin": 1_010_000, "end": 1_030_000},
+                 {"begin": 5_000_000, "end": 5_020_000}]
+        spent, count = busy(calls, 0.99, 1.04)
+        self.assertAlmostEqual(spent, 30.0)
+        self.assertEqual(count, 2)
+
+
+class ScaleTests(unittest.TestCase):
+    def test_scenes_are_compared_by_their_ratio_to_nginx(self):
+        def scene(own, other):
+            metrics = ("new_rate", "keep_rate", "idle_p99_us")
+            return {"label": "x", "podidentd": {name: [own] * 3 for name in metrics},
+                    "nginx": {name: [other] * 3 for name in metrics}}
+
+        rows = scale_rows({"10": scene(100, 100), "110": scene(50, 50), "500": scene(50, 100)})
+        by_id = {entry["id"]: entry for entry in rows}
+        self.assertTrue(by_id["scale-110-new_rate"]["met"])
+        self.assertFalse(by_id["scale-500-new_rate"]["met"])
+
+
+class ReportTests(unittest.TestCase):
+    def test_a_missed_target_is_said(self):
+        entry = judge(row("a", "tokens", "1/s", [12345.6, 12000, 13000], reference="nginx",
+                          reference_values=[20000, 20000, 20000], target=">= 1 x nginx"), ratio_at_least=1)
+        machine = {"processor": "P", "cores": 2, "memory_gib": 4, "virtualisation": "KVM", "kernel": "6.18",
+                   "nginx": "1", "wrk": "4"}
+        text = report.markdown({"machine": machine, "figures": {
+            "1": {"rows": [entry], "date": "2026-01-01", "agent": {"sha256": "ab"}, "mode": "full"}}})
+        self.assertIn("| tokens | 12,346 (12,000 to 13,000) 1/s | nginx: 20,000 (20,000 to 20,000) | "
+                      "0.62 (0.60 to 0.65) | >= 1 x nginx: **missed** |", text)
+
+
+class ProfileTests(unittest.TestCase):
+    def test_stacks_are_folded_from_the_outermost(self):
+        stacks, leaves = fold("agent\n\tffff inner\n\tffff outer\n\nagent\n\tffff inner\n\tffff outer\n")
+        self.assertEqual(stacks, {("outer", "inner"): 2})
+        self.assertEqual(leaves, {"inner": 2})
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,119 @@
+import Foundation
+
+/// A world that obeys: what benchmarks stand on. They start the agent themselves, because it is what they measure.
+///
+/// A command is one JSON object a line, and so is its answer: `{"ok": …}` or `{"error": "…"}`.
+package final class Stage {
+    private let world: LabWorld
+    private var pods: [RunningPod] = []
+    private var made = 0
+
+    private static let namespace = "bench"
+    private static let account = "bench@\(LabWorld.project).iam.gserviceaccount.com"
+
+    package init(world: LabWorld) {
+        self.world = world
+        let kubernetes = world.cluster.kubernetes
+        // Two ServiceAccounts: one stops at STS, the other goes the whole way through IAM Credentials.
+        kubernetes.createServiceAccount(namespace: Self.namespace, name: "direct")
+        kubernetes.createServiceAccount(
+            namespace: Self.namespace, name: "impersonating",
+            annotations: ["iam.gke.io/gcp-service-account": Self.account]
+        )
+        world.cluster.iamCredentials.createAccount(Self.account)
+        world.cluster.iamCredentials.allowImpersonation(
+            of: Self.account, by: .serviceAccount(namespace: Self.namespace, name: "impersonating")
+        )
+    }
+
+    /// Obeys one line. Never throws: what goes wrong is an answer too.
+    package func obey(_ line: String) async -> String {
+        let answer: JSON
+        do {
+            let command = try JSONDecoder().decode(StageCommand.self, from: Data(line.utf8))
+            answer = ["ok": try await run(command)]
+        } catch {
+            answer = ["error": .string("\(error)")]
+        }
+        return answer.text
+    }
+
+    private func run(_ command: StageCommand) async throws -> JSON {
+        switch command.command {
+        case .node: return try node()
+        case .pods:
+            try await setPods(count: command.count ?? 0)
+            return .array(pods.map { description(of: $0) })
+        case .delay:
+            setDelay(.milliseconds(command.milliseconds ?? 0))
+            return .null
+        case .upstream: return takeRequests()
+        }
+    }
+
+    private func node() throws -> JSON {
+        let configuration = world.node.directory + "/podidentd.yaml"
+        try LabWorld.yaml(world.agentConfiguration).write(toFile: configuration, atomically: true, encoding: .utf8)
+        return [
+            "network": .string(world.node.network.path),
+            "address": .string(LabNode.address),
+            "port": .integer(Int64(AgentProcess.port)),
+            "directory": .string(world.node.directory),
+            "configuration": .string(configuration),
+            "pin_directory": .string(world.pinDirectory),
+            "admin_socket": .string(world.node.directory + "/admin.sock"),
+        ]
+    }
+
+    /// Adds pods, or removes the newest ones.
+    private func setPods(count: Int) async throws {
+        while pods.count > count { await world.deletePod(pods.removeLast()) }
+        while pods.count < count {
+            made += 1
+            pods.append(
+                try await world.addPod("bench-\(made)", namespace: Self.namespace, serviceAccount: "impersonating"))
+        }
+    }
+
+    private func description(of pod: RunningPod) -> JSON {
+        [
+            "name": .string(pod.name),
+            "uid": .string(pod.uid),
+            "cgroup": .string(world.node.cgroupDirectory(pod.containerCgroup)),
+            "network": .string(pod.network.path),
+        ]
+    }
+
+    /// Lets every upstream answer this much later, from the next request on.
+    private func setDelay(_ delay: Duration) {
+        let cluster = world.cluster
+        for server in [cluster.kubernetesServer, cluster.securityTokenServiceServer, cluster.iamCredentialsServer] {
+            server.faults.clear()
+            if delay > .zero { server.faults.inject(.delay(delay)) }
+        }
+    }
+
+    /// The requests that upstreams have answered since the last call, with when they came and went.
+    private func takeRequests() -> JSON {
+        let cluster = world.cluster
+        var taken: [JSON] = []
+        for (name, server) in [
+            ("kubernetes", cluster.kubernetesServer), ("sts", cluster.securityTokenServiceServer),
+            ("iam", cluster.iamCredentialsServer),
+        ] {
+            for record in server.requests.events {
+                taken.append([
+                    "server": .string(name), "method": .string(record.method), "path": .string(record.path),
+                    "begin": Self.microseconds(record.request.received), "end": Self.microseconds(record.time),
+                ])
+            }
+            server.requests.clear()
+        }
+        return .array(taken)
+    }
+
+    /// Since 1970.
+    private static func microseconds(_ date: Date) -> JSON {
+        .integer(Int64(date.timeIntervalSince1970 * 1_000_000))
+    }
+}

@@ -1,0 +1,17 @@
+/// What a ``Stage`` can be told.
+struct StageCommand: Decodable {
+    enum Name: String, Decodable {
+        /// Where the node is, with a configuration file for an agent.
+        case node
+        /// As many pods as `count` says.
+        case pods
+        /// Upstreams answer `milliseconds` late.
+        case delay
+        /// What upstreams were asked since the last time.
+        case upstream
+    }
+
+    var command: Name
+    var count: Int?
+    var milliseconds: Int?
+}

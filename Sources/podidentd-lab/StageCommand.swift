@@ -1,0 +1,24 @@
+import ArgumentParser
+import Foundation
+import Lab
+
+struct StageCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stage",
+        abstract: "Makes a node with cluster and cloud, and obeys commands on standard input, one JSON object a line.",
+        shouldDisplay: false
+    )
+
+    func run() async throws {
+        let world = try await LabWorld.start(keys: try LabCluster.Keys()) { configuration in
+            // Without hooks nobody is to answer: whoever waits for the agent would take the trap for it.
+            configuration.trap = nil
+        }
+        let stage = Stage(world: world)
+        // The end of standard input is the end: whoever gave the commands has gone.
+        while let line = readLine() {
+            FileHandle.standardOutput.write(Data((await stage.obey(line) + "\n").utf8))
+        }
+        await world.stop()
+    }
+}
