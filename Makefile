@@ -13,7 +13,7 @@ SWIFT ?= swift
 BUILD := .build/debug
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance demo clients attack cost \
-	splice bench bench-test clean
+	splice bench bench-test floor clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -94,6 +94,9 @@ bench: bpf ## Measures beside references and draws; QUICK=1 (shorter), ONLY=1,5 
 
 bench-test: ## Tests what computes and draws the benchmarks' figures
 	@python3 -m unittest discover --quiet --start-directory Benchmarks/tests --top-level-directory Benchmarks
+
+floor: build ## Runs the kernel rings on Debian 12's Linux 6.1, in an emulated machine (some 15 minutes)
+	@bash .ci/floor
 
 clean: ## Removes what was built, and what killed labs left behind
 	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi

@@ -169,18 +169,17 @@ static __always_inline void take_over(struct bpf_sock_ops *ctx)
 		tag->pod = copy.tag.pod;
 		tag->counted = 1;
 	}
-	switch (outcome) {
-	case NID_OUTCOME_TAGGED:
+	/* No switch: the compiler marks the end of one that names every outcome with
+	 * a call of __bpf_trap, which Linux has since 6.16 only.
+	 */
+	if (outcome == NID_OUTCOME_TAGGED) {
 		copy.tag.counted = tag->counted;
 		*tag = copy.tag;
 		nid_count(NID_STAT_TAGGED);
-		return;
-	case NID_OUTCOME_VOIDED:
+	} else if (outcome == NID_OUTCOME_VOIDED) {
 		nid_count(NID_STAT_VOIDED);
-		return;
-	case NID_OUTCOME_TORN:
+	} else {
 		nid_count(NID_STAT_TORN);
-		return;
 	}
 }
 

@@ -160,10 +160,10 @@ package struct Agent: Sendable {
                 logger.info("took over from the agent that ran", metadata: ["predecessor": "\(predecessor.processID)"])
                 try await startTelling()
             }
-            try await endpoint.start(offering: listeners)
+            try await Self.start(endpoint, offering: listeners, incidents: incidents, logger: logger)
             let selfCheck = SelfCheck(
                 datapath: datapathSlot, pins: try HeldPins(pins), tracking: tracking, admin: admin,
-                incidents: incidents, logger: logger)
+                endpoint: endpoint, incidents: incidents, logger: logger)
             // Shut down in reverse: the front first, what it needs last.
             var services: [any Service] = [
                 ClosingService { await audit.close() },
@@ -252,6 +252,19 @@ package struct Agent: Sendable {
             guard error.isOutOfSpace else { throw error }
             incidents.note(.adminSocketFailed)
             logger.error("no admin socket until there is space for it", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// The same for the socket that an upgrade needs.
+    private static func start(
+        _ endpoint: HandoverEndpoint, offering listeners: [CInt], incidents: IncidentCounters, logger: Logger
+    ) async throws {
+        do {
+            try await endpoint.start(offering: listeners)
+        } catch let error as AdminServerError where error.isOutOfSpace {
+            incidents.note(.adminSocketFailed)
+            logger.error(
+                "no hand-over to a successor until there is space for its socket", metadata: ["reason": "\(error)"])
         }
     }
 

@@ -44,7 +44,7 @@ final class CgroupTracking: Sendable {
             }
         }
         do throws(BPFError) {
-            source = try TracepointCgroupEvents(pinDirectory: pins, handle: handle)
+            source = try TracepointCgroupEvents(pinDirectory: pins, cgroups: cgroups, handle: handle)
         } catch {
             logger.notice(
                 "cgroup tracepoints are not available, using inotify", metadata: ["reason": "\(error)"]

@@ -28,13 +28,14 @@ package final class TracepointCgroupEvents: CgroupEventSource {
     private let thread: PollThread
     private let queue: RingQueue
 
-    /// Attaches the tracepoints and delivers events to `handle` on a thread of their own.
+    /// Attaches the tracepoints and delivers events to `handle` on a thread of their own. A cgroup is told of once
+    /// `cgroups` finds it by its ID.
     ///
     /// Needs BTF (`/sys/kernel/btf/vmlinux`); where that is missing, use ``InotifyCgroupEvents``.
     package init(
-        pinDirectory: PinDirectory, handle: @escaping @Sendable (CgroupEvent) -> Void
+        pinDirectory: PinDirectory, cgroups: CgroupFileSystem, handle: @escaping @Sendable (CgroupEvent) -> Void
     ) throws(BPFError) {
-        let queue = try RingQueue(pinDirectory: pinDirectory, handle: handle)
+        let queue = try RingQueue(pinDirectory: pinDirectory, cgroups: cgroups, handle: handle)
         self.queue = queue
         self.thread = try PollThread(name: "cgroup-events", descriptor: queue.descriptor) {
             queue.drain()
@@ -68,31 +69,54 @@ private final class RingQueue: Sendable {
     }
 
     private final class Context: Sendable {
+        let cgroups: CgroupFileSystem
         let handle: @Sendable (CgroupEvent) -> Void
+        let unfinished = Mutex(UnfinishedCgroups())
 
-        init(handle: @escaping @Sendable (CgroupEvent) -> Void) {
+        init(cgroups: CgroupFileSystem, handle: @escaping @Sendable (CgroupEvent) -> Void) {
+            self.cgroups = cgroups
             self.handle = handle
         }
 
         func deliver(_ event: nid_cgroup_event) {
             let id = CgroupID(rawValue: event.id)
             switch event.kind {
-            case NID_CGROUP_MADE.rawValue: handle(.made(id))
-            case NID_CGROUP_REMOVED.rawValue: handle(.removed(id))
+            case NID_CGROUP_MADE.rawValue:
+                if cgroups.contains(id) {
+                    handle(.made(id))
+                } else if !unfinished.withLock({ $0.insert(id) }) {
+                    handle(.lost)
+                }
+            case NID_CGROUP_REMOVED.rawValue:
+                // Nobody was told that it was made.
+                if unfinished.withLock({ $0.remove(id) }) { return }
+                handle(.removed(id))
             default: handle(.lost)
             }
         }
+
+        /// Delivers what can be found by now; `true` if something still cannot.
+        func deliverUnfinished() -> Bool {
+            let (found, isWaiting) = unfinished.withLock { unfinished in
+                unfinished.isEmpty ? ([], false) : (unfinished.takeFound(cgroups.contains), !unfinished.isEmpty)
+            }
+            for id in found { handle(.made(id)) }
+            return isWaiting
+        }
     }
 
-    init(pinDirectory: PinDirectory, handle: @escaping @Sendable (CgroupEvent) -> Void) throws(BPFError) {
+    init(
+        pinDirectory: PinDirectory, cgroups: CgroupFileSystem, handle: @escaping @Sendable (CgroupEvent) -> Void
+    ) throws(BPFError) {
         LibbpfLog.capture()
-        let state = try Self.start(pinDirectory: pinDirectory, handle: handle)
+        let state = try Self.start(
+            pinDirectory: pinDirectory, context: Context(cgroups: cgroups, handle: handle))
         self.descriptor = unsafe ring_buffer__epoll_fd(state.ring)
         self.state = Mutex(state)
     }
 
     private static func start(
-        pinDirectory: PinDirectory, handle: @escaping @Sendable (CgroupEvent) -> Void
+        pinDirectory: PinDirectory, context handler: Context
     ) throws(BPFError) -> State {
         let opened = unsafe pinDirectory.maps.withCString { maps in
             var options = unsafe openOptions(pinningMapsBelow: maps)
@@ -108,7 +132,7 @@ private final class RingQueue: Sendable {
             unsafe nid_cgroups_skeleton__destroy(skeleton)
             throw error
         }
-        let context = unsafe Unmanaged.passRetained(Context(handle: handle))
+        let context = unsafe Unmanaged.passRetained(handler)
         let ring = unsafe ring_buffer__new(
             bpf_map__fd(skeleton.pointee.maps.nid_cgroup_events),
             { context, data, size in
@@ -129,17 +153,17 @@ private final class RingQueue: Sendable {
         return unsafe State(skeleton: skeleton, ring: ring, context: context, lost: lostEvents(skeleton))
     }
 
-    /// Delivers what is queued, and `.lost` after it if the kernel had to drop some since the last call.
-    func drain() {
-        let lostSome = state.withLock { state in
+    /// Delivers what is queued, and `.lost` after it if the kernel had to drop some since the last call. `true` if some
+    /// of it cannot be delivered yet.
+    func drain() -> Bool {
+        let (lostSome, context) = state.withLock { state in
             unsafe ring_buffer__consume(state.ring)
             let lost = unsafe Self.lostEvents(state.skeleton)
             defer { state.lost = lost }
-            return lost != state.lost
+            return (lost != state.lost, unsafe state.context.takeUnretainedValue())
         }
-        if lostSome {
-            state.withLock { state in unsafe state.context.takeUnretainedValue() }.handle(.lost)
-        }
+        if lostSome { context.handle(.lost) }
+        return context.deliverUnfinished()
     }
 
     @unsafe

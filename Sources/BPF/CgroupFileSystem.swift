@@ -78,6 +78,14 @@ package final class CgroupFileSystem: Sendable, CgroupPathResolving {
         return relative.isEmpty ? [UInt8(ascii: "/")] : [UInt8](relative)
     }
 
+    /// Whether the cgroup with this ID can be found: not before its making is complete, and not after its removal.
+    package func contains(_ id: CgroupID) -> Bool {
+        let descriptor = nid_open_cgroup_by_id(mount.rawValue, id.rawValue)
+        guard descriptor >= 0 else { return false }
+        close(descriptor)
+        return true
+    }
+
     /// Every cgroup at most `depth` levels below `root`, parents before their children. Children are read only of
     /// cgroups for which `descends` holds.
     package func walk(

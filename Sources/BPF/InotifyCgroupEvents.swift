@@ -21,6 +21,7 @@ package final class InotifyCgroupEvents: CgroupEventSource {
         self.watches = watches
         self.thread = try PollThread(name: "cgroup-events", descriptor: watches.descriptor) {
             watches.drain()
+            return false
         }
     }
 

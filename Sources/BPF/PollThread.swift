@@ -5,8 +5,11 @@ import Synchronization
 /// A thread of its own that calls `handle` whenever a descriptor is readable.
 ///
 /// Waiting for the kernel blocks, and nothing that blocks belongs on an event loop or on Swift's cooperative pool.
-/// While nothing happens the thread sleeps; it has no timer.
+/// While nothing happens the thread sleeps; it has a timer only while `handle` asks for it.
 final class PollThread: Sendable {
+    /// How soon `handle` is called again that has asked for it, in milliseconds.
+    static let retryInterval: CInt = 1
+
     private let wakeUp: FileDescriptor
     private let thread: Mutex<pthread_t?>
 
@@ -14,9 +17,9 @@ final class PollThread: Sendable {
         let name: String
         let descriptor: CInt
         let wakeUp: CInt
-        let handle: @Sendable () -> Void
+        let handle: @Sendable () -> Bool
 
-        init(name: String, descriptor: CInt, wakeUp: CInt, handle: @escaping @Sendable () -> Void) {
+        init(name: String, descriptor: CInt, wakeUp: CInt, handle: @escaping @Sendable () -> Bool) {
             self.name = name
             self.descriptor = descriptor
             self.wakeUp = wakeUp
@@ -25,21 +28,23 @@ final class PollThread: Sendable {
 
         func run() {
             unsafe nid_name_thread(name)
+            var isWaiting = false
             while true {
                 var polled = [
                     pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
                     pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0),
                 ]
-                let ready = unsafe poll(&polled, nfds_t(polled.count), -1)
+                let ready = unsafe poll(&polled, nfds_t(polled.count), isWaiting ? retryInterval : -1)
                 if ready < 0, errno != EINTR { return }
                 if polled[1].revents != 0 { return }
-                if polled[0].revents != 0 { handle() }
+                if polled[0].revents != 0 || isWaiting { isWaiting = handle() }
             }
         }
     }
 
-    /// Starts the thread. `descriptor` must stay open until ``stop()`` returns.
-    init(name: String, descriptor: CInt, handle: @escaping @Sendable () -> Void) throws(BPFError) {
+    /// Starts the thread. `descriptor` must stay open until ``stop()`` returns. `handle` returns whether it wants to be
+    /// called again soon, readable or not.
+    init(name: String, descriptor: CInt, handle: @escaping @Sendable () -> Bool) throws(BPFError) {
         let wakeUp = try FileDescriptor(owning: eventfd(0, CInt(EFD_CLOEXEC)), "make an eventfd")
         let work = unsafe Unmanaged.passRetained(
             Work(name: name, descriptor: descriptor, wakeUp: wakeUp.rawValue, handle: handle)

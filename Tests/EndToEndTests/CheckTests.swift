@@ -58,7 +58,7 @@ struct CheckTests {
 
     /// Asks the agent, for at most ten seconds, until it has seen the pod: readiness does not wait for that.
     private static func settle(_ agent: AgentProcess) async throws {
-        let deadline = ContinuousClock.now + .seconds(10)
+        let deadline = ContinuousClock.now + .seconds(10) * LabKernel.patience
         while try await agent.status().pods < 1 {
             guard ContinuousClock.now < deadline else { throw LabError("the agent did not see the pod in 10 s") }
         }
@@ -81,7 +81,8 @@ struct CheckTests {
                     "system:node:\(LabWorld.nodeName), in system:nodes"))
             #expect(try outcome.item("credentials.token").found.contains("default/a"))
             #expect(try outcome.item("google.sts").state == .ok)
-            #expect(try outcome.item("guards.host").found.contains("BPF"))
+            let host = LabKernel.hasNetfilterLinks ? "BPF" : "nftables table inet podidentd"
+            #expect(try outcome.item("guards.host").found.contains(host))
             #expect(world.cluster.trap?.connections == 0)
             // Nothing of the check stays in the agent.
             #expect(try await agent.status().pods == 1)
@@ -146,7 +147,11 @@ struct CheckTests {
     @Test("a node without its host guard is degraded")
     func missingGuard() async throws {
         try await Self.withPod { world, _ in
-            try Self.detach("forward4", world)
+            if LabKernel.hasNetfilterLinks {
+                try Self.detach("forward4", world)
+            } else {
+                try await world.node.removeHostGuardTable()
+            }
             let outcome = try await Self.check(world)
             #expect(outcome.status == 1, "\(outcome.complaints)")
             let item = try outcome.item("guards.host")
@@ -211,7 +216,7 @@ struct CheckTests {
             let directory = world.node.cgroupDirectory(world.node.kubepods)
             let running = try Command(Self.command(world, ["--output", "json"]))
             var process = ""
-            let deadline = ContinuousClock.now + .seconds(20)
+            let deadline = ContinuousClock.now + .seconds(20) * LabKernel.patience
             while process.isEmpty, ContinuousClock.now < deadline {
                 for name in try Self.leftovers(world) {
                     process = (try? String(contentsOfFile: "\(directory)/\(name)/cgroup.procs", encoding: .utf8)) ?? ""

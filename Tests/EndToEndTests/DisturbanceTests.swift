@@ -113,7 +113,7 @@ struct DisturbanceTests {
                     to: URL(fileURLWithPath: world.node.cgroupDirectory("/\(world.node.identifier)/cgroup.procs")))
             }
             await world.deletePod(pod)
-            let deadline = ContinuousClock.now + .seconds(2)
+            let deadline = ContinuousClock.now + .seconds(2) * LabKernel.patience
             while try await Self.tokenEntries(world, agent) > 0, ContinuousClock.now < deadline {}
             #expect(try await Self.tokenEntries(world, agent) == 0)
             try await Command.require(["bash", "-c", "echo > \"$0\"", gate])

@@ -62,7 +62,7 @@ extension RunningPod {
             let answer = try await ask()
             let elapsed = ContinuousClock.now - start
             if isWanted(answer) { return (answer, elapsed) }
-            guard elapsed < limit else {
+            guard elapsed < limit * LabKernel.patience else {
                 throw LabError("after \(elapsed.text) the answer is still \(answer.status) \(answer.body)")
             }
         }

@@ -57,11 +57,17 @@ struct PolicyTests {
         }
     }
 
-    @Test("an ordinary pod that a rule lets through reaches the machine's server")
+    @Test("an ordinary pod that a rule lets through reaches the machine's server, where the host guard knows rules")
     func passthroughOfOrdinaryPod() async throws {
         try await withAgent(Self.policies) { world, agent in
             let passed = try await world.addPod("a", labels: Self.machine)
             try await agent.settled { $0.policies == 1 }
+            guard LabKernel.hasNetfilterLinks else {
+                let silence = try await passed.run("curl", "-s", "--max-time", "2", "http://169.254.169.254/")
+                #expect(silence.status == 28)
+                #expect(world.cluster.trap?.connections == 0)
+                return
+            }
             #expect(try await passed.ask().token?.accessToken == TrapServer.token)
             #expect(world.cluster.trap?.connections == 1)
         }
@@ -209,7 +215,7 @@ extension AgentProcess {
     /// Asks the agent, again and again for at most ten seconds, until what it says of itself is as wanted.
     @discardableResult
     func settled(_ isWanted: (AgentStatus) -> Bool) async throws -> AgentStatus {
-        let deadline = ContinuousClock.now + .seconds(10)
+        let deadline = ContinuousClock.now + .seconds(10) * LabKernel.patience
         while true {
             let status = try await status()
             if isWanted(status) { return status }

@@ -19,7 +19,9 @@ struct CgroupEventTests {
             let events: any CgroupEventSource =
                 switch source {
                 case .tracepoints:
-                    try TracepointCgroupEvents(pinDirectory: lab.configuration.pinDirectory) { log.record($0) }
+                    try TracepointCgroupEvents(
+                        pinDirectory: lab.configuration.pinDirectory, cgroups: lab.cgroups
+                    ) { log.record($0) }
                 case .inotify:
                     try InotifyCgroupEvents(
                         cgroups: lab.cgroups, root: [UInt8](lab.node.kubepods.utf8), depth: 4
@@ -81,7 +83,9 @@ struct CgroupEventTests {
             nonisolated(unsafe) var isOpen = false
             // A second consumer that stands still, while more is made than its queue holds.
             let slow = EventLog<CgroupEvent>(capacity: 100_000)
-            let blocked = try TracepointCgroupEvents(pinDirectory: lab.configuration.pinDirectory) { event in
+            let blocked = try TracepointCgroupEvents(
+                pinDirectory: lab.configuration.pinDirectory, cgroups: lab.cgroups
+            ) { event in
                 gate.lock()
                 while unsafe !isOpen { gate.wait() }
                 gate.unlock()
@@ -99,6 +103,49 @@ struct CgroupEventTests {
             try await slow.wait(within: .seconds(10)) { $0.contains(.lost) }
             blocked.stop()
         }
+    }
+
+    @Test("a cgroup is told of when it can be found by its ID, and not before", arguments: Source.allCases)
+    func visibility(source: Source) async throws {
+        try await withDatapath { lab in
+            let cgroups = lab.cgroups
+            let paths = EventLog<[UInt8]?>()
+            let record: @Sendable (CgroupEvent) -> Void = { event in
+                if case .made(let id) = event { paths.record(cgroups.path(of: id)) }
+            }
+            let events: any CgroupEventSource =
+                switch source {
+                case .tracepoints:
+                    try TracepointCgroupEvents(
+                        pinDirectory: lab.configuration.pinDirectory, cgroups: cgroups, handle: record)
+                case .inotify:
+                    try InotifyCgroupEvents(
+                        cgroups: cgroups, root: [UInt8](lab.node.kubepods.utf8), depth: 4, handle: record)
+                }
+            let names = (0..<100).map { lab.node.kubepods + "/pod\($0)" }
+            for name in names { unsafe try #require(mkdir(lab.node.cgroupDirectory(name), 0o755) == 0) }
+            let told = try await paths.wait { $0.count == names.count }
+            #expect(Set(told) == Set(names.map { [UInt8]($0.utf8) }))
+            events.stop()
+        }
+    }
+
+    @Test("what is not there yet is looked for again, in order, until it is there, removed, or given up")
+    func unfinished() {
+        let ids = (1...4).map { CgroupID(rawValue: $0) }
+        var unfinished = UnfinishedCgroups()
+        for id in ids { _ = unfinished.insert(id) }
+        let atFirst = unfinished.takeFound { _ in false }
+        #expect(atFirst == [])
+        let removals = [unfinished.remove(ids[3]), unfinished.remove(ids[3])]
+        #expect(removals == [true, false])
+        let found = unfinished.takeFound { $0 != ids[1] }
+        #expect(found == [ids[0], ids[2]])
+        #expect(!unfinished.isEmpty)
+        for _ in 0..<UnfinishedCgroups.maxAttempts { _ = unfinished.takeFound { _ in false } }
+        #expect(unfinished.isEmpty)
+        let fits = (0...UnfinishedCgroups.capacity).map { unfinished.insert(CgroupID(rawValue: UInt64($0))) }
+        #expect(fits.count { !$0 } == 1 && fits.last == false)
     }
 
     @Test("a path is found by ID only while its cgroup exists, and never by a namesake")

@@ -17,7 +17,9 @@ struct DatapathLab {
     /// The next connection, or an error after five seconds.
     func accept(on descriptor: CInt? = nil) throws -> CInt {
         let descriptor = descriptor ?? listener
-        guard hasConnection(on: descriptor, within: 5000) else { throw LabError("nobody connected within 5 s") }
+        guard hasConnection(on: descriptor, within: 5000 * CInt(LabKernel.patience)) else {
+            throw LabError("nobody connected within 5 s")
+        }
         return Foundation.accept(descriptor, nil, nil)
     }
 
@@ -59,7 +61,8 @@ func withDatapath(layout: CgroupLayout = .cgroupfs, _ body: (DatapathLab) async 
             agentIPv4: 0x0a58_0001,
             agentPort: UInt16(DatapathLab.agentPort)
         )
-        let datapath = try Datapath(configuration, cgroups: cgroups)
+        // The host guard belongs into the node's network namespace.
+        let datapath = try node.network.run { try Datapath(configuration, cgroups: cgroups) }
         let kubepods = [UInt8](node.kubepods.utf8)
         let id = try #require(cgroups.id(of: kubepods))
         try datapath.setKubepods(KubepodsCgroup(id: id, level: kubepods.count { $0 == UInt8(ascii: "/") }))

@@ -137,7 +137,8 @@ struct DatapathTests {
             let client = try lab.probe(pod, ["--exchanges", "400", "--threads", "2", "--expect", "ok", "/"])
             for round in 0..<400 {
                 if round % 100 == 50 {
-                    let next = try Datapath(lab.configuration, cgroups: lab.cgroups)
+                    let (configuration, cgroups) = (lab.configuration, lab.cgroups)
+                    let next = try lab.node.network.run { try Datapath(configuration, cgroups: cgroups) }
                     #expect(next.hooks.allSatisfy { $0.origin == .adopted })
                 }
                 let connection = try lab.accept()

@@ -66,10 +66,10 @@ struct NftablesGuardTests {
             #expect(!hasPin())
             configuration.hostGuardMechanism = nil
             let automatic = configuration
-            let byPrograms = try network.run { try Datapath(automatic, cgroups: cgroups) }
-            #expect(byPrograms.hostGuard == .active(.bpf))
-            #expect(hasPin())
-            #expect(try await Self.ruleset(lab) == "")
+            let byChoice = try network.run { try Datapath(automatic, cgroups: cgroups) }
+            #expect(byChoice.hostGuard == .active(.preferred))
+            #expect(hasPin() == LabKernel.hasNetfilterLinks)
+            #expect(try await Self.ruleset(lab).isEmpty == LabKernel.hasNetfilterLinks)
             configuration.hostGuardMechanism = .nftables
             let again = configuration
             let byTable = try network.run { try Datapath(again, cgroups: cgroups) }

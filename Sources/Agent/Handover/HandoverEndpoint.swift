@@ -53,6 +53,14 @@ final class HandoverEndpoint: Sendable {
     func start(offering listeners: [CInt]) async throws {
         let copies = listeners.map { fcntl($0, F_DUPFD_CLOEXEC, 0) }
         storage.withLock { $0.descriptors = copies.filter { $0 >= 0 } }
+        try await listen()
+    }
+
+    /// Whether a successor can find it, or is not to.
+    var isListening: Bool { storage.withLock { $0.listener != nil || $0.descriptors.isEmpty } }
+
+    /// Makes the socket, or makes it again.
+    func listen() async throws(AdminServerError) {
         let bootstrap = ServerBootstrap(group: eventLoopGroup)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {

@@ -13,6 +13,7 @@ struct SelfCheck: Sendable {
     let pins: HeldPins
     let tracking: CgroupTracking
     let admin: AdminServer
+    let endpoint: HandoverEndpoint
     let incidents: IncidentCounters
     let logger: Logger
 
@@ -27,7 +28,7 @@ struct SelfCheck: Sendable {
             if let rises = refusals.report(kernelCounters, at: .now) { report(rises) }
             checkPins(&state)
             tracking.checkRoot()
-            await checkAdminSocket()
+            await checkSockets()
         }
     }
 
@@ -88,10 +89,15 @@ struct SelfCheck: Sendable {
         }
     }
 
-    private func checkAdminSocket() async {
-        guard !admin.isServing else { return }
-        // It has been said that it is missing, and nothing else has changed.
-        guard (try? await admin.start()) != nil else { return incidents.note(.adminSocketFailed) }
-        logger.notice("the admin socket is served")
+    private func checkSockets() async {
+        // It has been said that they are missing, and nothing else has changed.
+        if !admin.isServing {
+            guard (try? await admin.start()) != nil else { return incidents.note(.adminSocketFailed) }
+            logger.notice("the admin socket is served")
+        }
+        if !endpoint.isListening, !endpoint.isTaken {
+            guard (try? await endpoint.listen()) != nil else { return incidents.note(.adminSocketFailed) }
+            logger.notice("a successor can take over again")
+        }
     }
 }

@@ -88,8 +88,16 @@ final class AttackStage: Sendable {
     }
 
     /// Takes hooks away behind the agent's back, with their pins.
-    func detach(_ hooks: String...) throws {
-        for hook in hooks { try PinnedLink.detach(at: "\(world.pinDirectory)/links/\(hook)") }
+    ///
+    /// Where the host guard has no links, its nftables table goes, with either of their names.
+    func detach(_ hooks: String...) async throws {
+        for hook in hooks {
+            if hook.hasPrefix("forward"), !LabKernel.hasNetfilterLinks {
+                try await world.node.removeHostGuardTable()
+            } else {
+                try PinnedLink.detach(at: "\(world.pinDirectory)/links/\(hook)")
+            }
+        }
     }
 
     // MARK: Attackers

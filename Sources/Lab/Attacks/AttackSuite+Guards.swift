@@ -59,7 +59,7 @@ extension AttackSuite {
         try await guardian.switchOff()
         // The kernel detaches a program some time after its last pin has gone.
         var without = Loot("", world: world)
-        let deadline = ContinuousClock.now + .seconds(3)
+        let deadline = ContinuousClock.now + .seconds(3) * LabKernel.patience
         repeat {
             without = Loot(try await attack.run(), world: world)
         } while without.meets(attack.expectation, ownUID: ownUID) && ContinuousClock.now < deadline
@@ -130,7 +130,10 @@ extension AttackSuite {
     }
 
     private func link(_ name: String, _ attack: Attack) -> Guard {
-        Guard(name: name, means: "its pinned link removed", attacks: [attack], switchOff: { try stage.detach(name) })
+        Guard(
+            name: name, means: "its pinned link removed", attacks: [attack],
+            switchOff: { try await stage.detach(name) }
+        )
     }
 
     /// Another pod of the victim's class holds all the connections it can get.

@@ -48,7 +48,7 @@ extension AttackSuite {
             [
                 outage("connects without an agent and without \(name)", .nothing) {
                     try await stage.killAgent()
-                    for hook in hooks { try stage.detach(hook) }
+                    for hook in hooks { try await stage.detach(hook) }
                     return try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged)
                 },
                 Attack("R10", .unprivileged, "connects when the agent has come back", .ownIdentity, victim: .refused) {

@@ -54,12 +54,13 @@ package final class EventLog<Event: Sendable>: Sendable {
     /// Waits until the recorded events satisfy `condition`, and returns them.
     ///
     /// The condition is asked once at the start and again after every event; nothing polls.
-    /// - Throws: ``DeadlineExceeded`` after `deadline`, `CancellationError` when the caller is cancelled.
+    /// - Throws: ``DeadlineExceeded`` after `deadline` (times ``LabKernel/patience``), `CancellationError` when the caller is cancelled.
     @discardableResult
     package func wait(
         within deadline: Duration = .seconds(5),
         until condition: @escaping @Sendable ([Event]) -> Bool
     ) async throws -> [Event] {
+        let deadline = deadline * LabKernel.patience
         let (ticks, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let observer = storage.withLock { storage in
             storage.nextObserver += 1

@@ -109,6 +109,13 @@ package final class LabNode: Sendable {
         try? FileManager.default.removeItem(atPath: directory)
     }
 
+    /// Removes the host guard's nftables table, if it is there: what the removal of its links' pins is elsewhere.
+    package func removeHostGuardTable() async throws {
+        try await Command.require(
+            ["nsenter", "--net=\(network.path)", "--", "nft", "-f", "-"],
+            input: "add table inet podidentd; delete table inet podidentd\n")
+    }
+
     static func findCgroupMountPoint() throws -> String? {
         let mounts = try String(contentsOfFile: "/proc/self/mounts", encoding: .utf8)
         for line in mounts.split(separator: "\n") {

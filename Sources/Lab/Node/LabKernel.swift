@@ -1,0 +1,20 @@
+import Foundation
+
+/// The kernel below the lab: what tests and attacks may expect of it, by its version, and how fast it runs.
+package enum LabKernel {
+    /// Major and minor version, as `uname -r` begins.
+    package static let version: (major: Int, minor: Int) = {
+        let release = (try? String(contentsOfFile: "/proc/sys/kernel/osrelease", encoding: .utf8)) ?? ""
+        let numbers = release.split(whereSeparator: { !$0.isNumber }).prefix(2).compactMap { Int($0) }
+        return numbers.count == 2 ? (numbers[0], numbers[1]) : (0, 0)
+    }()
+
+    /// Whether this is Linux `major.minor` or newer.
+    package static func isAtLeast(_ major: Int, _ minor: Int) -> Bool { version >= (major, minor) }
+
+    /// The host guard is made of BPF netfilter links (Linux 6.4), and not an nftables table.
+    package static var hasNetfilterLinks: Bool { isAtLeast(6, 4) }
+
+    /// How often longer than usual everything that is awaited may take: `PODIDENTD_LAB_PATIENCE`, for emulated machines.
+    package static let patience = max(1, Int(ProcessInfo.processInfo.environment["PODIDENTD_LAB_PATIENCE"] ?? "") ?? 1)
+}
