@@ -13,7 +13,7 @@ SWIFT ?= swift
 BUILD := .build/debug
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance demo clients attack cost \
-	splice bench bench-test floor clean
+	soak reference splice bench bench-test floor clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -79,6 +79,15 @@ attack: bpf ## Attacks a running agent in every known way, and prints what each 
 cost: ## Counts what a cached token costs, in instructions, and compares with the committed limits
 	@bash .ci/install valgrind binutils
 	@.ci/cost
+
+soak: bpf ## Mixed load with churn for MINUTES (default: 30): is the agent the same at the end? JSON=1 for machines
+	@for product in podidentd podidentd-lab; do $(SWIFT) build --product $$product || exit; done >&2
+	@$(BUILD)/podidentd-lab soak --minutes $(or $(MINUTES),30) $(if $(JSON),--json)
+
+reference: bpf ## Writes the tables of deploy/configuration.md from the code
+	@$(SWIFT) build --product podidentd
+	@sed -i '/^## Without a section$$/,$$d' deploy/configuration.md
+	@$(BUILD)/podidentd config --markdown >> deploy/configuration.md
 
 splice: setup ## Tries the in-kernel splice: speed, captures, and the cases that break it
 	@$(MAKE) --no-print-directory -C Benchmarks/splice splice

@@ -208,6 +208,9 @@ let package = Package(
             name: "AgentTests",
             dependencies: ["Agent", "Attribution", "KubernetesAPI", "MetadataServer", "Operations", "Tokens", logging],
             swiftSettings: strict),
+        // What the documents say, held against the code and the programs.
+        .testTarget(
+            name: "DocumentationTests", dependencies: ["Agent", "Operations", yams], swiftSettings: strict),
         .testTarget(
             name: "LabTests",
             dependencies: ["Lab", asyncHTTPClient, nioCore, nioHTTP1, nioSSL],

@@ -15,9 +15,10 @@ struct VisitCommand: ParsableCommand {
 
     func run() throws {
         let address = try SocketAddress(ipAddress: "169.254.169.254", port: 80)
+        let maker = VisitMaker(from: home, to: address)
         while let line = readLine() {
             let visit = try JSONDecoder().decode(Visit.self, from: Data(line.utf8))
-            let result = try JSONEncoder().encode(visit.make(from: home, to: address))
+            let result = try JSONEncoder().encode(maker.make(visit))
             try FileHandle.standardOutput.write(contentsOf: result + [UInt8(ascii: "\n")])
         }
     }

@@ -44,8 +44,11 @@ struct ConfigCommand: ParsableCommand {
         commandName: "config", abstract: "Prints every configuration key with its meaning and default, as YAML."
     )
 
+    @Flag(help: "Prints tables in Markdown instead: what deploy/configuration.md ends with.")
+    var markdown = false
+
     func run() {
-        print(ConfigurationKey.reference(), terminator: "")
+        print(markdown ? ConfigurationKey.markdown() : ConfigurationKey.reference(), terminator: "")
     }
 }
 

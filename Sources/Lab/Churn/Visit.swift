@@ -6,6 +6,23 @@ package struct Visit: Codable, Sendable {
     /// The `cgroup.procs` of the cgroup to make it from; `nil`: wherever the visitor is.
     package var processes: String?
     package var path: String
+    /// The request's fields beside `Host`; `nil`: the one that the protocol demands.
+    package var headers: [String]?
+    package var manner = Manner.newConnection
+
+    package enum Manner: String, Codable, Sendable {
+        case newConnection
+        /// On the visitor's own connection, which it keeps for as long as the server lets it. From `home` only.
+        case keptConnection
+        /// On a connection of its own, a byte now and then, until the server has enough of it.
+        case slow
+    }
+
+    /// What came of it, and how long it took without the way into the cgroup and back.
+    package struct Outcome: Codable, Sendable {
+        package var result: Result
+        package var microseconds: Int64
+    }
 
     package enum Result: Codable, Sendable, Equatable {
         case answered(status: Int, body: String)
@@ -14,28 +31,61 @@ package struct Visit: Codable, Sendable {
         case failed(String)
     }
 
-    package init(processes: String?, path: String) {
+    package init(
+        processes: String? = nil, path: String, headers: [String]? = nil, manner: Manner = .newConnection
+    ) {
         self.processes = processes
         self.path = path
+        self.headers = headers
+        self.manner = manner
     }
 
-    /// Moves this process into the cgroup, makes the exchange, and moves it back to `home`.
-    package func make(from home: String, to address: SocketAddress) -> Result {
-        if let processes, !Self.move(to: processes) { return .failed("cannot enter \(processes)") }
-        let outcome = ProbeConnection.get(path, from: address)
-        if processes != nil, !Self.move(to: home) { return .failed("cannot leave for \(home)") }
+    fileprivate static func move(to processes: String) -> Bool {
+        let descriptor = unsafe open(processes, O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return unsafe write(descriptor, "0", 1) == 1
+    }
+}
+
+/// Makes visits, one after the other, from the process that it is in.
+package final class VisitMaker {
+    private let home: String
+    private let address: SocketAddress
+    private let kept: KeptProbeConnection
+
+    /// `home` is the `cgroup.procs` of the cgroup to return to.
+    package init(from home: String, to address: SocketAddress) {
+        self.home = home
+        self.address = address
+        kept = KeptProbeConnection(to: address)
+    }
+
+    /// Moves this process into the visit's cgroup, makes the exchange, and moves it back.
+    package func make(_ visit: Visit) -> Visit.Outcome {
+        if let processes = visit.processes, !Visit.move(to: processes) {
+            return Visit.Outcome(result: .failed("cannot enter \(processes)"), microseconds: 0)
+        }
+        let start = ContinuousClock.now
+        var result = exchange(visit)
+        let elapsed = ContinuousClock.now - start
+        if visit.processes != nil, !Visit.move(to: home) { result = .failed("cannot leave for \(home)") }
+        return Visit.Outcome(result: result, microseconds: Int64(elapsed / .microseconds(1)))
+    }
+
+    private func exchange(_ visit: Visit) -> Visit.Result {
+        let headers = visit.headers ?? ["Metadata-Flavor: Google"]
+        let outcome =
+            switch visit.manner {
+            case .newConnection: ProbeConnection.get(visit.path, from: address, headers: headers)
+            case .keptConnection: kept.get(visit.path)
+            case .slow: ProbeConnection.get(visit.path, from: address, headers: headers, isSlow: true)
+            }
         return switch outcome {
         case .answered(let status, _, let body, _): .answered(status: status, body: body)
         case .refused: .refused
         case .reset: .reset
         case .failed(let number): .failed("error \(number)")
         }
-    }
-
-    private static func move(to processes: String) -> Bool {
-        let descriptor = unsafe open(processes, O_WRONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return false }
-        defer { close(descriptor) }
-        return unsafe write(descriptor, "0", 1) == 1
     }
 }

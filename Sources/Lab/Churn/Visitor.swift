@@ -24,6 +24,11 @@ package final class Visitor: Sendable {
 
     /// Makes one exchange. Only one at a time.
     package func make(_ visit: Visit) async throws -> Visit.Result {
+        try await measure(visit).result
+    }
+
+    /// Makes one exchange, and says how long it took. Only one at a time.
+    package func measure(_ visit: Visit) async throws -> Visit.Outcome {
         try requests.write(contentsOf: JSONEncoder().encode(visit) + [UInt8(ascii: "\n")])
         let results = results
         let line = await onThread {
@@ -34,7 +39,7 @@ package final class Visitor: Sendable {
             return line
         }
         guard !line.isEmpty else { throw LabError("a visitor ended") }
-        return try JSONDecoder().decode(Visit.Result.self, from: line)
+        return try JSONDecoder().decode(Visit.Outcome.self, from: line)
     }
 
     /// Ends the process and waits for its end.

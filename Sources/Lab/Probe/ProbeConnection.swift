@@ -16,9 +16,10 @@ package enum ProbeConnection {
     /// Asks `target` of the server at `address` for `path` on a connection of its own.
     ///
     /// The family of the socket is the family of `address`: `::ffff:169.254.169.254` makes an AF_INET6 socket, as
-    /// every JVM does.
+    /// every JVM does. A slow client sends a byte every tenth of a second, until the server ends it or has the request.
     package static func get(
-        _ path: String, from address: SocketAddress, headers: [String] = ["Metadata-Flavor: Google"]
+        _ path: String, from address: SocketAddress, headers: [String] = ["Metadata-Flavor: Google"],
+        isSlow: Bool = false
     ) -> ProbeOutcome {
         let descriptor = socket(
             address.protocol == .inet6 ? AF_INET6 : AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0
@@ -29,10 +30,23 @@ package enum ProbeConnection {
         let peer = peerName(of: descriptor)
         let lines = ["GET \(path) HTTP/1.1", "Host: 169.254.169.254"] + headers + ["Connection: close", "", ""]
         let request = [UInt8](lines.joined(separator: "\r\n").utf8)
+        if isSlow {
+            trickle(request, into: descriptor)
+            return read(from: descriptor, peer: peer)
+        }
         guard unsafe send(descriptor, request, request.count, CInt(MSG_NOSIGNAL)) == request.count else {
             return errno == ECONNRESET || errno == EPIPE ? .reset : .failed(errorNumber: errno)
         }
         return read(from: descriptor, peer: peer)
+    }
+
+    /// Sends a byte at a time until the server has answered or closed.
+    private static func trickle(_ request: [UInt8], into descriptor: CInt) {
+        for byte in request {
+            guard unsafe send(descriptor, [byte], 1, CInt(MSG_NOSIGNAL)) == 1 else { return }
+            var poll = pollfd(fd: descriptor, events: CShort(POLLIN), revents: 0)
+            guard unsafe Foundation.poll(&poll, 1, 100) == 0 else { return }
+        }
     }
 
     /// Connects within 10 s, which is also the limit of every later wait. `nil`: connected.

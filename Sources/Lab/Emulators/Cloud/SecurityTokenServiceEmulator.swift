@@ -21,6 +21,7 @@ package final class SecurityTokenServiceEmulator: Sendable {
     private struct Storage {
         var providers: [String: WorkloadIdentityProvider] = [:]
         var tokenLength = 256
+        var longestLife = SecurityTokenServiceEmulator.maximumSeconds
     }
 
     /// Successful exchanges, with the pod's UID.
@@ -53,6 +54,11 @@ package final class SecurityTokenServiceEmulator: Sendable {
         storage.withLock { $0.tokenLength = length }
     }
 
+    /// Tokens live no longer than this from now on, in seconds. Real ones live an hour at most, and as a rule.
+    package func setLongestLife(_ seconds: Int64) {
+        storage.withLock { $0.longestLife = min(Self.maximumSeconds, seconds) }
+    }
+
     /// Answers one request.
     package func handle(_ request: LabRequest) async -> LabResponse {
         guard request.path == "/v1/token" else { return .text(404, "Not Found\n") }
@@ -74,8 +80,8 @@ package final class SecurityTokenServiceEmulator: Sendable {
         guard !scopes.isEmpty else { throw .invalidRequest("Missing required field: scope.") }
         let now = clock.now
         let verified = try SubjectTokenVerifier(provider: provider, now: now).verify(fields["subject_token"] ?? "")
-        let seconds = min(Self.maximumSeconds, Int64(verified.expires.timeIntervalSince(now).rounded(.down)))
-        let length = storage.withLock { $0.tokenLength }
+        let (length, longestLife) = storage.withLock { ($0.tokenLength, $0.longestLife) }
+        let seconds = min(longestLife, Int64(verified.expires.timeIntervalSince(now).rounded(.down)))
         let token = LabTokenLedger.makeToken(prefix: "ya29.fed-", length: length)
         ledger.add(
             token,

@@ -1,0 +1,38 @@
+import Foundation
+
+/// How full the agent's tables are, as `podidentd debug status` says it.
+package struct AgentTables: Codable, Sendable, Equatable {
+    package var pods: Int
+    package var cgroups: Int
+    package var connectionCounts: Int
+    package var policies: Int
+    package var tokenEntries: Int
+    /// What is under way; none when nobody asks.
+    package var pendingHandovers: Int
+    package var connections: Int
+
+    /// Asks `agent`.
+    static func read(from agent: AgentProcess, of world: LabWorld) async throws -> AgentTables {
+        let output = try await Command.require(
+            [world.binaries + "/podidentd", "debug", "status", "--socket", agent.adminSocket])
+        return try JSONDecoder().decode(AgentTables.self, from: Data(output.utf8))
+    }
+
+    /// Whether nothing is under way, and nothing is left of a load that began with `before`.
+    ///
+    /// There may be fewer tokens: those that were steps on the way to others end unused.
+    package func isEmptied(to before: AgentTables) -> Bool {
+        pendingHandovers == 0 && connections == 0 && pods == before.pods && cgroups == before.cgroups
+            && connectionCounts == before.connectionCounts && policies == before.policies
+            && tokenEntries <= before.tokenEntries
+    }
+
+    /// Asks until nothing is left of the load, for at most twenty seconds, and returns the last answer.
+    static func settled(_ agent: AgentProcess, of world: LabWorld, to before: AgentTables) async throws -> AgentTables {
+        let deadline = ContinuousClock.now + .seconds(20)
+        while true {
+            let tables = try await read(from: agent, of: world)
+            if tables.isEmptied(to: before) || ContinuousClock.now >= deadline { return tables }
+        }
+    }
+}

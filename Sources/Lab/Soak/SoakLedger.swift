@@ -1,0 +1,35 @@
+import Synchronization
+
+/// What a soak has measured since it was last asked.
+final class SoakLedger: Sendable {
+    struct Content: Sendable {
+        /// In microseconds, of cached tokens only.
+        var newConnections: [Int64] = []
+        var keptConnections: [Int64] = []
+        var samples: [ProcessSample] = []
+    }
+
+    private let content = Mutex(Content())
+
+    func record(_ outcome: Visit.Outcome, kept: Bool) {
+        guard case .answered(200, _) = outcome.result else { return }
+        content.withLock {
+            if kept {
+                $0.keptConnections.append(outcome.microseconds)
+            } else {
+                $0.newConnections.append(outcome.microseconds)
+            }
+        }
+    }
+
+    func record(_ sample: ProcessSample) {
+        content.withLock { $0.samples.append(sample) }
+    }
+
+    func take() -> Content {
+        content.withLock { content in
+            defer { content = Content() }
+            return content
+        }
+    }
+}

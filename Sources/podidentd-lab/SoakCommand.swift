@@ -1,0 +1,48 @@
+import ArgumentParser
+import Foundation
+import Lab
+
+struct SoakCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "soak",
+        abstract: "Mixed load with churn and an upgrade for a while, and whether the agent stays as it is. Needs root.",
+        discussion: """
+            A line for each window of the time: requests and what came of them, the agent's memory, descriptors and \
+            threads, latencies. Windows marked * are an agent's first, in which it may grow. Exit status 1: not steady. \
+            A drift of the latency is told, but no part of the verdict.
+            """
+    )
+
+    @Option(help: "For how long, from 1 to 1440.")
+    var minutes = 30
+
+    @Flag(help: "Prints everything as JSON at the end, instead of the table.")
+    var json = false
+
+    func validate() throws {
+        guard (1...1440).contains(minutes) else { throw ValidationError("--minutes is from 1 to 1440") }
+    }
+
+    func run() async throws {
+        let world = try await LabWorld.start(keys: try LabCluster.Keys())
+        let report: SoakReport
+        do {
+            if !json { print(SoakReport.header) }
+            report = try await Soak(duration: .seconds(minutes * 60)).run(in: world) { window in
+                if !json { print(window.line) }
+            }
+        } catch {
+            await world.stop()
+            throw error
+        }
+        await world.stop()
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+        } else {
+            print("\n" + report.verdict)
+        }
+        if !report.isGood { throw ExitCode.failure }
+    }
+}

@@ -1,0 +1,105 @@
+import Agent
+import Foundation
+import Operations
+import Testing
+import Yams
+
+/// What the documents say exists.
+@Suite struct DocumentationTests {
+    @Test("every relative link leads to a file, and to a heading of it")
+    func links() throws {
+        var count = 0
+        for document in try Document.all() {
+            let directory = Document.root.appendingPathComponent(document.path).deletingLastPathComponent()
+            for link in document.relativeLinks {
+                let parts = link.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+                let file = parts[0].isEmpty ? document.path : nil
+                let target =
+                    file.map { Document.root.appendingPathComponent($0) } ?? directory.appendingPathComponent(parts[0])
+                #expect(FileManager.default.fileExists(atPath: target.path), "\(document.path): \(link)")
+                if parts.count > 1, let text = try? String(contentsOf: target, encoding: .utf8) {
+                    #expect(Document.anchors(of: text).contains(parts[1]), "\(document.path): \(link)")
+                }
+                count += 1
+            }
+        }
+        #expect(count > 10)
+    }
+
+    @Test("every make target that is named exists")
+    func targets() throws {
+        let makefile = try Document.read("Makefile")
+        let targets = Set(makefile.matches(of: /(?m)^([a-z-]+):/).map { String($0.1) })
+        var named: Set<String> = []
+        for document in try Document.all() {
+            for text in document.codeSpans + document.blockLines(["sh", "text", ""]) {
+                for match in text.matches(of: /(?:^|\s|sudo )make ([a-z][a-z-]*)/) {
+                    #expect(targets.contains(String(match.1)), "\(document.path): make \(match.1)")
+                    named.insert(String(match.1))
+                }
+            }
+        }
+        #expect(named.isSuperset(of: ["demo", "attack", "test", "soak"]))
+        let listed = try Document.read("README.md")
+        // Those that are steps of others are not listed.
+        let steps: Set<String> = ["help", "setup", "setup-clients", "bpf", "build", "lint"]
+        for target in targets.subtracting(steps) where !target.hasSuffix("-test") {
+            #expect(
+                listed.contains("make \(target)`") || listed.contains("make \(target) "), "README.md: make \(target)")
+        }
+    }
+
+    @Test("every configuration key that is named exists")
+    func keys() throws {
+        let keys = Set(ConfigurationKey.all.map(\.name))
+        let variables = Set(ConfigurationKey.all.map(\.environmentName))
+        let sections = Set(keys.filter { $0.contains(".") }.map { String($0.prefix { $0 != "." }) })
+        // Words of others that look like ours.
+        let foreign: Set<String> = ["google.subject", "kubernetes.io", "google.rpc", "metrics.md", "audit.md"]
+        for document in try Document.all() {
+            for text in document.codeSpans + document.blockLines(["sh"]) {
+                for match in text.matches(of: /(?:^|[\s"'(])([a-z]+\.[a-z0-9-]+)(?:$|[\s=:,"')])/) {
+                    let word = String(match.1)
+                    guard sections.contains(String(word.prefix { $0 != "." })), !foreign.contains(word) else {
+                        continue
+                    }
+                    #expect(keys.contains(word), "\(document.path): \(word)")
+                }
+                for match in text.matches(of: /PODIDENTD_[A-Z0-9_]*[A-Z0-9]/) {
+                    let isTests = String(match.0).hasPrefix("PODIDENTD_FUZZ")
+                    #expect(isTests || variables.contains(String(match.0)), "\(document.path): \(match.0)")
+                }
+            }
+        }
+    }
+
+    @Test("deploy/configuration.md is what the code says")
+    func reference() throws {
+        let text = try Document.read("deploy/configuration.md")
+        #expect(text.hasSuffix("\n\n" + ConfigurationKey.markdown()), "run 'make reference'")
+    }
+
+    @Test("every alert has a section in the operations guide, and leads to it")
+    func alerts() throws {
+        struct Rules: Decodable {
+            struct Group: Decodable { var rules: [Rule] }
+            struct Rule: Decodable {
+                var alert: String
+                var annotations: [String: String]
+            }
+            var groups: [Group]
+        }
+        let rules = try YAMLDecoder().decode(Rules.self, from: try Document.read("deploy/observability/alerts.yaml"))
+        let anchors = Document.anchors(of: try Document.read("deploy/operations.md"))
+        let alerts = rules.groups.flatMap(\.rules)
+        #expect(!alerts.isEmpty)
+        for rule in alerts {
+            let url = rule.annotations["runbook_url"] ?? ""
+            #expect(url.hasSuffix("deploy/operations.md#\(rule.alert.lowercased())"), "\(rule.alert): \(url)")
+            #expect(anchors.contains(rule.alert.lowercased()), "\(rule.alert) has no section")
+        }
+        // And no section is left of an alert that is gone.
+        let gone = anchors.filter { $0.hasPrefix("podidentd") }.subtracting(alerts.map { $0.alert.lowercased() })
+        #expect(gone.isEmpty, "\(gone)")
+    }
+}
