@@ -13,7 +13,7 @@ SWIFT ?= swift
 BUILD := .build/debug
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance demo clients attack cost \
-	soak reference splice bench bench-test floor clean
+	soak reference captures splice bench bench-test floor clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -88,6 +88,10 @@ reference: bpf ## Writes the tables of deploy/configuration.md from the code
 	@$(SWIFT) build --product podidentd
 	@sed -i '/^## Without a section$$/,$$d' deploy/configuration.md
 	@$(BUILD)/podidentd config --markdown >> deploy/configuration.md
+
+captures: bpf ## Writes deploy/debug.md anew: what the debug commands print, from a run in the lab
+	@for product in podidentd podidentd-lab; do $(SWIFT) build --product $$product || exit; done
+	@$(BUILD)/podidentd-lab captures deploy/debug.md
 
 splice: setup ## Tries the in-kernel splice: speed, captures, and the cases that break it
 	@$(MAKE) --no-print-directory -C Benchmarks/splice splice

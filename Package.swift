@@ -104,7 +104,7 @@ let package = Package(
         .executableTarget(
             name: "podidentd",
             dependencies: [
-                "Agent", "Hardening", "Operations", logging,
+                "Agent", "Attribution", "Hardening", "Operations", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict

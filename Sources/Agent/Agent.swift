@@ -27,7 +27,8 @@ package struct Agent: Sendable {
     /// Throws errors that read as one sentence; whatever it throws, nothing is left attached that was not before, and an
     /// agent that runs already goes on.
     package init(
-        _ configuration: AgentConfiguration, logger: Logger, recentLog: RecentLog = RecentLog()
+        _ configuration: AgentConfiguration, logger: Logger, recentLog: RecentLog = RecentLog(),
+        reload: ReloadSource? = nil
     ) async throws {
         self.logger = logger
         let cgroups = try CgroupFiles.open(mountPoint: configuration.cgroupMountPoint)
@@ -90,10 +91,12 @@ package struct Agent: Sendable {
                 credentials: credentials, options: options, watcher: watcher, logger: logger)
         }
 
-        let events =
-            configuration.writesEvents
-            ? PodEventRecorder(client: kubernetes, nodeName: configuration.nodeName, logger: logger) : nil
-        let refusals = RefusalReporter(index: index, directory: directory, audit: audit, events: events)
+        let reloader = ConfigurationReloader(
+            configuration, source: reload, client: kubernetes, watcher: watcher, logger: logger)
+        let events = PodEventRecorder(client: kubernetes, nodeName: configuration.nodeName, logger: logger)
+        let refusals = RefusalReporter(
+            index: index, directory: directory, audit: audit, events: events,
+            writesEvents: { reloader.writesEvents })
         let counters = RequestCounters { refusals.report($0) }
         let attributions = AttributionCounters()
         let incidents = IncidentCounters()
@@ -107,16 +110,16 @@ package struct Agent: Sendable {
             acceptFailed: { incidents.note(.acceptFailed) }
         )
         let debug = DebugViews(
-            configuration: configuration, root: root, index: index, directory: directory, kubernetes: kubernetes,
-            watcher: watcher, tokens: tokens, counters: counters, datapath: datapathSlot, incidents: incidents,
-            server: server, log: recentLog
-        )
-        let admin = AdminServer(
-            path: configuration.adminSocket, views: debug.views, questions: debug.questions,
-            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
+            configuration: configuration, reloader: reloader, root: root, index: index, directory: directory,
+            kubernetes: kubernetes, watcher: watcher, tokens: tokens, counters: counters, datapath: datapathSlot,
+            incidents: incidents, server: server, log: recentLog
         )
         let readiness = ReadinessProbe(
             datapath: datapathSlot, watcher: watcher, credentials: credentials, isServing: { server.isAccepting })
+        let admin = AdminServer(
+            path: configuration.adminSocket, views: debug.views(readiness), questions: debug.questions,
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
+        )
         let metrics = AgentMetrics(
             requests: counters, attributions: attributions, upstreams: upstreams.meters, datapath: datapathSlot,
             server: { server.connectionCount }, tokens: tokens, index: index, directory: directory, watcher: watcher,
@@ -168,13 +171,18 @@ package struct Agent: Sendable {
             var services: [any Service] = [
                 ClosingService { await audit.close() },
                 RunningService { await audit.run() },
-                RunningService { for await _ in await UnixSignalsSequence(trapping: .sighup) { audit.reopen() } },
+                RunningService {
+                    for await _ in await UnixSignalsSequence(trapping: .sighup) {
+                        audit.reopen()
+                        await reloader.reload()
+                    }
+                },
                 ClosingService {
                     await exchange.shutdown(); await kubernetes.shutdown()
                 },
             ]
-            if let events { services.append(RunningService { await events.run() }) }
             services += [
+                RunningService { await events.run() },
                 ClosingService { tracking.stop() },
                 ClosingService { await admin.stop() },
                 ClosingService { await metricsServer.stop() },

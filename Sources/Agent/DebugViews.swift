@@ -9,6 +9,7 @@ import Tokens
 /// What the admin socket shows.
 struct DebugViews: Sendable {
     let configuration: AgentConfiguration
+    let reloader: ConfigurationReloader
     let root: KubepodsRoot
     let index: CgroupIndex
     let directory: PodDirectory
@@ -21,13 +22,16 @@ struct DebugViews: Sendable {
     let server: MetadataServer
     let log: RecentLog
 
-    var views: [String: AdminServer.View] {
+    func views(_ readiness: ReadinessProbe) -> [String: AdminServer.View] {
         [
+            "/debug/ready": {
+                try Self.encode(ReadinessReport(readiness.readiness, podUID: configuration.podUID))
+            },
             "/debug/cgroups": { try Self.encode(cgroups) },
             "/debug/connections": { try Self.encode(connections) },
             "/debug/tokens": { try Self.encode(tokenDump) },
             "/debug/status": { try Self.encode(status) },
-            "/debug/config": { try Self.encode(configuration.settings) },
+            "/debug/config": { try Self.encode(reloader.current.settings) },
             "/debug/log": { try Self.encode(log.lines) },
         ]
     }

@@ -72,7 +72,7 @@ enum KubepodsSearch {
 
     /// What the programs need to know of the kubepods cgroup: as much of it as there is by now.
     static func cgroup(_ id: CgroupID, of root: KubepodsRoot, in cgroups: CgroupFileSystem) -> KubepodsCgroup {
-        KubepodsCgroup(id: id, level: root.level, groups: root.groupPaths.compactMap { cgroups.id(of: $0) })
+        KubepodsCgroup(id: id, level: root.level, groups: root.groupPaths.map { cgroups.id(of: $0) })
     }
 }
 

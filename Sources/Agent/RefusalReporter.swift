@@ -7,8 +7,9 @@ struct RefusalReporter: Sendable {
     let index: CgroupIndex
     let directory: PodDirectory
     let audit: AuditLog
-    /// `nil`: switched off.
-    let events: PodEventRecorder?
+    let events: PodEventRecorder
+    /// Whether Events are switched on.
+    let writesEvents: @Sendable () -> Bool
 
     /// Called on event loops, for every refusal: a few hash look-ups, and only for those that matter.
     func report(_ refusal: RefusedRequest) {
@@ -30,7 +31,7 @@ struct RefusalReporter: Sendable {
                 of: subject, kind: refusal.route.rawValue, reason: refusal.cause.rawValue,
                 status: refusal.status.rawValue)
         }
-        if let reason, let pod, let events {
+        if let reason, let pod, writesEvents() {
             events.record(PodWarning(pod: pod, reason: reason, message: refusal.text))
         }
     }

@@ -20,8 +20,8 @@ package enum Uninstallation {
         if isRunning, !isForced {
             let holder = lock?.holder.map { "PID \($0)" } ?? "in another PID namespace"
             throw ConfigurationError(
-                "an agent (\(holder)) runs with bpf.pin-directory \(pinDirectory); stop it first, or use --force, after "
-                    + "which it answers nobody until it is started again")
+                "an agent (\(holder)) runs with bpf.pin-directory \(pinDirectory); stop it first, or use --force: "
+                    + "what is attached then goes with the agent")
         }
         var removed: [String] = []
         var firstError: (any Error)?

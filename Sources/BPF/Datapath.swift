@@ -53,10 +53,11 @@ package struct KubepodsCgroup: Sendable, Equatable {
     package var id: CgroupID
     /// Levels below the root of the hierarchy: 1 for `/kubepods.slice`.
     package var level: Int
-    /// The cgroups below it that hold pods and are none: the QoS classes. At most 5.
-    package var groups: [CgroupID]
+    /// The cgroups below it that hold pods and are none, in the order of ``KubepodsRoot/groupPaths``: the two QoS
+    /// classes, the partition `system`, and its two; `nil` where there is none.
+    package var groups: [CgroupID?]
 
-    package init(id: CgroupID, level: Int, groups: [CgroupID] = []) {
+    package init(id: CgroupID, level: Int, groups: [CgroupID?] = []) {
         self.id = id
         self.level = level
         self.groups = groups
@@ -188,7 +189,7 @@ package final class Datapath: Sendable {
         unsafe withUnsafeMutableBytes(of: &value.groups) { buffer in
             let groups = unsafe buffer.bindMemory(to: UInt64.self)
             for (index, group) in kubepods.groups.prefix(groups.count).enumerated() {
-                unsafe groups[index] = group.rawValue
+                unsafe groups[index] = group?.rawValue ?? 0
             }
         }
         try check(

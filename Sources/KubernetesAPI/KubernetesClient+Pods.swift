@@ -68,7 +68,7 @@ extension KubernetesClient {
                 throw .unusable(answer, "the answer is no list of pods: \(answer.bodyText)")
             }
             for item in page.items ?? [] {
-                if let pod = item.pod(of: nodeName, policies: options.policies) {
+                if let pod = item.pod(of: nodeName, policies: policies) {
                     list.pods.append(pod)
                 } else {
                     list.skipped += 1
@@ -108,7 +108,6 @@ extension KubernetesClient {
             let credentials = await credentials.current()
             if let problem = credentials.problem { return .refused(UpstreamFailure(noCredentials: problem)) }
             let call = call(.GET, query, as: credentials)
-            let policies = options.policies
             let result = try await watchClient.stream(call, lineLimit: Self.lineLimit, opened: opened) { line in
                 let event = WatchEvent(line: line, nodeName: nodeName, policies: policies)
                 receive(event)

@@ -9,7 +9,7 @@ package struct KubernetesClientOptions: Sendable {
     /// `spec.expirationSeconds` of a TokenRequest.
     package let tokenSeconds: Int
     package var userAgent: String
-    /// Decide about each pod when it is read, so that its labels need not be kept.
+    /// Decide about each pod when it is read, so that its labels need not be kept. They may be replaced later.
     package var policies = PolicyTable.attributeAll
     /// One TokenRequest or read, from start to end.
     package var callTimeout = Duration.milliseconds(2500)

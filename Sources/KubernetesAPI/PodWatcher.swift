@@ -52,6 +52,9 @@ package final class PodWatcher: Sendable {
 
     package var status: PodWatchStatus { storage.withLock { $0 } }
 
+    /// Has the pods listed anew, as soon as that is possible, and told of as they are then.
+    package func relist() { signal.raise() }
+
     /// Runs until its task is cancelled.
     package func run() async {
         await withDiscardingTaskGroup { group in

@@ -1,6 +1,12 @@
 import NIOCore
 import NIOHTTP1
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 extension RequestHandler {
     func perform(_ action: ConnectionState.Action, _ context: ChannelHandlerContext) {
         switch action {
@@ -170,6 +176,11 @@ extension RequestHandler {
         isClosing = true
         record?.enter(.closing)
         startTimer(after: limits.requestTimeout, context)
+        if !lingers {
+            // The end travels with the answer: one packet, and it is not the pod that keeps the port in TIME_WAIT because
+            // it closed first. Closing lets the cork go.
+            try? context.channel.syncOptions?.setOption(.tcpOption(NIOBSDSocket.Option(rawValue: TCP_CORK)), value: 1)
+        }
         context.writeAndFlush(wrapOutboundOut(buffer)).assumeIsolated().whenComplete { _ in
             guard lingers, context.channel.isActive else {
                 context.close(promise: nil)

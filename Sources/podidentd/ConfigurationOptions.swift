@@ -23,10 +23,15 @@ struct ConfigurationOptions: ParsableArguments {
 
     /// Reads the file, the environment and the overrides, in this order of precedence.
     func load() throws -> AgentConfiguration {
+        try Self.load(file: config, overrides: set)
+    }
+
+    /// Reads the file at `path`, the environment and the overrides, in this order of precedence.
+    static func load(file path: String?, overrides: [String]) throws -> AgentConfiguration {
         var file: (path: String, text: String)?
-        if let config { file = (config, try Self.text(of: config)) }
+        if let path { file = (path, try text(of: path)) }
         return try ConfigurationLoader.load(
-            file: file, environment: ProcessInfo.processInfo.environment, overrides: set
+            file: file, environment: ProcessInfo.processInfo.environment, overrides: overrides
         )
     }
 

@@ -1,5 +1,6 @@
 import Agent
 import ArgumentParser
+import Attribution
 import Foundation
 import Operations
 
@@ -39,11 +40,7 @@ struct AgentOptions: ParsableArguments {
     var config: String?
 
     func location() throws -> AgentLocation {
-        var file: (path: String, text: String)?
-        if let config { file = (config, try ConfigurationOptions.text(of: config)) }
-        let values = try ConfigurationLoader.values(
-            file: file, environment: ProcessInfo.processInfo.environment, overrides: []
-        ).mapValues(\.value).filter { !$0.value.isEmpty }
+        let values = try values()
         func value(_ key: String) -> String? {
             values[key] ?? ConfigurationKey.all.first { $0.name == key }?.defaultValue
         }
@@ -51,6 +48,24 @@ struct AgentOptions: ParsableArguments {
             socket: socket ?? value("admin.socket") ?? "", pinDirectory: value("bpf.pin-directory") ?? "",
             cgroupMountPoint: value("cgroup.mount-point"), kubepods: value("cgroup.kubepods"),
             nodeName: value("node-name") ?? "")
+    }
+
+    /// The UID of the pod that this process runs in; `nil`: nobody says.
+    func podUID() throws -> PodUID? {
+        guard let text = try values()["pod-uid"] else { return nil }
+        guard let uid = PodUID(text) else {
+            throw ConfigurationError("pod-uid: '\(text)' is not a pod's UID")
+        }
+        return uid
+    }
+
+    /// What is set in the file or the environment.
+    private func values() throws -> [String: String] {
+        var file: (path: String, text: String)?
+        if let config { file = (config, try ConfigurationOptions.text(of: config)) }
+        return try ConfigurationLoader.values(
+            file: file, environment: ProcessInfo.processInfo.environment, overrides: []
+        ).mapValues(\.value).filter { !$0.value.isEmpty }
     }
 }
 

@@ -15,6 +15,9 @@ struct RunCommand: AsyncParsableCommand {
 
             An agent that runs already hands its listening sockets over to this one and ends, and no request is lost: \
             that is an upgrade, and a graceful restart.
+
+            SIGHUP reads the configuration again and applies what can change without a restart ('podidentd config' \
+            marks it); the log names what cannot. It opens the audit file anew as well.
             """
     )
 
@@ -25,15 +28,19 @@ struct RunCommand: AsyncParsableCommand {
         umask(0o077)
         let configuration = try options.load()
         let recentLog = RecentLog()
+        let threshold = LogThreshold(configuration.logLevel)
         LoggingSystem.bootstrap {
-            recentLog.keeping(LineLogHandler.standardError(label: $0, format: configuration.logFormat))
+            threshold.limiting(
+                recentLog.keeping(LineLogHandler.standardError(label: $0, format: configuration.logFormat)))
         }
-        var logger = Logger(label: "podidentd")
-        logger.logLevel = configuration.logLevel
+        let logger = Logger(label: "podidentd")
+        let reload = ReloadSource(threshold: threshold) { [file = options.config, set = options.set] in
+            try ConfigurationOptions.load(file: file, overrides: set)
+        }
         // Every container of a pod has this variable, and the kubelet starts whatever ends.
         let isSupervised = ProcessInfo.processInfo.environment["KUBERNETES_SERVICE_HOST"] != nil
         if configuration.filtersSystemCalls { try SystemCallFilter.starting.install() }
-        let agent = try await Agent(configuration, logger: logger, recentLog: recentLog)
+        let agent = try await Agent(configuration, logger: logger, recentLog: recentLog, reload: reload)
         if configuration.filtersSystemCalls { try SystemCallFilter.serving.install() }
         try await agent.run(isSupervised: isSupervised)
     }

@@ -17,7 +17,7 @@ struct UninstallCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("admin.socket of the agent.", valueName: "path"))
     var socket = "/run/podidentd/admin.sock"
 
-    @Flag(help: "Also while an agent runs: it holds what it has loaded until it ends, and answers nobody.")
+    @Flag(help: "Also while an agent runs: it holds what it has attached until it ends, and that goes with it.")
     var force = false
 
     func run() throws {

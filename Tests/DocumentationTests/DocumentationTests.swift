@@ -66,7 +66,7 @@ import Yams
                     #expect(keys.contains(word), "\(document.path): \(word)")
                 }
                 for match in text.matches(of: /PODIDENTD_[A-Z0-9_]*[A-Z0-9]/) {
-                    let isTests = String(match.0).hasPrefix("PODIDENTD_FUZZ")
+                    let isTests = ["PODIDENTD_FUZZ", "PODIDENTD_LAB"].contains { String(match.0).hasPrefix($0) }
                     #expect(isTests || variables.contains(String(match.0)), "\(document.path): \(match.0)")
                 }
             }

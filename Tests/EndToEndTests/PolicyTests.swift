@@ -232,7 +232,7 @@ extension AgentProcess {
 
 extension RunningPod {
     /// Whether a connection to the metadata address is refused (`ECONNREFUSED`).
-    fileprivate func isRefused() async throws -> Bool {
+    func isRefused() async throws -> Bool {
         try await run("curl", "-s", "--max-time", "5", "http://169.254.169.254/").status == 7
     }
 }

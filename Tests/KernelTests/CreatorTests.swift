@@ -65,6 +65,29 @@ struct CreatorTests {
         }
     }
 
+    @Test(
+        "while the programs do not know a QoS class yet, its pods do not pass for each other",
+        arguments: [
+            CgroupLayout.QualityOfService.burstable, .besteffort,
+        ])
+    func unknownClass(quality: CgroupLayout.QualityOfService) async throws {
+        try await withGuards { lab in
+            let pod = try await lab.addPod("a", quality: quality)
+            let other = try await lab.addPod("b", quality: quality)
+            let root = try KubepodsRoot(lab.node.kubepods)
+            try lab.datapath.setKubepods(
+                KubepodsCgroup(id: try #require(lab.cgroups.id(of: root.path)), level: root.level))
+            let taker = try await take(in: pod) { try other.attack(["pass", $0, "4", "stream"], as: .unprivileged) }
+            #expect(await taker.result().output == "connect: ECONNREFUSED\n")
+            #expect(try lab.count("refused_creator") == 1)
+            // What a container makes itself it may connect all the same.
+            let own = try pod.attack(["keep-alive"] + Self.connect, as: .unprivileged)
+            close(try lab.accept())
+            own.signal(SIGKILL)
+            _ = await own.result()
+        }
+    }
+
     @Test("a task that was moved to another pod cannot connect the sockets it brought along")
     func movedTask() async throws {
         try await withGuards { lab in

@@ -39,7 +39,7 @@ struct GuardLab {
         try datapath.setKubepods(
             KubepodsCgroup(
                 id: try #require(cgroups.id(of: root.path)), level: root.level,
-                groups: root.groupPaths.compactMap { cgroups.id(of: $0) }
+                groups: root.groupPaths.map { cgroups.id(of: $0) }
             )
         )
     }

@@ -21,10 +21,11 @@
 /* Endpoints that can be protected at once. */
 #define NID_ENDPOINTS_MAX 16
 
-/* Cgroups between the kubepods root and the pod level: the two QoS classes, the
- * partition `system`, and the two QoS classes in it.
+/* Cgroups between the kubepods root and the pod level, each at its place: the two
+ * QoS classes, the partition `system`, and the two QoS classes in it.
  */
 #define NID_GROUPS 5
+#define NID_GROUP_SYSTEM 2
 
 /* Connections of one pod from its SYN until the agent has closed its end. An
  * eighth of the agent's backlog (4096): no pod can fill it, nor the hand-over
@@ -162,8 +163,8 @@ struct nid_handover {
 struct nid_settings {
 	/* Cgroup ID of the kubepods root. 0 is no cgroup's. */
 	__u64 kubepods_id;
-	/* Groups of pods below it, in any order; 0 where there is none. While one
-	 * is missing here, the pods in it share limits, and nothing else.
+	/* Groups of pods below it; 0 where there is none. While one is missing
+	 * here, the pods in it share limits, and nothing else: see nid_is_made_by.
 	 */
 	__u64 groups[NID_GROUPS];
 	/* Its level: 1 for a child of the root of the hierarchy. */

@@ -34,14 +34,17 @@ static __always_inline __u64 nid_ancestor_id(struct cgroup *cgroup, __u32 level)
 	}
 }
 
-/* Whether `pod` made this TCP socket. Which of the pod's containers does not
- * matter: they share an identity. Before Linux 5.15 the field may hold a cgroup
- * v1 class instead and is not read: the check is skipped.
+/* Whether `pod`, the current task's, made this TCP socket. Which of the pod's
+ * containers does not matter, for they share an identity; only while `pod` may be
+ * a QoS class must it be the same at every level that tells pods apart. Before
+ * Linux 5.15 the field may hold a cgroup v1 class instead and is not read: the
+ * check is skipped.
  */
 static __always_inline bool nid_is_made_by(void *socket, const struct nid_settings *settings,
 					   __u64 pod)
 {
 	__u32 level = settings->kubepods_level;
+	__u64 first, second, third;
 	struct tcp_sock *tcp;
 	struct cgroup *cgroup;
 
@@ -53,9 +56,15 @@ static __always_inline bool nid_is_made_by(void *socket, const struct nid_settin
 	cgroup = BPF_CORE_READ(tcp, inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup);
 	if (!cgroup || nid_ancestor_id(cgroup, level) != settings->kubepods_id)
 		return false;
-	return nid_pod_among(settings, nid_ancestor_id(cgroup, level + 1),
-			     nid_ancestor_id(cgroup, level + 2),
-			     nid_ancestor_id(cgroup, level + 3)) == pod;
+	first = nid_ancestor_id(cgroup, level + 1);
+	second = nid_ancestor_id(cgroup, level + 2);
+	third = nid_ancestor_id(cgroup, level + 3);
+	if (nid_pod_among(settings, first, second, third) != pod)
+		return false;
+	if (!nid_may_be_group(settings, first, pod))
+		return true;
+	return second == bpf_get_current_ancestor_cgroup_id(level + 2) &&
+	       third == bpf_get_current_ancestor_cgroup_id(level + 3);
 }
 
 #endif

@@ -46,6 +46,19 @@ static __always_inline __u64 nid_pod_among(const struct nid_settings *settings, 
 	return third;
 }
 
+/* Whether what nid_pod_among() took for a pod may be a QoS class that the agent
+ * has not told of yet, because the kubelet has only just made it. Only those of
+ * the partition `system` can be missing for good, and count only inside of it.
+ */
+static __always_inline bool nid_may_be_group(const struct nid_settings *settings, __u64 first,
+					     __u64 pod)
+{
+	if (pod == first)
+		return !settings->groups[0] || !settings->groups[1];
+	return first == settings->groups[NID_GROUP_SYSTEM] &&
+	       (!settings->groups[NID_GROUP_SYSTEM + 1] || !settings->groups[NID_GROUP_SYSTEM + 2]);
+}
+
 static __always_inline __u64 nid_current_pod(const struct nid_settings *settings)
 {
 	__u32 level = settings->kubepods_level;

@@ -14,6 +14,7 @@ extension ConfigurationKey {
             lines += wrap(key.summary).map { "\(indent)# \($0)" }
             let requirement = key.defaultValue == nil ? (key.isOptional ? ", optional" : ", required") : ""
             lines.append("\(indent)# \(key.environmentName): \(key.allowed)\(requirement)")
+            if key.isReloadable { lines.append("\(indent)# Reloadable: SIGHUP applies a change.") }
             let name = parts.last ?? key.name
             let commented = key.defaultValue == nil ? "#" : ""
             lines.append("\(indent)\(commented)\(name): \(key.defaultValue.map(quoted) ?? "")")

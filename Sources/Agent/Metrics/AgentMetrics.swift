@@ -20,7 +20,7 @@ struct AgentMetrics: Sendable {
     let credentials: NodeCredentials
     let readiness: ReadinessProbe
     let audit: AuditLog
-    let events: PodEventRecorder?
+    let events: PodEventRecorder
     private let startedAt = ContinuousClock.now
 
     /// In the order of ``MetricNames/all``, each exactly once.
@@ -129,7 +129,7 @@ struct AgentMetrics: Sendable {
     }
 
     private var recordFamilies: [MetricFamily] {
-        let events = events?.counters ?? PodEventRecorder.Counters()
+        let events = events.counters
         return [
             MetricFamily(
                 MetricNames.auditLines,

@@ -111,8 +111,9 @@ extension AttackSuite {
                 }
             ),
             Guard(
-                name: "creator is connector", means: "nid_settings: no groups, so a class is one pod", attacks: [lent],
-                switchOff: { try await overwriteSettings() }
+                name: "creator is connector", means: "nid_settings: wrong groups, so a class is one pod",
+                attacks: [lent],
+                switchOff: { try await overwriteSettings(groups: 1) }
             ),
             Guard(
                 name: "limits are per pod", means: "nid_settings: no groups, so a class is one pod",
@@ -174,11 +175,12 @@ extension AttackSuite {
         }
     }
 
-    /// `struct nid_settings` without groups.
-    private func overwriteSettings(kubepods: UInt64? = nil) async throws {
+    /// `struct nid_settings` without groups, or with those of an ID that is nowhere below kubepods: 1, the hierarchy's root.
+    private func overwriteSettings(kubepods: UInt64? = nil, groups: UInt64 = 0) async throws {
         let level = UInt64(world.node.kubepods.split(separator: "/").count)
         let value =
-            try hexadecimal(kubepods ?? cgroupID(world.node.kubepods)) + String(repeating: hexadecimal(0), count: 5)
+            try hexadecimal(kubepods ?? cgroupID(world.node.kubepods))
+            + String(repeating: hexadecimal(groups), count: 5)
             + hexadecimal(level)
         try await overwrite("nid_settings", key: "00000000", value: value)
     }

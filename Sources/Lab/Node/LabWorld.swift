@@ -76,10 +76,10 @@ package final class LabWorld: Sendable {
     package func addPod(
         _ name: String, namespace: String = "default", serviceAccount: String = "default",
         quality: CgroupLayout.QualityOfService = .besteffort, isHostNetwork: Bool = false,
-        labels: [String: String] = [:]
+        labels: [String: String] = [:], uid: String = UUID().uuidString.lowercased()
     ) async throws -> RunningPod {
         let specification = RunningPodSpecification(
-            name: name, namespace: namespace, quality: quality, isHostNetwork: isHostNetwork
+            name: name, namespace: namespace, uid: uid, quality: quality, isHostNetwork: isHostNetwork
         )
         cluster.kubernetes.createPod(
             namespace: namespace, name: name, serviceAccount: serviceAccount, node: Self.nodeName,
@@ -122,13 +122,23 @@ package final class LabWorld: Sendable {
         ]
     }
 
+    package var agentConfigurationPath: String { node.directory + "/podidentd.yaml" }
+
+    /// Writes the agent's configuration file, and returns what it says. `changes` are keys to configure differently,
+    /// `nil` leaves one out.
+    @discardableResult
+    package func writeAgentConfiguration(_ changes: [String: String?] = [:]) throws -> [String: String] {
+        var values = agentConfiguration
+        for (key, value) in changes { values[key] = value }
+        try Self.yaml(values).write(toFile: agentConfigurationPath, atomically: true, encoding: .utf8)
+        return values
+    }
+
     /// Starts the agent, without waiting for it. `changes` are keys to configure differently, `nil` leaves one out;
     /// `prefix` is a command that runs the agent, such as one that takes capabilities away.
     package func launchAgent(_ changes: [String: String?] = [:], prefix: [String] = []) throws -> AgentProcess {
-        var values = agentConfiguration
-        for (key, value) in changes { values[key] = value }
-        let path = node.directory + "/podidentd.yaml"
-        try Self.yaml(values).write(toFile: path, atomically: true, encoding: .utf8)
+        let values = try writeAgentConfiguration(changes)
+        let path = agentConfigurationPath
         let agent = try AgentProcess(
             arguments: prefix + [binaries + "/podidentd", "run", "--config", path], node: node,
             configurationPath: path, adminSocket: values["admin.socket"] ?? node.directory + "/admin.sock"

@@ -114,6 +114,11 @@ package final class KubernetesEmulator: Sendable {
         return token
     }
 
+    /// A node token authenticates nobody from now on.
+    package func removeNodeToken(_ token: String) {
+        storage.withLock { _ = $0.nodeTokens.removeValue(forKey: token) }
+    }
+
     /// Forgets everything before now: older resourceVersions give 410.
     package func compact() {
         storage.withLock { $0.state.compact() }
