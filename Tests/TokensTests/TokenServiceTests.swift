@@ -159,6 +159,8 @@ import Testing
         try await World.run { world in
             world.upstream.failNext(.accessToken, with: .iam(.denied, 403))
             _ = await world.ask(pod, account).failure
+            // Who asked may hear before the audit does.
+            await eventually { world.reports.all.count == 2 }
             #expect(world.reports.all.map(\.key.kind) == [.federation, .accessToken(.default)])
             #expect(world.reports.all.map(\.failure) == [nil, .iam(.denied, 403)])
             #expect(world.service.counters.tokenFetches == [.succeeded: 1, .denied: 1])

@@ -64,6 +64,8 @@ package final class LabHTTPServer: Sendable {
         var connections: [Int: (channel: any Channel, isBusy: Bool)] = [:]
         var accepted = 0
         var isDraining = false
+        /// Bound to the port of a server that is down, so that no other connection gets it meanwhile.
+        var placeholder: CInt = -1
         /// Replaces the configuration's.
         var tls: NIOSSLContext?
     }
@@ -110,6 +112,7 @@ package final class LabHTTPServer: Sendable {
         if storage.withLock({ $0.listening != nil }), let url { return url }
         let port = boundAddress?.port ?? configuration.port
         let listener = try await bind(port: port)
+        givePortBack()
         let serving = Task { await serve(listener) }
         storage.withLock { storage in
             storage.listening = Listening(channel: listener.channel, serving: serving)
@@ -127,6 +130,7 @@ package final class LabHTTPServer: Sendable {
             storage.isDraining = true
             return storage.listening.take()
         }
+        givePortBack()
         guard let listening else { return }
         try? await listening.channel.close().get()
         let idle = storage.withLock { $0.connections.values.filter { !$0.isBusy }.map(\.channel) }
@@ -147,11 +151,28 @@ package final class LabHTTPServer: Sendable {
     package func takeDown() async {
         guard let listening = storage.withLock({ $0.listening.take() }) else { return }
         try? await listening.channel.close().get()
+        keepPort()
         for connection in storage.withLock({ Array($0.connections.values) }) {
             await connection.channel.reset()
         }
         listening.serving.cancel()
         await listening.serving.value
+    }
+
+    private func keepPort() {
+        guard let port = boundAddress?.port, let descriptor = try? configuration.listener(configuration.host, port)
+        else { return }
+        // It stays bound, and refuses.
+        shutdown(descriptor, CInt(SHUT_RDWR))
+        storage.withLock { $0.placeholder = descriptor }
+    }
+
+    private func givePortBack() {
+        let placeholder = storage.withLock { storage in
+            defer { storage.placeholder = -1 }
+            return storage.placeholder
+        }
+        if placeholder >= 0 { Foundation.close(placeholder) }
     }
 
     /// Comes back on the same port after ``takeDown()``.
