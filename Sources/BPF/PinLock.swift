@@ -1,4 +1,5 @@
-package import Glibc
+import CLibbpf
+import Glibc
 import Synchronization
 
 /// The right to be the agent of a pin directory: one process holds it, and its end, however it comes, gives it up.
@@ -62,7 +63,7 @@ package final class PinLock: Sendable {
     }
 
     /// The process that holds the lock, if this process may know it: not if it is in another PID namespace.
-    package var holder: pid_t? {
+    package var holder: Int32? {
         var info = stat()
         guard unsafe fstat(descriptor.withLock { $0 }, &info) == 0 else { return nil }
         return LockTable.holder(device: info.st_dev, inode: info.st_ino)
