@@ -2,6 +2,8 @@
 #pragma once
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/bpf.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -13,6 +15,24 @@
 static inline int lab_enter_network_namespace(int fd)
 {
 	return (int)syscall(SYS_setns, fd, LAB_CLONE_NEWNET);
+}
+
+/* A descriptor of the process that is readable once it has ended (pidfd_open(2)). */
+static inline int lab_open_process(int process)
+{
+	return (int)syscall(SYS_pidfd_open, process, 0);
+}
+
+/* A pipe whose ends no program inherits (pipe2(2)). */
+static inline int lab_pipe(int ends[2])
+{
+	return (int)syscall(SYS_pipe2, ends, O_CLOEXEC);
+}
+
+/* Closes at exec whatever is open, but for the standard three, by whichever library (close_range(2)). */
+static inline void lab_keep_descriptors_from_children(void)
+{
+	syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
 /* Severs the BPF link that is pinned at `path`, whoever else holds it. */

@@ -3,23 +3,21 @@ import Foundation
 /// A process that sits in a pod and makes one exchange at a time, when told to: from there, or from another cgroup that
 /// it enters for the purpose. So many short-lived pods cost no process each.
 package final class Visitor: Sendable {
-    private let process: Process
-    private let requests: FileHandle
+    private let process: LabProcess
+    /// Its reader stays open here too: to write to a visitor that has ended must not end this process.
+    private let requests: LabPipe
     private let results: FileHandle
 
     /// Starts it inside `home`, whose network namespace it keeps.
     package init(in home: RunningPod, of world: LabWorld) throws {
         let processes = world.node.cgroupDirectory(home.containerCgroup) + "/cgroup.procs"
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = home.commandLine([world.binaries + "/podidentd-lab", "visit", "--home", processes])
-        let (input, output) = (Pipe(), Pipe())
-        process.standardInput = input
-        process.standardOutput = output
-        try process.run()
-        self.process = process
-        requests = input.fileHandleForWriting
-        results = output.fileHandleForReading
+        let output = try LabPipe()
+        requests = try LabPipe()
+        process = try LabProcess(
+            home.commandLine([world.binaries + "/podidentd-lab", "visit", "--home", processes]),
+            input: requests.reader, output: output.writer, errors: .standardError)
+        try output.writer.close()
+        results = output.reader
     }
 
     /// Makes one exchange. Only one at a time.
@@ -29,7 +27,7 @@ package final class Visitor: Sendable {
 
     /// Makes one exchange, and says how long it took. Only one at a time.
     package func measure(_ visit: Visit) async throws -> Visit.Outcome {
-        try requests.write(contentsOf: JSONEncoder().encode(visit) + [UInt8(ascii: "\n")])
+        try requests.writer.write(contentsOf: JSONEncoder().encode(visit) + [UInt8(ascii: "\n")])
         let results = results
         let line = await onThread {
             var line = Data()
@@ -44,8 +42,8 @@ package final class Visitor: Sendable {
 
     /// Ends the process and waits for its end.
     package func stop() async {
-        try? requests.close()
+        try? requests.writer.close()
         let process = process
-        await onThread { process.waitUntilExit() }
+        _ = await onThread { process.wait() }
     }
 }

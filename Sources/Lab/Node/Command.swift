@@ -12,71 +12,58 @@ package struct CommandResult: Sendable {
 
 /// A running command with its output collected.
 package final class Command: Sendable {
-    private let process: Process
-    private let outputReader: Task<String, Never>
-    private let errorReader: Task<String, Never>
+    private let process: LabProcess
+    private let outputs: Task<(output: String, errors: String), Never>
 
     /// The lines of its standard error so far.
     package let errorLines = EventLog<String>()
 
-    package var processIdentifier: Int32 { process.processIdentifier }
+    package var processIdentifier: Int32 { process.identifier }
     package var isRunning: Bool { process.isRunning }
 
     /// Starts `arguments`, found along `PATH`, with `input` on its standard input.
     package init(_ arguments: [String], environment: [String: String] = [:], input: String? = nil) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = arguments
-        if !environment.isEmpty {
-            process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        }
-        let output = Pipe()
-        let errorOutput = Pipe()
-        process.standardOutput = output
-        process.standardError = errorOutput
-        let inputPipe = Pipe()
-        process.standardInput = inputPipe
-        try process.run()
-        try inputPipe.fileHandleForWriting.write(contentsOf: Data((input ?? "").utf8))
-        try inputPipe.fileHandleForWriting.close()
+        let (inputPipe, output, errors) = (try LabPipe(), try LabPipe(), try LabPipe())
+        let process = try LabProcess(
+            arguments, environment: environment, input: inputPipe.reader, output: output.writer, errors: errors.writer)
+        try output.writer.close()
+        try errors.writer.close()
         self.process = process
-        let outputHandle = output.fileHandleForReading
-        let errorHandle = errorOutput.fileHandleForReading
+        let readers = [output.reader, errors.reader]
         let errorLines = errorLines
-        outputReader = Task {
-            await onThread { String(decoding: (try? outputHandle.readToEnd()) ?? Data(), as: UTF8.self) }
-        }
-        errorReader = Task { await onThread { Self.readLines(from: errorHandle, into: errorLines) } }
+        outputs = Task { await onThread { Self.read(readers, of: process, into: errorLines) } }
+        try inputPipe.writer.write(contentsOf: Data((input ?? "").utf8))
+        try inputPipe.writer.close()
+        // Only now: to write to a command that has ended must not end this process.
+        try inputPipe.reader.close()
     }
 
-    private static func readLines(from handle: FileHandle, into lines: EventLog<String>) -> String {
-        var text: [UInt8] = []
+    private static func read(
+        _ readers: [FileHandle], of process: LabProcess, into lines: EventLog<String>
+    ) -> (output: String, errors: String) {
+        var texts: [[UInt8]] = [[], []]
         var begun = 0
-        while case let data = handle.availableData, !data.isEmpty {
-            text.append(contentsOf: data)
-            while let end = text[begun...].firstIndex(of: UInt8(ascii: "\n")) {
-                lines.record(String(decoding: text[begun..<end], as: UTF8.self))
+        process.read(from: readers) { index, bytes in
+            texts[index] += bytes
+            while index == 1, let end = texts[1][begun...].firstIndex(of: UInt8(ascii: "\n")) {
+                lines.record(String(decoding: texts[1][begun..<end], as: UTF8.self))
                 begun = end + 1
             }
         }
-        return String(decoding: text, as: UTF8.self)
+        return (String(decoding: texts[0], as: UTF8.self), String(decoding: texts[1], as: UTF8.self))
     }
 
     /// Sends a signal, unless the command has ended.
     package func signal(_ number: Int32) {
-        if process.isRunning { kill(processIdentifier, number) }
+        process.signal(number)
     }
 
     /// Waits for the end.
     package func result() async -> CommandResult {
-        let output = await outputReader.value
-        let errorOutput = await errorReader.value
+        let (output, errors) = await outputs.value
         let process = process
-        await onThread { process.waitUntilExit() }
-        let status =
-            process.terminationReason == .uncaughtSignal
-            ? 128 + process.terminationStatus : process.terminationStatus
-        return CommandResult(status: status, output: output, errorOutput: errorOutput)
+        let status = await onThread { process.wait() }
+        return CommandResult(status: status, output: output, errorOutput: errors)
     }
 
     /// Runs a command to its end.
