@@ -9,25 +9,25 @@ import TokenExchange
 extension Agent {
     /// Pods need tokens more than operators need this socket: without space for it, the agent begins without it.
     static func start(
-        _ admin: AdminServer, incidents: IncidentCounters, logger: Logger
+        _ admin: AdminServer, incidents: CounterTable<Incident>, logger: Logger
     ) async throws(AdminServerError) {
         do throws(AdminServerError) {
             try await admin.start()
         } catch {
             guard error.isOutOfSpace else { throw error }
-            incidents.note(.adminSocketFailed)
+            incidents.increment(.adminSocketFailed)
             logger.error("no admin socket until there is space for it", metadata: ["reason": "\(error)"])
         }
     }
 
     /// The same for the socket that an upgrade needs.
     static func start(
-        _ endpoint: HandoverEndpoint, offering listeners: [CInt], incidents: IncidentCounters, logger: Logger
+        _ endpoint: HandoverEndpoint, offering listeners: [CInt], incidents: CounterTable<Incident>, logger: Logger
     ) async throws {
         do {
             try await endpoint.start(offering: listeners)
         } catch let error as AdminServerError where error.isOutOfSpace {
-            incidents.note(.adminSocketFailed)
+            incidents.increment(.adminSocketFailed)
             logger.error(
                 "no hand-over to a successor until there is space for its socket", metadata: ["reason": "\(error)"])
         }
@@ -37,7 +37,7 @@ extension Agent {
     static func attach(
         _ configuration: AgentConfiguration, kubepods: KubepodsCgroup, root: KubepodsRoot, index: CgroupIndex,
         cgroups: CgroupFileSystem, server: MetadataServer, slot: DatapathSlot, enforcement: PolicyEnforcement,
-        incidents: IncidentCounters, predecessor: Predecessor?, logger: Logger
+        incidents: CounterTable<Incident>, predecessor: Predecessor?, logger: Logger
     ) async throws -> (CgroupTracking, listeners: [CInt]) {
         guard case .ipv4(let address) = configuration.listenAddress.value else {
             throw ConfigurationError("listen.address must be an IPv4 address")

@@ -99,7 +99,7 @@ package struct Agent: Sendable {
             writesEvents: { reloader.writesEvents })
         let counters = RequestCounters { refusals.report($0) }
         let attributions = AttributionCounters()
-        let incidents = IncidentCounters()
+        let incidents = CounterTable<Incident>()
         let server = MetadataServer(
             configuration: Self.metadata(configuration),
             backend: AgentBackend(
@@ -107,7 +107,7 @@ package struct Agent: Sendable {
                 attributions: attributions, callers: callers),
             readTag: { descriptor in datapathSlot.tag(ofAcceptedSocket: descriptor) },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters,
-            acceptFailed: { incidents.note(.acceptFailed) }
+            acceptFailed: { incidents.increment(.acceptFailed) }
         )
         let debug = DebugViews(
             configuration: configuration, reloader: reloader, root: root, index: index, directory: directory,
@@ -123,7 +123,8 @@ package struct Agent: Sendable {
         let metrics = AgentMetrics(
             requests: counters, attributions: attributions, upstreams: upstreams.meters, datapath: datapathSlot,
             server: { server.connectionCount }, tokens: tokens, index: index, directory: directory, watcher: watcher,
-            credentials: credentials, readiness: readiness, audit: audit, events: events
+            credentials: credentials, readiness: readiness, audit: audit, events: events,
+            incidents: incidents
         )
         let metricsServer = MetricsServer(
             address: configuration.metricsAddress.text, port: Int(configuration.metricsPort),

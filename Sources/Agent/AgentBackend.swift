@@ -3,7 +3,7 @@ import MetadataServer
 import Tokens
 
 /// What the HTTP front asks, answered by the attributor and the token service.
-struct AgentBackend: MetadataBackend {
+struct AgentBackend: TokenServiceBackend {
     let attributor: Attributor
     let tokens: TokenService
     let node: NodeInformation
@@ -26,49 +26,5 @@ struct AgentBackend: MetadataBackend {
         attributions.count(identification, isFinal: true)
         callers.note(identification)
         return identification
-    }
-
-    func cachedServiceAccount(of pod: PodRecord) -> ServiceAccountRecord? {
-        tokens.cachedServiceAccount(of: pod)
-    }
-
-    func serviceAccount(of pod: PodRecord) async throws(TokenFailure) -> ServiceAccountRecord {
-        try await tokens.serviceAccount(of: pod)
-    }
-
-    func cachedAccessToken(for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet) -> ServedToken? {
-        tokens.cachedAccessToken(for: pod, account: account, scopes: scopes)
-    }
-
-    func leaseOnAccessToken(for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet) -> TokenLease? {
-        tokens.leaseOnAccessToken(for: pod, account: account, scopes: scopes)
-    }
-
-    func use(_ lease: TokenLease) -> Bool { tokens.use(lease) }
-
-    func accessToken(
-        for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
-    ) async throws(TokenFailure) -> ServedToken {
-        try await tokens.accessToken(for: pod, account: account, scopes: scopes)
-    }
-
-    func cachedIdentityToken(for pod: PodRecord, account: ServiceAccountRecord, audience: String) -> ServedToken? {
-        tokens.cachedIdentityToken(for: pod, account: account, audience: audience)
-    }
-
-    func identityToken(
-        for pod: PodRecord, account: ServiceAccountRecord, audience: String
-    ) async throws(TokenFailure) -> ServedToken {
-        try await tokens.identityToken(for: pod, account: account, audience: audience)
-    }
-
-    func cachedPodToken(for pod: PodRecord, account: ServiceAccountRecord, audience: String) -> ServedToken? {
-        tokens.cachedPodToken(for: pod, account: account, audience: audience)
-    }
-
-    func podToken(
-        for pod: PodRecord, account: ServiceAccountRecord, audience: String
-    ) async throws(TokenFailure) -> ServedToken {
-        try await tokens.podToken(for: pod, account: account, audience: audience)
     }
 }

@@ -1,6 +1,7 @@
 import Attribution
 import BPF
 import Logging
+import Operations
 import Synchronization
 
 /// Keeps the cgroup index equal to the hierarchy: events first, then one walk, and a walk again when events were lost.
@@ -14,7 +15,7 @@ final class CgroupTracking: Sendable {
 
     init(
         index: CgroupIndex, root: KubepodsRoot, kubepods: KubepodsCgroup, cgroups: CgroupFileSystem,
-        pins: PinDirectory, datapath: Datapath, enforcement: PolicyEnforcement, incidents: IncidentCounters,
+        pins: PinDirectory, datapath: Datapath, enforcement: PolicyEnforcement, incidents: CounterTable<Incident>,
         logger: Logger
     ) throws(BPFError) {
         let keeper = KubepodsKeeper(
@@ -36,7 +37,7 @@ final class CgroupTracking: Sendable {
                 index.remove(id)
                 enforcement.remove(id)
             case .lost:
-                incidents.note(.cgroupEventsLost)
+                incidents.increment(.cgroupEventsLost)
                 logger.warning("cgroup events were lost, walking the hierarchy")
                 Self.walk(index, root: root, cgroups: cgroups, enforcement: enforcement)
                 enforcement.sweep(cgroups)

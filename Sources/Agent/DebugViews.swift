@@ -18,7 +18,7 @@ struct DebugViews: Sendable {
     let tokens: TokenService
     let counters: RequestCounters
     let datapath: DatapathSlot
-    let incidents: IncidentCounters
+    let incidents: CounterTable<Incident>
     let server: MetadataServer
     let log: RecentLog
 
@@ -113,7 +113,7 @@ struct DebugViews: Sendable {
             podsSynced: watch.isSynced,
             podWatchError: watch.lastError,
             podWatchSilentSeconds: watch.lastContact.map { (ContinuousClock.now - $0).components.seconds },
-            incidents: incidents.snapshot.merging(failures(watch)) { first, _ in first }
+            incidents: incidents.values.reduce(into: failures(watch)) { $0[$1.key.rawValue] = $1.value }
         )
     }
 

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// What goes wrong around an agent and is survived: each has a line in the log and a counter.
 enum Incident: String, Sendable, CaseIterable {
     /// The node's clock was set.
@@ -17,19 +15,4 @@ enum Incident: String, Sendable, CaseIterable {
     case acceptFailed = "accept_failed"
     /// No space for the admin socket.
     case adminSocketFailed = "admin_socket_failed"
-}
-
-/// Counts incidents.
-final class IncidentCounters: Sendable {
-    private let values = Mutex<[Incident: UInt64]>([:])
-
-    func note(_ incident: Incident) {
-        values.withLock { $0[incident, default: 0] += 1 }
-    }
-
-    /// Every incident by name, those that have not happened as 0.
-    var snapshot: [String: UInt64] {
-        let values = self.values.withLock { $0 }
-        return Dictionary(uniqueKeysWithValues: Incident.allCases.map { ($0.rawValue, values[$0, default: 0]) })
-    }
 }

@@ -1,6 +1,7 @@
 import Attribution
 import BPF
 import Logging
+import Operations
 import Synchronization
 
 /// Tells the programs which cgroup is the kubelet's, again whenever the kubelet makes it or its QoS classes anew.
@@ -14,14 +15,14 @@ final class KubepodsKeeper: Sendable {
     private let current: Mutex<KubepodsCgroup>
     private let cgroups: CgroupFileSystem
     private let datapath: Datapath
-    private let incidents: IncidentCounters
+    private let incidents: CounterTable<Incident>
     private let logger: Logger
     private let rootChanged: @Sendable () -> Void
 
     /// `current` is what the programs know. `rootChanged` is called after they know another root.
     init(
         root: KubepodsRoot, current: KubepodsCgroup, cgroups: CgroupFileSystem, datapath: Datapath,
-        incidents: IncidentCounters, logger: Logger, rootChanged: @escaping @Sendable () -> Void
+        incidents: CounterTable<Incident>, logger: Logger, rootChanged: @escaping @Sendable () -> Void
     ) {
         self.root = root
         self.paths = Set(root.groupPaths + [root.path])
@@ -55,7 +56,7 @@ final class KubepodsKeeper: Sendable {
             return found.id != current.id
         }
         guard isNewRoot == true else { return }
-        incidents.note(.kubepodsRecreated)
+        incidents.increment(.kubepodsRecreated)
         logger.notice("the kubepods cgroup was made again", metadata: ["kubepods": "\(root)", "cgroup": "\(id)"])
         rootChanged()
     }

@@ -6,7 +6,7 @@ import Tokens
 ///
 /// Only upstreams are stand-ins: they answer at once, and so long-lived that nothing is refreshed while requests are
 /// counted.
-struct CountedBackend: MetadataBackend {
+struct CountedBackend: TokenServiceBackend {
     /// What the kernel notes for a process in the pod's container.
     static let tag = CallerTag(
         ancestors: [10, 11, 12, 0, 0], leaf: CgroupID(rawValue: 12), networkNamespaceCookie: 1, socketCookie: 1,
@@ -44,48 +44,6 @@ struct CountedBackend: MetadataBackend {
     func identify(_ tag: CallerTag) -> Identification { attributor.identify(tag) }
 
     func identifyHolding(_ tag: CallerTag) async -> Identification { attributor.identify(tag) }
-
-    func cachedServiceAccount(of pod: PodRecord) -> ServiceAccountRecord? { tokens.cachedServiceAccount(of: pod) }
-
-    func serviceAccount(of pod: PodRecord) async throws(TokenFailure) -> ServiceAccountRecord {
-        try await tokens.serviceAccount(of: pod)
-    }
-
-    func cachedAccessToken(for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet) -> ServedToken? {
-        tokens.cachedAccessToken(for: pod, account: account, scopes: scopes)
-    }
-
-    func leaseOnAccessToken(for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet) -> TokenLease? {
-        tokens.leaseOnAccessToken(for: pod, account: account, scopes: scopes)
-    }
-
-    func use(_ lease: TokenLease) -> Bool { tokens.use(lease) }
-
-    func accessToken(
-        for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
-    ) async throws(TokenFailure) -> ServedToken {
-        try await tokens.accessToken(for: pod, account: account, scopes: scopes)
-    }
-
-    func cachedIdentityToken(for pod: PodRecord, account: ServiceAccountRecord, audience: String) -> ServedToken? {
-        tokens.cachedIdentityToken(for: pod, account: account, audience: audience)
-    }
-
-    func identityToken(
-        for pod: PodRecord, account: ServiceAccountRecord, audience: String
-    ) async throws(TokenFailure) -> ServedToken {
-        try await tokens.identityToken(for: pod, account: account, audience: audience)
-    }
-
-    func cachedPodToken(for pod: PodRecord, account: ServiceAccountRecord, audience: String) -> ServedToken? {
-        tokens.cachedPodToken(for: pod, account: account, audience: audience)
-    }
-
-    func podToken(
-        for pod: PodRecord, account: ServiceAccountRecord, audience: String
-    ) async throws(TokenFailure) -> ServedToken {
-        try await tokens.podToken(for: pod, account: account, audience: audience)
-    }
 }
 
 /// Every cgroup that is asked for is in the index.

@@ -29,7 +29,8 @@
 
 /* Connections of one pod from its SYN until the agent has closed its end. An
  * eighth of the agent's backlog (4096): no pod can fill it, nor the hand-over
- * table.
+ * table. connect() checks and the SYN counts, so that each further CPU may bring
+ * one connection more.
  */
 #define NID_CONNECTIONS_MAX 512
 

@@ -1,4 +1,5 @@
 import BPF
+import Dispatch
 import Glibc
 import Logging
 import UnixSignals
@@ -63,8 +64,8 @@ enum Succession {
         Task {
             for await signal in signals.received { end.yield("\(signal)") }
         }
-        // A thread that may block for ever: nothing waits for it when the process ends.
-        let thread = BlockedThread {
+        // It may block for ever: nothing waits for its thread when the process ends.
+        DispatchQueue(label: "podidentd.succession").async {
             while true {
                 lock.acquireBlocking()
                 lock.release()
@@ -73,7 +74,6 @@ enum Succession {
             }
             end.yield("the successor has ended")
         }
-        thread.start()
         for await reason in ends {
             logger.info("ending", metadata: ["reason": "\(reason)"])
             return

@@ -21,6 +21,7 @@ struct AgentMetrics: Sendable {
     let readiness: ReadinessProbe
     let audit: AuditLog
     let events: PodEventRecorder
+    let incidents: CounterTable<Incident>
     private let startedAt = ContinuousClock.now
 
     /// In the order of ``MetricNames/all``, each exactly once.
@@ -125,6 +126,7 @@ struct AgentMetrics: Sendable {
             MetricFamily(MetricNames.pods, .count(directory.count)),
             MetricFamily(MetricNames.cgroups, .count(index.count)),
             MetricFamily(MetricNames.credentialExpiry, end.map { .real($0) }),
+            MetricFamily(MetricNames.incidents, incidents.samples),
         ]
     }
 

@@ -14,7 +14,7 @@ struct SelfCheck: Sendable {
     let tracking: CgroupTracking
     let admin: AdminServer
     let endpoint: HandoverEndpoint
-    let incidents: IncidentCounters
+    let incidents: CounterTable<Incident>
     let logger: Logger
 
     /// Runs until its task is cancelled.
@@ -44,12 +44,12 @@ struct SelfCheck: Sendable {
     private func report(_ finding: TimeCheck.Finding) {
         switch finding {
         case .clockStepped(let seconds):
-            incidents.note(.clockStepped)
+            incidents.increment(.clockStepped)
             logger.warning(
                 "the node's clock was set; what is left of tokens is counted by a clock that cannot be",
                 metadata: ["seconds": "\(seconds)"])
         case .stalled(let seconds):
-            incidents.note(.stalled)
+            incidents.increment(.stalled)
             logger.warning(
                 "the agent did not run for a while: stopped, frozen or starved", metadata: ["seconds": "\(seconds)"])
         }
@@ -66,7 +66,7 @@ struct SelfCheck: Sendable {
         do throws(BPFError) {
             state = try pins.check()
         } catch {
-            if before != .unmounted { incidents.note(.pinsLost) }
+            if before != .unmounted { incidents.increment(.pinsLost) }
             state = .unmounted
             return logger.error("the pins cannot be made again", metadata: ["reason": "\(error)"])
         }
@@ -74,17 +74,17 @@ struct SelfCheck: Sendable {
         switch state {
         case .inPlace: break
         case .removed:
-            incidents.note(.pinsLost)
+            incidents.increment(.pinsLost)
             logger.warning("pins were removed: what they pinned stays in place only while this process runs")
         case .unmounted:
-            incidents.note(.pinsLost)
+            incidents.increment(.pinsLost)
             logger.error(
                 """
                 the BPF file system of bpf.pin-directory is gone: the hooks stay in place only while this process \
                 runs; mount it again
                 """)
         case .restored:
-            incidents.note(.pinsRestored)
+            incidents.increment(.pinsRestored)
             logger.notice("hooks and maps are pinned again")
         }
     }
@@ -92,11 +92,11 @@ struct SelfCheck: Sendable {
     private func checkSockets() async {
         // It has been said that they are missing, and nothing else has changed.
         if !admin.isServing {
-            guard (try? await admin.start()) != nil else { return incidents.note(.adminSocketFailed) }
+            guard (try? await admin.start()) != nil else { return incidents.increment(.adminSocketFailed) }
             logger.notice("the admin socket is served")
         }
         if !endpoint.isListening, !endpoint.isTaken {
-            guard (try? await endpoint.listen()) != nil else { return incidents.note(.adminSocketFailed) }
+            guard (try? await endpoint.listen()) != nil else { return incidents.increment(.adminSocketFailed) }
             logger.notice("a successor can take over again")
         }
     }

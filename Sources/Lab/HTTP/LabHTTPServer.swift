@@ -65,7 +65,7 @@ package final class LabHTTPServer: Sendable {
         var accepted = 0
         var isDraining = false
         /// Bound to the port of a server that is down, so that no other connection gets it meanwhile.
-        var placeholder: CInt = -1
+        var heldPort: CInt = -1
         /// Replaces the configuration's.
         var tls: NIOSSLContext?
     }
@@ -164,15 +164,15 @@ package final class LabHTTPServer: Sendable {
         else { return }
         // It stays bound, and refuses.
         shutdown(descriptor, CInt(SHUT_RDWR))
-        storage.withLock { $0.placeholder = descriptor }
+        storage.withLock { $0.heldPort = descriptor }
     }
 
     private func givePortBack() {
-        let placeholder = storage.withLock { storage in
-            defer { storage.placeholder = -1 }
-            return storage.placeholder
+        let held = storage.withLock { storage in
+            defer { storage.heldPort = -1 }
+            return storage.heldPort
         }
-        if placeholder >= 0 { Foundation.close(placeholder) }
+        if held >= 0 { Foundation.close(held) }
     }
 
     /// Comes back on the same port after ``takeDown()``.

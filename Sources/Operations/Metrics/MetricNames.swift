@@ -78,6 +78,9 @@ package enum MetricNames {
     package static let credentialExpiry = MetricDefinition(
         "podidentd_node_credential_expiry_timestamp_seconds", .gauge, unit: .seconds,
         "When the node's client certificate ends, in Unix time. Without a certificate there is no sample.")
+    package static let incidents = MetricDefinition(
+        "podidentd_incidents", .counter, labels: ["incident"],
+        "What went wrong on the node around the agent, and was survived. Each has a line in the log.")
 
     // MARK: Records
 
@@ -107,7 +110,7 @@ package enum MetricNames {
         kernelEvents, mapEntries, mapCapacity, hooks, hostGuard,
         tokenLookups, tokenEntries, tokenFetches, accountReads, tokenRefreshes, tokenEvictions, upstreamCalls,
         upstreamRetries, upstreamDuration,
-        ready, watchSilence, watchLists, pods, cgroups, credentialExpiry,
+        ready, watchSilence, watchLists, pods, cgroups, credentialExpiry, incidents,
         auditLines, podEvents,
         build, cpuSeconds, residentMemory, virtualMemory, openDescriptors, descriptorLimit, startTime,
     ]
