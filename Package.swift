@@ -40,7 +40,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
     ],
     targets: [
-        // The one door to C. Only `BPF` imports these two.
+        // The door to BPF in C. Only `BPF` imports these two.
         .systemLibrary(name: "CLibbpf", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev"])]),
         .target(name: "CBPFPrograms", dependencies: ["CLibbpf"]),
         .target(
@@ -77,9 +77,10 @@ let package = Package(
             dependencies: ["Tokens", "UpstreamHTTP", nioCore, nioHTTP1, nioSSL],
             swiftSettings: strict
         ),
+        .target(name: "CSockets", cSettings: [.define("_GNU_SOURCE")]),
         .target(
             name: "MetadataServer",
-            dependencies: ["Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging],
+            dependencies: ["CSockets", "Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging],
             swiftSettings: strict
         ),
         .target(
@@ -107,7 +108,9 @@ let package = Package(
                 "Agent", "Attribution", "Hardening", "Operations", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            swiftSettings: strict
+            swiftSettings: strict,
+            // Keeps read-only data out of the writable segment, so that it is never the process's own memory.
+            linkerSettings: [.unsafeFlags(["-use-ld=lld"])]
         ),
 
         // Everything around the agent, on one machine.

@@ -82,8 +82,14 @@ extension Agent {
             enforcement: enforcement, incidents: incidents, logger: logger
         )
         for listener in listeners {
-            try await server.start(onListeningSocket: listener, isPaused: predecessor != nil)
+            try server.start(onListeningSocket: listener, isPaused: predecessor != nil)
         }
+        logger.info(
+            "serving metadata",
+            metadata: [
+                "address": "\(configuration.listenAddress.text)",
+                "address6": "\(configuration.listenAddress6?.text ?? "none")", "port": "\(configuration.listenPort)",
+            ])
         return (tracking, listeners)
     }
 

@@ -1,23 +1,24 @@
 import NIOCore
+import Synchronization
 
-/// Requests by their exact bytes, as one event loop has decoded and validated them before.
+/// Requests by their exact bytes, as an event loop has decoded and validated them before.
 ///
 /// What a request's bytes mean depends on the bytes and on the configuration, which does not change: an entry is never
 /// out of date. Who asks, whether they may, and what the answer is, is decided for each request as for any other.
 ///
-/// One per event loop, which is why it needs no lock.
-final class KnownRequests {
+/// Shared by all who read requests.
+final class KnownRequests: Sendable {
     /// A node's clients ask for a handful of things in a handful of ways.
     static let limit = 128
     /// In bytes. Requests that are longer come from clients with something of their own to say.
     static let longest = 1024
 
-    private var exchanges: [ByteBuffer: ConnectionState.Exchange] = [:]
+    private let exchanges = Mutex<[ByteBuffer: ConnectionState.Exchange]>([:])
 
-    var count: Int { exchanges.count }
+    var count: Int { exchanges.withLock(\.count) }
 
     subscript(bytes: ByteBuffer) -> ConnectionState.Exchange? {
-        bytes.readableBytes <= Self.longest ? exchanges[bytes] : nil
+        bytes.readableBytes <= Self.longest ? exchanges.withLock { $0[bytes] } : nil
     }
 
     /// Remembers that `bytes`, which must be acceptable, were decoded and validated to `exchange`.
@@ -25,9 +26,12 @@ final class KnownRequests {
     /// When there are too many, all are forgotten: a pod that never asks twice alike can at worst cost the others what
     /// every request would cost without this table.
     func remember(_ bytes: ByteBuffer, as exchange: ConnectionState.Exchange) {
-        if exchanges.count >= Self.limit { exchanges.removeAll(keepingCapacity: true) }
         // A copy: `bytes` may be a part of something larger, which a key would keep.
-        exchanges[ByteBuffer(bytes: bytes.readableBytesView)] = exchange
+        let key = ByteBuffer(bytes: bytes.readableBytesView)
+        exchanges.withLock { exchanges in
+            if exchanges.count >= Self.limit { exchanges.removeAll(keepingCapacity: true) }
+            exchanges[key] = exchange
+        }
     }
 
     /// Whether the bytes are of bounded length and end where their first head ends, for every parser there is: each LF
@@ -51,6 +55,3 @@ final class KnownRequests {
         return true
     }
 }
-
-@available(*, unavailable)
-extension KnownRequests: Sendable {}

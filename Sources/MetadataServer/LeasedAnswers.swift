@@ -7,7 +7,7 @@ import Tokens
 /// An answer is found by whom it was for and what they asked. The caller is identified for every request all the same, and
 /// an answer for a pod whose record has changed in anything is not found.
 ///
-/// One per event loop, which is why it needs no lock.
+/// One per thread, which is why it needs no lock.
 final class LeasedAnswers {
     /// More than the pods of a node that ask within a second.
     static let limit = 1024
@@ -33,7 +33,7 @@ final class LeasedAnswers {
     private var isSweeping = false
 
     /// On a loop, answers are dropped soon after their leases have ended, so that no token stays for longer than it is
-    /// of use.
+    /// of use. Without one ``dropEnded()`` has to be called.
     init(loop: (any EventLoop)? = nil) {
         self.loop = loop
     }
@@ -53,12 +53,17 @@ final class LeasedAnswers {
         sweepLater()
     }
 
+    /// Drops the answers whose leases have ended.
+    func dropEnded() {
+        entries = entries.filter { !$0.value.lease.hasEnded }
+    }
+
     private func sweepLater() {
         guard !isSweeping, let loop else { return }
         isSweeping = true
         loop.assumeIsolated().scheduleTask(in: .seconds(1)) {
             self.isSweeping = false
-            self.entries = self.entries.filter { !$0.value.lease.hasEnded }
+            self.dropEnded()
             if !self.entries.isEmpty { self.sweepLater() }
         }
     }

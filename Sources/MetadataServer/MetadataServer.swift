@@ -12,8 +12,9 @@ import Synchronization
 
 /// The HTTP front: accepts redirected connections and answers them in the GKE metadata server's protocol.
 ///
-/// Nothing is ever forwarded. A connection without a tag is reset unread. Runs on the given event loops; `readTag` is
-/// called there once per connection and must not block.
+/// Nothing is ever forwarded. A connection without a tag is reset unread. Each listening socket has a thread that accepts,
+/// and answers there what it can at once; everything else runs on the given event loops. `readTag` is called once per
+/// connection, on such a thread, and must not block.
 package final class MetadataServer: Sendable {
     private let configuration: MetadataServerConfiguration
     private let responder: MetadataResponder
@@ -24,8 +25,15 @@ package final class MetadataServer: Sendable {
     private let observer: any MetadataServerObserver
     private let acceptFailed: @Sendable () -> Void
     private let registry: ConnectionRegistry
+    private let known = KnownRequests()
     private let fronts: [(loop: any EventLoop, front: NIOLoopBoundBox<LoopFront>)]
-    private let listeners = Mutex<[any Channel]>([])
+    private let listeners = Mutex<[Listener]>([])
+
+    private struct Listener {
+        let descriptor: CInt
+        let acceptor: Acceptor
+        let loop: any EventLoop
+    }
 
     /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing. `acceptFailed` is
     /// called whenever a connection could not be accepted; it waits with the kernel and is tried again.
@@ -55,7 +63,6 @@ package final class MetadataServer: Sendable {
     /// What the connections of one event loop share.
     private struct LoopFront {
         let date = DateHeader()
-        let known = KnownRequests()
         let leased: LeasedAnswers
 
         init(loop: any EventLoop) {
@@ -72,35 +79,36 @@ package final class MetadataServer: Sendable {
     /// Every open connection, in no order, for the debug dump.
     package func connections() -> [ConnectionSnapshot] { registry.snapshot() }
 
-    /// Accepts from a bound and listening stream socket, which may be inherited and shared with another process. May be
-    /// called for several sockets. The descriptor is the server's from here on: it closes it when it stops.
+    /// Accepts from a bound and listening stream socket that does not block. It may be inherited and shared with another
+    /// process. May be called for several sockets. The descriptor is the server's from here on: it closes it when it stops.
     ///
     /// - Parameters:
     ///   - descriptor: The socket.
     ///   - isPaused: Whether to accept nothing before ``resumeAccepting()``, because another process still does.
     /// - Throws: What the socket cannot do.
-    package func start(onListeningSocket descriptor: CInt, isPaused: Bool = false) async throws(MetadataServerError) {
-        let (loop, front) = nextFront()
-        let listener: any Channel
-        do {
-            listener = try await bootstrap(loop, front).serverChannelOption(.autoRead, value: !isPaused)
-                .withBoundSocket(descriptor).get()
-        } catch {
-            throw MetadataServerError("cannot accept connections on descriptor \(descriptor): \(error)")
-        }
-        listeners.withLock { $0.append(listener) }
-        // Adopting a socket listens on it again, with a short backlog.
+    package func start(onListeningSocket descriptor: CInt, isPaused: Bool = false) throws(MetadataServerError) {
         guard listen(descriptor, configuration.limits.listenBacklog) == 0 else {
             throw MetadataServerError("cannot set the backlog of descriptor \(descriptor): errno \(errno)")
         }
-        let address = listener.localAddress
-        logger.info(
-            "serving metadata",
-            metadata: ["address": "\(address?.ipAddress ?? "unknown")", "port": "\(address?.port ?? 0)"])
+        // Accepted sockets inherit it.
+        var one: CInt = 1
+        unsafe setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<CInt>.size))
+        let (loop, front) = nextFront()
+        let acceptor = try Acceptor(
+            listener: descriptor, isPaused: isPaused, loop: loop, logger: logger, acceptFailed: acceptFailed
+        ) { [self] queue in
+            Reception(responder: responder, known: known, observer: observer, readTag: readTag) { descriptor, tag in
+                queue.enter()
+                loop.execute {
+                    self.serve(descriptor, tag, loop, front)
+                    queue.leave()
+                }
+            }
+        }
+        listeners.withLock { $0.append(Listener(descriptor: descriptor, acceptor: acceptor, loop: loop)) }
     }
 
-    /// A socket's connections are all served by the loop that accepts them: handing each over to another loop, and back,
-    /// costs more than serving it. Sockets take turns among the loops.
+    /// The connections of one socket are all served by one loop. Sockets take turns among the loops.
     private func nextFront() -> (any EventLoop, NIOLoopBoundBox<LoopFront>) {
         let (loop, front) = fronts[listeners.withLock(\.count) % fronts.count]
         return (loop, front)
@@ -109,13 +117,14 @@ package final class MetadataServer: Sendable {
     /// Leaves new connections with the listening sockets, for another process that holds them, until
     /// ``resumeAccepting()``. When this returns, every connection that was accepted is set up.
     package func pauseAccepting() async {
-        for listener in listeners.withLock({ $0 }) { await pauseAccepting(on: listener) }
+        for listener in listeners.withLock({ $0 }) {
+            await listener.acceptor.pause()
+            await setUp(listener)
+        }
     }
 
-    package func resumeAccepting() async {
-        for listener in listeners.withLock({ $0 }) {
-            try? await listener.setOption(.autoRead, value: true).get()
-        }
+    package func resumeAccepting() {
+        for listener in listeners.withLock({ $0 }) { listener.acceptor.resume() }
     }
 
     /// Closes the listening sockets for good. Connections that wait to be accepted stay with a socket that somebody else
@@ -126,9 +135,15 @@ package final class MetadataServer: Sendable {
             return listeners
         }
         for listener in listeners {
-            await pauseAccepting(on: listener)
-            try? await listener.close().get()
+            await listener.acceptor.stop()
+            close(listener.descriptor)
+            await setUp(listener)
         }
+    }
+
+    /// Waits until what the acceptor handed over is served: each connection is a task of the loop, in their order.
+    private func setUp(_ listener: Listener) async {
+        try? await listener.loop.submit {}.get()
     }
 
     /// Stops accepting, lets every request that has begun be answered, ends idle connections and held watches. Whatever
@@ -166,33 +181,18 @@ package final class MetadataServer: Sendable {
         deadline.cancel()
     }
 
-    /// Stops without losing a connection that was accepted: it is set up by the loop's next task, and a listener that
-    /// closes before drops it.
-    private func pauseAccepting(on listener: any Channel) async {
-        try? await listener.setOption(.autoRead, value: false).get()
-        try? await listener.eventLoop.submit {}.get()
-    }
-
-    private func bootstrap(_ loop: any EventLoop, _ front: NIOLoopBoundBox<LoopFront>) -> ServerBootstrap {
-        ServerBootstrap(group: loop)
-            // Accepted sockets inherit it.
-            .serverChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .serverChannelInitializer { [logger, acceptFailed] channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(
-                        AcceptFailureHandler(logger: logger, acceptFailed: acceptFailed))
-                }
+    /// Takes over an accepted socket.
+    private func serve(_ descriptor: CInt, _ tag: CallerTag, _ loop: any EventLoop, _ front: NIOLoopBoundBox<LoopFront>)
+    {
+        ClientBootstrap(group: loop)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try self.accept(channel, tag, front.value) }
             }
-            .childChannelInitializer { [self] channel in
-                channel.eventLoop.makeCompletedFuture { try self.accept(channel, front.value) }
-            }
+            .withConnectedSocket(descriptor).whenComplete { _ in }
     }
 
     /// Runs before the first byte is read.
-    private func accept(_ channel: any Channel, _ front: LoopFront) throws {
-        guard let descriptor = try Self.descriptor(of: channel), let tag = readTag(descriptor) else {
-            throw reset(channel, .untagged)
-        }
+    private func accept(_ channel: any Channel, _ tag: CallerTag, _ front: LoopFront) throws {
         let account: ConnectionRegistry.Account =
             switch backend.identify(tag) {
             case .caller(let caller): caller.pod.uid
@@ -232,19 +232,7 @@ package final class MetadataServer: Sendable {
                     leased: front.leased,
                     record: record,
                     refusesAll: admission == .refuse
-                ), known: front.known, limits: configuration.limits))
-    }
-
-    /// The socket of an accepted channel.
-    ///
-    /// `withUnsafeTransportIfAvailable(of:)` gives it too, by a cast to a constrained existential, which the runtime works
-    /// out anew each time: 13,000 instructions of every new connection.
-    private static func descriptor(of channel: any Channel) throws -> CInt? {
-        func descriptor(of core: some NIOTransportAccessibleChannelCore) throws -> CInt? {
-            try core.withUnsafeTransport { $0 as? NIOBSDSocket.Handle }
-        }
-        guard let core = channel as? any NIOTransportAccessibleChannelCore else { return nil }
-        return try descriptor(of: core)
+                ), known: known, limits: configuration.limits))
     }
 
     /// The pipeline of one connection, from the socket inwards.

@@ -1,6 +1,6 @@
 package import Attribution
 
-/// Hears what the server does, for counters. Called on event loops: implementations only count.
+/// Hears what the server does, for counters. Called on event loops and on threads that accept: implementations only count.
 ///
 /// Every argument comes from a closed set, so that a counter's labels are bounded whatever callers send.
 package protocol MetadataServerObserver: Sendable {

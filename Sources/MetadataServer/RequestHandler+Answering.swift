@@ -130,11 +130,7 @@ extension RequestHandler {
         current = nil
         generation += 1
         record?.countAnswer()
-        let framing = Response.Framing(
-            minorVersion: exchange.head.version.minor == 0 ? 0 : 1,
-            keepsAlive: !closes,
-            isHead: exchange.head.method == .HEAD
-        )
+        let framing = Response.Framing(exchange.head, keepsAlive: !closes)
         // The head is about 250 bytes: room for it and the body at once, so that a token's answer is not moved.
         var buffer = context.channel.allocator.buffer(capacity: 512 + (framing.isHead ? 0 : response.body.length ?? 0))
         response.write(to: &buffer, framing: framing, date: date.value(at: now))

@@ -1,4 +1,5 @@
 import NIOCore
+import NIOHTTP1
 import Tokens
 
 extension Response {
@@ -9,6 +10,12 @@ extension Response {
         var keepsAlive: Bool
         /// Whether only the head goes out.
         var isHead: Bool
+
+        init(_ request: HTTPRequestHead, keepsAlive: Bool) {
+            minorVersion = request.version.minor == 0 ? 0 : 1
+            self.keepsAlive = keepsAlive
+            isHead = request.method == .HEAD
+        }
     }
 
     /// Writes the whole response as one piece.

@@ -33,7 +33,7 @@ struct RequestCost {
             backend: backend, readTag: { _ in CountedBackend.tag }, eventLoopGroup: loops,
             logger: Logger(label: "request-cost") { _ in SwiftLogNoOpLogHandler() }, observer: observer)
         let (listener, port) = try Loopback.listen()
-        try await server.start(onListeningSocket: listener)
+        try server.start(onListeningSocket: listener)
         try await ChildProcess.run(["client", "\(port)", load.connections.rawValue, "\(load.requests)"])
         await server.shutDownGracefully(within: .seconds(1))
         fetches.cancel()

@@ -4,7 +4,11 @@ import Glibc
 enum Loopback {
     /// A listening socket on a free port of 127.0.0.1.
     static func listen() throws -> (descriptor: CInt, port: UInt16) {
-        let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+        // Whether a connection's request is there when it is accepted would be chance, and so would be the count.
+        var seconds: CInt = 10
+        unsafe setsockopt(
+            descriptor, CInt(IPPROTO_TCP), TCP_DEFER_ACCEPT, &seconds, socklen_t(MemoryLayout<CInt>.size))
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian

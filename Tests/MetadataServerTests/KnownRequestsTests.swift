@@ -8,7 +8,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
 
 /// Requests that are answered without being decoded again.
 @Suite(.timeLimit(.minutes(1))) struct KnownRequestsTests {
-    private let known = SharedRequests()
+    private let known = KnownRequests()
     private let backend = FakeBackend()
 
     init() {

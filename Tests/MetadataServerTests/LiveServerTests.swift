@@ -140,7 +140,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
             try await server.connect { waiting in
                 try await waiting.send(get("/"))
                 #expect(server.observer.record.opened == 0)
-                await server.server.resumeAccepting()
+                server.server.resumeAccepting()
                 #expect(try await waiting.receive(until: "computeMetadata/\n").hasPrefix("HTTP/1.1 200 OK\r\n"))
             }
         }

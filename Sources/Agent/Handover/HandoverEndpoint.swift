@@ -121,7 +121,7 @@ extension HandoverEndpoint {
     fileprivate func resume() async {
         // Nobody else can have it for long: whoever takes it finds the port in use.
         let isLocked = (try? lock.tryAcquire()) ?? false
-        await server.resumeAccepting()
+        server.resumeAccepting()
         logger.warning(
             "the successor ended before it accepted connections; this agent goes on", metadata: ["lock": "\(isLocked)"])
     }

@@ -96,7 +96,7 @@ func withServer(
     onAccept: @escaping @Sendable (CInt) -> Void = { _ in },
     _ body: (LiveServer) async throws -> Void
 ) async throws {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
     try #require(descriptor >= 0)
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
@@ -122,7 +122,7 @@ func withServer(
         logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
         observer: observer
     )
-    try await server.start(onListeningSocket: descriptor)
+    try server.start(onListeningSocket: descriptor)
     do {
         try await body(LiveServer(server: server, observer: observer, port: Int(try #require(port))))
     } catch {

@@ -15,7 +15,7 @@ struct TestConnection {
         _ backend: FakeBackend,
         configuration: MetadataServerConfiguration = .test,
         refusesAll: Bool = false,
-        known: SharedRequests = SharedRequests()
+        known: KnownRequests = KnownRequests()
     ) async throws {
         let observer = observer
         channel = try await NIOAsyncTestingChannel { channel in
@@ -28,7 +28,7 @@ struct TestConnection {
                 refusesAll: refusesAll
             )
             try channel.pipeline.syncOperations.addHandlers(
-                MetadataServer.handlers(handler, known: known.table, limits: configuration.limits))
+                MetadataServer.handlers(handler, known: known, limits: configuration.limits))
         }
         try await channel.connect(to: SocketAddress(ipAddress: "169.254.169.254", port: 80))
     }
@@ -72,13 +72,6 @@ struct TestConnection {
     var isOpen: Bool { channel.isActive }
 
     func close() async { _ = try? await channel.finish(acceptAlreadyClosed: true) }
-}
-
-/// What several connections know. Each has an event loop of its own, and a test uses one connection at a time.
-struct SharedRequests: @unchecked Sendable {
-    let table = KnownRequests()
-
-    var count: Int { table.count }
 }
 
 struct TestResponse: Sendable, Equatable {

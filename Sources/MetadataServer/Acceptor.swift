@@ -1,0 +1,214 @@
+import CSockets
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Accepts the connections of one listening socket, on a thread of its own.
+///
+/// SwiftNIO could do that too, but makes a channel, its pipeline and its promises of each connection before anything of it
+/// can be read: several times the work of a cached answer.
+final class Acceptor: Sendable {
+    private static let pause: CInt = 1_000
+    private static let silence = TimeAmount.minutes(1)
+    /// How many connections are accepted before commands are looked at.
+    private static let batch = 64
+
+    private enum Command {
+        case pause(CheckedContinuation<Void, Never>)
+        case resume
+        case stop
+    }
+
+    private struct Control {
+        var commands: [Command] = []
+        var hasEnded = false
+    }
+
+    private let listener: CInt
+    /// An eventfd(2): readable when there are commands, or room for one more that is handed over.
+    private let wakeUp: CInt
+    private let queue: ServingQueue
+    private let control = Mutex(Control())
+    private let thread = NIOThreadPool(numberOfThreads: 1)
+    private let ended: EventLoopFuture<Void>
+    private let logger: Logger
+    private let acceptFailed: @Sendable () -> Void
+
+    /// Starts the thread, which `loop` hears the end of.
+    ///
+    /// `listener` is a listening socket that does not block, and must stay open until ``stop()`` returns. With `isPaused`
+    /// nothing is accepted before ``resume()``. `acceptFailed` is called when a connection could not be accepted, for want
+    /// of descriptors or memory: it waits with the kernel and is tried again once a second. `reception` is called once,
+    /// on the thread, and gets what is accepted.
+    init(
+        listener: CInt, isPaused: Bool, loop: any EventLoop, logger: Logger,
+        acceptFailed: @escaping @Sendable () -> Void, reception: @escaping @Sendable (ServingQueue) -> Reception
+    ) throws(MetadataServerError) {
+        wakeUp = nid_make_wake_up()
+        guard wakeUp >= 0 else { throw MetadataServerError("cannot make an eventfd: errno \(errno)") }
+        self.listener = listener
+        queue = ServingQueue(wakeUp: wakeUp)
+        self.logger = logger
+        self.acceptFailed = acceptFailed
+        thread.start()
+        let ended = loop.makePromise(of: Void.self)
+        self.ended = ended.futureResult
+        thread.submit { [self] _ in
+            unsafe nid_name_this_thread("nid-accept")
+            run(isPaused: isPaused, reception(queue))
+            ended.succeed()
+        }
+    }
+
+    /// Leaves new connections with the kernel. When this returns, every connection that was accepted is handed over.
+    func pause() async {
+        await withCheckedContinuation { send(.pause($0)) }
+    }
+
+    func resume() {
+        send(.resume)
+    }
+
+    /// Ends the thread. When this returns, every connection that was accepted is handed over.
+    func stop() async {
+        send(.stop)
+        try? await ended.get()
+        try? await thread.shutdownGracefully()
+    }
+
+    deinit {
+        close(wakeUp)
+    }
+
+    private func send(_ command: Command) {
+        let isHeard = control.withLock { control in
+            if !control.hasEnded { control.commands.append(command) }
+            return !control.hasEnded
+        }
+        guard isHeard else {
+            if case .pause(let continuation) = command { continuation.resume() }
+            return
+        }
+        var one: UInt64 = 1
+        unsafe write(wakeUp, &one, MemoryLayout<UInt64>.size)
+    }
+
+    // MARK: On the thread
+
+    private func run(isPaused: Bool, _ reception: Reception) {
+        var isPaused = isPaused
+        var nextLine = NIODeadline.distantPast
+        var isFailing = false
+        var polled: [pollfd] = []
+        while true {
+            polled.removeAll(keepingCapacity: true)
+            polled.append(pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0))
+            let accepts = !isPaused && !isFailing && !queue.isFull
+            polled.append(pollfd(fd: accepts ? listener : -1, events: Int16(POLLIN), revents: 0))
+            for connection in reception.waiting {
+                polled.append(pollfd(fd: connection.descriptor, events: Int16(POLLIN), revents: 0))
+            }
+            var timeout = reception.nextTime.map { CInt(clamping: ($0 - .now()).nanoseconds / 1_000_000 + 1) } ?? -1
+            if isFailing { timeout = timeout < 0 ? Self.pause : min(timeout, Self.pause) }
+            let ready = unsafe poll(&polled, nfds_t(polled.count), timeout)
+            if ready < 0, errno != EINTR { logger.critical("poll: errno \(errno)") }
+            isFailing = false
+            if ready > 0 {
+                // From the last: a place that becomes free is taken by one behind it.
+                for index in reception.waiting.indices.reversed() where polled[index + 2].revents != 0 {
+                    reception.look(at: index)
+                }
+            }
+            if let time = reception.nextTime, time <= .now() { reception.tidyUp(at: .now()) }
+            if ready > 0, polled[0].revents != 0, !obey(&isPaused, reception) { return }
+            guard ready > 0, polled[1].revents != 0, !isPaused else { continue }
+            isFailing = !acceptBatch(reception, &nextLine)
+        }
+    }
+
+    /// Whether the thread goes on.
+    private func obey(_ isPaused: inout Bool, _ reception: Reception) -> Bool {
+        var count: UInt64 = 0
+        unsafe read(wakeUp, &count, MemoryLayout<UInt64>.size)
+        let commands = control.withLock { control in
+            defer { control.commands = [] }
+            for case .stop in control.commands { control.hasEnded = true }
+            return control.commands
+        }
+        var goesOn = true
+        for command in commands {
+            switch command {
+            case .pause(let continuation):
+                isPaused = true
+                reception.handOnWaiting()
+                continuation.resume()
+            case .resume: isPaused = false
+            case .stop:
+                goesOn = false
+                reception.handOnWaiting()
+            }
+        }
+        return goesOn
+    }
+
+    /// Whether accepting may go on at once.
+    private func acceptBatch(_ reception: Reception, _ nextLine: inout NIODeadline) -> Bool {
+        for _ in 0..<Self.batch where !queue.isFull {
+            let descriptor = nid_accept(listener)
+            if descriptor >= 0 {
+                reception.receive(descriptor)
+                continue
+            }
+            switch errno {
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM: break
+            case EAGAIN: return true
+            // A connection that ended while it waited (accept(2)).
+            default: continue
+            }
+            let reason = errno
+            acceptFailed()
+            if NIODeadline.now() >= nextLine {
+                nextLine = .now() + Self.silence
+                logger.error(
+                    "connections cannot be accepted; they wait, and are tried again once a second",
+                    metadata: ["reason": "\(unsafe String(cString: strerror(reason)))"])
+            }
+            return false
+        }
+        return true
+    }
+}
+
+/// The connections that are on their way from the thread that accepts to the event loop that serves them.
+///
+/// They are few at a time: a pod that opens all it may at once must not stand in the loop's way all at once.
+final class ServingQueue: Sendable {
+    private static let limit = 16
+
+    private let count = Atomic<Int>(0)
+    private let wakeUp: CInt
+
+    /// `wakeUp` is written to when there is room again.
+    fileprivate init(wakeUp: CInt) {
+        self.wakeUp = wakeUp
+    }
+
+    var isFull: Bool { count.load(ordering: .acquiring) >= Self.limit }
+
+    func enter() {
+        count.wrappingAdd(1, ordering: .acquiringAndReleasing)
+    }
+
+    func leave() {
+        guard count.wrappingSubtract(1, ordering: .acquiringAndReleasing).oldValue == Self.limit else { return }
+        var one: UInt64 = 1
+        unsafe write(wakeUp, &one, MemoryLayout<UInt64>.size)
+    }
+}

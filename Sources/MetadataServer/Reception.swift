@@ -1,0 +1,182 @@
+import Attribution
+import NIOCore
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// What becomes of a connection that was just accepted: one without a tag is reset unread, one whose only request has its
+/// answer at hand is answered and closed, and any other is handed on.
+///
+/// Most requests arrive within microseconds of their connection, but after it. For that long connections wait here.
+///
+/// Belongs to the thread that accepts.
+final class Reception {
+    /// More is handed on at once: whoever waits is looked at again with each that is accepted.
+    static let waitingLimit = 64
+    private static let patience = TimeAmount.milliseconds(20)
+
+    struct Waiting {
+        let descriptor: CInt
+        let tag: CallerTag
+        let end: NIODeadline
+    }
+
+    private let responder: MetadataResponder
+    private let known: KnownRequests
+    private let observer: any MetadataServerObserver
+    private let readTag: @Sendable (CInt) -> CallerTag?
+    private let handOn: @Sendable (CInt, CallerTag) -> Void
+    private let date = DateHeader()
+    private let leased = LeasedAnswers()
+    private var request = ByteBufferAllocator().buffer(capacity: KnownRequests.longest + 1)
+    private var output = ByteBufferAllocator().buffer(capacity: 4096)
+    /// Connections of which nothing has arrived yet, in no order.
+    private(set) var waiting: [Waiting] = []
+    /// When to drop what is out of date, if there is anything.
+    private(set) var tidyUpTime: NIODeadline?
+
+    /// `readTag` is the ``MetadataServer``'s. `handOn` owns the descriptor that it is given from then on.
+    init(
+        responder: MetadataResponder, known: KnownRequests, observer: any MetadataServerObserver,
+        readTag: @escaping @Sendable (CInt) -> CallerTag?, handOn: @escaping @Sendable (CInt, CallerTag) -> Void
+    ) {
+        self.responder = responder
+        self.known = known
+        self.observer = observer
+        self.readTag = readTag
+        self.handOn = handOn
+    }
+
+    /// Takes over an accepted socket that does not block.
+    func receive(_ descriptor: CInt) {
+        guard let tag = readTag(descriptor) else {
+            observer.connectionReset(.untagged)
+            reset(descriptor)
+            return
+        }
+        switch answer(descriptor, tag) {
+        case .done: break
+        case .nothingArrived where waiting.count < Self.waitingLimit:
+            waiting.append(Waiting(descriptor: descriptor, tag: tag, end: .now() + Self.patience))
+        case .nothingArrived, .notHere: handOn(descriptor, tag)
+        }
+    }
+
+    /// Something of `waiting[index]` has arrived. Moves another to its place.
+    func look(at index: Int) {
+        let connection = waiting[index]
+        switch answer(connection.descriptor, connection.tag) {
+        case .nothingArrived: return
+        case .done: break
+        case .notHere: handOn(connection.descriptor, connection.tag)
+        }
+        waiting.swapAt(index, waiting.count - 1)
+        waiting.removeLast()
+    }
+
+    /// Hands on those that have waited long enough.
+    func handOnWaiting(at now: NIODeadline = .distantFuture) {
+        waiting.removeAll { connection in
+            guard connection.end <= now else { return false }
+            handOn(connection.descriptor, connection.tag)
+            return true
+        }
+    }
+
+    /// When to call ``tidyUp(at:)``, if there is anything to do.
+    var nextTime: NIODeadline? {
+        // The end of the first that waits is not much later than that of any other.
+        if let first = waiting.first { return min(first.end, tidyUpTime ?? first.end) }
+        return tidyUpTime
+    }
+
+    /// Hands on those that have waited long enough, and drops what is out of date.
+    func tidyUp(at now: NIODeadline) {
+        if !waiting.isEmpty { handOnWaiting(at: now) }
+        guard let time = tidyUpTime, now >= time else { return }
+        leased.dropEnded()
+        tidyUpTime = leased.count > 0 ? now + .seconds(1) : nil
+        // It held a token.
+        output.clear()
+        output.writeRepeatingByte(0, count: output.capacity)
+    }
+
+    /// Whether no answer that was given is still here.
+    var keepsNothing: Bool {
+        leased.count == 0 && output.readableBytesView.allSatisfy { $0 == 0 }
+    }
+
+    private enum Outcome {
+        /// Answered, and closed.
+        case done
+        case nothingArrived
+        /// The answer is not found here.
+        case notHere
+    }
+
+    /// Answers and closes, if the request is here, is a known one, ends its connection and has its answer at hand. Leaves
+    /// everything as it was otherwise.
+    private func answer(_ descriptor: CInt, _ tag: CallerTag) -> Outcome {
+        guard read(descriptor, MSG_PEEK) else { return .nothingArrived }
+        guard let exchange = known[request], exchange.closes, let asked = exchange.request else { return .notHere }
+        let start = NIODeadline.now()
+        // A refusal is handed on with its request: who refuses also tells of it.
+        guard case .answer(let response) = responder.respond(to: asked, from: tag, leased: leased),
+            response.cause == nil
+        else { return .notHere }
+        output.clear()
+        response.write(
+            to: &output, framing: Response.Framing(exchange.head, keepsAlive: false), date: date.value(at: start))
+        if tidyUpTime == nil { tidyUpTime = start + .seconds(1) }
+        // The end travels with the answer: one packet.
+        let length = output.readableBytes
+        let sent = unsafe output.withUnsafeReadableBytes { bytes in
+            unsafe send(descriptor, bytes.baseAddress, bytes.count, CInt(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE))
+        }
+        // No room for it: whoever can wait for some takes over. Any other error is the end of the connection.
+        if sent < 0, errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM { return .notHere }
+        observer.connectionOpened()
+        observer.requestAnswered(
+            AnsweredRequest(
+                route: asked.routeClass, status: response.status, source: .cached,
+                nanoseconds: (NIODeadline.now() - start).nanoseconds))
+        observer.connectionClosed()
+        if sent >= 0, sent < length {
+            // A part of an answer: the peer must not take it for the whole.
+            reset(descriptor)
+            return .done
+        }
+        // To close with unread bytes resets the connection.
+        read(descriptor)
+        close(descriptor)
+        return .done
+    }
+
+    /// Reads what has arrived, as far as it may be a known request.
+    ///
+    /// - Returns: Whether anything has: bytes, their end or an error.
+    @discardableResult
+    private func read(_ descriptor: CInt, _ flags: Int = 0) -> Bool {
+        request.clear()
+        var hasArrived = true
+        unsafe request.writeWithUnsafeMutableBytes(minimumWritableBytes: KnownRequests.longest + 1) { bytes in
+            let count = unsafe recv(descriptor, bytes.baseAddress, bytes.count, CInt(MSG_DONTWAIT | flags))
+            hasArrived = count >= 0 || errno != EAGAIN
+            return max(count, 0)
+        }
+        return hasArrived
+    }
+
+    /// Closes without a word: the peer sees a reset.
+    private func reset(_ descriptor: CInt) {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        close(descriptor)
+    }
+}
+
+@available(*, unavailable)
+extension Reception: Sendable {}
