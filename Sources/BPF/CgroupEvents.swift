@@ -88,8 +88,8 @@ private final class RingQueue: Sendable {
                     handle(.lost)
                 }
             case NID_CGROUP_REMOVED.rawValue:
-                // Nobody was told that it was made.
-                if unfinished.withLock({ $0.remove(id) }) { return }
+                // Also of one that nobody was told of: whoever asked for it by its ID may know it.
+                unfinished.withLock { $0.remove(id) }
                 handle(.removed(id))
             default: handle(.lost)
             }

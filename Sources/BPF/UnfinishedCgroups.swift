@@ -24,9 +24,9 @@ package struct UnfinishedCgroups {
         return true
     }
 
-    /// Forgets a cgroup that was removed before it was found. `false` if it is not one of these.
-    package mutating func remove(_ id: CgroupID) -> Bool {
-        attempts.removeValue(forKey: id) != nil
+    /// Forgets a cgroup that was removed, perhaps before it was found.
+    package mutating func remove(_ id: CgroupID) {
+        attempts[id] = nil
     }
 
     /// Looks for all of them once more, and returns those that are there now, parents before their children.
