@@ -13,10 +13,12 @@ from .tools import BenchError, run, say
 
 MEGA = 1e6
 LIMITS = {0: 25, 110: 30, 500: 45}
+# In seconds. The agent then lets go what only its start needed.
+START_UP = 17
 
 
 def footprint_figure(stage, agent_path, options):
-    """Memory is read after every pod has asked; idle time with 110 pods."""
+    """Memory is read when the start is over and every pod has asked, before and after; idle time with 110 pods."""
     agent = Agent(stage, agent_path)
     rows, memory = [], {}
     for count, limit in LIMITS.items():
@@ -26,8 +28,9 @@ def footprint_figure(stage, agent_path, options):
         for _ in range(options.memory_rounds):
             stage.set_pods(max(count, 1))
             agent.start()
-            if count:
-                visits = visit(stage.pods, [TOKEN, IDENTITY])
+            for wait in (0, START_UP):
+                time.sleep(wait)
+                visits = visit(stage.pods, [TOKEN, IDENTITY]) if count else []
                 if any(one["statuses"] != [200, 200] for one in visits):
                     raise BenchError(f"not every pod got two tokens: {[one['statuses'] for one in visits][:3]}...")
             values = status(agent.pid)

@@ -21,6 +21,8 @@ package struct Agent: Sendable {
     /// How long the list of pods may take at the start. A first agent then serves without it, holding requests; a
     /// successor leaves the sockets with an agent that has one.
     private static let listLimit = (first: Duration.seconds(5), successor: Duration.seconds(30))
+    /// After what time the start is over.
+    private static let startUp = Duration.seconds(15)
 
     /// Checks everything that can be checked, and only then attaches and takes over from an agent that runs already.
     ///
@@ -112,7 +114,7 @@ package struct Agent: Sendable {
         let debug = DebugViews(
             configuration: configuration, reloader: reloader, root: root, index: index, directory: directory,
             kubernetes: kubernetes, watcher: watcher, tokens: tokens, counters: counters, datapath: datapathSlot,
-            incidents: incidents, server: server, log: recentLog
+            incidents: incidents, server: server, audit: audit, log: recentLog
         )
         let readiness = ReadinessProbe(
             datapath: datapathSlot, watcher: watcher, credentials: credentials, isServing: { server.isAccepting })
@@ -159,7 +161,7 @@ package struct Agent: Sendable {
             )
             if let predecessor {
                 try await Succession.replace(predecessor, lock)
-                await server.resumeAccepting()
+                server.resumeAccepting()
                 try await predecessor.confirm()
                 logger.info("took over from the agent that ran", metadata: ["predecessor": "\(predecessor.processID)"])
                 try await startTelling()
@@ -210,6 +212,9 @@ package struct Agent: Sendable {
                             "endpoints": "\(configuration.redirectEndpoints.map(\.text).joined(separator: ", "))",
                         ]
                     )
+                    // What follows the start at once, the first tokens, is still of it.
+                    guard (try? await Task.sleep(for: Self.startUp)) != nil else { return }
+                    StartUpPages.release()
                     await untilCancelled()
                 },
             ]

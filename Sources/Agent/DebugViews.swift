@@ -20,6 +20,7 @@ struct DebugViews: Sendable {
     let datapath: DatapathSlot
     let incidents: CounterTable<Incident>
     let server: MetadataServer
+    let audit: AuditLog
     let log: RecentLog
 
     func views(_ readiness: ReadinessProbe) -> [String: AdminServer.View] {
@@ -117,13 +118,14 @@ struct DebugViews: Sendable {
         )
     }
 
-    /// What upstreams did wrong, by dotted names.
+    /// What upstreams and the disk did wrong, by dotted names.
     private func failures(_ watch: PodWatchStatus) -> [String: UInt64] {
         var values = ["pods.list_failed": UInt64(watch.failedLists), "pods.skipped": UInt64(watch.skippedObjects)]
         values["pods.listed_for_a_miss"] = UInt64(watch.missLists)
         for (end, count) in watch.brokenWatches { values["pods.watch_\(end)"] = UInt64(count) }
         values["kubernetes.no_relationship"] = kubernetes.relationshipRetries
         values["kubernetes.credentials_reloaded"] = kubernetes.credentialReloads
+        values["audit.lines_lost"] = audit.lost
         let counters = tokens.counters
         for (outcome, count) in counters.tokenFetches { values["tokens.\(outcome.rawValue)"] = count }
         for (outcome, count) in counters.serviceAccountReads { values["accounts.\(outcome.rawValue)"] = count }

@@ -7,7 +7,7 @@ extension Fault {
     static let node: [Fault] = [
         clock("clock set 1 h forward", seconds: 3600),
         clock("clock set 1 h back", seconds: -3600),
-        stop, descriptors, memory, disk,
+        stop, descriptors, memory, disk, auditDisk,
     ]
 
     /// The agent's clock is set while it runs, by a library between it and the kernel.
@@ -145,5 +145,32 @@ extension Fault {
             sees: answer.outcome.text, answered: answer.after, recovered: recovered,
             log: try #require(log).components(separatedBy: "] ").last,
             counter: try await stage.risen("incidents.admin_socket_failed"))
+    }
+
+    private static let auditDisk = Fault(
+        name: "disk full: no room for audit lines",
+        launch: { world in
+            let disk = try await SmallFileSystem(at: world.node.directory + "/small", files: 1)
+            try Data().write(to: URL(fileURLWithPath: disk.path + "/audit.log"))
+            try disk.fill()
+            return Launch(changes: ["audit.path": disk.path + "/audit.log"], cleanUp: { await disk.remove() })
+        }
+    ) { stage in
+        let first = try await stage.newPod("first")
+        let answer = try await stage.ask(first)
+        #expect(answer.outcome.answer?.status == 200, "\(stage.name): \(answer.outcome.text)")
+        let log = try await stage.logged("audit lines are being lost")
+        let counter = try await stage.risen("incidents.audit.lines_lost")
+        let directory = stage.world.node.directory + "/small"
+        for name in try FileManager.default.contentsOfDirectory(atPath: directory) where name != "audit.log" {
+            try FileManager.default.removeItem(atPath: "\(directory)/\(name)")
+        }
+        let second = try await stage.newPod("second")
+        let recovered = try await stage.recovery(second)
+        _ = try await stage.logged("audit lines are written again")
+        let written = try String(contentsOfFile: directory + "/audit.log", encoding: .utf8)
+        #expect(written.contains(second.uid) && written.contains("\"lost\""), "\(stage.name): \(written)")
+        return FaultRow(
+            sees: answer.outcome.text, answered: answer.after, recovered: recovered, log: log, counter: counter)
     }
 }
