@@ -149,7 +149,7 @@ struct ExplainTests {
             #expect(result.output.contains("IAM lets it act as \(Self.account)"))
             for secret in ["ya29.", "eyJ"] { #expect(!result.output.contains(secret)) }
             #expect(world.cluster.kubernetes.mints.events.allSatisfy { $0.podUID == pod.uid })
-            #expect(agent.log.events.contains { $0.contains("token minted") && $0.contains(Self.account) })
+            try await agent.log.first { $0.contains("token minted") && $0.contains(Self.account) }
             let tokens = try await world.debug(agent, "tokens", "-o", "json", as: TokenDump.self)
             #expect(tokens.entries.allSatisfy { $0.state != "fresh" })
         }

@@ -41,6 +41,14 @@ struct CommandTests {
         #expect(kill(left, SIGKILL) == 0)
     }
 
+    @Test("a command that nobody waits for leaves nothing either")
+    func unattended() async throws {
+        let identifier = try Command(["true"]).processIdentifier
+        let deadline = ContinuousClock.now + .seconds(10) * LabKernel.patience
+        while kill(identifier, 0) == 0, ContinuousClock.now < deadline { await Task.yield() }
+        #expect(kill(identifier, 0) == -1 && errno == ESRCH)
+    }
+
     @Test("what a command reads and writes is whole, however much it is")
     func large() async throws {
         let text = String(repeating: "a line of forty characters, more or less\n", count: 1_000)

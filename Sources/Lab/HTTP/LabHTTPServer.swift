@@ -150,8 +150,8 @@ package final class LabHTTPServer: Sendable {
     /// Goes down as a machine that loses power does: new connections are refused, open ones are reset.
     package func takeDown() async {
         guard let listening = storage.withLock({ $0.listening.take() }) else { return }
-        try? await listening.channel.close().get()
         keepPort()
+        try? await listening.channel.close().get()
         for connection in storage.withLock({ Array($0.connections.values) }) {
             await connection.channel.reset()
         }
@@ -159,6 +159,7 @@ package final class LabHTTPServer: Sendable {
         await listening.serving.value
     }
 
+    /// Before the port is given up, so that at no moment it is anybody else's.
     private func keepPort() {
         guard let port = boundAddress?.port, let descriptor = try? configuration.listener(configuration.host, port)
         else { return }

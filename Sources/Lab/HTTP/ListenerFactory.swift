@@ -22,8 +22,8 @@ package enum LocalListener {
         try listen(on: SocketAddress(ipAddress: host, port: port))
     }
 
-    /// A listening socket on `address`, with `SO_REUSEADDR`, so that a server that goes down and comes back finds its
-    /// port again.
+    /// A listening socket on `address`, with `SO_REUSEADDR` and `SO_REUSEPORT`, so that a server that goes down can hold
+    /// its port, and finds it again.
     /// - Throws: `IOError` that names the system call.
     package static func listen(on address: SocketAddress) throws -> CInt {
         let family = address.protocol == .inet6 ? AF_INET6 : AF_INET
@@ -32,8 +32,10 @@ package enum LocalListener {
         do {
             var one: CInt = 1
             let size = socklen_t(MemoryLayout<CInt>.size)
-            guard unsafe setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, size) == 0 else {
-                throw IOError(errnoCode: errno, reason: "setsockopt SO_REUSEADDR")
+            for (option, name) in [(SO_REUSEADDR, "SO_REUSEADDR"), (SO_REUSEPORT, "SO_REUSEPORT")] {
+                guard unsafe setsockopt(descriptor, SOL_SOCKET, option, &one, size) == 0 else {
+                    throw IOError(errnoCode: errno, reason: "setsockopt \(name)")
+                }
             }
             let bound = unsafe address.withSockAddr { pointer, length in
                 unsafe bind(descriptor, pointer, socklen_t(length))

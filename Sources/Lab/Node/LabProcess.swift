@@ -55,6 +55,9 @@ final class LabProcess: Sendable {
             throw LabError("cannot watch process \(child): \(unsafe String(cString: strerror(errno)))")
         }
         self.descriptor = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        // Whether or not anybody asks how it ended. Swift Testing waits for the end of its exit tests among all children,
+        // and never gets past one that has ended and stays.
+        Thread { _ = self.wait() }.start()
     }
 
     var isRunning: Bool { end() == nil }

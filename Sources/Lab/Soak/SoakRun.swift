@@ -33,7 +33,7 @@ final class SoakRun {
         for number in 1...soak.windowCount {
             let isSecondHalf = number > soak.windowCount / 2
             if number == soak.windowCount / 2 + 1 { try await upgrade() }
-            disturb(number)
+            try await disturb(number)
             let end = start + soak.duration * number / soak.windowCount
             while ContinuousClock.now < end {
                 if let sample = ProcessSample(of: agent.processIdentifier) { ledger.record(sample) }
@@ -58,8 +58,10 @@ final class SoakRun {
 
     /// Watches end at the start of every window; by turns cleanly, with what they would resume from gone, and with the
     /// API server's restart.
-    private func disturb(_ number: Int) {
+    private func disturb(_ number: Int) async throws {
         let kubernetes = world.cluster.kubernetes
+        // One that has just ended is about to be opened again.
+        try await kubernetes.watchesOpened.wait(within: .seconds(10)) { _ in kubernetes.openWatches > 0 }
         watchEnds += kubernetes.openWatches
         switch number % 3 {
         case 0: kubernetes.restart()
