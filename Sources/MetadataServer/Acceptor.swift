@@ -115,10 +115,12 @@ final class Acceptor: Sendable {
             for connection in reception.waiting {
                 polled.append(pollfd(fd: connection.descriptor, events: Int16(POLLIN), revents: 0))
             }
-            var timeout = reception.nextTime.map { CInt(clamping: ($0 - .now()).nanoseconds / 1_000_000 + 1) } ?? -1
-            if isFailing { timeout = timeout < 0 ? Self.pause : min(timeout, Self.pause) }
-            let ready = unsafe poll(&polled, nfds_t(polled.count), timeout)
-            if ready < 0, errno != EINTR { logger.critical("poll: errno \(errno)") }
+            let ready = unsafe poll(
+                &polled, nfds_t(polled.count), Self.timeout(until: reception.nextTime, isFailing: isFailing))
+            if ready < 0, errno != EINTR {
+                logger.critical("cannot wait for connections; trying again", metadata: ["errno": "\(errno)"])
+                sleep(1)
+            }
             isFailing = false
             if ready > 0 {
                 // From the last: a place that becomes free is taken by one behind it.
@@ -131,6 +133,12 @@ final class Acceptor: Sendable {
             guard ready > 0, polled[1].revents != 0, !isPaused else { continue }
             isFailing = !acceptBatch(reception, &nextLine)
         }
+    }
+
+    /// In milliseconds, for poll(2): negative is for ever.
+    static func timeout(until time: NIODeadline?, isFailing: Bool, now: NIODeadline = .now()) -> CInt {
+        let time = time.map { CInt(clamping: max(($0 - now).nanoseconds, 0) / 1_000_000 + 1) }
+        return isFailing ? min(time ?? pause, pause) : time ?? -1
     }
 
     /// Whether the thread goes on.
@@ -166,13 +174,14 @@ final class Acceptor: Sendable {
                 reception.receive(descriptor)
                 continue
             }
-            switch errno {
-            case EMFILE, ENFILE, ENOBUFS, ENOMEM: break
+            let reason = errno
+            switch reason {
             case EAGAIN: return true
             // A connection that ended while it waited (accept(2)).
-            default: continue
+            case ECONNABORTED, EINTR, EPROTO, EPERM, ENETDOWN, ENETUNREACH, EHOSTDOWN, EHOSTUNREACH: continue
+            // No descriptors or no memory, in whichever words.
+            default: break
             }
-            let reason = errno
             acceptFailed()
             if NIODeadline.now() >= nextLine {
                 nextLine = .now() + Self.silence

@@ -195,6 +195,19 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         #expect(Set(handedOn.descriptors) == Set(pairs.map(\.server)))
     }
 
+    @Test("nobody is forgotten because a time was over before it was waited for")
+    func timeouts() {
+        let now = NIODeadline.now()
+        #expect(Acceptor.timeout(until: nil, isFailing: false, now: now) == -1)
+        #expect(Acceptor.timeout(until: now + .milliseconds(5), isFailing: false, now: now) == 6)
+        for late in [0, 1, 5, 5_000] {
+            #expect(Acceptor.timeout(until: now - .milliseconds(Int64(late)), isFailing: false, now: now) == 1)
+        }
+        #expect(Acceptor.timeout(until: now + .hours(10_000), isFailing: false, now: now) > 1 << 30)
+        #expect(Acceptor.timeout(until: nil, isFailing: true, now: now) == 1_000)
+        #expect(Acceptor.timeout(until: now + .milliseconds(5), isFailing: true, now: now) == 6)
+    }
+
     @Test("a connection without a tag is reset, whatever it asks")
     func untagged() async throws {
         let text = get(token, "Connection: close")
