@@ -60,6 +60,15 @@ extension Agent {
             cgroups: cgroups
         )
         slot.set(datapath)
+        // Connections that are older than the listening sockets are nobody's.
+        if !sockets.areHandedOver { datapath.forgetConnections() }
+        // Handed over or not: the mark is in the maps of one ABI version, which may not be the predecessor's.
+        for listener in listeners {
+            try datapath.markListener(listener)
+            try ListeningSocket.listen(listener, configuration)
+        }
+        try datapath.setKubepods(kubepods)
+        try datapath.guardHost()
         for hook in datapath.hooks {
             logger.info("hook in place", metadata: ["hook": "\(hook.name)", "origin": "\(hook.origin.rawValue)"])
         }
@@ -69,14 +78,6 @@ extension Agent {
                 metadata: ["reason": "\(reason)"]
             )
         }
-        // Connections that are older than the listening sockets are nobody's.
-        if !sockets.areHandedOver { datapath.forgetConnections() }
-        // Handed over or not: the mark is in the maps of one ABI version, which may not be the predecessor's.
-        for listener in listeners {
-            try datapath.markListener(listener)
-            try ListeningSocket.listen(listener, configuration)
-        }
-        try datapath.setKubepods(kubepods)
         let tracking = try CgroupTracking(
             index: index, root: root, kubepods: kubepods, cgroups: cgroups, pins: pins, datapath: datapath,
             enforcement: enforcement, incidents: incidents, logger: logger

@@ -84,12 +84,18 @@ package struct HookState: Sendable, Equatable {
 /// Nothing here detaches: the redirect outlives the agent, so that a pod whose agent is away is refused and never
 /// reaches the machine's own metadata server. Only ``PinDirectory/remove()`` ends it.
 package final class Datapath: Sendable {
-    /// Every hook, in the order in which they were attached.
-    package let hooks: [HookState]
-    /// Whether frames that pass no socket hook are held back as well.
-    package let hostGuard: HostGuard
-    /// Counts for the host guard where its programs do not.
-    private let nftables: Nftables?
+    /// What ``guardHost()`` has done.
+    private struct GuardState {
+        var guarding: HostGuard
+        var hooks: [HookState] = []
+        /// Counts for the host guard where its programs do not.
+        var nftables: Nftables?
+    }
+
+    private let configuration: DatapathConfiguration
+    private let wasInstalled: Bool
+    private let cgroupHooks: [HookState]
+    private let guardState: Mutex<GuardState>
     private let skeletons: Mutex<DatapathSkeletons>
     private let tags: CInt
     private let handovers: CInt
@@ -99,21 +105,25 @@ package final class Datapath: Sendable {
     private let stats: CInt
     private let pins: PinDirectory
 
+    /// Every hook, in the order in which they were attached.
+    package var hooks: [HookState] { cgroupHooks + guardState.withLock(\.hooks) }
+    /// Whether frames that pass no socket hook are held back as well.
+    package var hostGuard: HostGuard { guardState.withLock(\.guarding) }
+
     /// Loads the programs and attaches them, or takes over the pinned links of an earlier agent.
     ///
-    /// The connect hooks come last: whatever they redirect, the others can already hand over.
+    /// The connect hooks come last: whatever they redirect, the others can already hand over. They do nothing before
+    /// ``setKubepods(_:)``, and the host guard is ``guardHost()``'s, after it.
     package init(_ configuration: DatapathConfiguration, cgroups: CgroupFileSystem) throws(BPFError) {
         LibbpfLog.capture()
-        let wasInstalled = configuration.pinDirectory.hasLinks
+        self.configuration = configuration
+        wasInstalled = configuration.pinDirectory.hasLinks
+        guardState = Mutex(GuardState(guarding: .unavailable(BPFError("guard the host: not yet", errorNumber: 0))))
         try configuration.checkEndpoints()
         try configuration.pinDirectory.prepare()
         do throws(BPFError) {
             let skeletons = try DatapathSkeletons(configuration)
-            let (hostGuard, guardHooks, nftables) = try Self.installHostGuard(configuration)
-            self.hostGuard = hostGuard
-            self.nftables = nftables
-            self.hooks =
-                try guardHooks + Self.attach(skeletons, pins: configuration.pinDirectory, cgroups: cgroups)
+            self.cgroupHooks = try Self.attach(skeletons, pins: configuration.pinDirectory, cgroups: cgroups)
             self.tags = skeletons.tags
             self.handovers = skeletons.handovers
             self.settings = skeletons.settings
@@ -123,24 +133,39 @@ package final class Datapath: Sendable {
             self.pins = configuration.pinDirectory
             self.skeletons = Mutex(skeletons)
         } catch {
-            // Half an installation is none; but an earlier agent's hooks stay, whatever becomes of this one.
-            if !wasInstalled {
-                _ = try? configuration.pinDirectory.remove()
-                _ = try? HostGuard.removeTable()
-            }
+            Self.giveUp(configuration, wasInstalled)
             throw error
         }
     }
 
-    private static func installHostGuard(
-        _ configuration: DatapathConfiguration
-    ) throws(BPFError) -> (HostGuard, [HookState], Nftables?) {
+    /// Half an installation is none; but an earlier agent's hooks stay, whatever becomes of this one.
+    private static func giveUp(_ configuration: DatapathConfiguration, _ wasInstalled: Bool) {
+        guard !wasInstalled else { return }
+        _ = try? configuration.pinDirectory.remove()
+        _ = try? HostGuard.removeTable()
+    }
+
+    /// Holds back frames that pass no socket hook as well, in the network namespace of the calling thread, which must be
+    /// the node's.
+    ///
+    /// Last of all: it drops whatever is not redirected, and a connection that is begun before the redirect works would
+    /// wait for an answer to its first packet in vain.
+    ///
+    /// - Throws: Why there cannot be such a guard, if the configuration requires one.
+    package func guardHost() throws(BPFError) {
         do throws(BPFError) {
             let installed = try HostGuard.installFirst(configuration)
-            return (.active(installed.mechanism), installed.hooks, installed.nftables)
+            guardState.withLock { state in
+                state = GuardState(
+                    guarding: .active(installed.mechanism), hooks: installed.hooks, nftables: installed.nftables)
+            }
         } catch {
-            if configuration.requiresHostGuard { throw error }
-            return (.unavailable(error), [], nil)
+            guard configuration.requiresHostGuard else {
+                guardState.withLock { $0 = GuardState(guarding: .unavailable(error)) }
+                return
+            }
+            Self.giveUp(configuration, wasInstalled)
+            throw error
         }
     }
 
@@ -268,7 +293,8 @@ package final class Datapath: Sendable {
 
     /// The programs' counters.
     package func counters() throws(BPFError) -> DatapathCounters {
-        try DatapathCounters(readingMap: stats, droppedByTable: nftables?.droppedByHostGuard ?? 0)
+        try DatapathCounters(
+            readingMap: stats, droppedByTable: guardState.withLock(\.nftables)?.droppedByHostGuard ?? 0)
     }
 
     /// How many tags wait for their accepting side at this moment. Walks the table: for tests and the debug dump.

@@ -47,6 +47,15 @@ struct DatapathLab {
     }
 }
 
+extension Datapath {
+    /// With the host guard, in whichever order: nobody is a pod yet.
+    static func guarded(_ configuration: DatapathConfiguration, cgroups: CgroupFileSystem) throws -> Datapath {
+        let datapath = try Datapath(configuration, cgroups: cgroups)
+        try datapath.guardHost()
+        return datapath
+    }
+}
+
 /// Runs `body` on a fresh node, and takes the node down whatever happens.
 func withDatapath(layout: CgroupLayout = .cgroupfs, _ body: (DatapathLab) async throws -> Void) async throws {
     let node = try await LabNode(layout: layout)
@@ -62,7 +71,7 @@ func withDatapath(layout: CgroupLayout = .cgroupfs, _ body: (DatapathLab) async 
             agentPort: UInt16(DatapathLab.agentPort)
         )
         // The host guard belongs into the node's network namespace.
-        let datapath = try node.network.run { try Datapath(configuration, cgroups: cgroups) }
+        let datapath = try node.network.run { try Datapath.guarded(configuration, cgroups: cgroups) }
         let kubepods = [UInt8](node.kubepods.utf8)
         let id = try #require(cgroups.id(of: kubepods))
         try datapath.setKubepods(KubepodsCgroup(id: id, level: kubepods.count { $0 == UInt8(ascii: "/") }))

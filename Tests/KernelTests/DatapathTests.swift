@@ -138,7 +138,7 @@ struct DatapathTests {
             for round in 0..<400 {
                 if round % 100 == 50 {
                     let (configuration, cgroups) = (lab.configuration, lab.cgroups)
-                    let next = try lab.node.network.run { try Datapath(configuration, cgroups: cgroups) }
+                    let next = try lab.node.network.run { try Datapath.guarded(configuration, cgroups: cgroups) }
                     #expect(next.hooks.allSatisfy { $0.origin == .adopted })
                 }
                 let connection = try lab.accept()

@@ -44,11 +44,9 @@ struct GuardLab {
         )
     }
 
-    /// Takes hooks away by their pins, to see what they were good for.
+    /// Takes hooks away, to see what they were good for. To remove their pins alone would do it too, at some time.
     func detach(_ hooks: String...) throws {
-        for hook in hooks {
-            try FileManager.default.removeItem(atPath: configuration.pinDirectory.path + "/links/\(hook)")
-        }
+        for hook in hooks { try PinnedLink.detach(at: configuration.pinDirectory.path + "/links/\(hook)") }
     }
 
     /// Takes the host guard away, whatever it is made of.
@@ -67,8 +65,11 @@ struct GuardLab {
 }
 
 /// Runs `body` on a fresh node whose agent guards it, and takes the node down whatever happens.
+///
+/// With `isInstalled` the hooks know who is a pod, and the host guard is there.
 func withGuards(
-    _ mechanism: HostGuard.Mechanism = .preferred, _ body: (GuardLab) async throws -> Void
+    _ mechanism: HostGuard.Mechanism = .preferred, isInstalled: Bool = true,
+    _ body: (GuardLab) async throws -> Void
 ) async throws {
     let node = try await LabNode()
     let pins = PinDirectory(path: node.bpfFileSystem + "/podidentd")
@@ -100,12 +101,15 @@ func withGuards(
             agentPort: UInt16(GuardLab.agentPort)
         )
         // The host guard belongs into the node's network namespace.
-        let datapath = try node.network.run { try Datapath(configuration, cgroups: cgroups) }
+        let datapath = try node.network.run {
+            isInstalled
+                ? try Datapath.guarded(configuration, cgroups: cgroups) : try Datapath(configuration, cgroups: cgroups)
+        }
         let lab = GuardLab(
             node: node, cgroups: cgroups, configuration: configuration, datapath: datapath, listener: listener,
             trap: trap
         )
-        try lab.refreshKubepods()
+        if isInstalled { try lab.refreshKubepods() }
         try datapath.markListener(listener)
         try await body(lab)
     } catch {

@@ -62,6 +62,23 @@ struct GuardTests {
         }
     }
 
+    @Test("nothing is dropped before the redirect works", arguments: HostGuard.Mechanism.expected)
+    func firstInstallation(mechanism: HostGuard.Mechanism) async throws {
+        try await withGuards(mechanism, isInstalled: false) { lab in
+            let pod = try await lab.node.addPod(RunningPodSpecification(name: "a"))
+            let raw = ["raw", "whole", pod.address, LabNode.metadataAddress, "80"]
+            let frame = ["frame", "eth0", LabNode.hardwareAddress, pod.address, LabNode.metadataAddress, "80"]
+            for attack in [raw, frame] {
+                #expect(try await pod.attack(attack, as: .ordinary).result().output == "answered: SYN-ACK\n")
+            }
+            try lab.refreshKubepods()
+            #expect(try await pod.attack(raw, as: .ordinary).result().output == "send: EPERM\n")
+            try lab.node.network.run { try lab.datapath.guardHost() }
+            #expect(lab.datapath.hostGuard == .active(mechanism))
+            #expect(try await pod.attack(frame, as: .ordinary).result().output == "sent, no answer\n")
+        }
+    }
+
     @Test(
         "the next agent replaces both guards, and packets are dropped throughout",
         arguments: HostGuard.Mechanism.expected)
@@ -70,7 +87,7 @@ struct GuardTests {
             let pod = try await lab.addPod("a")
             let (configuration, cgroups) = (lab.configuration, lab.cgroups)
             for _ in 0..<3 {
-                let next = try lab.node.network.run { try Datapath(configuration, cgroups: cgroups) }
+                let next = try lab.node.network.run { try Datapath.guarded(configuration, cgroups: cgroups) }
                 #expect(next.hooks.allSatisfy { $0.origin == .adopted })
                 #expect(next.hostGuard == .active(mechanism))
             }
@@ -269,7 +286,7 @@ struct GuardTests {
             await lab.node.remove(pods[1])
             await lab.node.remove(pods[2])
             let (configuration, cgroups) = (lab.configuration, lab.cgroups)
-            let next = try lab.node.network.run { try Datapath(configuration, cgroups: cgroups) }
+            let next = try lab.node.network.run { try Datapath.guarded(configuration, cgroups: cgroups) }
             #expect(next.policiesByPod() == [ids[0]: .deny, ids[1]: .passthrough])
             #expect(next.connectionsByPod() == [ids[0]: 0, ids[1]: 0, ids[2]: 0])
             #expect(next.prune { cgroups.path(of: $0) != nil } == 2)

@@ -41,7 +41,7 @@ struct NftablesGuardTests {
             let replacing = Task.detached {
                 var count = 0
                 while !Task.isCancelled {
-                    _ = try network.run { try Datapath(configuration, cgroups: cgroups) }
+                    _ = try network.run { try Datapath.guarded(configuration, cgroups: cgroups) }
                     count += 1
                 }
                 return count
@@ -66,13 +66,13 @@ struct NftablesGuardTests {
             #expect(!hasPin())
             configuration.hostGuardMechanism = nil
             let automatic = configuration
-            let byChoice = try network.run { try Datapath(automatic, cgroups: cgroups) }
+            let byChoice = try network.run { try Datapath.guarded(automatic, cgroups: cgroups) }
             #expect(byChoice.hostGuard == .active(.preferred))
             #expect(hasPin() == LabKernel.hasNetfilterLinks)
             #expect(try await Self.ruleset(lab).isEmpty == LabKernel.hasNetfilterLinks)
             configuration.hostGuardMechanism = .nftables
             let again = configuration
-            let byTable = try network.run { try Datapath(again, cgroups: cgroups) }
+            let byTable = try network.run { try Datapath.guarded(again, cgroups: cgroups) }
             #expect(byTable.hostGuard == .active(.nftables))
             #expect(!hasPin())
             #expect(try await Self.ruleset(lab).contains("table inet podidentd"))
