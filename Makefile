@@ -104,6 +104,7 @@ bench: bpf ## Measures beside references and draws; QUICK=1 (shorter), ONLY=1,5 
 	@python3 Benchmarks/bench.py $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(QUICK),--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json)
 	@python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures)
+	@$(if $(QUICK),,python3 Benchmarks/readme.py)
 
 bench-test: ## Tests what computes and draws the benchmarks' figures
 	@python3 -m unittest discover --quiet --start-directory Benchmarks/tests --top-level-directory Benchmarks

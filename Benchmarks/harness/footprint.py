@@ -1,5 +1,6 @@
 """Figure 8: memory with 0, 110 and 500 pods of two tokens each, the binary, and what an idle agent takes."""
 
+import gzip
 import os
 import shutil
 import tempfile
@@ -9,7 +10,7 @@ from .load import IDENTITY, TOKEN, visit
 from .process import cpu_seconds, status, switches
 from .rows import judge, row
 from .servers import Agent
-from .tools import BenchError, run, say
+from .tools import ROOT, BenchError, run, say
 
 MEGA = 1e6
 LIMITS = {0: 25, 110: 30, 500: 45}
@@ -78,4 +79,15 @@ def binary_rows(agent_path):
             size = os.path.getsize(target)
         rows.append(row("binary-stripped", "binary, stripped", "MB", [size / MEGA], better="lower", tolerance=0.1,
                         compare=size))
-    return rows
+    return rows + image_rows(f"{ROOT}/.build/image/podidentd.oci.tar")
+
+
+def image_rows(archive):
+    """The image of `make image`, if it was built."""
+    if not os.path.exists(archive):
+        return []
+    with open(archive, "rb") as file:
+        content = file.read()
+    sizes = (("image", "image", len(content)), ("image-compressed", "image, compressed", len(gzip.compress(content, 6))))
+    return [row(key, what, "MB", [size / MEGA], better="lower", tolerance=0.1, compare=size)
+            for key, what, size in sizes]
