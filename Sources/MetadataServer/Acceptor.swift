@@ -10,7 +10,7 @@ import Synchronization
     import Musl
 #endif
 
-/// Accepts the connections of one listening socket, on a thread of its own.
+/// Accepts connections of one listening socket, on a thread of its own, perhaps beside others.
 ///
 /// SwiftNIO could do that too, but makes a channel, its pipeline and its promises of each connection before anything of it
 /// can be read: several times the work of a cached answer.

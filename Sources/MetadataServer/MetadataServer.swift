@@ -29,9 +29,13 @@ package final class MetadataServer: Sendable {
     private let fronts: [(loop: any EventLoop, front: NIOLoopBoundBox<LoopFront>)]
     private let listeners = Mutex<[Listener]>([])
 
+    /// How many threads accept from one socket, so that one does while another waits for a processor. Beyond two cores
+    /// more would only wake each other.
+    private static let acceptorsPerListener = min(2, System.coreCount)
+
     private struct Listener {
         let descriptor: CInt
-        let acceptor: Acceptor
+        let acceptors: [Acceptor]
         let loop: any EventLoop
     }
 
@@ -94,18 +98,24 @@ package final class MetadataServer: Sendable {
         var one: CInt = 1
         unsafe setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<CInt>.size))
         let (loop, front) = nextFront()
-        let acceptor = try Acceptor(
-            listener: descriptor, isPaused: isPaused, loop: loop, logger: logger, acceptFailed: acceptFailed
-        ) { [self] queue in
-            Reception(responder: responder, known: known, observer: observer, readTag: readTag) { descriptor, tag in
-                queue.enter()
-                loop.execute {
-                    self.serve(descriptor, tag, loop, front)
-                    queue.leave()
+        var acceptors: [Acceptor] = []
+        for _ in 0..<Self.acceptorsPerListener {
+            let acceptor = try Acceptor(
+                listener: descriptor, isPaused: isPaused, loop: loop, logger: logger, acceptFailed: acceptFailed
+            ) { [self] queue in
+                Reception(responder: responder, known: known, observer: observer, readTag: readTag) { descriptor, tag in
+                    queue.enter()
+                    loop.execute {
+                        self.serve(descriptor, tag, loop, front)
+                        queue.leave()
+                    }
                 }
             }
+            acceptors.append(acceptor)
         }
-        listeners.withLock { $0.append(Listener(descriptor: descriptor, acceptor: acceptor, loop: loop)) }
+        listeners.withLock { [acceptors] listeners in
+            listeners.append(Listener(descriptor: descriptor, acceptors: acceptors, loop: loop))
+        }
     }
 
     /// The connections of one socket are all served by one loop. Sockets take turns among the loops.
@@ -118,13 +128,13 @@ package final class MetadataServer: Sendable {
     /// ``resumeAccepting()``. When this returns, every connection that was accepted is set up.
     package func pauseAccepting() async {
         for listener in listeners.withLock({ $0 }) {
-            await listener.acceptor.pause()
+            for acceptor in listener.acceptors { await acceptor.pause() }
             await setUp(listener)
         }
     }
 
     package func resumeAccepting() {
-        for listener in listeners.withLock({ $0 }) { listener.acceptor.resume() }
+        for listener in listeners.withLock({ $0 }) { listener.acceptors.forEach { $0.resume() } }
     }
 
     /// Closes the listening sockets for good. Connections that wait to be accepted stay with a socket that somebody else
@@ -135,7 +145,7 @@ package final class MetadataServer: Sendable {
             return listeners
         }
         for listener in listeners {
-            await listener.acceptor.stop()
+            for acceptor in listener.acceptors { await acceptor.stop() }
             close(listener.descriptor)
             await setUp(listener)
         }
