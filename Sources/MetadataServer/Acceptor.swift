@@ -43,18 +43,19 @@ final class Acceptor: Sendable {
 
     /// Starts the thread, which `loop` hears the end of.
     ///
-    /// `listener` is a listening socket that does not block, and must stay open until ``stop()`` returns. With `isPaused`
-    /// nothing is accepted before ``resume()``. `acceptFailed` is called when a connection could not be accepted, for want
-    /// of descriptors or memory: it waits with the kernel and is tried again once a second. `reception` is called once,
-    /// on the thread, and gets what is accepted.
+    /// `listener` is a listening socket that does not block, and must stay open until ``stop()`` returns. Nothing is
+    /// accepted while `queue` is full, or with `isPaused` before ``resume()``. `acceptFailed` is called when a connection
+    /// could not be accepted, for want of descriptors or memory: it waits with the kernel and is tried again once a
+    /// second. `reception` is called once, on the thread, and gets what is accepted.
     init(
-        listener: CInt, isPaused: Bool, loop: any EventLoop, logger: Logger,
-        acceptFailed: @escaping @Sendable () -> Void, reception: @escaping @Sendable (ServingQueue) -> Reception
+        listener: CInt, queue: ServingQueue, isPaused: Bool, loop: any EventLoop, logger: Logger,
+        acceptFailed: @escaping @Sendable () -> Void, reception: @escaping @Sendable () -> Reception
     ) throws(MetadataServerError) {
         wakeUp = nid_make_wake_up()
         guard wakeUp >= 0 else { throw MetadataServerError("cannot make an eventfd: errno \(errno)") }
         self.listener = listener
-        queue = ServingQueue(wakeUp: wakeUp)
+        self.queue = queue
+        queue.wake(wakeUp)
         self.logger = logger
         self.acceptFailed = acceptFailed
         thread.start()
@@ -62,7 +63,7 @@ final class Acceptor: Sendable {
         self.ended = ended.futureResult
         thread.submit { [self] _ in
             unsafe nid_name_this_thread("nid-accept")
-            run(isPaused: isPaused, reception(queue))
+            run(isPaused: isPaused, reception())
             ended.succeed()
         }
     }
@@ -195,18 +196,19 @@ final class Acceptor: Sendable {
     }
 }
 
-/// The connections that are on their way from the thread that accepts to the event loop that serves them.
+/// The connections that are on their way from the threads that accept from one socket to the event loop that serves them.
 ///
 /// They are few at a time: a pod that opens all it may at once must not stand in the loop's way all at once.
 final class ServingQueue: Sendable {
+    /// Each thread may exceed it by one.
     private static let limit = 16
 
     private let count = Atomic<Int>(0)
-    private let wakeUp: CInt
+    private let wakeUps = Mutex<[CInt]>([])
 
-    /// `wakeUp` is written to when there is room again.
-    fileprivate init(wakeUp: CInt) {
-        self.wakeUp = wakeUp
+    /// Has an eventfd(2) written to whenever there is room again.
+    fileprivate func wake(_ descriptor: CInt) {
+        wakeUps.withLock { $0.append(descriptor) }
     }
 
     var isFull: Bool { count.load(ordering: .acquiring) >= Self.limit }
@@ -217,7 +219,9 @@ final class ServingQueue: Sendable {
 
     func leave() {
         guard count.wrappingSubtract(1, ordering: .acquiringAndReleasing).oldValue == Self.limit else { return }
-        var one: UInt64 = 1
-        unsafe write(wakeUp, &one, MemoryLayout<UInt64>.size)
+        for descriptor in wakeUps.withLock({ $0 }) {
+            var one: UInt64 = 1
+            unsafe write(descriptor, &one, MemoryLayout<UInt64>.size)
+        }
     }
 }

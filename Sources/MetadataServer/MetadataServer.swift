@@ -98,11 +98,13 @@ package final class MetadataServer: Sendable {
         var one: CInt = 1
         unsafe setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<CInt>.size))
         let (loop, front) = nextFront()
+        let queue = ServingQueue()
         var acceptors: [Acceptor] = []
         for _ in 0..<Self.acceptorsPerListener {
             let acceptor = try Acceptor(
-                listener: descriptor, isPaused: isPaused, loop: loop, logger: logger, acceptFailed: acceptFailed
-            ) { [self] queue in
+                listener: descriptor, queue: queue, isPaused: isPaused, loop: loop, logger: logger,
+                acceptFailed: acceptFailed
+            ) { [self] in
                 Reception(responder: responder, known: known, observer: observer, readTag: readTag) { descriptor, tag in
                     queue.enter()
                     loop.execute {
