@@ -73,13 +73,18 @@ package struct Agent: Sendable {
             callers.forget(uid)
         }
         let podsListed = Gate()
+        let incidents = CounterTable<Incident>()
         let datapathSlot = DatapathSlot()
         let enforcement = PolicyEnforcement(
             root: root, directory: directory, policies: configuration.policies, datapath: datapathSlot, logger: logger)
         let watcher = PodWatcher(
             client: kubernetes, nodeName: configuration.nodeName, misses: directory.misses, logger: logger
         ) { event in
-            directory.apply(event)
+            guard directory.apply(event) else {
+                incidents.increment(.outdatedPodEvent)
+                logger.info("the watch told of a pod as it was before its end; it stays deleted")
+                return
+            }
             enforcement.apply(event)
             if case .replaced = event { podsListed.open() }
         }
@@ -101,7 +106,6 @@ package struct Agent: Sendable {
             writesEvents: { reloader.writesEvents })
         let counters = RequestCounters { refusals.report($0) }
         let attributions = AttributionCounters()
-        let incidents = CounterTable<Incident>()
         let server = MetadataServer(
             configuration: Self.metadata(configuration),
             backend: AgentBackend(

@@ -11,6 +11,10 @@ enum Incident: String, Sendable, CaseIterable {
     case kubepodsRecreated = "kubepods_recreated"
     /// The kernel could not queue cgroup events, and the hierarchy was walked instead.
     case cgroupEventsLost = "cgroup_events_lost"
+    /// The watch told of a pod as it was before its end.
+    case outdatedPodEvent = "outdated_pod_event"
+    /// Programs of others appeared at the hooks of the agent.
+    case otherPrograms = "other_programs"
     /// A connection could not be accepted: no descriptors, no memory.
     case acceptFailed = "accept_failed"
     /// No space for the admin socket.

@@ -35,13 +35,18 @@ package final class PodDirectory: Sendable {
     }
 
     /// Applies one change. Changes are the watch's alone to apply, one after the other.
-    package func apply(_ event: PodEvent) {
-        let (departures, arrivals) = self.storage.withLock { storage in
-            let departures = storage.pods.apply(event)
-            return (departures, storage.waiters.dismissAll { storage.pods.record(for: $0) })
+    ///
+    /// - Returns: Whether it was applied: an earlier state of a pod that was deleted is not.
+    @discardableResult
+    package func apply(_ event: PodEvent) -> Bool {
+        let (change, arrivals) = self.storage.withLock { storage in
+            let change = storage.pods.apply(event)
+            return (change, storage.waiters.dismissAll { storage.pods.record(for: $0) })
         }
+        guard case .applied(let departures) = change else { return false }
         for (waiter, record) in arrivals { waiter.resume(returning: record) }
         for uid in departures { self.onDeparture(uid) }
+        return true
     }
 
     /// The pod whose cgroups carry `uid`: for a static pod, its mirror. Pods that have finished stay known until they

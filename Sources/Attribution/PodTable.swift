@@ -33,24 +33,34 @@ struct PodTable: Sendable {
         return self.departed.contains(uid) ? .departed : .unknown
     }
 
-    /// Applies a change and returns the pods that went with it.
+    /// What a change has changed.
+    enum Change: Sendable, Equatable {
+        /// Applied; these pods went with it.
+        case applied(departures: [PodUID])
+        /// Not applied: it is an earlier state of a pod that was deleted.
+        case outdated
+    }
+
+    /// Applies a change.
     ///
     /// Only a delete event is remembered as a departure: a list may be a little older than what was known, and a pod
-    /// missing from it may come back.
-    mutating func apply(_ event: PodEvent) -> [PodUID] {
+    /// missing from it may come back. A list that names a departed pod is believed, since no list is older than the
+    /// events before it; an event may be.
+    mutating func apply(_ event: PodEvent) -> Change {
         switch event {
         case .updated(let record):
+            guard !self.departed.contains(record.uid) else { return .outdated }
             self.insert(record)
-            return []
+            return .applied(departures: [])
         case .deleted(let uid):
-            guard self.remove(uid) else { return [] }
+            guard self.remove(uid) else { return .applied(departures: []) }
             self.departed.insert(uid)
-            return [uid]
+            return .applied(departures: [uid])
         case .replaced(let records):
             let gone = Set(self.records.keys).subtracting(records.map(\.uid))
             for uid in gone { self.remove(uid) }
             for record in records { self.insert(record) }
-            return gone.sorted()
+            return .applied(departures: gone.sorted())
         }
     }
 

@@ -56,13 +56,18 @@ struct BPFLink: ~Copyable {
 
     /// The cgroup that the link is attached to; `nil` for a link that is not a cgroup's.
     func cgroupID() throws(BPFError) -> UInt64? {
+        let info = try info()
+        return info.type == BPF_LINK_TYPE_CGROUP.rawValue ? info.cgroup.cgroup_id : nil
+    }
+
+    /// The kernel's number for the program that runs now.
+    func programID() throws(BPFError) -> UInt32 { try info().prog_id }
+
+    private func info() throws(BPFError) -> bpf_link_info {
         var info = bpf_link_info()
         var length = UInt32(MemoryLayout<bpf_link_info>.size)
-        try check(
-            unsafe bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &length),
-            "read what a pinned link is attached to"
-        )
-        return info.type == BPF_LINK_TYPE_CGROUP.rawValue ? info.cgroup.cgroup_id : nil
+        try check(unsafe bpf_obj_get_info_by_fd(descriptor, &info, &length), "read a pinned link")
+        return info
     }
 }
 

@@ -103,7 +103,9 @@ package final class Datapath: Sendable {
     let policies: CInt
     let connections: CInt
     private let stats: CInt
-    private let pins: PinDirectory
+    let pins: PinDirectory
+    /// The root of the cgroup v2 hierarchy.
+    let root: FileDescriptor
 
     /// Every hook, in the order in which they were attached.
     package var hooks: [HookState] { cgroupHooks + guardState.withLock(\.hooks) }
@@ -123,7 +125,12 @@ package final class Datapath: Sendable {
         try configuration.pinDirectory.prepare()
         do throws(BPFError) {
             let skeletons = try DatapathSkeletons(configuration)
-            self.cgroupHooks = try Self.attach(skeletons, pins: configuration.pinDirectory, cgroups: cgroups)
+            let root = unsafe try FileDescriptor(
+                owning: open(cgroups.mountPoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open \(cgroups.mountPoint)"
+            )
+            self.cgroupHooks = try Self.attach(
+                skeletons, to: root, of: cgroups, pins: configuration.pinDirectory)
+            self.root = root
             self.tags = skeletons.tags
             self.handovers = skeletons.handovers
             self.settings = skeletons.settings
@@ -170,11 +177,9 @@ package final class Datapath: Sendable {
     }
 
     private static func attach(
-        _ skeletons: borrowing DatapathSkeletons, pins: PinDirectory, cgroups: CgroupFileSystem
+        _ skeletons: borrowing DatapathSkeletons, to root: borrowing FileDescriptor, of cgroups: CgroupFileSystem,
+        pins: PinDirectory
     ) throws(BPFError) -> [HookState] {
-        let root = unsafe try FileDescriptor(
-            owning: open(cgroups.mountPoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open \(cgroups.mountPoint)"
-        )
         guard let rootID = cgroups.id(of: [UInt8]("/".utf8)) else {
             throw BPFError("read the cgroup ID of \(cgroups.mountPoint)", errorNumber: errno)
         }

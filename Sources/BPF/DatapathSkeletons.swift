@@ -9,6 +9,20 @@ struct DatapathSkeletons: ~Copyable {
     /// In the order of attachment.
     enum Hook: String, CaseIterable {
         case release, sockops, egress, sendmsg4, sendmsg6, getpeername4, getpeername6, connect4, connect6
+
+        var attachType: bpf_attach_type {
+            switch self {
+            case .release: BPF_CGROUP_INET_SOCK_RELEASE
+            case .sockops: BPF_CGROUP_SOCK_OPS
+            case .egress: BPF_CGROUP_INET_EGRESS
+            case .sendmsg4: BPF_CGROUP_UDP4_SENDMSG
+            case .sendmsg6: BPF_CGROUP_UDP6_SENDMSG
+            case .getpeername4: BPF_CGROUP_INET4_GETPEERNAME
+            case .getpeername6: BPF_CGROUP_INET6_GETPEERNAME
+            case .connect4: BPF_CGROUP_INET4_CONNECT
+            case .connect6: BPF_CGROUP_INET6_CONNECT
+            }
+        }
     }
 
     private let redirect: UnsafeMutablePointer<nid_redirect_skeleton>

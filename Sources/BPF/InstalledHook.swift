@@ -70,20 +70,18 @@ package struct InstalledHook: Sendable, Equatable {
 extension BPFLink {
     /// The program that runs now.
     func program() throws(BPFError) -> InstalledHook.Program {
-        var link = bpf_link_info()
-        var length = UInt32(MemoryLayout<bpf_link_info>.size)
-        try check(unsafe bpf_obj_get_info_by_fd(descriptor, &link, &length), "read a pinned link")
-        let program = try FileDescriptor(owning: bpf_prog_get_fd_by_id(link.prog_id), "open program \(link.prog_id)")
+        let id = try programID()
+        let program = try FileDescriptor(owning: bpf_prog_get_fd_by_id(id), "open program \(id)")
         var info = bpf_prog_info()
-        length = UInt32(MemoryLayout<bpf_prog_info>.size)
-        try check(unsafe bpf_obj_get_info_by_fd(program.rawValue, &info, &length), "read program \(link.prog_id)")
+        var length = UInt32(MemoryLayout<bpf_prog_info>.size)
+        try check(unsafe bpf_obj_get_info_by_fd(program.rawValue, &info, &length), "read program \(id)")
         let name = unsafe withUnsafeBytes(of: &info.name) {
             unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
         }
         let tag = unsafe withUnsafeBytes(of: &info.tag) { bytes in
             unsafe bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         }
-        return InstalledHook.Program(id: link.prog_id, name: name, tag: tag)
+        return InstalledHook.Program(id: id, name: name, tag: tag)
     }
 }
 

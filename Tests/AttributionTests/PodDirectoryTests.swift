@@ -28,6 +28,17 @@ final class Departures: Sendable {
         #expect(self.directory.count == 0)
     }
 
+    @Test func `an event from before a pod's end does not bring it back, and a list does`() {
+        #expect(self.directory.apply(.updated(.web)))
+        #expect(self.directory.apply(.deleted(.web)))
+        #expect(!self.directory.apply(.updated(.web)))
+        #expect(self.directory.standing(of: .web) == .departed)
+        #expect(self.directory.apply(.replaced([.web])))
+        #expect(self.directory.standing(of: .web) == .known(.web))
+        #expect(self.directory.apply(.updated(.web)))
+        #expect(self.departures.all == [.web])
+    }
+
     @Test(arguments: [PodRecord.Phase.succeeded, .failed, .unknown, .pending])
     func `the latest record counts, and a pod stays known whatever its phase`(_ phase: PodRecord.Phase) {
         self.directory.apply(.updated(.web))
@@ -53,13 +64,13 @@ final class Departures: Sendable {
     @Test func `a mirror pod that is made anew is found, in whichever order the two events come`() {
         var anew = PodRecord.mirror
         anew.uid = .victim
-        self.directory.apply(.updated(.mirror))
-        self.directory.apply(.updated(anew))
-        self.directory.apply(.deleted(.mirror))
-        #expect(self.directory.record(for: .staticHash) == anew)
-        self.directory.apply(.updated(.mirror))
-        self.directory.apply(.deleted(.mirror))
-        #expect(self.directory.record(for: .staticHash) == anew)
+        let old = PodEvent.updated(.mirror)
+        let new = PodEvent.updated(anew)
+        for events in [[old, new, .deleted(.mirror)], [new, old, .deleted(.mirror)], [old, .deleted(.mirror), new]] {
+            let directory = PodDirectory()
+            for event in events { directory.apply(event) }
+            #expect(directory.record(for: .staticHash) == anew)
+        }
     }
 
     @Test func `a mirror pod whose manifest changed is found by its new hash only`() throws {

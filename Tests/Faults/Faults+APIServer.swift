@@ -66,7 +66,8 @@ extension Fault {
             #expect(try await stage.ask(marker).outcome.answer?.status == 200)
             return FaultRow(
                 sees: answer.outcome.text, answered: answer.after, recovered: .zero,
-                log: nil, counter: try await stage.risen("requests.answers.access_token.403"))
+                log: try await stage.logged("the watch told of a pod as it was before its end"),
+                counter: try await stage.risen("incidents.outdated_pod_event"))
         },
         Fault(name: "a pod's deletion missed across a relist") { stage in
             let kubernetes = stage.world.cluster.kubernetes

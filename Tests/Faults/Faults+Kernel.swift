@@ -54,7 +54,8 @@ extension Fault {
                 #expect(answer.outcome.answer?.status == 200, "\(stage.name): \(answer.outcome.text)")
                 return FaultRow(
                     sees: "\(answer.outcome.text), and what the others redirect", answered: answer.after,
-                    recovered: .zero, log: nil, counter: try await stage.risen("kernel.redirected"))
+                    recovered: .zero, log: try await stage.logged("programs of others are attached to the same hooks"),
+                    counter: try await stage.risen("incidents.other_programs"))
             }
         },
         Fault(name: "ring buffer of cgroup events overflows while the agent is stopped") { stage in

@@ -8,6 +8,8 @@ import Operations
 /// A look is some fifty system calls, a ten-thousandth of a core.
 struct SelfCheck: Sendable {
     static let interval = Duration.seconds(2)
+    /// Every how many looks one is taken at programs of others.
+    private static let looksPerHookCheck = 3
 
     let datapath: DatapathSlot
     let pins: HeldPins
@@ -22,11 +24,16 @@ struct SelfCheck: Sendable {
         var time = TimeCheck(interval: Self.interval, first: Self.now)
         var refusals = KernelRefusals(since: kernelCounters, at: .now)
         var state = HeldPins.State.inPlace
+        var others: Set<Datapath.OtherProgram> = []
+        checkHooks(&others)
+        var looks = 0
         // Cancellation ends the wait and the loop.
         while (try? await Task.sleep(for: Self.interval, tolerance: .milliseconds(100))) != nil {
             for finding in time.findings(at: Self.now) { report(finding) }
             if let rises = refusals.report(kernelCounters, at: .now) { report(rises) }
             checkPins(&state)
+            looks += 1
+            if looks % Self.looksPerHookCheck == 0 { checkHooks(&others) }
             tracking.checkRoot()
             await checkSockets()
         }
@@ -87,6 +94,20 @@ struct SelfCheck: Sendable {
             incidents.increment(.pinsRestored)
             logger.notice("hooks and maps are pinned again")
         }
+    }
+
+    /// Nothing is wrong with others at the same hooks. But whoever looks for the cause of a connection that goes astray
+    /// shall find them.
+    private func checkHooks(_ others: inout Set<Datapath.OtherProgram>) {
+        guard let found = datapath.current?.otherPrograms() else { return }
+        let new = found.subtracting(others)
+        others = found
+        guard !new.isEmpty else { return }
+        incidents.increment(.otherPrograms)
+        let programs = Dictionary(grouping: new, by: \.hook).mapValues { $0.map(\.id).sorted() }
+        logger.notice(
+            "programs of others are attached to the same hooks, and see or change the same connections",
+            metadata: programs.mapValues { "\($0.map(String.init).joined(separator: ", "))" })
     }
 
     private func checkSockets() async {
