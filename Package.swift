@@ -57,10 +57,13 @@ let package = Package(
         .target(name: "Attribution", swiftSettings: strict),
         .target(name: "Tokens", dependencies: ["Attribution"], swiftSettings: strict),
 
+        // What SwiftNIO's event loops lack. Knows nothing of ours.
+        .target(name: "EventLoops", dependencies: [nioCore], swiftSettings: strict),
+
         // HTTP to upstreams, with a limit on everything: what the two clients below share, and nothing of what they say.
         .target(
             name: "UpstreamHTTP",
-            dependencies: ["Tokens", asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL],
+            dependencies: ["EventLoops", "Tokens", asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL],
             swiftSettings: strict
         ),
 
@@ -80,7 +83,9 @@ let package = Package(
         .target(name: "CSockets", cSettings: [.define("_GNU_SOURCE")]),
         .target(
             name: "MetadataServer",
-            dependencies: ["CSockets", "Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging],
+            dependencies: [
+                "CSockets", "EventLoops", "Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging,
+            ],
             swiftSettings: strict
         ),
         .target(
@@ -93,8 +98,8 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "Attribution", "Tokens", "BPF", "UpstreamHTTP", "KubernetesAPI", "TokenExchange", "MetadataServer",
-                "Operations",
+                "Attribution", "Tokens", "BPF", "EventLoops", "UpstreamHTTP", "KubernetesAPI", "TokenExchange",
+                "MetadataServer", "Operations",
                 asyncHTTPClient, nioCore, nioPosix, nioSSL, logging, yams,
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -190,7 +195,10 @@ let package = Package(
         ),
         .testTarget(
             name: "MetadataServerTests",
-            dependencies: ["MetadataServer", "Fuzzing", .product(name: "NIOEmbedded", package: "swift-nio")],
+            dependencies: [
+                "MetadataServer", "EventLoops", "Fuzzing", nioPosix,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ],
             resources: [.copy("Corpus")],
             swiftSettings: strict
         ),

@@ -10,7 +10,7 @@ from harness import report  # noqa: E402
 from harness.profile import fold  # noqa: E402
 from harness.rows import judge, regressions, row  # noqa: E402
 from harness.scale import scale_rows  # noqa: E402
-from harness.uncached import busy, nearest  # noqa: E402
+from harness.uncached import nearest  # noqa: E402
 
 
 def results(*entries):
@@ -57,15 +57,6 @@ class RegressionTests(unittest.TestCase):
         before = results(row("a", "restart", "s", [0.1], better="lower"))
         after = results(row("a", "restart", "s", [0.9], better="lower"))
         self.assertEqual(regressions(before, after), [])
-
-
-class UpstreamTests(unittest.TestCase):
-    def test_overlapping_calls_count_once_and_others_not_at_all(self):
-        calls = [{"begin": 1_000_000, "end": 1_020_000}, {"begin": 1_010_000, "end": 1_030_000},
-                 {"begin": 5_000_000, "end": 5_020_000}]
-        spent, count = busy(calls, 0.99, 1.04)
-        self.assertAlmostEqual(spent, 30.0)
-        self.assertEqual(count, 2)
 
 
 class ScaleTests(unittest.TestCase):

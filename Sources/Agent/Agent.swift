@@ -1,5 +1,6 @@
 import Attribution
 import BPF
+import EventLoops
 import KubernetesAPI
 package import Logging
 import MetadataServer
@@ -10,6 +11,7 @@ import ServiceLifecycle
 import TokenExchange
 import Tokens
 import UnixSignals
+import UpstreamHTTP
 
 /// The agent, put together: the only place that knows every part.
 package struct Agent: Sendable {
@@ -64,7 +66,8 @@ package struct Agent: Sendable {
         let kubernetes = KubernetesClient(options: options, credentials: credentials, logger: logger)
         let upstreams = MeteredUpstreams(issuer: kubernetes, accounts: kubernetes, exchanger: exchange)
         let tokens = TokenService(
-            issuer: upstreams, accounts: upstreams, exchanger: upstreams, observer: { audit.record($0) },
+            issuer: upstreams, accounts: upstreams, exchanger: upstreams,
+            clock: LoopTokenClock(executor: .upstreams), observer: { audit.record($0) },
             accountObserver: { audit.record($0) })
 
         let index = CgroupIndex(root: root, resolver: cgroups)
@@ -196,7 +199,9 @@ package struct Agent: Sendable {
                 watching,
                 RunningService { await node.run() },
                 RunningService { await selfCheck.run() },
-                RunningService { await tokens.run() },
+                RunningService {
+                    await withTaskExecutorPreference(EventLoopExecutor.upstreams) { await tokens.run() }
+                },
                 ClosingService {
                     await server.stopAccepting()
                     // From here on a new agent can begin.

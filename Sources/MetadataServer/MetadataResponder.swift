@@ -1,4 +1,5 @@
 package import Attribution
+package import EventLoops
 package import NIOHTTP1
 import Tokens
 
@@ -7,7 +8,7 @@ package struct MetadataResponder: Sendable {
     /// What is to be done with a request.
     package enum Outcome: Sendable, Hashable {
         case answer(Response)
-        /// The answer is not at hand: ``respondWaiting(to:from:)`` finds it.
+        /// The answer is not at hand: ``respondWaiting(to:from:within:on:)`` finds it.
         case wait
         /// `wait_for_change`: keep the request until its answer's entity tag is another one than `current`'s, or for
         /// `seconds`.
@@ -74,17 +75,17 @@ package struct MetadataResponder: Sendable {
     }
 
     /// Answers what ``respond(to:from:)`` could not, waiting for the pod's record, its account and its token, which share
-    /// one deadline: at it every wait ends with what it waited for. What is being fetched then goes on.
+    /// one `limit`: at its end every wait ends with what it waited for. What is being fetched then goes on.
     ///
     /// The caller is identified once more at the end: what was fetched for a pod that has gone meanwhile goes nowhere.
     @concurrent
     package func respondWaiting(
-        to request: MetadataRequest, from tag: CallerTag, until deadline: ContinuousClock.Instant
+        to request: MetadataRequest, from tag: CallerTag, within limit: Duration, on executor: EventLoopExecutor
     ) async -> Outcome {
         await withTaskGroup(of: Outcome?.self) { group in
             group.addTask { await respondWaiting(to: request, from: tag) }
             group.addTask {
-                try? await Task.sleep(until: deadline, clock: .continuous)
+                try? await executor.sleep(for: limit)
                 return nil
             }
             for await outcome in group {

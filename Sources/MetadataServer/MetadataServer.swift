@@ -1,4 +1,5 @@
 package import Attribution
+import EventLoops
 package import Logging
 package import NIOCore
 import NIOPosix
@@ -68,9 +69,11 @@ package final class MetadataServer: Sendable {
     private struct LoopFront {
         let date = DateHeader()
         let leased: LeasedAnswers
+        let executor: EventLoopExecutor
 
         init(loop: any EventLoop) {
             leased = LeasedAnswers(loop: loop)
+            executor = EventLoopExecutor(loop)
         }
     }
 
@@ -179,15 +182,16 @@ package final class MetadataServer: Sendable {
         _ connections: [any Channel], _ request: DrainRequested, within time: Duration,
         end: @escaping @Sendable (any Channel) -> Void
     ) async {
+        guard !connections.isEmpty else { return }
         let open = connections.filter(\.isActive)
-        guard !open.isEmpty else { return }
         for connection in open {
             connection.pipeline.fireUserInboundEventTriggered(request)
         }
         let deadline = eventLoopGroup.next().scheduleTask(in: TimeAmount(time)) {
             for connection in open { end(connection) }
         }
-        for connection in open {
+        // Also those that are no longer open, but whose end has not been told yet.
+        for connection in connections {
             try? await connection.closeFuture.get()
         }
         deadline.cancel()
@@ -242,6 +246,7 @@ package final class MetadataServer: Sendable {
                     observer: observer,
                     date: front.date,
                     leased: front.leased,
+                    executor: front.executor,
                     record: record,
                     refusesAll: admission == .refuse
                 ), known: known, limits: configuration.limits))

@@ -94,11 +94,12 @@ extension RequestHandler {
         guard let request = current?.request, current?.isFetching == false else { return }
         current?.isFetching = true
         current?.hasFetched = true
-        let (responder, tag, generation) = (responder, tag, generation)
-        let deadline = ContinuousClock.now + limits.waitBudget
-        context.eventLoop.makeFutureWithTask {
-            await responder.respondWaiting(to: request, from: tag, until: deadline)
-        }.assumeIsolated().whenSuccess { outcome in
+        let (responder, tag, generation, limit, executor) = (responder, tag, generation, limits.waitBudget, executor)
+        let outcome = context.eventLoop.makePromise(of: MetadataResponder.Outcome.self)
+        Task(executorPreference: executor) {
+            outcome.succeed(await responder.respondWaiting(to: request, from: tag, within: limit, on: executor))
+        }
+        outcome.futureResult.assumeIsolated().whenSuccess { outcome in
             guard generation == self.generation, self.current != nil else { return }
             self.current?.isFetching = false
             self.resolve(outcome, context)

@@ -1,4 +1,5 @@
 import Attribution
+import EventLoops
 import NIOCore
 import NIOHTTP1
 
@@ -18,6 +19,8 @@ final class RequestHandler: ChannelDuplexHandler {
     let observer: any MetadataServerObserver
     let date: DateHeader
     let leased: LeasedAnswers
+    /// For the tasks that wait for what is not at hand.
+    let executor: EventLoopExecutor
     /// What the debug dump shows of this connection.
     let record: ConnectionRecord?
     /// Whether the connection is one too many: its first request hears so.
@@ -68,6 +71,7 @@ final class RequestHandler: ChannelDuplexHandler {
         observer: any MetadataServerObserver,
         date: DateHeader,
         leased: LeasedAnswers = LeasedAnswers(),
+        executor: EventLoopExecutor,
         record: ConnectionRecord? = nil,
         refusesAll: Bool = false
     ) {
@@ -77,6 +81,7 @@ final class RequestHandler: ChannelDuplexHandler {
         self.observer = observer
         self.date = date
         self.leased = leased
+        self.executor = executor
         self.record = record
         self.refusesAll = refusesAll
         self.state = ConnectionState(limits: limits)

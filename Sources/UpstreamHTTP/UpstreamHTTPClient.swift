@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import EventLoops
 package import NIOCore
 import NIOHTTP1
 package import NIOSSL
@@ -56,7 +57,7 @@ package final class UpstreamHTTPClient: Sendable {
             configuration.http1_1ConnectionDebugInitializer = { Self.verify($0, proves: ServerName(name)) }
         }
         self.client = HTTPClient(
-            eventLoopGroup: eventLoopGroup ?? HTTPClient.defaultEventLoopGroup,
+            eventLoopGroup: eventLoopGroup ?? EventLoopExecutor.upstreams.eventLoop,
             configuration: configuration
         )
         self.callTimeout = options.callTimeout
@@ -174,7 +175,7 @@ private func withDeadline<Value: Sendable>(
     try await withThrowingTaskGroup(of: Value?.self) { group in
         group.addTask { try await operation() }
         group.addTask {
-            try await Task.sleep(for: limit)
+            try await EventLoopExecutor.upstreams.sleep(for: limit)
             return nil
         }
         defer { group.cancelAll() }

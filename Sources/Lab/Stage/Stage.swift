@@ -9,7 +9,8 @@ package final class Stage {
     private var made = 0
 
     private static let namespace = "bench"
-    private static let account = "bench@\(LabWorld.project).iam.gserviceaccount.com"
+    private static let account = "impersonating"
+    private static let googleAccount = "bench@\(LabWorld.project).iam.gserviceaccount.com"
 
     package init(world: LabWorld) {
         self.world = world
@@ -17,12 +18,12 @@ package final class Stage {
         // Two ServiceAccounts: one stops at STS, the other goes the whole way through IAM Credentials.
         kubernetes.createServiceAccount(namespace: Self.namespace, name: "direct")
         kubernetes.createServiceAccount(
-            namespace: Self.namespace, name: "impersonating",
-            annotations: ["iam.gke.io/gcp-service-account": Self.account]
+            namespace: Self.namespace, name: Self.account,
+            annotations: ["iam.gke.io/gcp-service-account": Self.googleAccount]
         )
-        world.cluster.iamCredentials.createAccount(Self.account)
+        world.cluster.iamCredentials.createAccount(Self.googleAccount)
         world.cluster.iamCredentials.allowImpersonation(
-            of: Self.account, by: .serviceAccount(namespace: Self.namespace, name: "impersonating")
+            of: Self.googleAccount, by: .serviceAccount(namespace: Self.namespace, name: Self.account)
         )
     }
 
@@ -71,7 +72,7 @@ package final class Stage {
         while pods.count < count {
             made += 1
             pods.append(
-                try await world.addPod("bench-\(made)", namespace: Self.namespace, serviceAccount: "impersonating"))
+                try await world.addPod("bench-\(made)", namespace: Self.namespace, serviceAccount: Self.account))
         }
     }
 
@@ -79,6 +80,9 @@ package final class Stage {
         [
             "name": .string(pod.name),
             "uid": .string(pod.uid),
+            "namespace": .string(Self.namespace),
+            "service_account": .string(Self.account),
+            "google_service_account": .string(Self.googleAccount),
             "cgroup": .string(world.node.cgroupDirectory(pod.containerCgroup)),
             "network": .string(pod.network.path),
         ]

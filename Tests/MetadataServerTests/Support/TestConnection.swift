@@ -1,7 +1,9 @@
 import Attribution
+import EventLoops
 import NIOCore
 import NIOEmbedded
 import NIOHTTP1
+import NIOPosix
 import Testing
 
 @testable import MetadataServer
@@ -25,6 +27,8 @@ struct TestConnection {
                 limits: configuration.limits,
                 observer: observer,
                 date: DateHeader(secondsSince1970: { 784_111_777 }),
+                // The channel's own runs only when a test says so.
+                executor: EventLoopExecutor(MultiThreadedEventLoopGroup.singleton.next()),
                 refusesAll: refusesAll
             )
             try channel.pipeline.syncOperations.addHandlers(
