@@ -99,8 +99,7 @@ splice: setup ## Tries the in-kernel splice: speed, captures, and the cases that
 bench: bpf ## Measures beside references and draws; QUICK=1 (shorter), ONLY=1,5 (figures), AGENT=path (other binary)
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
-	@for product in podidentd-lab $(if $(AGENT),,podidentd); do \
-		$(SWIFT) build -c release --static-swift-stdlib --scratch-path .build-release --product $$product || exit; done
+	@SWIFT=$(SWIFT) .ci/release podidentd-lab $(if $(AGENT),,podidentd)
 	@python3 Benchmarks/bench.py $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(QUICK),--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json)
 	@python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures)
