@@ -34,6 +34,8 @@ final class Acceptor: Sendable {
     private let listener: CInt
     /// An eventfd(2): readable when there are commands, or room for one more that is handed over.
     private let wakeUp: CInt
+    /// An epoll(7) of the two, of which a connection wakes one thread where several wait so.
+    private let idleWait: CInt
     private let queue: ServingQueue
     private let control = Mutex(Control())
     private let thread = NIOThreadPool(numberOfThreads: 1)
@@ -53,6 +55,12 @@ final class Acceptor: Sendable {
     ) throws(MetadataServerError) {
         wakeUp = nid_make_wake_up()
         guard wakeUp >= 0 else { throw MetadataServerError("cannot make an eventfd: errno \(errno)") }
+        idleWait = nid_make_idle_wait(listener, wakeUp)
+        guard idleWait >= 0 else {
+            let reason = errno
+            close(wakeUp)
+            throw MetadataServerError("cannot wait for connections: errno \(reason)")
+        }
         self.listener = listener
         self.queue = queue
         queue.wake(wakeUp)
@@ -85,6 +93,7 @@ final class Acceptor: Sendable {
     }
 
     deinit {
+        close(idleWait)
         close(wakeUp)
     }
 
@@ -109,30 +118,51 @@ final class Acceptor: Sendable {
         var isFailing = false
         var polled: [pollfd] = []
         while true {
-            polled.removeAll(keepingCapacity: true)
-            polled.append(pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0))
             let accepts = !isPaused && !isFailing && !queue.isFull
-            polled.append(pollfd(fd: accepts ? listener : -1, events: Int16(POLLIN), revents: 0))
-            for connection in reception.waiting {
-                polled.append(pollfd(fd: connection.descriptor, events: Int16(POLLIN), revents: 0))
+            let timeout = Self.timeout(until: reception.nextTime, isFailing: isFailing)
+            var ready = Ready()
+            if accepts, reception.waiting.isEmpty {
+                ready = Ready(rawValue: nid_wait_idle(idleWait, timeout))
+            } else {
+                wait(accepts, reception, timeout, &polled, &ready)
             }
-            let ready = unsafe poll(
-                &polled, nfds_t(polled.count), Self.timeout(until: reception.nextTime, isFailing: isFailing))
-            if ready < 0, errno != EINTR {
+            if ready.contains(.failed), errno != EINTR {
                 logger.critical("cannot wait for connections; trying again", metadata: ["errno": "\(errno)"])
                 sleep(1)
             }
             isFailing = false
-            if ready > 0 {
-                // From the last: a place that becomes free is taken by one behind it.
-                for index in reception.waiting.indices.reversed() where polled[index + 2].revents != 0 {
-                    reception.look(at: index)
-                }
-            }
             if let time = reception.nextTime, time <= .now() { reception.tidyUp(at: .now()) }
-            if ready > 0, polled[0].revents != 0, !obey(&isPaused, reception) { return }
-            guard ready > 0, polled[1].revents != 0, !isPaused else { continue }
+            if ready.contains(.commands), !obey(&isPaused, reception) { return }
+            guard ready.contains(.connections), !isPaused else { continue }
             isFailing = !acceptBatch(reception, &nextLine)
+        }
+    }
+
+    private struct Ready: OptionSet {
+        var rawValue: UInt32 = 0
+        static let commands = Ready(rawValue: NID_READY_COMMANDS)
+        static let connections = Ready(rawValue: NID_READY_CONNECTIONS)
+        static let failed = Ready(rawValue: NID_READY_FAILED)
+    }
+
+    /// Waits for the connections of which nothing has arrived as well, and looks at those of which something has.
+    private func wait(
+        _ accepts: Bool, _ reception: Reception, _ timeout: CInt, _ polled: inout [pollfd], _ ready: inout Ready
+    ) {
+        polled.removeAll(keepingCapacity: true)
+        polled.append(pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0))
+        polled.append(pollfd(fd: accepts ? listener : -1, events: Int16(POLLIN), revents: 0))
+        for connection in reception.waiting {
+            polled.append(pollfd(fd: connection.descriptor, events: Int16(POLLIN), revents: 0))
+        }
+        let count = unsafe poll(&polled, nfds_t(polled.count), timeout)
+        if count < 0 { ready.insert(.failed) }
+        guard count > 0 else { return }
+        if polled[0].revents != 0 { ready.insert(.commands) }
+        if polled[1].revents != 0 { ready.insert(.connections) }
+        // From the last: a place that becomes free is taken by one behind it.
+        for index in reception.waiting.indices.reversed() where polled[index + 2].revents != 0 {
+            reception.look(at: index)
         }
     }
 
