@@ -1,5 +1,6 @@
 """What every figure needs of the system: commands, packages, the programs of the load folder."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -29,19 +30,20 @@ def run(*arguments, **options):
     return result.stdout
 
 
+@functools.cache
+def programs():
+    """The folder with what the nested package has built."""
+    swift = os.environ.get("SWIFT") or shutil.which("swift")
+    if not swift:
+        raise BenchError("there is no swift, which builds the load generators: install it, or name it in SWIFT")
+    build = [swift, "build", "-c", "release", "--package-path", BENCHMARKS, "--scratch-path", BUILD]
+    run(*build)
+    return run(*build, "--show-bin-path").strip()
+
+
 def program(name):
-    """The path of a program of the load folder, compiled when its sources have changed."""
-    source = os.path.join(BENCHMARKS, "load", name + ".c")
-    target = os.path.join(BUILD, name)
-    headers = [os.path.join(BENCHMARKS, "load", header) for header in ("common.h", "answer.h")]
-    newest = max(os.path.getmtime(path) for path in [source, *headers])
-    if not os.path.exists(target) or os.path.getmtime(target) < newest:
-        os.makedirs(BUILD, exist_ok=True)
-        compiler = os.environ.get("CC") or shutil.which("clang") or shutil.which("cc")
-        if not compiler:
-            raise BenchError("there is no C compiler: install clang, or name one in CC")
-        run(compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", target, source, "-lpthread")
-    return target
+    """The path of a program of the load folder."""
+    return os.path.join(programs(), name)
 
 
 def go_first(pid="self"):
