@@ -13,8 +13,8 @@ import Synchronization
 
 /// The HTTP front: accepts redirected connections and answers them in the GKE metadata server's protocol.
 ///
-/// Nothing is ever forwarded. A connection without a tag is reset unread. Each listening socket has a thread that accepts,
-/// and answers there what it can at once; everything else runs on the given event loops. `readTag` is called once per
+/// Nothing is ever forwarded. A connection without a tag is reset unread. Each listening socket has threads that accept,
+/// and answer there what they can at once; everything else runs on the given event loops. `readTag` is called once per
 /// connection, on such a thread, and must not block.
 package final class MetadataServer: Sendable {
     private let configuration: MetadataServerConfiguration

@@ -12,7 +12,7 @@ import NIOCore
 ///
 /// Most requests arrive within microseconds of their connection, but after it. For that long connections wait here.
 ///
-/// Belongs to the thread that accepts.
+/// Belongs to one of the threads that accept.
 final class Reception {
     /// More is handed on at once: whoever waits is looked at again with each that is accepted.
     static let waitingLimit = 64

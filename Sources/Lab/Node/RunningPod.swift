@@ -74,6 +74,8 @@ package final class RunningPod: Sendable {
                 """
         )
         try await node.network.ip("link set \(peer) master br0 up")
+        // IPv6 has its route to the neighbours only when the kernel has noticed the carrier, up to a second later where many
+        // links come up: hence "onlink".
         try await network.ip(
             """
             link set lo up
@@ -81,7 +83,7 @@ package final class RunningPod: Sendable {
             addr add fd88::\(String(number, radix: 16)):1/64 dev eth0 nodad
             link set eth0 up
             route add default via \(LabNode.address)
-            route add ::/0 via \(LabNode.address6)
+            route add ::/0 via \(LabNode.address6) dev eth0 onlink
             """
         )
     }
