@@ -57,12 +57,25 @@ static __always_inline bool parse(struct __sk_buff *skb, struct nid_packet *pack
 	return nid_is_protected(nid_endpoints, nid_endpoint_count, &packet->destination);
 }
 
+static __always_inline bool is_of_other_tree(struct __sk_buff *skb,
+					     const struct nid_settings *settings)
+{
+	for (int i = 0; i < NID_OTHER_TREES; i++) {
+		const struct nid_tree *tree = &settings->others[i];
+
+		if (tree->id && nid_is_tree(tree, bpf_skb_ancestor_cgroup_id(skb, tree->level)))
+			return true;
+	}
+	return false;
+}
+
 SEC("cgroup_skb/egress")
 int nid_egress(struct __sk_buff *skb)
 {
 	const struct nid_settings *settings;
 	struct nid_packet packet = {};
 	__u16 ports[2] = {};
+	bool is_pods;
 	__u32 level;
 	__u64 pod;
 
@@ -72,13 +85,18 @@ int nid_egress(struct __sk_buff *skb)
 	if (!settings)
 		return EGRESS_ALLOWED;
 	level = settings->kubepods_level;
-	if (bpf_skb_ancestor_cgroup_id(skb, level) != settings->kubepods_id)
+	is_pods = bpf_skb_ancestor_cgroup_id(skb, level) == settings->kubepods_id;
+	if (!is_pods && !is_of_other_tree(skb, settings))
 		return EGRESS_ALLOWED;
 	/* Ports that are not there are port 0, which is not open. */
 	bpf_skb_load_bytes(skb, packet.header_bytes, ports, sizeof(ports));
 	if (nid_may_leave(nid_endpoints, nid_endpoint_count, &packet.destination, packet.protocol,
 			  packet.is_fragment, bpf_ntohs(ports[1])))
 		return EGRESS_ALLOWED;
+	if (!is_pods) {
+		nid_count(NID_STAT_REFUSED_OTHER_TREE);
+		return EGRESS_DROPPED;
+	}
 	pod = nid_pod_among(settings, bpf_skb_ancestor_cgroup_id(skb, level + 1),
 			    bpf_skb_ancestor_cgroup_id(skb, level + 2),
 			    bpf_skb_ancestor_cgroup_id(skb, level + 3));

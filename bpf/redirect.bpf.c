@@ -110,6 +110,24 @@ static __always_inline enum nid_verdict judge(struct bpf_sock_addr *ctx,
 	}
 }
 
+/* The verdict on a protected destination for a task that is no pod's: the machine
+ * itself may go there, what runs in another kubepods tree only where its packets
+ * may.
+ */
+static __always_inline enum nid_verdict judge_outsider(struct bpf_sock_addr *ctx,
+						       const struct nid_address *destination)
+{
+	const struct nid_settings *settings = nid_settings_of_node();
+
+	if (!settings || !nid_is_in_other_tree(settings))
+		return NID_PASS;
+	if (nid_judge(nid_endpoints, nid_endpoint_count, destination,
+		      bpf_ntohs((__u16)ctx->user_port), ctx->type == SOCK_STREAM) == NID_PASS)
+		return NID_PASS;
+	refuse(NID_STAT_REFUSED_OTHER_TREE);
+	return NID_REFUSE;
+}
+
 static __always_inline bool is_agent(struct bpf_sock_addr *ctx,
 				     const struct nid_address *destination)
 {
@@ -155,7 +173,7 @@ static __always_inline enum nid_verdict judge_connect(struct bpf_sock_addr *ctx,
 		return is_agent(ctx, destination) ? judge_direct(ctx, destination) : NID_PASS;
 	settings = nid_settings_of_pod();
 	if (!settings)
-		return NID_PASS;
+		return judge_outsider(ctx, destination);
 	pod = nid_current_pod(settings);
 	verdict = judge(ctx, destination, pod, NID_STAT_REFUSED_PORT);
 	if (verdict != NID_REDIRECT)
@@ -238,7 +256,8 @@ static __always_inline int judge_datagram(struct bpf_sock_addr *ctx,
 		return CONNECT_ALLOWED;
 	settings = nid_settings_of_pod();
 	if (!settings)
-		return CONNECT_ALLOWED;
+		return judge_outsider(ctx, destination) == NID_PASS ? CONNECT_ALLOWED :
+								      CONNECT_REFUSED;
 	return judge(ctx, destination, nid_current_pod(settings), NID_STAT_REFUSED_DATAGRAM) ==
 			       NID_PASS ?
 		       CONNECT_ALLOWED :

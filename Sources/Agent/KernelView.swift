@@ -23,7 +23,7 @@ package struct KernelView: Sendable {
         let known =
             kubepods == nil ? pins.kubepods.flatMap(files.path(of:)).flatMap { try? KubepodsRoot(path: $0) } : nil
         self.pins = pins
-        root = try known ?? KubepodsSearch.find(configured: kubepods, in: files).0
+        root = try known ?? KubepodsSearch.root(configured: kubepods, in: files)
         cgroups = CgroupTracking.read(files, below: root)
     }
 

@@ -43,10 +43,16 @@ final class KubepodsKeeper: Sendable {
     func check() {
         // Between its removal and its return no task can be in it.
         guard let id = cgroups.id(of: root.path) else { return }
-        let found = KubepodsSearch.cgroup(id, of: root, in: cgroups)
+        let groups = KubepodsSearch.groups(of: root, in: cgroups)
         let isNewRoot: Bool? = current.withLock { current in
-            guard found != current else { return nil }
+            var found = current
+            found.groups = groups
             do throws(BPFError) {
+                if id != current.id {
+                    guard let located = try cgroups.locate(root.path) else { return nil }
+                    (found.id, found.level) = located
+                }
+                guard found != current else { return nil }
                 try datapath.setKubepods(found)
             } catch {
                 logger.error("the programs do not know the kubepods cgroup", metadata: ["reason": "\(error)"])

@@ -9,22 +9,22 @@ enum KubepodsSearch {
     static func find(
         _ configuration: AgentConfiguration, in cgroups: CgroupFileSystem
     ) throws -> (KubepodsRoot, KubepodsCgroup) {
-        let configured = try configuration.kubepods.map { try parse($0) }
-        let root =
-            if let uid = configuration.podUID {
-                try OwnPod(uid: uid, cgroup: cgroups.ownPath()).root(confirming: configured)
-            } else {
-                try configured ?? theDefault(in: cgroups)
-            }
+        let root = try root(configuration, in: cgroups)
         return (root, try cgroup(of: root, in: cgroups))
     }
 
+    /// The root alone, which may be that of no cgroup if it is configured. Needs no rights to run BPF programs.
+    static func root(_ configuration: AgentConfiguration, in cgroups: CgroupFileSystem) throws -> KubepodsRoot {
+        let configured = try configuration.kubepods.map { try parse($0) }
+        guard let uid = configuration.podUID else { return try configured ?? theDefault(in: cgroups) }
+        return try OwnPod(uid: uid, cgroup: cgroups.ownPath()).root(confirming: configured)
+    }
+
     /// The configured root, or the one default that exists, without the agent's own pod.
-    static func find(
-        configured path: String?, in cgroups: CgroupFileSystem
-    ) throws -> (KubepodsRoot, KubepodsCgroup) {
+    static func root(configured path: String?, in cgroups: CgroupFileSystem) throws -> KubepodsRoot {
         let root = try path.map { try parse($0) } ?? theDefault(in: cgroups)
-        return (root, try cgroup(of: root, in: cgroups))
+        guard cgroups.id(of: root.path) != nil else { throw missing(root, in: cgroups) }
+        return root
     }
 
     private static func parse(_ path: String) throws -> KubepodsRoot {
@@ -56,13 +56,15 @@ enum KubepodsSearch {
         return root
     }
 
-    private static func cgroup(of root: KubepodsRoot, in cgroups: CgroupFileSystem) throws -> KubepodsCgroup {
-        guard let id = cgroups.id(of: root.path) else {
-            throw ConfigurationError(
-                "cgroup.kubepods: there is no cgroup \(root) below \(cgroups.mountPoint); is this a Kubernetes node?"
-            )
-        }
-        return cgroup(id, of: root, in: cgroups)
+    /// The kubepods cgroup below `root`, with the kernel's level.
+    static func cgroup(of root: KubepodsRoot, in cgroups: CgroupFileSystem) throws -> KubepodsCgroup {
+        guard let found = try cgroups.locate(root.path) else { throw missing(root, in: cgroups) }
+        return KubepodsCgroup(id: found.id, level: found.level, groups: groups(of: root, in: cgroups))
+    }
+
+    private static func missing(_ root: KubepodsRoot, in cgroups: CgroupFileSystem) -> ConfigurationError {
+        ConfigurationError(
+            "cgroup.kubepods: there is no cgroup \(root) below \(cgroups.mountPoint); is this a Kubernetes node?")
     }
 
     /// Every place where kubelets put it by default, and whether something is there.
@@ -70,9 +72,9 @@ enum KubepodsSearch {
         KubepodsRoot.defaults.map { ($0, cgroups.id(of: $0.path) != nil) }
     }
 
-    /// What the programs need to know of the kubepods cgroup: as much of it as there is by now.
-    static func cgroup(_ id: CgroupID, of root: KubepodsRoot, in cgroups: CgroupFileSystem) -> KubepodsCgroup {
-        KubepodsCgroup(id: id, level: root.level, groups: root.groupPaths.map { cgroups.id(of: $0) })
+    /// The QoS classes and the like that there are by now, in the order of ``KubepodsCgroup/groups``.
+    static func groups(of root: KubepodsRoot, in cgroups: CgroupFileSystem) -> [CgroupID?] {
+        root.groupPaths.map { cgroups.id(of: $0) }
     }
 }
 

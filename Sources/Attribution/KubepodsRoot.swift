@@ -17,11 +17,10 @@ package struct KubepodsRoot: Sendable, Hashable {
         "/kubepods", "/kubepods.slice", "/kubelet/kubepods", "/kubelet.slice/kubelet-kubepods.slice",
     ].compactMap { try? KubepodsRoot($0) }
 
-    /// The absolute path in the cgroup v2 hierarchy, as bytes.
+    /// The absolute path from the root of the node's cgroup v2 mount, as bytes. Its length says nothing of the kernel's
+    /// level: the node may live in a cgroup namespace of its own.
     package let path: [UInt8]
     package let driver: Driver
-    /// The number of components, which is the kernel's level of this cgroup: the hierarchy's own root is level 0.
-    package let level: Int
     /// The places below the root where the kubelet makes pod-level cgroups. No path lies in two of them.
     let podParents: [PodParent]
 
@@ -57,7 +56,6 @@ package struct KubepodsRoot: Sendable, Hashable {
             throw .invalidKubepodsRoot(path: path, reason: .notKubepods)
         }
         self.path = path
-        self.level = components.count
     }
 
     private static func isCanonical(_ component: ArraySlice<UInt8>) -> Bool {

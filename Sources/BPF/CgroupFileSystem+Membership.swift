@@ -42,7 +42,7 @@ extension CgroupFileSystem {
 
     private static func read(_ path: [UInt8]) -> [UInt8]? {
         let name = path.map { CChar(bitPattern: $0) } + [0]
-        let descriptor = unsafe open(name, O_RDONLY | O_CLOEXEC)
+        let descriptor = unsafe Glibc.open(name, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         var text: [UInt8] = []

@@ -1,21 +1,27 @@
 package import Attribution
 import CLibbpf
 import Glibc
+import Synchronization
 
 /// The cgroup v2 hierarchy as files: walks, and paths by ID.
+///
+/// Paths count from the root of the mount. In a cgroup namespace (kind, k3d) that is the namespace's own root and not
+/// the kernel's: see ``locate(_:)`` for what the kernel counts.
 package final class CgroupFileSystem: Sendable, CgroupPathResolving {
     /// Where cgroup v2 is mounted, without a final slash.
     package let mountPoint: String
     private let mount: FileDescriptor
     /// `mountPoint` as the kernel spells it in descriptors' paths.
     private let prefix: [UInt8]
+    /// Loaded when it is first needed, and kept: the kubelet may make kubepods again.
+    let levelProgram = Mutex<LevelProgram?>(nil)
 
     private static let cgroup2Magic = 0x6367_7270
 
     /// Opens the hierarchy mounted at `mountPoint`.
     package init(mountPoint: String) throws(BPFError) {
         let descriptor = unsafe try FileDescriptor(
-            owning: open(mountPoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+            owning: Glibc.open(mountPoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
             "open the cgroup v2 hierarchy at \(mountPoint)"
         )
         var info = statfs()
@@ -56,26 +62,33 @@ package final class CgroupFileSystem: Sendable, CgroupPathResolving {
         return nil
     }
 
-    /// The ID of the cgroup at `path` below the root of the hierarchy, or `nil` if there is none.
+    /// The ID of the cgroup at `path` below the root of the mount, or `nil` if there is none.
     package func id(of path: [UInt8]) -> CgroupID? {
-        var relative = path.drop { $0 == UInt8(ascii: "/") }.map { CChar(bitPattern: $0) }
-        if relative.isEmpty { relative = [CChar(bitPattern: UInt8(ascii: "."))] }
-        relative.append(0)
         var status = stat()
-        guard unsafe fstatat(mount.rawValue, relative, &status, AT_SYMLINK_NOFOLLOW) == 0 else { return nil }
+        guard unsafe fstatat(mount.rawValue, Self.relative(path), &status, AT_SYMLINK_NOFOLLOW) == 0 else { return nil }
         return CgroupID(rawValue: UInt64(status.st_ino))
     }
 
-    /// The path of the cgroup with this ID from the root of the hierarchy, or `nil` if it is gone.
+    /// A descriptor of the cgroup at `path`, or `nil` if there is none.
+    func open(_ path: [UInt8]) -> FileDescriptor? {
+        let descriptor = unsafe openat(
+            mount.rawValue, Self.relative(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        return try? FileDescriptor(owning: descriptor, "open a cgroup")
+    }
+
+    /// The path of the cgroup with this ID from the root of the mount; `nil` if it is gone, or outside of the mount.
     ///
-    /// Asks the kernel by ID (`open_by_handle_at`), never by name, so it cannot be answered by a namesake.
+    /// Asks the kernel by ID (`open_by_handle_at`), never by name. The kernel opens cgroups outside of the node's
+    /// cgroup namespace as well, and spells their paths from another root: what it spells counts only if the same cgroup
+    /// is found there.
     package func path(of id: CgroupID) -> [UInt8]? {
         let descriptor = nid_open_cgroup_by_id(mount.rawValue, id.rawValue)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         guard let path = Self.path(ofDescriptor: descriptor), path.starts(with: prefix) else { return nil }
         let relative = path.dropFirst(prefix.count)
-        return relative.isEmpty ? [UInt8(ascii: "/")] : [UInt8](relative)
+        let found = relative.isEmpty ? [UInt8(ascii: "/")] : [UInt8](relative)
+        return self.id(of: found) == id ? found : nil
     }
 
     /// Whether the cgroup with this ID can be found: not before its making is complete, and not after its removal.
@@ -108,10 +121,7 @@ package final class CgroupFileSystem: Sendable, CgroupPathResolving {
 
     /// The cgroups directly below `parent`.
     package func children(of parent: [UInt8]) -> [(id: CgroupID, path: [UInt8])] {
-        var relative = parent.drop { $0 == UInt8(ascii: "/") }.map { CChar(bitPattern: $0) }
-        if relative.isEmpty { relative = [CChar(bitPattern: UInt8(ascii: "."))] }
-        relative.append(0)
-        let descriptor = unsafe openat(mount.rawValue, relative, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        let descriptor = unsafe openat(mount.rawValue, Self.relative(parent), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { return [] }
         guard let stream = unsafe fdopendir(descriptor) else {
             close(descriptor)
@@ -129,9 +139,15 @@ package final class CgroupFileSystem: Sendable, CgroupPathResolving {
         return found
     }
 
+    /// `path` as the kernel takes it from a descriptor of the mount, with its final NUL.
+    private static func relative(_ path: [UInt8]) -> [CChar] {
+        let relative = path.drop { $0 == UInt8(ascii: "/") }
+        return (relative.isEmpty ? [UInt8(ascii: ".")] : relative).map { CChar(bitPattern: $0) } + [0]
+    }
+
     private static func readMounts() throws(BPFError) -> String {
         let descriptor = unsafe try FileDescriptor(
-            owning: open("/proc/self/mounts", O_RDONLY | O_CLOEXEC), "read /proc/self/mounts"
+            owning: Glibc.open("/proc/self/mounts", O_RDONLY | O_CLOEXEC), "read /proc/self/mounts"
         )
         var text: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 16 * 1024)

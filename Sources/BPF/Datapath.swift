@@ -51,16 +51,34 @@ package struct DatapathConfiguration: Sendable {
 /// The kubepods cgroup as the programs compare it.
 package struct KubepodsCgroup: Sendable, Equatable {
     package var id: CgroupID
-    /// Levels below the root of the hierarchy: 1 for `/kubepods.slice`.
+    /// The kernel's: see ``CgroupFileSystem/locate(_:)``.
     package var level: Int
     /// The cgroups below it that hold pods and are none, in the order of ``KubepodsRoot/groupPaths``: the two QoS
     /// classes, the partition `system`, and its two; `nil` where there is none.
     package var groups: [CgroupID?]
+    /// The kubepods trees of others, whose processes reach no protected address. At most ``othersMax`` count.
+    package var others: [OtherTree]
 
-    package init(id: CgroupID, level: Int, groups: [CgroupID?] = []) {
+    /// How many trees of others the programs can know.
+    package static var othersMax: Int { Int(NID_OTHER_TREES) }
+
+    /// The kubepods cgroup of another kubelet, or of this one before its cgroup driver was changed.
+    package struct OtherTree: Sendable, Hashable {
+        package var id: CgroupID
+        /// The kernel's.
+        package var level: Int
+
+        package init(id: CgroupID, level: Int) {
+            self.id = id
+            self.level = level
+        }
+    }
+
+    package init(id: CgroupID, level: Int, groups: [CgroupID?] = [], others: [OtherTree] = []) {
         self.id = id
         self.level = level
         self.groups = groups
+        self.others = others
     }
 }
 
@@ -220,6 +238,12 @@ package final class Datapath: Sendable {
             let groups = unsafe buffer.bindMemory(to: UInt64.self)
             for (index, group) in kubepods.groups.prefix(groups.count).enumerated() {
                 unsafe groups[index] = group?.rawValue ?? 0
+            }
+        }
+        unsafe withUnsafeMutableBytes(of: &value.others) { buffer in
+            let others = unsafe buffer.bindMemory(to: nid_tree.self)
+            for (index, other) in kubepods.others.prefix(others.count).enumerated() {
+                unsafe others[index] = nid_tree(id: other.id.rawValue, level: UInt32(other.level), reserved: 0)
             }
         }
         try check(

@@ -12,7 +12,7 @@ package struct DatapathCounters: Sendable, Equatable {
         "redirected", "refused_port", "refused_no_note", "claim_table_full", "claim_conflict",
         "claim_without_packet", "claimed", "tagged", "untagged", "voided", "torn", "withdrawn", "cgroup_event_lost",
         "refused_datagram", "refused_creator", "refused_policy", "refused_limit", "passed_through", "dropped_egress",
-        "dropped_forward", "dropped_unannounced",
+        "dropped_forward", "dropped_unannounced", "refused_other_tree",
     ]
 
     package subscript(name: String) -> UInt64 {

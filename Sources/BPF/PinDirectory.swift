@@ -6,7 +6,7 @@ import Glibc
 ///
 /// ```text
 /// <path>/links/connect4 ...        the attachments: what fails closed while the agent is away
-/// <path>/maps-v1/nid_notes ...     the maps, below the ABI version that wrote them
+/// <path>/maps-v3/nid_notes ...     the maps, below the ABI version that wrote them
 /// ```
 package struct PinDirectory: Sendable, Equatable {
     package let path: String

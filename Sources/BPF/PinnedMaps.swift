@@ -16,14 +16,21 @@ package struct PinnedMaps: Sendable {
         return unsafe try FileDescriptor(owning: bpf_obj_get(path), "open the map pinned at \(path)")
     }
 
-    /// The kubepods cgroup that the programs compare with; `nil` while they have been told none.
+    /// The kubepods cgroup that the programs compare with, and the trees of others that they refuse; `nil` while they
+    /// know none.
     package func kubepods() throws(BPFError) -> KubepodsCgroup? {
         let map = try open("nid_settings")
         var key: UInt32 = 0
         var value = nid_settings()
         try check(unsafe bpf_map_lookup_elem(map.rawValue, &key, &value), "read the programs' settings")
         guard value.kubepods_id != 0 else { return nil }
-        return KubepodsCgroup(id: CgroupID(rawValue: value.kubepods_id), level: Int(value.kubepods_level))
+        let others = unsafe withUnsafeBytes(of: &value.others) { buffer in
+            unsafe buffer.bindMemory(to: nid_tree.self).filter { $0.id != 0 }.map {
+                KubepodsCgroup.OtherTree(id: CgroupID(rawValue: $0.id), level: Int($0.level))
+            }
+        }
+        return KubepodsCgroup(
+            id: CgroupID(rawValue: value.kubepods_id), level: Int(value.kubepods_level), others: others)
     }
 
     /// The pod-level cgroups with a policy of their own.

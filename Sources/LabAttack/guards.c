@@ -23,7 +23,8 @@ static size_t read_hexadecimal(const char *text, uint8_t *bytes, size_t size)
 }
 
 /* PIN KEY VALUE MILLISECONDS: overwrites an entry of a pinned map, with key and value in
- * hexadecimal, again and again for so long. No attack: only the node's root can. It takes
+ * hexadecimal, again and again for so long; a shorter value replaces the entry's first
+ * bytes. No attack: only the node's root can. It takes
  * away what a guard stands on, to see whether anything else held.
  */
 void attack_overwrite(char **argument)
@@ -37,11 +38,13 @@ void attack_overwrite(char **argument)
 	if (map < 0)
 		broken("pinned map", errno);
 	read_hexadecimal(argument[1], key, sizeof(key));
-	read_hexadecimal(argument[2], value, sizeof(value));
 	memset(&attr, 0, sizeof(attr));
 	attr.map_fd = (unsigned)map;
 	attr.key = (uintptr_t)key;
 	attr.value = (uintptr_t)value;
+	if (syscall(SYS_bpf, BPF_MAP_LOOKUP_ELEM, &attr, sizeof(attr)) < 0 && errno != ENOENT)
+		broken("look-up", errno);
+	read_hexadecimal(argument[2], value, sizeof(value));
 	do {
 		if (syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr)) < 0)
 			broken("overwrite", errno);

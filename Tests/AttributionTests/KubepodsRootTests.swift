@@ -5,23 +5,21 @@ import Testing
     struct Layout: CustomTestStringConvertible {
         var path: String
         var driver: KubepodsRoot.Driver
-        var level: Int
         var testDescription: String { self.path }
     }
 
     @Test(arguments: [
-        Layout(path: "/kubepods", driver: .cgroupfs, level: 1),
-        Layout(path: "/kubelet/kubepods", driver: .cgroupfs, level: 2),
-        Layout(path: "/system.slice/kubelet.service/kubepods", driver: .cgroupfs, level: 3),
-        Layout(path: "/kubepods.slice", driver: .systemd, level: 1),
-        Layout(path: "/kubelet.slice/kubelet-kubepods.slice", driver: .systemd, level: 2),
-        Layout(path: "/system.slice/k3s.service/kubepods.slice", driver: .systemd, level: 3),
-        Layout(path: "/a.slice/a-b.slice/a-b-kubepods.slice", driver: .systemd, level: 3),
+        Layout(path: "/kubepods", driver: .cgroupfs),
+        Layout(path: "/kubelet/kubepods", driver: .cgroupfs),
+        Layout(path: "/system.slice/kubelet.service/kubepods", driver: .cgroupfs),
+        Layout(path: "/kubepods.slice", driver: .systemd),
+        Layout(path: "/kubelet.slice/kubelet-kubepods.slice", driver: .systemd),
+        Layout(path: "/system.slice/k3s.service/kubepods.slice", driver: .systemd),
+        Layout(path: "/a.slice/a-b.slice/a-b-kubepods.slice", driver: .systemd),
     ])
-    func `derives driver and kernel level from the path`(_ layout: Layout) throws {
+    func `derives the driver from the path`(_ layout: Layout) throws {
         let root = try KubepodsRoot(layout.path)
         #expect(root.driver == layout.driver)
-        #expect(root.level == layout.level)
         #expect(root.description == layout.path)
     }
 
@@ -66,7 +64,7 @@ import Testing
 
     @Test func `accepts the longest path and says what to do about a wrong one`() throws {
         let longest = "/" + String(repeating: "x", count: 4085) + "/kubepods"
-        #expect(try KubepodsRoot(longest).level == 2)
+        #expect(try KubepodsRoot(longest).driver == .cgroupfs)
         let error = AttributionError.invalidKubepodsRoot(
             path: "/a\n.slice/b-kubepods.slice".bytes,
             reason: .outsideParentSlices(expected: "/b.slice/b-kubepods.slice".bytes)

@@ -74,9 +74,8 @@ struct CreatorTests {
         try await withGuards { lab in
             let pod = try await lab.addPod("a", quality: quality)
             let other = try await lab.addPod("b", quality: quality)
-            let root = try KubepodsRoot(lab.node.kubepods)
-            try lab.datapath.setKubepods(
-                KubepodsCgroup(id: try #require(lab.cgroups.id(of: root.path)), level: root.level))
+            let kubepods = try #require(try lab.cgroups.locate([UInt8](lab.node.kubepods.utf8)))
+            try lab.datapath.setKubepods(KubepodsCgroup(id: kubepods.id, level: kubepods.level))
             let taker = try await take(in: pod) { try other.attack(["pass", $0, "4", "stream"], as: .unprivileged) }
             #expect(await taker.result().output == "connect: ECONNREFUSED\n")
             #expect(try lab.count("refused_creator") == 1)

@@ -72,9 +72,8 @@ func withDatapath(layout: CgroupLayout = .cgroupfs, _ body: (DatapathLab) async 
         )
         // The host guard belongs into the node's network namespace.
         let datapath = try node.network.run { try Datapath.guarded(configuration, cgroups: cgroups) }
-        let kubepods = [UInt8](node.kubepods.utf8)
-        let id = try #require(cgroups.id(of: kubepods))
-        try datapath.setKubepods(KubepodsCgroup(id: id, level: kubepods.count { $0 == UInt8(ascii: "/") }))
+        let kubepods = try #require(try cgroups.locate([UInt8](node.kubepods.utf8)))
+        try datapath.setKubepods(KubepodsCgroup(id: kubepods.id, level: kubepods.level))
         try datapath.markListener(listener)
         let lab = DatapathLab(
             node: node, cgroups: cgroups, configuration: configuration, datapath: datapath, listener: listener

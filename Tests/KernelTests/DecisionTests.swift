@@ -4,7 +4,7 @@ import CLibbpf
 import Foundation
 import Testing
 
-/// Ring 2: the decision headers, in the kernel, under BPF_PROG_TEST_RUN.
+/// The decision headers, in the kernel, under BPF_PROG_TEST_RUN.
 @Suite(.serialized) struct DecisionTests {
     /// The programs of `bpf/tests/decisions.bpf.c`, loaded.
     @safe
@@ -170,7 +170,8 @@ import Testing
         #expect(MemoryLayout<nid_key>.size == 8)
         #expect(MemoryLayout<nid_note>.size == 120)
         #expect(MemoryLayout<nid_handover>.size == 112)
-        #expect(MemoryLayout<nid_settings>.size == 56)
+        #expect(MemoryLayout<nid_tree>.size == 16)
+        #expect(MemoryLayout<nid_settings>.size == 184)
         #expect(MemoryLayout<nid_cgroup_event>.size == 16)
         #expect(MemoryLayout<nid_tag>.offset(of: \.destination) == 72)
         #expect(MemoryLayout<nid_tag>.offset(of: \.destination_port) == 88)

@@ -33,13 +33,14 @@ struct GuardLab {
         try #require(cgroups.id(of: [UInt8](pod.cgroup.utf8)))
     }
 
-    /// Tells the programs the kubepods cgroup, with the QoS classes that exist by now.
-    func refreshKubepods() throws {
+    /// Tells the programs the kubepods cgroup, with the QoS classes that exist by now, and the trees of others.
+    func refreshKubepods(others: [KubepodsCgroup.OtherTree] = []) throws {
         let root = try KubepodsRoot(node.kubepods)
+        let kubepods = try #require(try cgroups.locate(root.path))
         try datapath.setKubepods(
             KubepodsCgroup(
-                id: try #require(cgroups.id(of: root.path)), level: root.level,
-                groups: root.groupPaths.map { cgroups.id(of: $0) }
+                id: kubepods.id, level: kubepods.level, groups: root.groupPaths.map { cgroups.id(of: $0) },
+                others: others
             )
         )
     }

@@ -11,7 +11,7 @@
 
 #include <linux/types.h>
 
-#define NID_ABI_VERSION 2
+#define NID_ABI_VERSION 3
 
 /* Levels below the kubepods root that a tag records: QoS class, pod, container
  * and what lies between them in every known layout.
@@ -26,6 +26,9 @@
  */
 #define NID_GROUPS 5
 #define NID_GROUP_SYSTEM 2
+
+/* Kubepods trees beside the agent's own that the programs know at once. */
+#define NID_OTHER_TREES 8
 
 /* Connections of one pod from its SYN until the agent has closed its end. An
  * eighth of the agent's backlog (4096): no pod can fill it, nor the hand-over
@@ -158,6 +161,17 @@ struct nid_handover {
 	__u32 counted;
 };
 
+/* A cgroup, and where it stands among the ancestors of what lies below it. */
+struct nid_tree {
+	/* 0 is no cgroup's. */
+	__u64 id;
+	/* The kernel's level: 0 is the root of the whole hierarchy, whatever cgroup
+	 * namespace the node lives in.
+	 */
+	__u32 level;
+	__u32 reserved;
+};
+
 /* Which tasks are pods'. Written by the agent, which may find the kubepods
  * root recreated while it runs.
  */
@@ -168,9 +182,16 @@ struct nid_settings {
 	 * here, the pods in it share limits, and nothing else: see nid_is_made_by.
 	 */
 	__u64 groups[NID_GROUPS];
-	/* Its level: 1 for a child of the root of the hierarchy. */
+	/* The kernel's level of the kubepods root, counted from the root of the whole
+	 * hierarchy and not from that of the node's cgroup namespace.
+	 */
 	__u32 kubepods_level;
 	__u32 reserved;
+	/* The kubepods trees of other kubelets, or of this one before its cgroup
+	 * driver was changed. What runs there is neither a pod of the agent's nor
+	 * the machine itself: it reaches no protected address.
+	 */
+	struct nid_tree others[NID_OTHER_TREES];
 };
 
 /* A packet's two ends, as the node sees them. */
@@ -195,14 +216,14 @@ enum nid_cgroup_event_kind {
 	NID_CGROUP_REMOVED = 2,
 };
 
-/* One cgroup made or removed at most NID_ANCESTORS levels below the root, or made
- * at its level.
+/* One cgroup made or removed between the kubepods root and the container level, or
+ * made where a kubepods root may be.
  */
 struct nid_cgroup_event {
 	__u64 id;
 	/* enum nid_cgroup_event_kind */
 	__u32 kind;
-	/* Levels below the kubepods root: 1 is its child, 0 one at its own level. */
+	/* Levels below the kubepods root: 1 is its child, 0 one that is not below it. */
 	__u32 depth;
 };
 
@@ -249,7 +270,9 @@ enum nid_stat {
 	 * raw senders, sandboxes.
 	 */
 	NID_STAT_DROPPED_UNANNOUNCED = 20,
-	NID_STAT_COUNT = 21,
+	/* Connections, datagrams and packets from another kubepods tree. */
+	NID_STAT_REFUSED_OTHER_TREE = 21,
+	NID_STAT_COUNT = 22,
 };
 
 _Static_assert(sizeof(struct nid_address) == 16, "nid_address");
@@ -258,7 +281,8 @@ _Static_assert(sizeof(struct nid_tag) == 96, "nid_tag");
 _Static_assert(sizeof(struct nid_key) == 8, "nid_key");
 _Static_assert(sizeof(struct nid_note) == 120, "nid_note");
 _Static_assert(sizeof(struct nid_handover) == 112, "nid_handover");
-_Static_assert(sizeof(struct nid_settings) == 56, "nid_settings");
+_Static_assert(sizeof(struct nid_tree) == 16, "nid_tree");
+_Static_assert(sizeof(struct nid_settings) == 184, "nid_settings");
 _Static_assert(sizeof(struct nid_flow) == 40, "nid_flow");
 _Static_assert(sizeof(struct nid_passed) == 48, "nid_passed");
 _Static_assert(sizeof(struct nid_cgroup_event) == 16, "nid_cgroup_event");

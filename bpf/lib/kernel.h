@@ -11,6 +11,9 @@
 
 struct kernfs_node {
 	__u64 id;
+	const char *name;
+	/* Of a directory of the cgroup file system: its struct cgroup. */
+	void *priv;
 };
 
 struct cgroup_subsys_state {
@@ -49,6 +52,28 @@ struct inet_connection_sock {
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 write_seq;
+};
+
+struct inode {
+	/* Of a file of kernfs: its struct kernfs_node. */
+	void *i_private;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct task_struct {
+	struct files_struct *files;
 };
 
 struct net_device {

@@ -4,6 +4,7 @@
 #define PODIDENTD_PODS_H
 
 #include <stdbool.h>
+#include "lib/layout.h"
 #include "lib/maps.h"
 
 static __always_inline const struct nid_settings *nid_settings_of_node(void)
@@ -25,38 +26,19 @@ static __always_inline const struct nid_settings *nid_settings_of_pod(void)
 	return settings;
 }
 
-static __always_inline bool nid_is_group(const struct nid_settings *settings, __u64 id)
+/* Whether the current task runs in another kubepods tree. Only for tasks that are
+ * no pod's, on their way to protected addresses.
+ */
+static __always_inline bool nid_is_in_other_tree(const struct nid_settings *settings)
 {
-	for (int i = 0; i < NID_GROUPS; i++)
-		if (settings->groups[i] == id)
+	for (int i = 0; i < NID_OTHER_TREES; i++) {
+		const struct nid_tree *tree = &settings->others[i];
+
+		if (tree->id &&
+		    nid_is_tree(tree, bpf_get_current_ancestor_cgroup_id(tree->level)))
 			return true;
+	}
 	return false;
-}
-
-/* The pod-level cgroup among the first three below the kubepods root; 0 for a
- * task that sits above the pod level, which is nobody's pod.
- */
-static __always_inline __u64 nid_pod_among(const struct nid_settings *settings, __u64 first,
-					   __u64 second, __u64 third)
-{
-	if (!nid_is_group(settings, first))
-		return first;
-	if (!nid_is_group(settings, second))
-		return second;
-	return third;
-}
-
-/* Whether what nid_pod_among() took for a pod may be a QoS class that the agent
- * has not told of yet, because the kubelet has only just made it. Only those of
- * the partition `system` can be missing for good, and count only inside of it.
- */
-static __always_inline bool nid_may_be_group(const struct nid_settings *settings, __u64 first,
-					     __u64 pod)
-{
-	if (pod == first)
-		return !settings->groups[0] || !settings->groups[1];
-	return first == settings->groups[NID_GROUP_SYSTEM] &&
-	       (!settings->groups[NID_GROUP_SYSTEM + 1] || !settings->groups[NID_GROUP_SYSTEM + 2]);
 }
 
 static __always_inline __u64 nid_current_pod(const struct nid_settings *settings)

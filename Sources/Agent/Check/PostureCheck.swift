@@ -56,9 +56,9 @@ struct CgroupLayoutFinding {
         do {
             let cgroups = try CgroupFiles.open(mountPoint: configuration.cgroupMountPoint)
             self.cgroups = cgroups
-            let (root, kubepods) = try KubepodsSearch.find(configuration, in: cgroups)
+            let root = try KubepodsSearch.root(configuration, in: cgroups)
             self.root = root
-            self.kubepods = kubepods
+            kubepods = try KubepodsSearch.cgroup(of: root, in: cgroups)
         } catch {
             problem = "\(error)"
         }

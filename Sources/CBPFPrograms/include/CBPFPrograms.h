@@ -10,4 +10,5 @@
 #include "guard.skel.h"
 #include "forward.skel.h"
 #include "cgroups.skel.h"
+#include "level.skel.h"
 #endif

@@ -175,13 +175,12 @@ extension AttackSuite {
         }
     }
 
-    /// `struct nid_settings` without groups, or with those of an ID that is nowhere below kubepods: 1, the hierarchy's root.
+    /// Begins `struct nid_settings` without groups, or with those of an ID that is nowhere below kubepods: 1, the
+    /// hierarchy's root. The level stays.
     private func overwriteSettings(kubepods: UInt64? = nil, groups: UInt64 = 0) async throws {
-        let level = UInt64(world.node.kubepods.split(separator: "/").count)
         let value =
             try hexadecimal(kubepods ?? cgroupID(world.node.kubepods))
             + String(repeating: hexadecimal(groups), count: 5)
-            + hexadecimal(level)
         try await overwrite("nid_settings", key: "00000000", value: value)
     }
 

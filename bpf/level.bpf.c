@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Reads the kernel's level of a cgroup that the caller has open.
+ *
+ * raw_tp, attached nowhere: run by BPF_PROG_TEST_RUN (Linux 5.10), in the caller's own
+ * context. Arguments: a descriptor of the cgroup's directory, and its ID. Result: the
+ * level, or a negative error number.
+ *
+ * No path tells the level: a node may live in a cgroup namespace of its own (kind, k3d),
+ * whose root is at no level that anything inside can see. Newer kernels have iterators
+ * and kfuncs for the same (6.1, 6.4); this works on all that the agent runs on.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include "lib/kernel.h"
+
+#define EBADF 9
+#define EINVAL 22
+
+static __always_inline struct file *file_of(unsigned int descriptor)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file *file = NULL;
+
+	if (descriptor >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + descriptor);
+	return file;
+}
+
+SEC("raw_tp")
+int nid_level(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct file *file = file_of(ctx->args[0]);
+	struct kernfs_node *node;
+	struct cgroup *cgroup;
+
+	if (!file)
+		return -EBADF;
+	node = BPF_CORE_READ(file, f_inode, i_private);
+	if (!node || BPF_CORE_READ(node, id) != ctx->args[1])
+		return -EINVAL;
+	/* The kernel takes it away when the cgroup is gone. */
+	cgroup = BPF_CORE_READ(node, priv);
+	if (!cgroup || BPF_CORE_READ(cgroup, kn) != node)
+		return -EINVAL;
+	return BPF_CORE_READ(cgroup, level);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
