@@ -7,6 +7,7 @@ import Glibc
 /// ```text
 /// <path>/links/connect4 ...        the attachments: what fails closed while the agent is away
 /// <path>/maps-v3/nid_notes ...     the maps, below the ABI version that wrote them
+/// <path>/lock                      what agents prove with that they see the directory
 /// ```
 package struct PinDirectory: Sendable, Equatable {
     package let path: String
@@ -21,6 +22,8 @@ package struct PinDirectory: Sendable, Equatable {
     }
 
     var links: String { path + "/links" }
+    /// See ``PinLock/openProof()``.
+    var lockFile: String { path + "/lock" }
     var maps: String { path + "/maps-v\(NID_ABI_VERSION)" }
 
     /// Whether an agent's attachments are pinned here.
@@ -46,6 +49,9 @@ package struct PinDirectory: Sendable, Equatable {
         }
         for directory in [path, links, maps] where unsafe mkdir(directory, 0o700) != 0 && errno != EEXIST {
             throw BPFError("make the directory \(directory)", errorNumber: errno)
+        }
+        guard unsafe symlink("podidentd", lockFile) == 0 || errno == EEXIST else {
+            throw BPFError("make \(lockFile)", errorNumber: errno)
         }
     }
 
@@ -79,6 +85,8 @@ package struct PinDirectory: Sendable, Equatable {
             }
             unsafe rmdir(directory)
         }
+        // Not reported: it is neither an attachment nor a map.
+        unsafe unlink(lockFile)
         unsafe rmdir(path)
         if let firstError { throw firstError }
     }

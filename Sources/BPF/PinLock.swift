@@ -81,6 +81,31 @@ package final class PinLock: Sendable {
     }
 }
 
+/// A proof that a process sees the pin directory: a descriptor of the file `lock` in it.
+///
+/// The file is a symbolic link that leads nowhere, and the descriptor is one of `O_PATH`: whoever receives it can compare
+/// it, and can neither read, change nor leave it for the directory's other files.
+extension PinLock {
+    /// Opens the proof.
+    ///
+    /// - Returns: A descriptor, which is the caller's to close.
+    /// - Throws: What the kernel said.
+    package func openProof() throws(BPFError) -> CInt {
+        let descriptor = unsafe Glibc.open(pins.lockFile, CInt(NID_O_PATH) | O_NOFOLLOW | O_CLOEXEC)
+        guard descriptor >= 0 else { throw BPFError("open \(pins.lockFile)", errorNumber: errno) }
+        return descriptor
+    }
+
+    /// Whether a peer's descriptor is of the same file as this process's proof: device and inode are equal.
+    package func isProven(by descriptor: CInt) -> Bool {
+        guard let own = try? openProof() else { return false }
+        defer { close(own) }
+        var (mine, theirs) = (stat(), stat())
+        return unsafe fstat(own, &mine) == 0 && fstat(descriptor, &theirs) == 0 && mine.st_dev == theirs.st_dev
+            && mine.st_ino == theirs.st_ino
+    }
+}
+
 /// `/proc/locks`: one line for each lock, `1: FLOCK ADVISORY WRITE 21730 00:27:5511785 0 EOF`.
 enum LockTable {
     static func holder(device: dev_t, inode: ino_t) -> pid_t? {

@@ -17,13 +17,13 @@ static const int allowed_system_calls[] = {
 	SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_preadv, SYS_pwritev, SYS_close,
 	SYS_close_range, SYS_openat, SYS_openat2, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_statfs, SYS_fstatfs,
 	SYS_faccessat, SYS_faccessat2, SYS_readlinkat, SYS_getdents64, SYS_getcwd, SYS_chdir, SYS_fchdir, SYS_mkdirat,
-	SYS_unlinkat, SYS_renameat2, SYS_fchmod, SYS_fchmodat, SYS_umask, SYS_ftruncate, SYS_lseek, SYS_fsync,
+	SYS_unlinkat, SYS_renameat2, SYS_symlinkat, SYS_fchmod, SYS_fchmodat, SYS_umask, SYS_ftruncate, SYS_lseek, SYS_fsync,
 	SYS_fdatasync, SYS_flock, SYS_fcntl, SYS_dup, SYS_dup3, SYS_pipe2, SYS_sendfile, SYS_copy_file_range,
 	SYS_utimensat, SYS_open_by_handle_at, SYS_name_to_handle_at, SYS_inotify_init1, SYS_inotify_add_watch,
 	SYS_inotify_rm_watch, SYS_memfd_create,
 #ifdef SYS_open
 	SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_getdents, SYS_mkdir, SYS_rmdir, SYS_unlink,
-	SYS_rename, SYS_chmod, SYS_dup2, SYS_pipe, SYS_inotify_init,
+	SYS_rename, SYS_symlink, SYS_chmod, SYS_dup2, SYS_pipe, SYS_inotify_init,
 #endif
 #ifdef SYS_renameat
 	SYS_renameat,

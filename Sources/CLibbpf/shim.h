@@ -16,6 +16,9 @@
 
 #define NID_FILEID_KERNFS 0xfe
 
+/* O_PATH, which the C library hides from Swift. */
+#define NID_O_PATH 010000000
+
 /* Opens the cgroup with this ID on the cgroup2 mount that `mount_fd` lies on
  * (open_by_handle_at(2); kernfs handles are the ID alone since Linux 5.5).
  * ESTALE: there is no such cgroup any more.

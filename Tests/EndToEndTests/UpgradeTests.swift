@@ -105,18 +105,19 @@ struct UpgradeTests {
             let pod = try await world.addPod("a", serviceAccount: "app")
             // Hello, take, and then nothing: the lowest of what an agent says.
             let script = """
-                import socket, struct, sys
+                import os, socket, struct, sys
                 s = socket.socket(socket.AF_UNIX)
                 s.connect(sys.argv[1])
                 message = lambda kind: b"nidh" + struct.pack(">BBHII", 1, kind, 0, 0, 0)
-                s.send(message(1))
+                socket.send_fds(s, [message(1)], [os.open(sys.argv[2] + "/lock", os.O_PATH | os.O_NOFOLLOW)])
                 data, descriptors, _, _ = socket.recv_fds(s, 16, 8)
                 print(len(data), len(descriptors), data[5])
                 s.send(message(3))
                 print(s.recv(16)[5])
                 """
             let endpoint = world.node.directory + "/handover.sock"
-            #expect(try await Command.require(["python3", "-c", script, endpoint]) == "16 2 2\n4\n")
+            #expect(
+                try await Command.require(["python3", "-c", script, endpoint, world.pinDirectory]) == "16 2 2\n4\n")
             try await agent.log.first { $0.contains("this agent goes on") }
             #expect(try await pod.token().expiresIn > 0)
             #expect(agent.isRunning)
@@ -146,6 +147,45 @@ struct UpgradeTests {
             #expect(try await Command.require(["python3", "-c", script, endpoint, "root"]) == "0\n")
             try await agent.log.first { $0.contains("version 9") }
             #expect(agent.isRunning)
+        }
+    }
+
+    @Test(
+        "root without the pin directory gets no socket, and the agent accepts throughout",
+        arguments: ["nothing", "a look-alike", "its own file system"])
+    func unprovenRoot(proof: String) async throws {
+        try await withAgent { world, agent in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            // Hello and take, as a container does that has the run directory but not the BPF file system.
+            let script = """
+                import os, socket, struct, sys, tempfile
+                s = socket.socket(socket.AF_UNIX)
+                s.connect(sys.argv[1])
+                message = lambda kind: b"nidh" + struct.pack(">BBHII", 1, kind, 0, 0, 1)
+                place = tempfile.mkdtemp()
+                if sys.argv[2] == "its own file system": os.system("mount -t bpf bpf " + place)
+                os.symlink("podidentd", place + "/lock")
+                proof = os.open(place + "/lock", os.O_PATH | os.O_NOFOLLOW)
+                socket.send_fds(s, [message(1)], [] if sys.argv[2] == "nothing" else [proof])
+                try:
+                    s.send(message(3))
+                    data, descriptors, _, _ = socket.recv_fds(s, 16, 8)
+                except OSError:
+                    data, descriptors = b"", []
+                print(len(data), len(descriptors))
+                """
+            let endpoint = world.node.directory + "/handover.sock"
+            let command = ["unshare", "--mount", "python3", "-c", script, endpoint, proof]
+            #expect(try await Command.require(command) == "0 0\n")
+            try await agent.log.first { $0.contains("does not prove that it sees the pin directory") }
+            #expect(agent.isRunning)
+            #expect(try await pod.token().expiresIn > 0)
+            // A real successor still gets them.
+            let successor = try await world.startAgent()
+            #expect(await agent.result().status == 0)
+            #expect(try await pod.token().expiresIn > 0)
+            await successor.stop()
         }
     }
 

@@ -1,5 +1,6 @@
 import Attribution
 import BPF
+import Dispatch
 import Glibc
 import Logging
 import MetadataServer
@@ -8,11 +9,15 @@ import NIOPosix
 import Operations
 import Synchronization
 
-/// Where a running agent hands its listening sockets to its successor: a Unix socket beside the admin socket, for root
-/// alone. One hand-over at a time.
+/// Where a running agent hands its listening sockets to its successor: a Unix socket beside the admin socket, for a process
+/// of root's that proves that it sees the pin directory. One hand-over at a time.
 final class HandoverEndpoint: Sendable {
     /// How long a successor may take from its first byte to its last. It comes when everything else is in place.
     fileprivate static let sessionTime = TimeAmount.seconds(30)
+    /// How long a peer may take from its connection to its hello, which a successor sends at once.
+    private static let helloMilliseconds: CInt = 1000
+    /// Peers that have connected and sent no hello, at one moment: each has a thread that waits for it.
+    private static let strangersMax = 4
 
     let path: String
     private let server: MetadataServer
@@ -29,6 +34,7 @@ final class HandoverEndpoint: Sendable {
         var descriptors: [CInt] = []
         var isBusy = false
         var isTaken = false
+        var strangers = 0
     }
 
     init(
@@ -62,6 +68,8 @@ final class HandoverEndpoint: Sendable {
     /// Makes the socket, or makes it again.
     func listen() async throws(AdminServerError) {
         let bootstrap = ServerBootstrap(group: eventLoopGroup)
+            // NIO would read the hello without the descriptor that comes with it.
+            .childChannelOption(.autoRead, value: false)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(HandoverHandler(endpoint: self))
@@ -90,6 +98,36 @@ final class HandoverEndpoint: Sendable {
 // MARK: - What a session needs
 
 extension HandoverEndpoint {
+    /// Waits for a peer's hello and its proof.
+    ///
+    /// - Parameter socket: A copy of the connection's, which is closed here.
+    /// - Returns: The hello of a peer that sees the pin directory.
+    /// - Throws: Why it is none.
+    fileprivate func hello(over socket: CInt) async throws -> HandoverMessage {
+        defer { close(socket) }
+        let isOneTooMany = storage.withLock { storage in
+            guard storage.strangers < Self.strangersMax else { return true }
+            storage.strangers += 1
+            return false
+        }
+        guard !isOneTooMany else { throw HandoverError("\(Self.strangersMax) peers have connected and said nothing") }
+        defer { storage.withLock { $0.strangers -= 1 } }
+        let received = await withCheckedContinuation { continuation in
+            DispatchQueue.global().async {
+                continuation.resume(
+                    returning: SocketControl.receive(
+                        HandoverMessage.length, from: socket, withinMilliseconds: Self.helloMilliseconds))
+            }
+        }
+        guard let received else { throw HandoverError("the peer sent no hello") }
+        defer { for descriptor in received.descriptors { close(descriptor) } }
+        let message = try HandoverMessage(parsing: received.bytes)
+        guard received.descriptors.count == 1, lock.isProven(by: received.descriptors[0]) else {
+            throw HandoverError("the peer does not prove that it sees the pin directory")
+        }
+        return message
+    }
+
     /// Whether no other session is open; then this one is.
     fileprivate func begin() -> Bool {
         storage.withLock { storage in
@@ -164,6 +202,27 @@ private final class HandoverHandler: ChannelInboundHandler {
         }
         isActive = true
         deadline = context.eventLoop.scheduleTask(in: HandoverEndpoint.sessionTime) { channel.close(promise: nil) }
+        let copy = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+            fcntl($0, F_DUPFD_CLOEXEC, 0)
+        }
+        guard let copy, copy >= 0 else { return context.close(promise: nil) }
+        let endpoint = endpoint
+        context.eventLoop.makeFutureWithTask { try await endpoint.hello(over: copy) }
+            .assumeIsolated().whenComplete { self.received($0, context) }
+    }
+
+    /// The first message is in, or the peer is refused.
+    private func received(_ hello: Result<HandoverMessage, any Error>, _ context: ChannelHandlerContext) {
+        guard isActive else { return }
+        switch hello {
+        case .success(let message):
+            perform(session.received(message.kind), message, context)
+            // Should this fail, the session ends by its deadline.
+            _ = context.channel.setOption(.autoRead, value: true)
+        case .failure(let error):
+            endpoint.refused("\(error)")
+            context.close(promise: nil)
+        }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -1,7 +1,7 @@
 /// What two agents say to each other when the successor takes over the listening sockets. Sixteen bytes each, big-endian.
 ///
 /// ```text
-/// successor    hello -->                 who I am
+/// successor    hello -->                 who I am; a descriptor of the pin directory's lock file, as SCM_RIGHTS
 ///              <-- offer                 who I am; the listening sockets, as SCM_RIGHTS
 ///              take -->                  all is in place
 ///              <-- yours                 I accept no more, and the lock is free
@@ -28,7 +28,7 @@ struct HandoverMessage: Sendable, Equatable {
     /// Of the kernel programs' maps: agents of different versions do not share tags.
     var abi: UInt16
     var processID: UInt32
-    /// Of an offer: how many descriptors come with it.
+    /// How many descriptors come with it: one with a hello, the listening sockets with an offer.
     var descriptors: UInt32 = 0
 
     var bytes: [UInt8] {

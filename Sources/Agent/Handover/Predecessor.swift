@@ -26,8 +26,14 @@ final class Predecessor: Sendable {
     }
 
     /// Finds the agent behind `path` and gets its listening sockets, from which it goes on accepting.
-    static func meet(at path: String) async throws -> Predecessor {
-        try await NIOThreadPool.singleton.runIfActive { try connect(to: path) }
+    ///
+    /// - Parameters:
+    ///   - path: Where the running agent offers them.
+    ///   - lock: The pin directory's, which proves to the running agent that this process sees the same one.
+    /// - Throws: ``HandoverError`` if no agent answers, or if it refuses.
+    /// - Returns: The running agent.
+    static func meet(at path: String, lock: PinLock) async throws -> Predecessor {
+        try await NIOThreadPool.singleton.runIfActive { try connect(to: path, lock) }
     }
 
     /// Whether an agent listens there. Blocks, if only for a moment.
@@ -50,14 +56,14 @@ final class Predecessor: Sendable {
         try await NIOThreadPool.singleton.runIfActive { try self.send(.serving) }
     }
 
-    private static func connect(to path: String) throws(HandoverError) -> Predecessor {
+    private static func connect(to path: String, _ lock: PinLock) throws(HandoverError) -> Predecessor {
         let socket = try open(path)
         do throws(HandoverError) {
             // A socket that somebody else serves would decide who gets the pods' requests.
             guard let peer = SocketControl.peer(of: socket), peer.userID == 0 else {
                 throw HandoverError("whoever listens at \(path) is not root")
             }
-            return try greet(over: socket, peer)
+            return try greet(over: socket, peer, lock)
         } catch {
             close(socket)
             throw error
@@ -94,10 +100,17 @@ final class Predecessor: Sendable {
     }
 
     private static func greet(
-        over socket: CInt, _ peer: SocketControl.Peer
+        over socket: CInt, _ peer: SocketControl.Peer, _ lock: PinLock
     ) throws(HandoverError) -> Predecessor {
-        let hello = HandoverMessage(.hello, abi: PinDirectory.abiVersion, processID: UInt32(getpid()))
-        guard SocketControl.send(hello.bytes, descriptors: [], over: socket),
+        let proof: CInt
+        do throws(BPFError) {
+            proof = try lock.openProof()
+        } catch {
+            throw HandoverError("this process cannot prove that it sees the pin directory: \(error)")
+        }
+        defer { close(proof) }
+        let hello = HandoverMessage(.hello, abi: PinDirectory.abiVersion, processID: UInt32(getpid()), descriptors: 1)
+        guard SocketControl.send(hello.bytes, descriptors: [proof], over: socket),
             let answer = SocketControl.receive(HandoverMessage.length, from: socket)
         else { throw HandoverError("it did not offer its sockets; another hand-over may be in progress") }
         do throws(HandoverError) {

@@ -40,6 +40,15 @@ enum SocketControl {
         return sent == bytes.count
     }
 
+    /// The same, when something arrives within a time. Blocks the calling thread until then.
+    static func receive(
+        _ count: Int, from socket: CInt, withinMilliseconds limit: CInt
+    ) -> (bytes: [UInt8], descriptors: [CInt])? {
+        var polled = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+        guard unsafe poll(&polled, 1, limit) == 1 else { return nil }
+        return receive(count, from: socket)
+    }
+
     /// Receives at most `count` bytes, and the descriptors that came with them, which are the caller's from here on.
     ///
     /// - Returns: `nil` on an error, at the end of the stream, and when more came than fits.

@@ -22,7 +22,7 @@ enum Succession {
         while true {
             if try lock.tryAcquire() { return nil }
             do {
-                return try await Predecessor.meet(at: path)
+                return try await Predecessor.meet(at: path, lock: lock)
             } catch {
                 guard ContinuousClock.now < deadline else {
                     let holder = lock.holder.map { "PID \($0)" } ?? "in another PID namespace"
