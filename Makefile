@@ -44,9 +44,9 @@ golden: ## Writes the rendered manifests in deploy/golden anew
 	@bash .ci/deploy-tools
 	@.build/deploy/venv/bin/python deploy/tests/golden.py
 
-image: build ## Builds the container image into .build/image, and starts it
+image: build ## Builds the container image into .build/image, and starts it; IMAGE=REGISTRY/PATH:TAG (other name)
 	@bash .ci/deploy-tools
-	@bash deploy/image/build
+	@IMAGE="$(IMAGE)" bash deploy/image/build
 
 fuzz: build ## Feeds every parser ITERATIONS inputs made from seeds (default: 100000)
 	@PODIDENTD_FUZZ_ITERATIONS=$(or $(ITERATIONS),100000) $(SWIFT) test --skip-build --disable-xctest --no-parallel \

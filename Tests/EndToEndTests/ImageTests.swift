@@ -30,6 +30,28 @@ struct ImageTests {
         }
     }
 
+    /// Before this each image had a short name, by which no runtime finds it: CRI adds a registry to what a pod names.
+    @Test("containerd imports the archive under the name in the manifests, and a pod with that name runs the agent")
+    func importedByContainerd() async throws {
+        let directory = FileManager.default.temporaryDirectory.path + "/podidentd-image-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        let (root, archive) = (directory + "/root", directory + "/archive.tar")
+        let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let program = (tests as NSString).deletingLastPathComponent + "/podidentd"
+        let name = try await Command.require(["bash", "deploy/image/name"]).trimmingCharacters(in: .newlines)
+        let manifest = try String(contentsOfFile: "deploy/golden/kubeadm.yaml", encoding: .utf8)
+        #expect(manifest.contains("image: \(name)\n"))
+        try await Command.require(["bash", "deploy/image/rootfs", program, root])
+        try await Command.require([
+            "bash", "deploy/image/pack", root, archive, name, "--entrypoint", #"["/podidentd"]"#,
+        ])
+        let words = try await Command.require([
+            ".build/deploy/venv/bin/python", "deploy/tests/in-containerd", archive, name, "--", "version",
+        ])
+        #expect(words.hasPrefix("podidentd "), "\(words)")
+    }
+
     private static func root(in world: LabWorld) async throws -> String {
         if let root = ProcessInfo.processInfo.environment["PODIDENTD_IMAGE_ROOT"] { return root }
         let root = world.node.directory + "/image"

@@ -1,0 +1,147 @@
+"""The image's archive: its name as those who import it see it, and what the build says where something is missing."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import manifests
+
+REPOSITORY = manifests.DEPLOY.parent
+IMAGE = manifests.DEPLOY / "image"
+README = (manifests.DEPLOY / "README.md").read_text()
+
+
+def run(*command, **options):
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def documented_name():
+    """The image of the manifests, which the documents name too."""
+    (name,) = set(re.findall(r"^ +image: (\S+)$", (manifests.GOLDEN / "kubeadm.yaml").read_text(), re.MULTILINE))
+    return name
+
+
+class ArchiveTests(unittest.TestCase):
+    """An image of one program, packed as the agent's is."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = pathlib.Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.directory)
+        cls.name = documented_name()
+        root = cls.directory / "root"
+        root.mkdir()
+        shutil.copy("/bin/busybox", root / "busybox")
+        cls.archive = cls.directory / "podidentd.oci.tar"
+        entrypoint = '["/busybox", "echo"]'
+        subprocess.run([IMAGE / "pack", root, cls.archive, cls.name, "--entrypoint", entrypoint], check=True)
+
+    def test_the_name_that_the_build_gives_is_the_one_of_the_manifests(self):
+        self.assertEqual(run(IMAGE / "name").stdout.strip(), self.name)
+
+    def test_containerd_lists_the_name_and_a_pod_with_it_runs(self):
+        command = [sys.executable, manifests.DEPLOY / "tests/in-containerd", self.archive]
+        result = run(*command, self.name, "--", "it", "runs")
+        self.assertEqual((result.returncode, result.stdout), (0, "it runs\n"), result.stderr)
+
+    def test_an_archive_with_a_short_name_is_found_by_nobody(self):
+        """What every archive was until it had a full name."""
+        short = self.directory / "short.tar"
+        layout = self.directory / "short"
+        run("tar", "-xf", self.archive, f"--one-top-level={layout}")
+        subprocess.run([IMAGE / "names", layout, "podidentd:0.1.0"], check=True)
+        run("tar", "-C", layout, "-cf", short, ".")
+        result = run(sys.executable, manifests.DEPLOY / "tests/in-containerd", short, self.name, "--", "runs")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn(f"not {self.name} alone", result.stderr)
+
+    def test_the_store_that_cri_o_reads_gets_the_name_by_the_documented_command(self):
+        (command,) = re.findall(r"^(skopeo copy \S+ containers-storage:\S+)", README, re.MULTILINE)
+        settings = self.directory / "storage.conf"
+        places = {"driver": "vfs", "graphroot": f"{self.directory}/store", "runroot": f"{self.directory}/run"}
+        settings.write_text("[storage]\n" + "".join(f'{key} = "{value}"\n' for key, value in places.items()))
+        environment = {**os.environ, "CONTAINERS_STORAGE_CONF": str(settings)}
+        copied = run(*command.split(), env=environment, cwd=self.directory)
+        self.assertEqual(copied.returncode, 0, copied.stderr)
+        listed = run("buildah", "images", "--format", "{{.Name}}:{{.Tag}}", env=environment)
+        self.assertEqual(listed.stdout.split(), [self.name], listed.stderr)
+
+    def test_podman_and_buildah_take_the_name_from_the_archive(self):
+        options = ["--root", f"{self.directory}/store2", "--runroot", f"{self.directory}/run2", "--storage-driver", "vfs"]
+        pulled = run("buildah", *options, "pull", "--quiet", f"oci-archive:{self.archive}")
+        self.assertEqual(pulled.returncode, 0, pulled.stderr)
+        listed = run("buildah", *options, "images", "--format", "{{.Name}}:{{.Tag}}")
+        self.assertEqual(listed.stdout.split(), [self.name], listed.stderr)
+
+    def test_tools_that_know_only_the_docker_archive_find_the_name(self):
+        listed = run("skopeo", "list-tags", f"docker-archive:{self.archive}")
+        self.assertIn(f'"{self.name}"', listed.stdout, listed.stderr)
+        copied = run("skopeo", "copy", f"docker-archive:{self.archive}", f"oci:{self.directory}/copy:latest")
+        self.assertEqual(copied.returncode, 0, copied.stderr)
+
+    def test_a_name_without_registry_or_tag_is_refused(self):
+        for name in ["podidentd", "podidentd:0.1.0", "team/podidentd:0.1.0", "registry.example.com/podidentd", "a.b/C:1"]:
+            with self.subTest(name):
+                result = run(IMAGE / "pack", self.directory / "root", self.directory / "refused.tar", name)
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(f"'{name}' is no full image name", result.stderr)
+        self.assertFalse((self.directory / "refused.tar").exists())
+
+    def test_names_with_a_port_or_localhost_are_full(self):
+        for name in ["localhost/podidentd:1", "registry:5000/a/b:v1", "127.0.0.1:5000/podidentd:latest"]:
+            with self.subTest(name):
+                archive = self.directory / "named.tar"
+                result = run(IMAGE / "pack", self.directory / "root", archive, name)
+                self.assertEqual(result.returncode, 0, result.stderr)
+
+
+class FreshCloneTests(unittest.TestCase):
+    """`deploy/image/build` where nothing was built: the files of the repository alone."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.clone = pathlib.Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.clone)
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=REPOSITORY, check=True,
+            capture_output=True,
+        )
+        archive = ["tar", "--null", "--files-from=-", "-cf", cls.clone / "files.tar"]
+        subprocess.run(archive, input=listed.stdout, cwd=REPOSITORY, check=True)
+        subprocess.run(["tar", "-xf", "files.tar"], cwd=cls.clone, check=True)
+
+    def refused(self, *arguments, **environment):
+        result = run("bash", "deploy/image/build", *arguments, cwd=self.clone, env={**os.environ, **environment})
+        self.assertEqual((result.returncode, result.stdout), (1, ""), result.stderr)
+        self.assertFalse((self.clone / ".build").exists(), "something was made before the refusal")
+        (sentence,) = result.stderr.splitlines()
+        return sentence
+
+    def test_a_missing_toolchain_is_named(self):
+        self.assertEqual(
+            self.refused(SWIFT="/nowhere/swift"),
+            "The image cannot be built, because this is missing: Swift "
+            + (REPOSITORY / ".swift-version").read_text().strip()
+            + " (install the toolchain from swift.org and put it into PATH).",
+        )
+
+    def test_a_missing_program_and_a_missing_list_of_packages_are_named_together(self):
+        sentence = self.refused("/nowhere/podidentd")
+        self.assertIn("the program '/nowhere/podidentd'", sentence)
+        self.assertIn("Package.resolved", sentence)
+
+    def test_with_a_program_the_list_of_packages_is_named(self):
+        sentence = self.refused("/bin/busybox")
+        self.assertNotIn("program '", sentence)
+        self.assertIn("'swift package resolve' writes it", sentence)
+
+    def test_the_list_of_materials_says_what_it_lacks(self):
+        root = self.clone / "root"
+        root.mkdir()
+        result = run(sys.executable, "deploy/image/sbom", root, cwd=self.clone)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
