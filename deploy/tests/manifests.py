@@ -34,7 +34,7 @@ ALL_VALUES = REQUIRED_VALUES | {
     },
     "startupTaint": True,
     "mesh": {"ambient": True},
-    "dns": {"hostsPolicy": True},
+    "dns": {"hostsPolicy": True, "reservedNames": True},
 }
 
 

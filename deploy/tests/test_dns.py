@@ -2,6 +2,7 @@
 import contextlib
 import pathlib
 import re
+import shlex
 import socket
 import subprocess
 import tempfile
@@ -12,6 +13,24 @@ import manifests
 NAME = "metadata.google.internal"
 ADDRESS = "169.254.169.254"
 DNS = manifests.DEPLOY / "dns"
+DOMAIN = "cluster.local"
+
+
+def names(domain=DOMAIN):
+    """What the snippets answer for: the name, what a pod's search list makes of it in the cluster's own domain, and the short
+    one."""
+    return [NAME, f"{NAME}.svc.{domain}", "metadata"]
+
+
+def neighbours(domain=DOMAIN):
+    """Names that are none of ours, and their addresses: what is above ours, beside them, and what a search list makes of them
+    that no tenant can claim."""
+    others = [
+        "db.example", "google.internal", "x.google.internal", "metadata.example", f"google.internal.svc.{domain}",
+        f"x.google.internal.svc.{domain}", f"metadata.svc.{domain}", f"metadata.team-a.svc.{domain}",
+        f"{NAME}.team-a.svc.{domain}", f"{NAME}.{domain}",
+    ]
+    return {name: f"192.0.2.{number}" for number, name in enumerate(others, 1)}
 
 
 def free_port():
@@ -52,9 +71,10 @@ def ask(port, name, kind):
     return (status.group(1) if status else result.stdout), answers
 
 
-def upstream(port):
-    """What stands for the rest of the world: it knows the unrelated names, and a wrong answer to ours."""
-    records = {"db.example": "192.0.2.7", "google.internal": "192.0.2.8", "x.google.internal": "192.0.2.9", NAME: "192.0.2.66"}
+def upstream(port, domain=DOMAIN):
+    """What stands for the rest of the world, and for the cluster's own names: it knows the neighbours, and a wrong answer to
+    each of ours, as a Service of a tenant gives it."""
+    records = neighbours(domain) | {name: "192.0.2.66" for name in names(domain)}
     return server(
         ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces",
          "--listen-address=127.0.0.1", f"--port={port}", "--user=root", "--pid-file="]
@@ -62,32 +82,25 @@ def upstream(port):
     )
 
 
-class RealServerTests(unittest.TestCase):
-    def check(self, command, port):
+@contextlib.contextmanager
+def dnsmasq(snippet, port, world):
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory) / "dnsmasq.conf"
+        path.write_text(snippet)
+        command = [
+            "dnsmasq", "--no-daemon", f"--conf-file={path}", "--no-resolv", "--no-hosts", "--bind-interfaces",
+            "--listen-address=127.0.0.1", f"--port={port}", f"--server=127.0.0.1#{world}", "--user=root", "--pid-file=",
+        ]
         with server(command, port):
-            self.assertEqual(ask(port, NAME, "A"), ("NOERROR", [ADDRESS]))
-            self.assertEqual(ask(port, NAME.upper(), "A"), ("NOERROR", [ADDRESS]))
-            self.assertEqual(ask(port, NAME, "AAAA"), ("NOERROR", []))
-            self.assertEqual(ask(port, "db.example", "A"), ("NOERROR", ["192.0.2.7"]))
-            self.assertEqual(ask(port, "google.internal", "A"), ("NOERROR", ["192.0.2.8"]))
-            self.assertEqual(ask(port, "x.google.internal", "A"), ("NOERROR", ["192.0.2.9"]))
+            yield
 
-    def test_dnsmasq_answers_for_the_name_and_passes_on_every_other(self):
-        with tempfile.TemporaryDirectory() as directory:
-            world, port = free_port(), free_port()
-            path = pathlib.Path(directory) / "dnsmasq.conf"
-            path.write_text((DNS / "dnsmasq.conf").read_text())
-            with upstream(world):
-                self.check(
-                    ["dnsmasq", "--no-daemon", f"--conf-file={path}", "--no-resolv", "--no-hosts", "--bind-interfaces",
-                     "--listen-address=127.0.0.1", f"--port={port}", f"--server=127.0.0.1#{world}", "--user=root",
-                     "--pid-file="], port)
 
-    def test_unbound_answers_for_the_name_and_passes_on_every_other(self):
-        with tempfile.TemporaryDirectory() as directory:
-            world, port = free_port(), free_port()
-            path = pathlib.Path(directory) / "unbound.conf"
-            path.write_text(f"""
+@contextlib.contextmanager
+def unbound(snippet, port, world):
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory) / "unbound.conf"
+        (pathlib.Path(directory) / "snippet.conf").write_text(snippet)
+        path.write_text(f"""
 server:
     interface: 127.0.0.1@{port}
     do-daemonize: no
@@ -97,29 +110,63 @@ server:
     use-syslog: no
     do-not-query-localhost: no
     module-config: "iterator"
-include: "{DNS / 'unbound.conf'}"
+include: "{directory}/snippet.conf"
 forward-zone:
     name: "."
     forward-addr: 127.0.0.1@{world}
 """)
-            with upstream(world):
-                self.check(["unbound", "-d", "-c", str(path)], port)
+        with server(["unbound", "-d", "-c", str(path)], port):
+            yield
 
-    def test_without_the_snippet_the_name_is_answered_by_the_rest_of_the_world(self):
+
+SERVERS = {"dnsmasq.conf": dnsmasq, "unbound.conf": unbound}
+
+
+class RealServerTests(unittest.TestCase):
+    def check(self, port, domain=DOMAIN):
+        for name in names(domain):
+            with self.subTest(name):
+                self.assertEqual(ask(port, name, "A"), ("NOERROR", [ADDRESS]))
+                self.assertEqual(ask(port, name.upper(), "A"), ("NOERROR", [ADDRESS]))
+                self.assertEqual(ask(port, name, "AAAA"), ("NOERROR", []))
+        for name, address in neighbours(domain).items():
+            with self.subTest(name):
+                self.assertEqual(ask(port, name, "A"), ("NOERROR", [address]))
+
+    def test_each_snippet_answers_for_its_names_and_passes_on_every_other(self):
+        for file, run in SERVERS.items():
+            world, port = free_port(), free_port()
+            with self.subTest(file), upstream(world), run((DNS / file).read_text(), port, world):
+                self.check(port)
+
+    def test_the_documented_command_writes_each_snippet_for_another_cluster_domain(self):
+        domain = "k8s.example.org"
+        for file, run in SERVERS.items():
+            (command,) = re.findall(r"sed '[^']+'", (DNS / file).read_text().replace("\n# ", " "))
+            written = subprocess.run(
+                [*shlex.split(command.replace("YOUR.DOMAIN", domain)), str(DNS / file)], check=True, capture_output=True,
+                text=True,
+            ).stdout
+            world, port = free_port(), free_port()
+            with self.subTest(file), upstream(world, domain), run(written, port, world):
+                self.check(port, domain)
+
+    def test_without_a_snippet_each_name_is_answered_by_the_rest_of_the_world(self):
         world = free_port()
         with upstream(world):
-            self.assertEqual(ask(world, NAME, "A"), ("NOERROR", ["192.0.2.66"]))
+            for name in names():
+                self.assertEqual(ask(world, name, "A"), ("NOERROR", ["192.0.2.66"]), name)
 
 
 class CorefileTests(unittest.TestCase):
     """No CoreDNS is to be had where these tests run: what is checked is that all three say the same, and what."""
 
-    EXPECTED = f"{NAME}:53 {{ hosts {{ {ADDRESS} {NAME} ttl 300 }} }}"
+    EXPECTED = f"{':53 '.join(names())}:53 {{ hosts {{ {ADDRESS} {' '.join(names())} ttl 300 }} }}"
 
     def normalised(self, text):
         return " ".join(line for line in text.splitlines() if not line.startswith("#")).split()
 
-    def test_the_snippet_is_a_server_block_for_this_name_alone(self):
+    def test_the_snippet_is_a_server_block_for_these_names_alone(self):
         self.assertEqual(self.normalised((DNS / "corefile.snippet").read_text()), self.EXPECTED.split())
 
     def test_the_config_maps_hold_the_same_block_under_a_key_that_is_imported_as_a_server(self):

@@ -74,6 +74,7 @@ class EqualityTests(unittest.TestCase):
             "startup-taint": {"startupTaint": True},
             "mesh-ambient": {"mesh": {"ambient": True}},
             "dns-hosts-policy": {"dns": {"hostsPolicy": True}},
+            "reserved-names": {"dns": {"reservedNames": True}},
             "read-service-accounts": {"rbac": {"readServiceAccounts": True}},
             "audience-by-namespace": {"rbac": {"audienceScopes": [namespace]}},
             "audience-by-service-account": {"rbac": {"audienceScopes": [namespace | {"serviceAccounts": ["app"]}]}},
