@@ -8,7 +8,7 @@ import Testing
     private static let pod = "11111111-1111-1111-1111-111111111111"
     private static let client = RealClient(
         name: "client", program: .go("client"), finds: [.token, .project],
-        requests: { _ in ["root.200": 0...1, "access_token.200": 1...1] }
+        requests: { _ in ["root.200": 0...1, "access_token.200": 1...1] }, spellings: [.address, .name]
     )
 
     private static func evidence(_ change: (inout ClientEvidence) -> Void = { _ in }) -> ClientEvidence {
@@ -80,8 +80,28 @@ import Testing
         Fault("a foreign token in use", says: "Cloud Storage saw a token of the pod 22222222") {
             $0.storageCallers = [record(pod: "22222222-2222-2222-2222-222222222222")]
         },
-        Fault("contact with the trap", says: "1 connections reached") { $0.trapConnections = 1 },
+        Fault("contact with the trap", says: "1 connections reached the machine's") { $0.trapConnections = 1 },
+        Fault("contact with a tenant", says: "2 connections reached another tenant's") { $0.tenantConnections = 2 },
+        Fault("another spelling", says: "it looked up 'metadata', not 'metadata.google.internal'") {
+            $0.spellings = [.short]
+        },
     ]
+
+    @Test("a client that cannot find the server must fail without any answer")
+    func withoutServer() {
+        func problems(_ change: (inout ClientEvidence) -> Void) -> [String] {
+            Self.evidence {
+                ($0.exitStatus, $0.requests, $0.exchanges) = (1, [:], 0)
+                change(&$0)
+            }.problemsWithoutServer(of: Self.client)
+        }
+        #expect(problems { _ in } == [])
+        #expect(problems { $0.exitStatus = 0 }.count == 1)
+        #expect(problems { $0.requests["root.200"] = 1 }.count == 1)
+        #expect(problems { $0.exchanges = 1 }.count == 1)
+        #expect(problems { $0.tenantConnections = 1 }.count == 1)
+        #expect(problems { $0.trapConnections = 1 }.count == 1)
+    }
 
     @Test("everything that must not happen is a problem", arguments: faults)
     func refused(fault: Fault) {

@@ -1,5 +1,6 @@
 """The DNS snippets: those for dnsmasq and unbound by the real servers, those for CoreDNS by their text alone."""
 import contextlib
+import json
 import pathlib
 import re
 import shlex
@@ -158,8 +159,19 @@ class RealServerTests(unittest.TestCase):
                 self.assertEqual(ask(world, name, "A"), ("NOERROR", ["192.0.2.66"]), name)
 
 
+class HostsEntryTests(unittest.TestCase):
+    def test_both_components_write_the_two_names_that_a_hosts_entry_can_serve(self):
+        expected = [NAME, "metadata"]
+        text = (manifests.DEPLOY / "components/dns-hosts-policy/policy.yaml").read_text()
+        (policy,) = re.findall(r"hostnames: (\[[^]]+\])", text)
+        self.assertEqual(json.loads(policy), expected)
+        aliases = (manifests.DEPLOY / "workload/host-aliases/kustomization.yaml").read_text()
+        self.assertEqual(set(re.findall(r"hostnames: (.+)", aliases)), {f"[{', '.join(expected)}]"})
+
+
 class CorefileTests(unittest.TestCase):
-    """No CoreDNS is to be had where these tests run: what is checked is that all three say the same, and what."""
+    """Neither Debian nor PyPI has a CoreDNS: what is checked is that all three say the same, and what. `NameTests` has the
+    lab's name server answer what the block says."""
 
     EXPECTED = f"{':53 '.join(names())}:53 {{ hosts {{ {ADDRESS} {' '.join(names())} ttl 300 }} }}"
 

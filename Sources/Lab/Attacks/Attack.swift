@@ -67,6 +67,9 @@ struct AttackNotMounted: Error, CustomStringConvertible {
 
 /// What an attack's output says that it got.
 struct Loot: Sendable {
+    /// Stands for a token that is no pod's, but of a server that no pod may reach.
+    static let machine = "THE MACHINE"
+
     let output: String
     /// The UIDs of the pods whose tokens are in the output, or words that say that a token is no pod's.
     let owners: Set<String>
@@ -77,7 +80,7 @@ struct Loot: Sendable {
             output.ranges(of: "\"access_token\"").compactMap { range in
                 output[range.upperBound...].split(separator: "\"").dropFirst().first.map { token in
                     token == TrapServer.token
-                        ? "THE MACHINE" : world.cluster.ledger.describe(String(token))?.subject.podUID ?? "NOBODY KNOWN"
+                        ? Self.machine : world.cluster.ledger.describe(String(token))?.subject.podUID ?? "NOBODY KNOWN"
                 }
             }
         )

@@ -8,6 +8,8 @@ package enum Attacker: String, Sendable {
     case ordinary = "O"
     /// An unprivileged pod in user and network namespaces of its own, where it has every capability.
     case namespaced = "O-ns"
+    /// Somebody who may create Services and namespaces, and needs nothing on the node.
+    case tenant = "T"
     /// A process of another machine, or one of this machine that is no pod's.
     case remote = "R"
 
@@ -24,7 +26,7 @@ package enum Attacker: String, Sendable {
             "--no-new-privs", "--",
         ]
         switch self {
-        case .remote:
+        case .remote, .tenant:
             return arguments
         case .unprivileged:
             return unprivileged + arguments

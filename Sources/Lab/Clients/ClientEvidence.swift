@@ -17,12 +17,16 @@ package struct ClientEvidence: Sendable {
     package var exchanges: Int
     /// Connections that reached the machine's own metadata server.
     package var trapConnections: Int
+    /// Connections that reached the Service of another tenant that claims the metadata server's name.
+    package var tenantConnections = 0
+    /// How the client wrote the metadata server; `nil` where the name server cannot tell.
+    package var spellings: Set<Spelling>?
 
     /// Everything that is not as it must be, in sentences; empty: the client works and got its own credential.
     func problems(
         of client: RealClient, expected: RealClient.Requests, describe: (String) -> LabTokenRecord?
     ) -> [String] {
-        var problems: [String] = []
+        var problems = misuses(of: client)
         if exitStatus != 0 {
             let words = errorOutput.split(separator: "\n").suffix(3).joined(separator: " / ")
             problems.append("it ended with status \(exitStatus): \(words)")
@@ -48,7 +52,32 @@ package struct ClientEvidence: Sendable {
         }
         let mints = requests.keys.contains { $0 == "access_token.200" || $0 == "identity_token.200" }
         if exchanges != (mints ? 1 : 0) { problems.append("the token service saw \(exchanges) exchanges for this pod") }
-        if trapConnections > 0 { problems.append("\(trapConnections) connections reached the machine's own server") }
+        return problems
+    }
+
+    /// The same of a client that cannot find the metadata server: it must fail, and reach nobody.
+    func problemsWithoutServer(of client: RealClient) -> [String] {
+        var problems = misuses(of: client)
+        if exitStatus == 0 { problems.append("it ended with status 0, though it cannot find the metadata server") }
+        if !requests.isEmpty { problems.append("the agent answered it: \(requests.keys.sorted())") }
+        if exchanges > 0 { problems.append("the token service saw \(exchanges) exchanges for this pod") }
+        return problems
+    }
+
+    /// Connections to the wrong server, and names that are not the client's.
+    private func misuses(of client: RealClient) -> [String] {
+        var problems: [String] = []
+        if trapConnections > 0 {
+            problems.append("\(trapConnections) connections reached the machine's own server")
+        }
+        if tenantConnections > 0 {
+            problems.append("\(tenantConnections) connections reached another tenant's Service")
+        }
+        let names = client.spellings.subtracting([.address])
+        if let spellings, spellings != names {
+            let texts = [spellings, names].map { $0.map(\.rawValue).sorted().joined(separator: " ") }
+            problems.append("it looked up '\(texts[0])', not '\(texts[1])'")
+        }
         return problems
     }
 
@@ -71,6 +100,7 @@ package struct ClientEvidence: Sendable {
         case .listing: return differs(from: CloudStorageEmulator.objectName)
         case .object: return differs(from: CloudStorageEmulator.content)
         case .socket: return differs(from: "ipv4-mapped")
+        case .resource: return differs(from: "k8s_container")
         case .detections: return differs(from: "100")
         case .complete: return differs(from: "50")
         case .failed: return differs(from: "0")

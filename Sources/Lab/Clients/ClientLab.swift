@@ -9,6 +9,8 @@ package struct ClientLab: Sendable {
     private let programs: ClientPrograms
     private let storage: CloudStorageEmulator
     private let storageURL: String
+    /// The Service of another tenant that claims the metadata server's name.
+    private let tenant: TrapServer
 
     private static let namespace = "clients"
     private static let plainServiceAccount = "plain"
@@ -65,38 +67,72 @@ package struct ClientLab: Sendable {
             of: googleAccount, by: .serviceAccount(namespace: namespace, name: linkedServiceAccount)
         )
         let programs = try ClientPrograms(above: world.binaries)
+        let tenant = try await TenantService.start(on: world.node)
         let agent = try await world.startAgent()
         do {
             try await Command.require(
                 ["chrt", "--all-tasks", "--rr", "--pid", priority, "\(agent.processIdentifier)"]
             )
             try await body(
-                ClientLab(world: world, agent: agent, programs: programs, storage: storage, storageURL: url)
+                ClientLab(
+                    world: world, agent: agent, programs: programs, storage: storage, storageURL: url, tenant: tenant
+                )
             )
         } catch {
             await agent.kill()
+            await tenant.stop()
             throw error
         }
         await agent.stop()
+        await tenant.stop()
     }
 
     /// Runs a client in a pod of its own.
     package func run(_ clientCase: ClientCase) async throws -> ClientReport {
         let resolution = clientCase.resolution
-        let nameServer = try await LabNameServer(
-            network: world.node.network, host: LabNode.address, names: resolution.names, delay: Self.resolverDelay
-        )
+        let nameServer = try await nameServer(resolution, isClaimed: resolution != .none)
         do {
-            let evidence = try await evidence(of: clientCase)
+            var evidence = try await evidence(of: clientCase)
             await nameServer.stop()
-            let problems = evidence.problems(of: clientCase.client, expected: clientCase.requests) { token in
-                world.cluster.ledger.describe(token)
+            if resolution == .corefile {
+                evidence.spellings = Spelling.observed(in: nameServer.questions.events, namespace: Self.namespace)
             }
+            let problems =
+                clientCase.works
+                ? evidence.problems(of: clientCase.client, expected: clientCase.requests) { token in
+                    world.cluster.ledger.describe(token)
+                } : evidence.problemsWithoutServer(of: clientCase.client)
             return ClientReport(clientCase: clientCase, evidence: evidence, problems: problems)
         } catch {
             await nameServer.stop()
             throw error
         }
+    }
+
+    /// What a pod finds by each spelling, with the claim of another tenant: the program's output.
+    package func look(with resolution: NameResolution) async throws -> String {
+        let nameServer = try await nameServer(resolution, isClaimed: true)
+        let pod = try await world.addPod("names", namespace: Self.namespace, serviceAccount: Self.plainServiceAccount)
+        let directory = "\(world.node.directory)/\(pod.name)"
+        do {
+            let files = try Self.write(resolution.files(namespace: Self.namespace), to: directory)
+            let command = pod.commandLine(programs.command(.python("names.py")), files: files)
+            let output = try await Command.require(command)
+            await remove(pod, directory)
+            await nameServer.stop()
+            return output
+        } catch {
+            await remove(pod, directory)
+            await nameServer.stop()
+            throw error
+        }
+    }
+
+    private func nameServer(_ resolution: NameResolution, isClaimed: Bool) async throws -> PodNameServer {
+        try await PodNameServer.start(
+            resolution, network: world.node.network, directory: world.node.directory, deploy: programs.nameOptions,
+            claimed: isClaimed ? TenantService.address : nil, delay: Self.resolverDelay
+        )
     }
 
     private func evidence(of clientCase: ClientCase) async throws -> ClientEvidence {
@@ -107,9 +143,10 @@ package struct ClientLab: Sendable {
         let directory = "\(world.node.directory)/\(pod.name)"
         do {
             let storageCallers = storage.callers.total
+            let tenantConnections = tenant.connections
             let before = try await counters()
             let command = try commandLine(for: clientCase, home: directory)
-            let files = try Self.write(clientCase.resolution.files, to: directory)
+            let files = try Self.write(clientCase.resolution.files(namespace: Self.namespace), to: directory)
             let result = try await Command.run(pod.commandLine(command, files: files))
             let after = try await counters()
             let evidence = ClientEvidence(
@@ -118,7 +155,8 @@ package struct ClientLab: Sendable {
                 requests: Self.growth(from: before, to: after),
                 storageCallers: Array(storage.callers.events.suffix(storage.callers.total - storageCallers)),
                 exchanges: world.cluster.securityTokenService.log.events.count { $0.subject.podUID == pod.uid },
-                trapConnections: world.cluster.trap?.connections ?? 0
+                trapConnections: world.cluster.trap?.connections ?? 0,
+                tenantConnections: tenant.connections - tenantConnections
             )
             await remove(pod, directory)
             return evidence
@@ -147,7 +185,7 @@ package struct ClientLab: Sendable {
     }
 
     /// Writes files by the paths at which a pod sees them, and returns where they lie by the same paths.
-    private static func write(_ files: [String: String], to directory: String) throws -> [String: String] {
+    static func write(_ files: [String: String], to directory: String) throws -> [String: String] {
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         var places: [String: String] = [:]
         for (path, text) in files {

@@ -7,20 +7,29 @@ struct ClientPrograms: Sendable {
 
     /// What `.ci/setup-clients` made.
     var built: String { root + "/.build/clients" }
+    /// The options for name resolution.
+    var nameOptions: String { Self.nameOptions(in: root) }
 
     /// Looks for the repository above `directory`.
     init(above directory: String) throws(LabError) {
+        root = try Self.repository(above: directory)
+        guard FileManager.default.fileExists(atPath: built + "/grpc-credentials") else {
+            throw LabError("the real clients are not installed: run 'make setup-clients'")
+        }
+    }
+
+    /// The repository's directory with the options for name resolution.
+    static func nameOptions(in repository: String) -> String { repository + "/deploy/dns" }
+
+    static func repository(above directory: String) throws(LabError) -> String {
         var candidate = URL(fileURLWithPath: directory)
         while !FileManager.default.fileExists(atPath: candidate.appendingPathComponent("Package.swift").path) {
             guard candidate.path != "/" else {
-                throw LabError("the client programs lie in the repository, and it is not above \(directory)")
+                throw LabError("the lab needs files of the repository, and it is not above \(directory)")
             }
             candidate.deleteLastPathComponent()
         }
-        root = candidate.path
-        guard FileManager.default.fileExists(atPath: built + "/java/Metadata.class") else {
-            throw LabError("the real clients are not installed: run 'make setup-clients'")
-        }
+        return candidate.path
     }
 
     /// The command line that runs `program`.

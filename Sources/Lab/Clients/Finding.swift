@@ -17,6 +17,8 @@ package struct Finding: Sendable, Equatable {
         case object
         /// What kind of socket the client used.
         case socket
+        /// On what kind of machine the client believes to be.
+        case resource
         /// How many processes found themselves on GCE.
         case detections
         /// Requests that ab completed, and that it counts as failed.

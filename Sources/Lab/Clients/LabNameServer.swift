@@ -13,12 +13,12 @@ package final class LabNameServer: Sendable {
     package let questions = EventLog<String>()
     private let channel: any Channel
 
-    /// Starts serving on port 53 of `host` inside `network`.
+    /// Starts serving on `port` of `host` inside `network`.
     ///
     /// `names` holds IPv4 addresses by name, in lower case, without the final dot. `delay` lies between a query and its
     /// answer: where names do not resolve, some clients let that answer race against the metadata server's.
     package init(
-        network: NetworkNamespace, host: String, names: [String: String], delay: Duration
+        network: NetworkNamespace, host: String, port: Int = 53, names: [String: String], delay: Duration
     ) async throws {
         var addresses: [String: [UInt8]] = [:]
         for (name, address) in names {
@@ -28,7 +28,7 @@ package final class LabNameServer: Sendable {
         }
         let answers = addresses
         let questions = questions
-        let descriptor = try network.run { try Self.openSocket(on: SocketAddress(ipAddress: host, port: 53)) }
+        let descriptor = try network.run { try Self.openSocket(on: SocketAddress(ipAddress: host, port: port)) }
         channel = try await DatagramBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {

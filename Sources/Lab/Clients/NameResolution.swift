@@ -1,26 +1,65 @@
-/// How a pod of the lab learns the address of `metadata.google.internal`.
+/// How a pod of the lab learns the address behind the metadata server's names: the options of `deploy/dns`.
 package enum NameResolution: String, Sendable, Hashable, CaseIterable {
-    /// By an entry in `/etc/hosts`; its name server knows nothing.
+    /// By a name server that answers what `corefile.snippet` says: the lab's own, because no CoreDNS is to be had where the
+    /// tests run.
+    case corefile
+    /// By a real dnsmasq with `dnsmasq.conf`.
+    case dnsmasq
+    /// By a real unbound with `unbound.conf`.
+    case unbound
+    /// By entries in `/etc/hosts`, as `workload/host-aliases` and `components/dns-hosts-policy` make them.
     case hosts
-    /// By its name server.
-    case dns
     /// Not at all: the name server answers NXDOMAIN, as on a machine that is not Google's.
     case none
 
-    package static let metadataName = "metadata.google.internal"
+    package static let metadataName = Spelling.name.rawValue
+    /// What a pod's search list makes of that name, and a Service `google` in the namespace `internal` claims.
+    package static let claimedName = "\(metadataName).svc.cluster.local"
 
-    /// What the pod's name server knows.
-    var names: [String: String] {
-        self == .dns ? [Self.metadataName: LabNode.metadataAddress] : [:]
+    /// Whether the pod's name server knows the names.
+    package var isNameServer: Bool { self != .hosts && self != .none }
+
+    /// Whether a client that writes the metadata server like this finds it.
+    package func resolves(_ spelling: Spelling) -> Bool {
+        switch spelling {
+        case .address: true
+        case .short, .name: self != .none
+        // No hosts file holds a name with its final dot: Kubernetes refuses such an entry.
+        case .absolute: isNameServer
+        }
     }
 
-    /// What the pod sees in `/etc`, by path.
-    var files: [String: String] {
-        let entry = self == .hosts ? "\(LabNode.metadataAddress) \(Self.metadataName)\n" : ""
+    /// What a pod of `namespace` sees in `/etc`, by path: the search list is the one that a kubelet writes.
+    package func files(namespace: String) -> [String: String] {
+        let entry =
+            self == .hosts ? "\(LabNode.metadataAddress) \(Self.metadataName) \(Spelling.short.rawValue)\n" : ""
+        let search = ["\(namespace).svc.cluster.local", "svc.cluster.local", "cluster.local"]
         return [
             "/etc/hosts": "127.0.0.1 localhost\n" + entry,
-            "/etc/resolv.conf": "nameserver \(LabNode.address)\n",
+            "/etc/resolv.conf":
+                "search \(search.joined(separator: " "))\nnameserver \(LabNode.address)\noptions ndots:5\n",
             "/etc/nsswitch.conf": "hosts: files dns\n",
         ]
+    }
+}
+
+/// How a client writes the metadata server.
+package enum Spelling: String, Sendable, Hashable, CaseIterable {
+    case address = "169.254.169.254"
+    case short = "metadata"
+    case name = "metadata.google.internal"
+    /// With its final dot: no search list is tried.
+    case absolute = "metadata.google.internal."
+
+    /// The spellings of a client in a pod of `namespace`, by the names that it asked a name server for.
+    static func observed(in questions: [String], namespace: String) -> Set<Spelling> {
+        let asked = Set(questions)
+        let first = "\(namespace).svc.cluster.local"
+        var found: Set<Spelling> = []
+        if asked.contains("\(short.rawValue).\(first)") { found.insert(.short) }
+        if asked.contains("\(name.rawValue).\(first)") { found.insert(.name) }
+        // The search list never gets so far: what it makes of the name is answered before.
+        if asked.contains(name.rawValue) { found.insert(.absolute) }
+        return found
     }
 }

@@ -20,11 +20,12 @@ package struct RealClient: Sendable, CustomStringConvertible {
     let finds: Set<Finding.Name>
     /// What it asks when names resolve like this.
     let requests: @Sendable (NameResolution) -> Requests
+    /// How it writes the metadata server: it works where one of these is found.
+    let spellings: Set<Spelling>
     /// Needs an account that can have identity tokens.
     var needsGoogleAccount = false
-    /// Looks up the metadata server's name and has no other way: where that does not resolve, the pod's
-    /// `GCE_METADATA_HOST` holds the address.
-    var needsName = false
+    /// Takes the address from `GCE_METADATA_HOST`, and has no other way where the name does not resolve.
+    var readsEnvironment = false
     /// Where it is run.
     var resolutions = NameResolution.allCases
 
@@ -44,7 +45,10 @@ package struct ClientCase: Sendable, CustomStringConvertible {
     package var usesGoogleAccount: Bool { client.needsGoogleAccount || resolution == .hosts }
 
     /// Whether the pod's environment names the metadata server's address.
-    var namesAddress: Bool { client.needsName && resolution == .none }
+    var namesAddress: Bool { client.readsEnvironment && resolution == .none }
+
+    /// Whether the client finds the metadata server. Those that do not are run too: `deploy/dns` says which they are.
+    package var works: Bool { namesAddress || client.spellings.contains { resolution.resolves($0) } }
 
     /// For a reader: where the address comes from.
     package var addressSource: String {
