@@ -162,7 +162,7 @@ let package = Package(
             resources: [.copy("Fixtures"), .copy("Corpus")],
             swiftSettings: strict
         ),
-        .testTarget(name: "TokensTests", dependencies: ["Tokens"], swiftSettings: strict),
+        .testTarget(name: "TokensTests", dependencies: ["Tokens", "Attribution", "Fuzzing"], swiftSettings: strict),
         // A scripted HTTPS server and certificates: what the tests of the two clients stand on.
         .target(
             name: "UpstreamTesting",
@@ -176,7 +176,7 @@ let package = Package(
         ),
         .testTarget(
             name: "UpstreamHTTPTests",
-            dependencies: ["UpstreamHTTP", "Tokens", "UpstreamTesting", nioCore, nioHTTP1, nioSSL],
+            dependencies: ["UpstreamHTTP", "Tokens", "UpstreamTesting", "Fuzzing", nioCore, nioHTTP1],
             swiftSettings: strict
         ),
         .testTarget(
@@ -212,7 +212,8 @@ let package = Package(
         .testTarget(
             name: "OperationsTests",
             dependencies: [
-                "Operations", "Attribution", "MetricsTesting", "Tokens", nioCore, nioPosix, nioHTTP1, logging, yams,
+                "Operations", "Attribution", "Fuzzing", "MetricsTesting", "Tokens", nioCore, nioPosix, nioHTTP1,
+                logging, yams,
             ],
             swiftSettings: strict),
         .testTarget(

@@ -147,10 +147,8 @@ final class ExecCredentialSource: Sendable {
     private func spoken(_ errors: [UInt8]) -> String {
         var text = String(decoding: errors, as: UTF8.self)
         for variable in plugin.environment where variable.value.utf8.count >= 8 {
-            text = text.replacing(variable.value, with: "[redacted]")
+            text = text.replacing(variable.value, with: SecretRedactor.replacement)
         }
-        text = text.split(separator: " ", omittingEmptySubsequences: false)
-            .map { $0.contains("k8s-aws-v1.") ? "[redacted]" : String($0) }.joined(separator: " ")
         return UpstreamText.clean(text, limit: 512)
     }
 

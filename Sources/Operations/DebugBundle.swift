@@ -1,4 +1,6 @@
-/// The files of a bug report. Whatever goes in is scrubbed.
+import Tokens
+
+/// The files of a bug report, each without what looks like a credential.
 package struct DebugBundle: Sendable {
     private static let folder = "podidentd-debug/"
     private var archive: TarArchive
@@ -10,7 +12,7 @@ package struct DebugBundle: Sendable {
     }
 
     package mutating func add(_ name: String, _ text: String) {
-        archive.append(Self.folder + name, Array(SecretScrubber.scrub(text).utf8))
+        archive.append(Self.folder + name, Array(SecretRedactor.redact(text).utf8))
     }
 
     /// Something that could not be had, and why.

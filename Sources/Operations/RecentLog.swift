@@ -1,5 +1,6 @@
 package import Logging
 import Synchronization
+import Tokens
 
 /// The last lines of the log, in memory, for whoever debugs a node without access to its log.
 package final class RecentLog: Sendable {
@@ -56,6 +57,6 @@ private struct RecentLogHandler: LogHandler {
         var all = metadata
         for (key, value) in event.metadata ?? [:] { all[key] = value }
         let details = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-        log.record("\(WallClock.timestamp()) \(event.level) \(event.message)\(details)")
+        log.record(SecretRedactor.redact("\(WallClock.timestamp()) \(event.level) \(event.message)\(details)"))
     }
 }

@@ -1,3 +1,5 @@
+import Tokens
+
 /// Makes an upstream's words fit for a log line, an event and an error answer.
 package enum UpstreamText {
     /// In bytes of UTF-8: more than the longest message of the Kubernetes API server or Google seen.
@@ -19,7 +21,7 @@ package enum UpstreamText {
             gap = false
             result.append(scalar)
         }
-        return cut(redactTokens(in: String(result)), limit: limit)
+        return cut(SecretRedactor.redact(String(result)), limit: limit)
     }
 
     package static func clean(_ bytes: [UInt8], limit: Int = UpstreamText.limit) -> String {
@@ -31,36 +33,6 @@ package enum UpstreamText {
         case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .unassigned, .privateUse: true
         default: false
         }
-    }
-
-    /// A JWT starts with `eyJ` (base64url of `{"`), a Google access token with `ya29.`. An upstream that quotes one
-    /// back must not make us print it.
-    private static func redactTokens(in text: String) -> String {
-        var result = ""
-        var rest = text[...]
-        while let start = firstToken(in: rest) {
-            result += rest[..<start] + "[redacted]"
-            rest = rest[start...].drop(while: isTokenCharacter)
-        }
-        return result + rest
-    }
-
-    private static func firstToken(in text: Substring) -> Substring.Index? {
-        var previous: Character?
-        for index in text.indices {
-            if previous.map(isTokenCharacter) != true,
-                text[index...].hasPrefix("eyJ") || text[index...].hasPrefix("ya29.")
-            {
-                return index
-            }
-            previous = text[index]
-        }
-        return nil
-    }
-
-    private static func isTokenCharacter(_ character: Character) -> Bool {
-        character.isASCII
-            && (character.isLetter || character.isNumber || character == "-" || character == "_" || character == ".")
     }
 
     private static func cut(_ text: String, limit: Int) -> String {

@@ -1,6 +1,7 @@
 import FoundationEssentials
 package import Logging
 import Synchronization
+import Tokens
 
 #if canImport(Glibc)
     import Glibc
@@ -53,21 +54,25 @@ package struct LineLogHandler: LogHandler {
             switch format {
             case .text:
                 "\(time) \(event.level) \(label):"
-                    + sorted.map { " \(JSONText.escaped($0.key))=\(JSONText.escaped("\($0.value)"))" }.joined()
-                    + " [\(event.source)] \(JSONText.escaped(event.message.description))\n"
+                    + sorted.map { " \(JSONText.escaped($0.key))=\(JSONText.escaped(Self.clean("\($0.value)")))" }
+                    .joined()
+                    + " [\(event.source)] \(JSONText.escaped(Self.clean(event.message.description)))\n"
             case .json:
                 #"{"time":"\#(time)","level":"\#(event.level)","logger":\#(JSONText.string(label)),"#
                     + #""source":\#(JSONText.string(event.source)),"#
-                    + #""message":\#(JSONText.string(event.message.description))"#
+                    + #""message":\#(JSONText.string(Self.clean(event.message.description)))"#
                     + (sorted.isEmpty ? "" : #","fields":"# + Self.json(.dictionary(fields))) + "}\n"
             }
         write(Array(line.utf8))
     }
 
+    /// `text` without what an upstream, a plugin or a file may have slipped into it.
+    private static func clean(_ text: String) -> String { SecretRedactor.redact(text) }
+
     private static func json(_ value: Logger.MetadataValue) -> String {
         switch value {
-        case .string(let text): JSONText.string(text)
-        case .stringConvertible(let object): JSONText.string(object.description)
+        case .string(let text): JSONText.string(clean(text))
+        case .stringConvertible(let object): JSONText.string(clean(object.description))
         case .array(let values): "[" + values.map(json).joined(separator: ",") + "]"
         case .dictionary(let values):
             "{"
