@@ -91,6 +91,14 @@ class ArchiveTests(unittest.TestCase):
                 self.assertIn(f"'{name}' is no full image name", result.stderr)
         self.assertFalse((self.directory / "refused.tar").exists())
 
+    def test_every_name_in_the_documents_is_full(self):
+        documents = [IMAGE / "Containerfile", *manifests.DEPLOY.glob("*.md"), REPOSITORY / "README.md"]
+        for path in documents:
+            for line in path.read_text().splitlines():
+                for name in re.findall(r"[\w./-]*podidentd:[0-9][\w.-]*", line):
+                    with self.subTest(path.name, line=line):
+                        self.assertTrue(name.removeprefix("//").startswith("registry."))
+
     def test_names_with_a_port_or_localhost_are_full(self):
         for name in ["localhost/podidentd:1", "registry:5000/a/b:v1", "127.0.0.1:5000/podidentd:latest"]:
             with self.subTest(name):
