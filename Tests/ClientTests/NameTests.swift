@@ -8,10 +8,11 @@ import Testing
 struct NameOptionTests {
     @Test(
         "each option resolves the spellings that its table lists, also where a tenant claims the name",
-        arguments: NameResolution.allCases)
-    func resolves(resolution: NameResolution) async throws {
+        arguments: NameResolution.allCases, CLibrary.allCases)
+    func resolves(resolution: NameResolution, library: CLibrary) async throws {
         let lab = try #require(ClientLabTrait.lab)
-        #expect(try await lab.look(with: resolution) == NameTables.look(with: resolution))
+        let seen = try await lab.look(with: resolution, by: library)
+        #expect(seen == NameTables.look(with: resolution, by: library))
     }
 }
 

@@ -30,7 +30,7 @@ struct ImageTests {
         }
     }
 
-    /// Before this each image had a short name, by which no runtime finds it: CRI adds a registry to what a pod names.
+    /// By a short name a runtime finds no image that was imported: it adds a registry to what a pod names.
     @Test("containerd imports the archive under the name in the manifests, and a pod with that name runs the agent")
     func importedByContainerd() async throws {
         let directory = FileManager.default.temporaryDirectory.path + "/podidentd-image-\(UUID().uuidString)"

@@ -49,7 +49,7 @@ class ArchiveTests(unittest.TestCase):
         self.assertEqual((result.returncode, result.stdout), (0, "it runs\n"), result.stderr)
 
     def test_an_archive_with_a_short_name_is_found_by_nobody(self):
-        """What every archive was until it had a full name."""
+        """A runtime adds a registry to what a pod names, and nothing to what was imported."""
         short = self.directory / "short.tar"
         layout = self.directory / "short"
         run("tar", "-xf", self.archive, f"--one-top-level={layout}")

@@ -110,13 +110,13 @@ package struct ClientLab: Sendable {
     }
 
     /// What a pod finds by each spelling, with the claim of another tenant: the program's output.
-    package func look(with resolution: NameResolution) async throws -> String {
+    package func look(with resolution: NameResolution, by library: CLibrary) async throws -> String {
         let nameServer = try await nameServer(resolution, isClaimed: true)
         let pod = try await world.addPod("names", namespace: Self.namespace, serviceAccount: Self.plainServiceAccount)
         let directory = "\(world.node.directory)/\(pod.name)"
         do {
             let files = try Self.write(resolution.files(namespace: Self.namespace), to: directory)
-            let command = pod.commandLine(programs.command(.python("names.py")), files: files)
+            let command = pod.commandLine(programs.command(library.lookup), files: files)
             let output = try await Command.require(command)
             await remove(pod, directory)
             await nameServer.stop()

@@ -13,7 +13,7 @@ struct ClientPrograms: Sendable {
     /// Looks for the repository above `directory`.
     init(above directory: String) throws(LabError) {
         root = try Self.repository(above: directory)
-        guard FileManager.default.fileExists(atPath: built + "/grpc-credentials") else {
+        guard FileManager.default.fileExists(atPath: built + "/names-musl") else {
             throw LabError("the real clients are not installed: run 'make setup-clients'")
         }
     }
@@ -38,6 +38,7 @@ struct ClientPrograms: Sendable {
         return switch program {
         case .python(let file): [built + "/venv/bin/python", "\(sources)/python/\(file)"]
         case .go(let name): [built + "/go-\(name)"]
+        case .compiled(let name): ["\(built)/\(name)"]
         case .ruby(let file): ["ruby", "\(sources)/ruby/\(file)"]
         case .java(let client): ["java", "-cp", built + "/java", "Metadata", client]
         case .node(let file): ["node", "\(sources)/node/\(file)"]

@@ -43,6 +43,21 @@ package enum NameResolution: String, Sendable, Hashable, CaseIterable {
     }
 }
 
+/// A C library, which decides how a search list is gone through.
+package enum CLibrary: String, Sendable, CaseIterable {
+    case glibc
+    /// Of Alpine's images.
+    case musl
+
+    /// The look-up of each spelling; glibc's asks for the IPv6 record, too.
+    var lookup: RealClient.Program {
+        switch self {
+        case .glibc: .python("names.py")
+        case .musl: .compiled("names-musl")
+        }
+    }
+}
+
 /// How a client writes the metadata server.
 package enum Spelling: String, Sendable, Hashable, CaseIterable {
     case address = "169.254.169.254"

@@ -9,12 +9,13 @@ package enum NameTables {
         (.none, "none of them"),
     ]
 
-    /// What a pod's own look-up says with an option: ``ClientLab/look(with:)``'s output.
-    package static func look(with resolution: NameResolution) -> String {
+    /// What a pod's own look-up says with an option: the output of ``ClientLab/look(with:by:)``.
+    package static func look(with resolution: NameResolution, by library: CLibrary) -> String {
         let lines = [Spelling.short, .name, .absolute].map { spelling in
             "\(spelling.rawValue) \(address(of: spelling, with: resolution) ?? "-")\n"
         }
-        return lines.joined() + "AAAA \(resolution.isNameServer ? "empty" : "no such name")\n"
+        let record = "AAAA \(resolution.isNameServer ? "empty" : "no such name")\n"
+        return lines.joined() + (library == .glibc ? record : "")
     }
 
     /// Without an option the tenant's Service is all that the search list finds.

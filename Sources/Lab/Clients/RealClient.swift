@@ -4,6 +4,8 @@ package struct RealClient: Sendable, CustomStringConvertible {
     enum Program: Sendable {
         case python(String)
         case go(String)
+        /// A program that `.ci/setup-clients` compiled.
+        case compiled(String)
         case ruby(String)
         case java(String)
         case node(String)
