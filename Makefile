@@ -59,20 +59,20 @@ faults: build ## Runs the fault table; SECONDS: how long the agent is stopped (d
 conformance: build ## Runs the numbered cases of the metadata protocol, one line each
 	@bash .ci/conformance
 
-demo: bpf ## Runs the main job; KEEP=1 leaves it running
+demo: bpf ## Runs the main job; KEEP=1 leaves it running, LAYOUT=nested makes a node like kind's (also nested-3, systemd, ...)
 	@echo "Building (the first time takes some minutes)"
 	@$(SWIFT) build --product podidentd && $(SWIFT) build --product podidentd-lab
-	@$(BUILD)/podidentd-lab demo $(if $(KEEP),--keep)
+	@$(BUILD)/podidentd-lab demo $(if $(KEEP),--keep) $(if $(LAYOUT),--layout $(LAYOUT))
 
 clients: bpf setup-clients ## Runs real clients inside pods and prints what each got
 	@echo "Building (the first time takes some minutes)"
 	@$(SWIFT) build --product podidentd && $(SWIFT) build --product podidentd-lab
 	@$(BUILD)/podidentd-lab clients
 
-attack: bpf ## Attacks a running agent in every known way, and prints what each attack got
+attack: bpf ## Attacks a running agent in every known way, and prints what each attack got; LAYOUT as for demo
 	@echo "Building (the first time takes some minutes)"
 	@for product in podidentd podidentd-lab lab-attack; do $(SWIFT) build --product $$product || exit; done
-	@$(BUILD)/podidentd-lab attack
+	@$(BUILD)/podidentd-lab attack $(if $(LAYOUT),--layout $(LAYOUT))
 	@echo; echo "The same without each guard"
 	@$(BUILD)/podidentd-lab attack --guards-off
 

@@ -42,6 +42,7 @@ final class CgroupTracking: Sendable {
                 Self.walk(index, root: root, cgroups: cgroups, enforcement: enforcement)
                 enforcement.sweep(cgroups)
                 keeper.check()
+                keeper.checkOthers()
             }
         }
         do throws(BPFError) {
@@ -56,12 +57,18 @@ final class CgroupTracking: Sendable {
         enforcement.adopt(from: cgroups)
         Self.walk(index, root: root, cgroups: cgroups, enforcement: enforcement)
         keeper.check()
+        keeper.checkOthers()
     }
 
     /// Looks whether the kubepods cgroup is still the one that the programs know: an event may have been lost, or never
     /// have come.
     func checkRoot() {
         kubepods.check()
+    }
+
+    /// Looks for kubepods cgroups of others: where inotify reports cgroups, nothing reports theirs.
+    func checkOtherRoots() {
+        kubepods.checkOthers()
     }
 
     static func walk(

@@ -9,6 +9,8 @@ enum Incident: String, Sendable, CaseIterable {
     case pinsRestored = "pins_restored"
     /// The kubelet made its kubepods cgroup again.
     case kubepodsRecreated = "kubepods_recreated"
+    /// A kubepods cgroup of another kubelet appeared.
+    case otherKubepods = "other_kubepods"
     /// The kernel could not queue cgroup events, and the hierarchy was walked instead.
     case cgroupEventsLost = "cgroup_events_lost"
     /// The watch told of a pod as it was before its end.

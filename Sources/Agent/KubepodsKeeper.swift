@@ -4,7 +4,8 @@ import Logging
 import Operations
 import Synchronization
 
-/// Tells the programs which cgroup is the kubelet's, again whenever the kubelet makes it or its QoS classes anew.
+/// Tells the programs which cgroup is the kubelet's, whenever the kubelet makes it or one of its QoS classes; and which are
+/// other kubelets'.
 ///
 /// Until the programs know a new kubepods cgroup, what is in it is no pod to them. The kubelet makes pods' cgroups some
 /// time after their root, and the root's event is handled within microseconds.
@@ -13,6 +14,8 @@ final class KubepodsKeeper: Sendable {
     /// Whose appearance changes what the programs must know.
     private let paths: Set<[UInt8]>
     private let current: Mutex<KubepodsCgroup>
+    /// The trees of others that the log has.
+    private let reported = Mutex<Set<OtherKubepods>>([])
     private let cgroups: CgroupFileSystem
     private let datapath: Datapath
     private let incidents: CounterTable<Incident>
@@ -34,9 +37,51 @@ final class KubepodsKeeper: Sendable {
         self.rootChanged = rootChanged
     }
 
-    /// A cgroup was made: nothing to do, unless it is the root or a QoS class.
+    /// A cgroup was made: nothing to do, unless it is the root, a QoS class, or another kubelet's root.
     func observe(_ path: [UInt8]) {
-        if paths.contains(path) { check() }
+        if paths.contains(path) {
+            check()
+        } else if KubepodsRoot(ifNamed: path) != nil {
+            checkOthers()
+        }
+    }
+
+    /// Looks for the trees of others, and tells the programs which there are.
+    ///
+    /// A walk of everything outside of kubepods: some milliseconds on a node with hundreds of services.
+    func checkOthers() {
+        let found: [OtherKubepods]
+        do throws(BPFError) {
+            found = try OtherKubepods.all(beside: root, in: cgroups)
+            try current.withLock { current throws(BPFError) in
+                var new = current
+                new.others = found.map(\.tree)
+                guard new != current else { return }
+                try datapath.setKubepods(new)
+                current = new
+            }
+        } catch {
+            return logger.error("other kubepods cgroups are not held back", metadata: ["reason": "\(error)"])
+        }
+        if found.count > KubepodsCgroup.othersMax {
+            logger.error(
+                "more kubepods cgroups than the programs can know: the last ones are not held back",
+                metadata: ["kubepods": "\(found.count)", "limit": "\(KubepodsCgroup.othersMax)"])
+        }
+        report(found)
+    }
+
+    private func report(_ found: [OtherKubepods]) {
+        let new = reported.withLock { reported in
+            defer { reported = Set(found) }
+            return found.filter { !reported.contains($0) }
+        }
+        for other in new {
+            incidents.increment(.otherKubepods)
+            logger.warning(
+                "another kubepods cgroup is on this node: its pods get no identity, and reach no protected address",
+                metadata: ["kubepods": "\(other.root)", "own": "\(root)", "cgroup": "\(other.tree.id)"])
+        }
     }
 
     /// Compares with what is there, and tells the programs what has changed.

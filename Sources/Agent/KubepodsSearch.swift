@@ -56,10 +56,12 @@ enum KubepodsSearch {
         return root
     }
 
-    /// The kubepods cgroup below `root`, with the kernel's level.
+    /// The kubepods cgroup below `root`, with the kernel's level, and the trees beside it.
     static func cgroup(of root: KubepodsRoot, in cgroups: CgroupFileSystem) throws -> KubepodsCgroup {
         guard let found = try cgroups.locate(root.path) else { throw missing(root, in: cgroups) }
-        return KubepodsCgroup(id: found.id, level: found.level, groups: groups(of: root, in: cgroups))
+        let others = try OtherKubepods.all(beside: root, in: cgroups)
+        return KubepodsCgroup(
+            id: found.id, level: found.level, groups: groups(of: root, in: cgroups), others: others.map(\.tree))
     }
 
     private static func missing(_ root: KubepodsRoot, in cgroups: CgroupFileSystem) -> ConfigurationError {

@@ -12,9 +12,24 @@ struct BPFLink: ~Copyable {
     /// Attaches `program` to the cgroup behind `cgroup`.
     init(attaching program: borrowing BPFProgram, toCgroup cgroup: borrowing FileDescriptor) throws(BPFError) {
         guard let link = unsafe bpf_program__attach_cgroup(program.pointer, cgroup.rawValue) else {
-            throw BPFError("attach \(program.name) to the root of the cgroup v2 hierarchy", errorNumber: errno)
+            throw Self.refusal(of: program, by: cgroup, errno)
         }
         unsafe self.link = link
+    }
+
+    /// The reason why the kernel did not attach `program`. EPERM need not be for want of rights: see
+    /// ``ExclusivePrograms``.
+    private static func refusal(
+        of program: borrowing BPFProgram, by cgroup: borrowing FileDescriptor, _ number: CInt
+    ) -> BPFError {
+        let type = unsafe bpf_program__expected_attach_type(program.pointer)
+        let others = number == EPERM ? ExclusivePrograms(type, at: cgroup, isRefused: true) : nil
+        let operation = "attach \(program.name) to the root of the cgroup v2 hierarchy"
+        guard let others else { return BPFError(operation, errorNumber: number) }
+        let place = CgroupFileSystem.path(ofDescriptor: cgroup.rawValue).map { String(decoding: $0, as: UTF8.self) }
+        return BPFError(
+            operation, errorNumber: number,
+            hint: "\(others.summary), which keeps all others out; \(others.remedy(at: place ?? "CGROUP"))")
     }
 
     private init(_ link: OpaquePointer) {

@@ -40,7 +40,7 @@ extension CgroupFileSystem {
             .map { Array($0.dropFirst(prefix.count)) }
     }
 
-    private static func read(_ path: [UInt8]) -> [UInt8]? {
+    static func read(_ path: [UInt8]) -> [UInt8]? {
         let name = path.map { CChar(bitPattern: $0) } + [0]
         let descriptor = unsafe Glibc.open(name, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }

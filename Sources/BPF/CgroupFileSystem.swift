@@ -91,6 +91,20 @@ package final class CgroupFileSystem: Sendable, CgroupPathResolving {
         return self.id(of: found) == id ? found : nil
     }
 
+    /// Whether root owns the cgroup at `path`: kubelets make theirs as root, users those that were delegated to them.
+    package func isRootOwned(_ path: [UInt8]) -> Bool {
+        var status = stat()
+        return unsafe fstatat(mount.rawValue, Self.relative(path), &status, AT_SYMLINK_NOFOLLOW) == 0
+            && status.st_uid == 0
+    }
+
+    /// Whether any process runs in the cgroup at `path` or below (`populated` in cgroup.events).
+    package func isPopulated(_ path: [UInt8]) -> Bool {
+        let file = [UInt8](mountPoint.utf8) + path + [UInt8]("/cgroup.events".utf8)
+        guard let text = Self.read(file) else { return false }
+        return text.split(separator: UInt8(ascii: "\n")).contains { $0.elementsEqual("populated 1".utf8) }
+    }
+
     /// Whether the cgroup with this ID can be found: not before its making is complete, and not after its removal.
     package func contains(_ id: CgroupID) -> Bool {
         let descriptor = nid_open_cgroup_by_id(mount.rawValue, id.rawValue)
@@ -152,13 +166,14 @@ package final class CgroupFileSystem: Sendable, CgroupPathResolving {
         var text: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 16 * 1024)
         while true {
-            let length = unsafe read(descriptor.rawValue, &buffer, buffer.count)
+            let length = unsafe Glibc.read(descriptor.rawValue, &buffer, buffer.count)
             guard length > 0 else { return String(decoding: text, as: UTF8.self) }
             text.append(contentsOf: buffer.prefix(length))
         }
     }
 
-    private static func path(ofDescriptor descriptor: CInt) -> [UInt8]? {
+    /// The path of what `descriptor` stands for, as this mount namespace spells it.
+    static func path(ofDescriptor descriptor: CInt) -> [UInt8]? {
         // The kernel cuts nothing here: a path that does not fit is an error.
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = unsafe readlink("/proc/self/fd/\(descriptor)", &buffer, buffer.count)

@@ -70,7 +70,13 @@ package struct InstalledHook: Sendable, Equatable {
 extension BPFLink {
     /// The program that runs now.
     func program() throws(BPFError) -> InstalledHook.Program {
-        let id = try programID()
+        try InstalledHook.Program(id: try programID())
+    }
+}
+
+extension InstalledHook.Program {
+    /// The program with this ID, whoever loaded it.
+    init(id: UInt32) throws(BPFError) {
         let program = try FileDescriptor(owning: bpf_prog_get_fd_by_id(id), "open program \(id)")
         var info = bpf_prog_info()
         var length = UInt32(MemoryLayout<bpf_prog_info>.size)
@@ -81,7 +87,7 @@ extension BPFLink {
         let tag = unsafe withUnsafeBytes(of: &info.tag) { bytes in
             unsafe bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         }
-        return InstalledHook.Program(id: id, name: name, tag: tag)
+        self.init(id: id, name: name, tag: tag)
     }
 }
 

@@ -77,6 +77,7 @@ void attack_move(char **argument);
 void attack_flood(char **argument);
 void attack_half_open(char **argument);
 void attack_nest(char **argument);
+void attack_churn(char **argument);
 
 /* load.c */
 void attack_load(char **argument);

@@ -84,6 +84,18 @@ void attack_half_open(char **argument)
 	printf("%u SYNs sent, %u not\n", sent - dropped, dropped);
 }
 
+/* DIRECTORY COUNT: makes and removes so many cgroups below. */
+void attack_churn(char **argument)
+{
+	int directory = open(argument[0], O_RDONLY | O_DIRECTORY);
+	long count = atol(argument[1]);
+
+	for (long made = 0; made < count; made++)
+		if (mkdirat(directory, "churn", 0755) < 0 || unlinkat(directory, "churn", AT_REMOVEDIR) < 0)
+			broken("churn", errno);
+	printf("made %ld\n", count);
+}
+
 /* DIRECTORY COUNT ADDRESS PORT: makes cgroups, a thousand levels deep, moves into the
  * deepest now and then, and asks from there.
  */

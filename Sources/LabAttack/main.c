@@ -139,6 +139,7 @@ static const struct {
 	{ "flood", 4, 4, attack_flood },
 	{ "half-open", 3, 3, attack_half_open },
 	{ "nest", 4, 4, attack_nest },
+	{ "churn", 2, 2, attack_churn },
 	{ "load", 5, 5, attack_load },
 	{ "proxy", 1, 3, attack_proxy },
 	{ "overwrite", 4, 4, attack_overwrite },

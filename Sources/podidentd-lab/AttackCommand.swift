@@ -13,8 +13,11 @@ struct AttackCommand: AsyncParsableCommand {
     @Option(help: "Makes only attacks with this number, or with this in their description.")
     var only = ""
 
+    @OptionGroup
+    var layout: LayoutOption
+
     func run() async throws {
-        let world = try await LabWorld.start(keys: try LabCluster.Keys())
+        let world = try await LabWorld.start(keys: try LabCluster.Keys(), layout: layout.layout)
         let isGood: Bool
         do {
             isGood = try await guardsOff ? Self.withoutGuards(world) : withGuards(world)

@@ -12,6 +12,9 @@ struct DemoCommand: AsyncParsableCommand {
     @Flag(help: "Leaves everything running until Ctrl-C, and says how to enter a pod.")
     var keep = false
 
+    @OptionGroup
+    var layout: LayoutOption
+
     func run() async throws {
         // A terminal's Ctrl-C must not end the process before it has cleaned up.
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
@@ -32,7 +35,7 @@ struct DemoCommand: AsyncParsableCommand {
     }
 
     private func show() async throws {
-        let world = try await LabWorld.start(keys: try LabCluster.Keys())
+        let world = try await LabWorld.start(keys: try LabCluster.Keys(), layout: layout.layout)
         do {
             let demo = Demo(world: world) { print($0) }
             try await demo.run()

@@ -84,7 +84,7 @@ struct CalibrationTests {
 
     /// A command that moves itself into a cgroup, and then runs the rest of its line.
     private static func enter(_ world: LabWorld, _ cgroup: String) -> [String] {
-        ["sh", "-c", "echo 0 > \"$0\" && exec \"$@\"", world.node.cgroupDirectory(cgroup) + "/cgroup.procs"]
+        ["sh", "-c", "echo 0 > \"$0\" && exec \"$@\"", world.node.cgroupMountPoint + cgroup + "/cgroup.procs"]
     }
 
     /// The one sentence with which an agent ended.

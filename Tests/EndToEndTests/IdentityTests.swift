@@ -17,4 +17,19 @@ struct IdentityTests {
             #expect(world.cluster.trap?.connections == 0)
         }
     }
+
+    /// Where the level of kubepods was counted from a path, nobody was a pod on a nested node, and this one reached the
+    /// machine's own metadata server.
+    @Test("a hostNetwork pod receives its own token, and never the machine's", arguments: CgroupLayout.allCases)
+    func hostNetwork(layout: CgroupLayout) async throws {
+        try await withAgent(layout: layout) { world, agent in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app", isHostNetwork: true)
+            let record = try world.owner(of: try await pod.ask())
+            #expect(record.subject.podUID == pod.uid)
+            await agent.stop()
+            #expect(try await pod.run("curl", "-s", "http://169.254.169.254/").status == 7)
+            #expect(world.cluster.trap?.connections == 0)
+        }
+    }
 }

@@ -8,7 +8,7 @@ let sharedKeys = Result { try LabCluster.Keys() }
 
 /// Runs `body` in a fresh world, and takes the world down whatever happens.
 func withWorld(
-    layout: CgroupLayout = .cgroupfs, configure: (inout LabCluster.Configuration) -> Void = { _ in },
+    layout: CgroupLayout = .standard, configure: (inout LabCluster.Configuration) -> Void = { _ in },
     _ body: (LabWorld) async throws -> Void
 ) async throws {
     let world = try await LabWorld.start(keys: try sharedKeys.get(), layout: layout, configure: configure)
@@ -23,7 +23,7 @@ func withWorld(
 
 /// Runs `body` in a fresh world with a running agent, and prints the agent's log if it fails.
 func withAgent(
-    _ changes: [String: String?] = [:], layout: CgroupLayout = .cgroupfs,
+    _ changes: [String: String?] = [:], layout: CgroupLayout = .standard,
     configure: (inout LabCluster.Configuration) -> Void = { _ in },
     _ body: (LabWorld, AgentProcess) async throws -> Void
 ) async throws {

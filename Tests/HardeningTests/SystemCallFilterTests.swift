@@ -43,6 +43,8 @@ import Testing
             try SystemCallFilter.serving.install()
             // Map look-up, update and deletion, and information, without arguments.
             for command in [1, 2, 3, 15] { expect(test_call(TEST_BPF, command, 0, 0), EFAULT, EINVAL) }
+            // A run of a program that was loaded before: a cgroup's level.
+            expect(test_call(TEST_BPF, 10, 0, 0), EFAULT, EINVAL, EBADF)
             // Map creation, program load, attach, detach, link creation and update, tokens.
             for command in [0, 5, 8, 9, 28, 29, 34, 36] { expect(test_call(TEST_BPF, command, 0, 0), EPERM) }
             expect(test_call(TEST_SOCKET, Int(AF_NETLINK), Int(SOCK_RAW.rawValue), 0), EPERM)

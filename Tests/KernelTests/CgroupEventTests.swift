@@ -12,9 +12,10 @@ struct CgroupEventTests {
     }
 
     private func withEvents(
-        _ source: Source, _ body: (DatapathLab, EventLog<CgroupEvent>) async throws -> Void
+        _ source: Source, layout: CgroupLayout = .standard,
+        _ body: (DatapathLab, EventLog<CgroupEvent>) async throws -> Void
     ) async throws {
-        try await withDatapath { lab in
+        try await withDatapath(layout: layout) { lab in
             let log = EventLog<CgroupEvent>()
             let events: any CgroupEventSource =
                 switch source {
@@ -62,6 +63,59 @@ struct CgroupEventTests {
             #expect(!events.contains(.made(id)))
             unsafe rmdir(outside + "/pod")
             unsafe rmdir(outside)
+        }
+    }
+
+    @Test(
+        "cgroups below a container are not told, however many",
+        arguments: [CgroupLayout.cgroupfs, .nestedThriceSystemd])
+    func belowContainers(layout: CgroupLayout) async throws {
+        try await withEvents(.tracepoints, layout: layout) { lab, log in
+            let pods = [
+                try await lab.node.addPod(RunningPodSpecification(name: "a", quality: .guaranteed)),
+                try await lab.node.addPod(RunningPodSpecification(name: "b", quality: .burstable)),
+                try await lab.node.addPod(RunningPodSpecification(name: "c", quality: .besteffort)),
+            ]
+            try lab.tellClasses()
+            var told: Set<CgroupID> = []
+            for pod in pods {
+                for (path, isTold) in [("/x", true), ("/x/y", false), ("/x/y/z", false)] {
+                    let path = pod.cgroup + path
+                    unsafe try #require(mkdir(lab.node.cgroupDirectory(path), 0o755) == 0)
+                    let id = try #require(lab.cgroups.id(of: [UInt8](path.utf8)))
+                    if isTold { told.insert(id) }
+                }
+                for number in 0..<1000 {
+                    let directory = lab.node.cgroupDirectory(pod.containerCgroup + "/\(number)")
+                    unsafe try #require(mkdir(directory, 0o755) == 0)
+                    unsafe rmdir(directory)
+                }
+            }
+            // Events are in order: what is made last is the proof that nothing came before it.
+            let last = pods[0].cgroup + "/last"
+            unsafe try #require(mkdir(lab.node.cgroupDirectory(last), 0o755) == 0)
+            told.insert(try #require(lab.cgroups.id(of: [UInt8](last.utf8))))
+            let wanted = told
+            let before = try await log.wait { wanted.isSubset(of: $0.compactMap(\.made)) }
+            // The pods' and their classes' own are there as well.
+            #expect(before.count <= told.count + 2 * pods.count + 2, "\(before)")
+        }
+    }
+
+    @Test("another kubelet's kubepods is told, at whatever level root makes it")
+    func otherRoots() async throws {
+        try await withEvents(.tracepoints) { lab, log in
+            let base = "/\(lab.node.identifier)/elsewhere"
+            let paths = [base + "/deep/kubepods", base + "/a.slice/a-kubepods.slice", base + "/x/kubepods.slice"]
+            let others = [base + "/deep/kubepods2", base + "/x/akubepods", base + "/x/kubepods.slic"]
+            for path in others + paths {
+                try FileManager.default.createDirectory(
+                    atPath: lab.node.cgroupDirectory(path), withIntermediateDirectories: true)
+            }
+            func id(_ path: String) throws -> CgroupID { try #require(lab.cgroups.id(of: [UInt8](path.utf8))) }
+            let wanted = try Set(paths.map(id))
+            let events = try await log.wait { wanted.isSubset(of: $0.compactMap(\.made)) }
+            #expect(try Set(others.map(id)).isDisjoint(with: events.compactMap(\.made)))
         }
     }
 
@@ -179,5 +233,20 @@ struct CgroupEventTests {
             #expect(lab.cgroups.path(of: second) == [UInt8](path.utf8))
             unsafe rmdir(directory)
         }
+    }
+}
+
+extension CgroupEvent {
+    /// The cgroup that was made.
+    fileprivate var made: CgroupID? { if case .made(let id) = self { id } else { nil } }
+}
+
+extension DatapathLab {
+    /// Tells the programs the QoS classes that there are.
+    fileprivate func tellClasses() throws {
+        let root = try KubepodsRoot(node.kubepods)
+        let kubepods = try #require(try cgroups.locate(root.path))
+        try datapath.setKubepods(
+            KubepodsCgroup(id: kubepods.id, level: kubepods.level, groups: root.groupPaths.map { cgroups.id(of: $0) }))
     }
 }

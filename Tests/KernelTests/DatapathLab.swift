@@ -61,7 +61,9 @@ func withDatapath(layout: CgroupLayout = .cgroupfs, _ body: (DatapathLab) async 
     let node = try await LabNode(layout: layout)
     let pins = PinDirectory(path: node.bpfFileSystem + "/podidentd")
     do {
-        let cgroups = try CgroupFileSystem(mountPoint: node.cgroupMountPoint)
+        // The hooks are the machine's, for the listening socket is this process's; everything else is seen from the node.
+        let machine = try CgroupFileSystem(mountPoint: node.cgroupMountPoint)
+        let cgroups = try CgroupFileSystem(mountPoint: node.cgroupMountPointInside)
         let listener = try node.network.listen(host: LabNode.address, port: DatapathLab.agentPort)
         defer { close(listener) }
         let configuration = DatapathConfiguration(
@@ -71,7 +73,7 @@ func withDatapath(layout: CgroupLayout = .cgroupfs, _ body: (DatapathLab) async 
             agentPort: UInt16(DatapathLab.agentPort)
         )
         // The host guard belongs into the node's network namespace.
-        let datapath = try node.network.run { try Datapath.guarded(configuration, cgroups: cgroups) }
+        let datapath = try node.network.run { try Datapath.guarded(configuration, cgroups: machine) }
         let kubepods = try #require(try cgroups.locate([UInt8](node.kubepods.utf8)))
         try datapath.setKubepods(KubepodsCgroup(id: kubepods.id, level: kubepods.level))
         try datapath.markListener(listener)

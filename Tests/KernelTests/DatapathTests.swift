@@ -4,7 +4,7 @@ import Foundation
 import Lab
 import Testing
 
-/// Ring 3: the real hooks, in real cgroups and network namespaces.
+/// The real hooks, in real cgroups and network namespaces.
 @Suite(.serialized, .timeLimit(.minutes(2)))
 struct DatapathTests {
     private static let metadata = OriginalDestination(address: .ipv4(0xa9fe_a9fe), port: 80)
@@ -30,6 +30,11 @@ struct DatapathTests {
             Caller(address: "169.254.169.254", destination: metadata, isHostNetwork: true),
             Caller(address: "::ffff:169.254.169.254", destination: metadata),
             Caller(address: "fd20:ce::254", destination: metadata6),
+            Caller(address: "169.254.169.254", destination: metadata, layout: .nested),
+            Caller(address: "169.254.169.254", destination: metadata, layout: .nestedSystemd, isHostNetwork: true),
+            Caller(address: "169.254.169.254", destination: metadata, quality: .guaranteed, layout: .nestedThrice),
+            Caller(
+                address: "fd20:ce::254", destination: metadata6, quality: .burstable, layout: .nestedThriceSystemd),
         ]
     )
     func redirects(_ caller: Caller) async throws {

@@ -163,6 +163,65 @@ import Testing
         #expect(try outcome { $0.server_rcv_nxt += 1 } == .torn)
     }
 
+    /// A cgroup below kubepods, by its ancestors there, itself the last.
+    struct Place: CustomTestStringConvertible, Sendable {
+        var testDescription: String
+        var ancestors: [UInt64]
+        var isReported: Bool
+        /// The places of QoS classes in `groups` that the programs do not know yet.
+        var missing: [Int] = []
+        /// The greatest ID of a pod; those of the groups are 1 to 5.
+        static let burstable: UInt64 = 1, system: UInt64 = 3, systemBurstable: UInt64 = 4
+    }
+
+    @Test(
+        "events go down to the container level, in every layout, and no further",
+        arguments: [
+            Place(testDescription: "a QoS class", ancestors: [Place.burstable], isReported: true),
+            Place(testDescription: "a guaranteed pod", ancestors: [10], isReported: true),
+            Place(testDescription: "its container", ancestors: [10, 11], isReported: true),
+            Place(testDescription: "below it", ancestors: [10, 11, 12], isReported: false),
+            Place(testDescription: "far below it", ancestors: [10, 11, 12, 13], isReported: false),
+            Place(testDescription: "a burstable pod", ancestors: [Place.burstable, 10], isReported: true),
+            Place(testDescription: "its container", ancestors: [Place.burstable, 10, 11], isReported: true),
+            Place(testDescription: "below it", ancestors: [Place.burstable, 10, 11, 12], isReported: false),
+            Place(
+                testDescription: "a container in the partition",
+                ancestors: [Place.system, Place.systemBurstable, 10, 11], isReported: true),
+            Place(
+                testDescription: "below it", ancestors: [Place.system, Place.systemBurstable, 10, 11, 12],
+                isReported: false),
+            Place(
+                testDescription: "below a guaranteed pod's container in the partition",
+                ancestors: [Place.system, 10, 11, 12], isReported: false),
+            Place(
+                testDescription: "a container of a class that is not known yet", ancestors: [20, 10, 11],
+                isReported: true, missing: [0]),
+        ])
+    func reported(_ place: Place) throws {
+        var context = test_layout()
+        context.settings.groups = (1, 2, 3, 4, 5)
+        if place.missing == [0] { context.settings.groups.0 = 0 }
+        let known = place.ancestors + [0, 0, 0]
+        context.ancestors = (known[0], known[1], known[2])
+        context.depth = UInt32(place.ancestors.count)
+        unsafe try Programs().run({ unsafe $0.progs.test_layout }, &context)
+        #expect((context.is_reported != 0) == place.isReported)
+    }
+
+    @Test("a tree is its ID at its level, and a place that is not taken is nobody's")
+    func trees() throws {
+        let programs = try Programs()
+        let cases: [(UInt64, UInt64, Bool)] = [(7, 7, true), (7, 8, false), (7, 0, false), (0, 0, false)]
+        for (id, ancestor, isTree) in cases {
+            var context = test_tree()
+            context.tree.id = id
+            context.ancestor = ancestor
+            unsafe try programs.run({ unsafe $0.progs.test_tree }, &context)
+            #expect((context.is_tree != 0) == isTree, "\(id) \(ancestor)")
+        }
+    }
+
     @Test("the types that cross the boundary have the sizes that C asserts")
     func sizes() {
         #expect(MemoryLayout<nid_address>.size == 16)

@@ -69,10 +69,10 @@ struct GuardLab {
 ///
 /// With `isInstalled` the hooks know who is a pod, and the host guard is there.
 func withGuards(
-    _ mechanism: HostGuard.Mechanism = .preferred, isInstalled: Bool = true,
+    _ mechanism: HostGuard.Mechanism = .preferred, isInstalled: Bool = true, layout: CgroupLayout = .standard,
     _ body: (GuardLab) async throws -> Void
 ) async throws {
-    let node = try await LabNode()
+    let node = try await LabNode(layout: layout)
     let pins = PinDirectory(path: node.bpfFileSystem + "/podidentd")
     do {
         try await node.network.ip(
@@ -81,7 +81,7 @@ func withGuards(
             addr add 168.63.129.16/32 dev lo
             """
         )
-        let cgroups = try CgroupFileSystem(mountPoint: node.cgroupMountPoint)
+        let cgroups = try CgroupFileSystem(mountPoint: node.cgroupMountPointInside)
         let listener = try node.network.listen(host: LabNode.address, port: GuardLab.agentPort)
         let trap = try node.network.listen(host: LabNode.metadataAddress, port: 80)
         defer {

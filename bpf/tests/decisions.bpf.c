@@ -7,6 +7,7 @@
 #include "decisions.h"
 #include "lib/destination.h"
 #include "lib/handover.h"
+#include "lib/layout.h"
 
 /* Too large for the stack. The tests run one at a time. */
 static struct nid_endpoint endpoints[NID_ENDPOINTS_MAX];
@@ -27,6 +28,26 @@ int test_destination(struct test_destination *t)
 	t->judgement = nid_judge(endpoints, count, &destination, t->port, t->is_stream);
 	t->may_leave = nid_may_leave(endpoints, count, &destination, t->protocol,
 				     t->is_fragment, t->port);
+	return 0;
+}
+
+SEC("syscall")
+int test_layout(struct test_layout *t)
+{
+	struct nid_settings settings = t->settings;
+	__u64 first = t->ancestors[0], second = t->ancestors[1], third = t->ancestors[2];
+
+	t->pod = nid_pod_among(&settings, first, second, third);
+	t->is_reported = nid_is_reported(&settings, t->depth, first, second, third);
+	return 0;
+}
+
+SEC("syscall")
+int test_tree(struct test_tree *t)
+{
+	struct nid_tree tree = t->tree;
+
+	t->is_tree = nid_is_tree(&tree, t->ancestor);
 	return 0;
 }
 

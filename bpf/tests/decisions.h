@@ -25,6 +25,22 @@ struct test_destination {
 	__u8 reserved;
 };
 
+struct test_layout {
+	struct nid_settings settings;
+	/* The ancestors at the first three levels below the kubepods root. */
+	__u64 ancestors[3];
+	__u64 pod;
+	__u32 depth;
+	__u32 is_reported;
+};
+
+struct test_tree {
+	struct nid_tree tree;
+	__u64 ancestor;
+	__u32 is_tree;
+	__u32 reserved;
+};
+
 struct test_mapped {
 	/* Network order. */
 	__u32 ip4;

@@ -28,8 +28,9 @@ package struct PostureCheck: Sendable {
         let agent = await agentFinding(isInstalled: isInstalled)
         var sections = [
             Posture.Section("Kernel", kernel(features)),
-            Posture.Section("Cgroups", cgroups(layout)),
-            Posture.Section("Hooks", hookItems(hooks, layout, isInstalled: isInstalled)),
+            Posture.Section("Cgroups", cgroups(layout) + otherKubepods(layout, isInstalled: isInstalled)),
+            Posture.Section(
+                "Hooks", hookItems(hooks, layout, isInstalled: isInstalled) + exclusivePrograms(layout)),
             Posture.Section("Guards", guards(hooks, layout, isInstalled: isInstalled)),
         ]
         sections.append(

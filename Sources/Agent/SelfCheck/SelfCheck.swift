@@ -10,6 +10,8 @@ struct SelfCheck: Sendable {
     static let interval = Duration.seconds(2)
     /// Every how many looks one is taken at programs of others.
     private static let looksPerHookCheck = 3
+    /// Every how many looks the node is searched for kubepods cgroups of others: once a minute.
+    private static let looksPerSearch = 30
 
     let datapath: DatapathSlot
     let pins: HeldPins
@@ -35,6 +37,7 @@ struct SelfCheck: Sendable {
             looks += 1
             if looks % Self.looksPerHookCheck == 0 { checkHooks(&others) }
             tracking.checkRoot()
+            if looks % Self.looksPerSearch == 0 { tracking.checkOtherRoots() }
             await checkSockets()
         }
     }

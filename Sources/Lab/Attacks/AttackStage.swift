@@ -115,7 +115,9 @@ final class AttackStage: Sendable {
     }
 
     func outside(_ arguments: [String], in network: NetworkNamespace) throws -> Command {
-        try Command(["nsenter", "--net=\(network.path)", "--", try Attacker.program()] + arguments)
+        let prefix =
+            network == world.node.network ? world.node.processCommand : ["nsenter", "--net=\(network.path)", "--"]
+        return try Command(prefix + [try Attacker.program()] + arguments)
     }
 
     /// Starts the attack program, and waits until it says `word`.

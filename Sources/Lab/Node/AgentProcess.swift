@@ -16,7 +16,7 @@ package final class AgentProcess: Sendable {
     init(arguments: [String], node: LabNode, configurationPath: String, adminSocket: String) throws {
         self.configurationPath = configurationPath
         self.adminSocket = adminSocket
-        command = try Command(["nsenter", "--net=\(node.network.path)", "--"] + arguments)
+        command = try Command(node.processCommand + arguments)
     }
 
     /// Waits until the agent says that everything is in place.

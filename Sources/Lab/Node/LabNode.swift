@@ -13,7 +13,7 @@ package final class LabNode: Sendable {
     package let network: NetworkNamespace
     /// Mount point of the cgroup v2 hierarchy.
     package let cgroupMountPoint: String
-    /// The kubepods cgroup from the root of the hierarchy.
+    /// The kubepods cgroup as the node sees it: from the root of its cgroup namespace, if it has one.
     package let kubepods: String
     /// Files of this node: kubeconfig, certificates, sockets.
     package let directory: String
@@ -28,17 +28,47 @@ package final class LabNode: Sendable {
     private struct State {
         var pods: [RunningPod] = []
         var nextPod = 2
+        /// If the layout is nested.
+        var cgroupNamespace: CgroupNamespace?
     }
 
     private let state = Mutex(State())
 
     package var bpfFileSystem: String { directory + "/bpf" }
     package var pods: [RunningPod] { state.withLock { $0.pods } }
-    /// The directory of a cgroup given by its path from the root of the hierarchy.
-    package func cgroupDirectory(_ path: String) -> String { cgroupMountPoint + path }
+    /// The directory of a cgroup given by its path as the node sees it. The same inside the node and outside.
+    package func cgroupDirectory(_ path: String) -> String {
+        (layout.depth > 0 ? cgroupBind : cgroupMountPoint) + path
+    }
+    /// Where the root of a nested node is bound.
+    private var cgroupBind: String { directory + "/cgroup" }
+    /// The directory of the cgroup that holds everything of this lab.
+    package var ownCgroups: String { "\(cgroupMountPoint)/\(identifier)" }
+    /// Where this process sees the hierarchy as the node does.
+    package var cgroupMountPointInside: String {
+        state.withLock { $0.cgroupNamespace?.path(cgroupMountPoint) } ?? cgroupMountPoint
+    }
+    /// The command that runs another as a process of the node that is no pod's: in the node's namespaces and, if it has a
+    /// hierarchy of its own, in that.
+    package var processCommand: [String] {
+        layout.depth > 0 ? enter(network, cgroup: "/init.scope") : enter(network)
+    }
+
+    /// The command that runs another in a network namespace and the node's other namespaces.
+    func enter(_ network: NetworkNamespace) -> [String] {
+        ["nsenter", "--net=\(network.path)"] + (state.withLock { $0.cgroupNamespace?.entries } ?? []) + ["--"]
+    }
+
+    /// The command that runs another in the node's namespaces and the cgroup at `path`.
+    package func command(inCgroup path: String) -> [String] { enter(network, cgroup: path) }
+
+    /// The command that runs another in a network namespace and the node's other namespaces, in a cgroup of its.
+    func enter(_ network: NetworkNamespace, cgroup: String) -> [String] {
+        ["sh", "-c", "echo 0 > \"$0\" && exec \"$@\"", cgroupDirectory(cgroup) + "/cgroup.procs"] + enter(network)
+    }
 
     /// Makes the node. Needs root.
-    package init(layout: CgroupLayout = .cgroupfs) async throws {
+    package init(layout: CgroupLayout = .standard) async throws {
         guard geteuid() == 0 else { throw LabError("the lab makes namespaces and cgroups: run it as root") }
         guard let mountPoint = try Self.findCgroupMountPoint() else {
             throw LabError("there is no cgroup v2 hierarchy mounted on this machine")
@@ -48,7 +78,7 @@ package final class LabNode: Sendable {
         network = NetworkNamespace(name: "\(identifier)-node")
         cgroupMountPoint = mountPoint
         self.layout = layout
-        kubepods = "/\(identifier)" + layout.kubepods
+        kubepods = (layout.depth > 0 ? "" : "/\(identifier)") + layout.kubepods
         directory = "/run/\(identifier)"
         do {
             try await setUp()
@@ -64,9 +94,11 @@ package final class LabNode: Sendable {
         )
         try await Command.require(["mount", "-t", "bpf", "bpf", bpfFileSystem])
         try FileManager.default.createDirectory(
-            atPath: cgroupDirectory(kubepods), withIntermediateDirectories: true
+            atPath: (layout.depth > 0 ? ownCgroups + layout.root : cgroupMountPoint) + kubepods,
+            withIntermediateDirectories: true
         )
         try await Command.require(["ip", "netns", "add", network.name])
+        if layout.depth > 0 { try await enterCgroupNamespace() }
         // The metadata addresses are the node's own here, so that whatever slips past the redirect is caught. The bridge
         // has an address of its own choice, because it would otherwise take the lowest of its ports', and lose every pod
         // that has asked for it whenever a new pod's is lower.
@@ -81,6 +113,15 @@ package final class LabNode: Sendable {
             addr add \(Self.metadataAddress6)/128 dev lo nodad
             """
         )
+    }
+
+    /// After the first network namespace: only then are those that are added later seen in copies of this mount namespace.
+    private func enterCgroupNamespace() async throws {
+        let root = ownCgroups + layout.root
+        try FileManager.default.createDirectory(atPath: cgroupBind, withIntermediateDirectories: true)
+        try await Command.require(["mount", "--bind", root, cgroupBind])
+        let namespace = try await CgroupNamespace(root: root, mountPoint: cgroupMountPoint)
+        state.withLock { $0.cgroupNamespace = namespace }
     }
 
     /// Makes a pod: cgroups, a network namespace unless it shares the node's, and a first process.
@@ -103,9 +144,10 @@ package final class LabNode: Sendable {
     /// Removes everything the node made. Safe to call more than once.
     package func tearDown() async {
         for pod in pods { await remove(pod) }
-        await CgroupTree.remove(cgroupDirectory("/\(identifier)"))
+        await CgroupTree.remove(ownCgroups)
         _ = try? await Command.run(["ip", "netns", "delete", network.name])
         _ = try? await Command.run(["umount", "--quiet", bpfFileSystem])
+        _ = try? await Command.run(["umount", "--quiet", "--lazy", cgroupBind])
         try? FileManager.default.removeItem(atPath: directory)
     }
 

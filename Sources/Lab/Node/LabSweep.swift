@@ -40,7 +40,9 @@ package enum LabSweep {
             _ = try? await Command.run(["ip", "netns", "delete", namespace])
         }
         // The pins go with their file system, and the attachments with the pins.
-        _ = try? await Command.run(["umount", "--quiet", "--lazy", directory + "/bpf"])
+        for mount in ["/bpf", "/cgroup"] {
+            _ = try? await Command.run(["umount", "--quiet", "--lazy", directory + mount])
+        }
         try? FileManager.default.removeItem(atPath: directory)
     }
 }

@@ -30,14 +30,14 @@ package final class RunningPod: Sendable {
     package let network: NetworkNamespace
     /// The pod's address; the node's for a hostNetwork pod.
     package let address: String
-    /// The pod-level cgroup, from the root of the hierarchy.
+    /// The pod-level cgroup, as the node sees it.
     package let cgroup: String
     package let containerID: String
     private let node: LabNode
 
     package var name: String { specification.name }
     package var uid: String { specification.uid }
-    /// The container's cgroup, from the root of the hierarchy.
+    /// The container's cgroup, as the node sees it.
     package var containerCgroup: String { cgroup + node.layout.container(id: containerID) }
 
     init(_ specification: RunningPodSpecification, number: Int, node: LabNode) async throws {
@@ -95,9 +95,7 @@ package final class RunningPod: Sendable {
     package func commandLine(
         _ arguments: [String], cgroup: String? = nil, files: [String: String] = [:]
     ) -> [String] {
-        let procs = node.cgroupDirectory(cgroup ?? containerCgroup) + "/cgroup.procs"
-        return ["sh", "-c", "echo 0 > \"$0\" && exec \"$@\"", procs, "nsenter", "--net=\(network.path)", "--"]
-            + Self.mounting(files, arguments)
+        node.enter(network, cgroup: cgroup ?? containerCgroup) + Self.mounting(files, arguments)
     }
 
     private static func mounting(_ files: [String: String], _ arguments: [String]) -> [String] {
