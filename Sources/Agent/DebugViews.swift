@@ -121,6 +121,7 @@ struct DebugViews: Sendable {
     /// What upstreams and the disk did wrong, by dotted names.
     private func failures(_ watch: PodWatchStatus) -> [String: UInt64] {
         var values = ["pods.list_failed": UInt64(watch.failedLists), "pods.skipped": UInt64(watch.skippedObjects)]
+        values["pods.too_large"] = UInt64(watch.tooLargeObjects)
         values["pods.listed_for_a_miss"] = UInt64(watch.missLists)
         for (end, count) in watch.brokenWatches { values["pods.watch_\(end)"] = UInt64(count) }
         values["kubernetes.no_relationship"] = kubernetes.relationshipRetries

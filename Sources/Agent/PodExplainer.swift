@@ -157,6 +157,14 @@ struct PodExplainer: Sendable {
     }
 
     private func kindStages(of pod: PodRecord) -> [Stage] {
+        if pod.isTooLarge {
+            return [
+                Stage(
+                    "object", .failed,
+                    "its object in the API is larger than the \(KubernetesClient.objectLimit) bytes of JSON that the agent reads",
+                    remedy: "make the pod's spec smaller: environment, annotations and arguments above all")
+            ]
+        }
         if pod.staticPodConfigHash != nil {
             return [
                 Stage(

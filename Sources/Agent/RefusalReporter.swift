@@ -42,8 +42,9 @@ extension RefusalCause {
     /// what was merely asked wrongly denies nothing.
     var isAudited: Bool {
         switch self {
-        case .notInPod, .podGone, .podFinished, .staticPod, .denied, .podUnknown, .audienceNotConfigured, .forwarded,
-            .unknownHost, .missingFlavor, .badAnnotation, .tooManyConnections, .limited, .noGoogleServiceAccount:
+        case .notInPod, .podGone, .podFinished, .staticPod, .podTooLarge, .denied, .podUnknown,
+            .audienceNotConfigured, .forwarded, .unknownHost, .missingFlavor, .badAnnotation, .tooManyConnections,
+            .limited, .noGoogleServiceAccount:
             true
         case .passedThrough, .malformed, .badQuery, .cannotWait, .missingAudience, .methodNotAllowed,
             .boundTokenNotSupported, .notFound, .requestTargetTooLong, .headersTooLarge, .bodyTooLarge,
@@ -64,7 +65,8 @@ extension RefusalCause {
         case .impersonationRefused: .impersonationDenied
         case .googleServiceAccountNotFound: .googleServiceAccountNotFound
         case .noGoogleServiceAccount: .noGoogleServiceAccount
-        case .notInPod, .podGone, .podFinished, .denied, .passedThrough, .podUnknown, .malformed, .badQuery,
+        case .notInPod, .podGone, .podFinished, .podTooLarge, .denied, .passedThrough, .podUnknown, .malformed,
+            .badQuery,
             .cannotWait, .missingAudience, .forwarded, .unknownHost, .missingFlavor, .methodNotAllowed,
             .boundTokenNotSupported, .notFound, .requestTargetTooLong, .headersTooLarge, .bodyTooLarge,
             .requestTimedOut, .answerTimedOut, .tooManyConnections, .upstreamFailed, .limited, .timedOut:

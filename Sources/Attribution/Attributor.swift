@@ -48,6 +48,8 @@ package struct Attributor: Sendable {
             .refused(.podGone)
         case .known(let pod) where pod.policy == .deny:
             .refused(.denied(namespace: pod.namespace, name: pod.name))
+        case .known(let pod) where pod.isTooLarge:
+            .refused(.podTooLarge(namespace: pod.namespace, name: pod.name))
         case .known(let pod) where pod.policy == .passthrough && !pod.phase.isTerminal:
             .refused(.passedThrough(namespace: pod.namespace, name: pod.name))
         case .known(let pod) where pod.isMirror:

@@ -26,6 +26,9 @@ package struct PodRecord: Sendable, Hashable {
     /// What the rules decided when the record was made: of what they look at, only the namespace and the name of the
     /// ServiceAccount are kept.
     package var policy: PodPolicy
+    /// Whether the object is larger than the agent reads. Such a pod is known, and gets nothing: of its fields none but
+    /// the name, the namespace and the UID is sure.
+    package var isTooLarge: Bool
 
     package init(
         uid: PodUID,
@@ -36,7 +39,8 @@ package struct PodRecord: Sendable, Hashable {
         isTerminating: Bool = false,
         isHostNetwork: Bool = false,
         staticPodConfigHash: String? = nil,
-        policy: PodPolicy = .attribute
+        policy: PodPolicy = .attribute,
+        isTooLarge: Bool = false
     ) {
         self.uid = uid
         self.namespace = namespace
@@ -47,6 +51,7 @@ package struct PodRecord: Sendable, Hashable {
         self.isHostNetwork = isHostNetwork
         self.staticPodConfigHash = staticPodConfigHash
         self.policy = policy
+        self.isTooLarge = isTooLarge
     }
 }
 
@@ -91,6 +96,8 @@ package enum IdentityRefusal: Sendable, Hashable {
     case podFinished(namespace: String, name: String, phase: PodRecord.Phase)
     /// A static pod: it has no ServiceAccount, hence no identity.
     case staticPod(namespace: String, name: String)
+    /// The pod's object in the API is too large to be read.
+    case podTooLarge(namespace: String, name: String)
     /// The pod's policy is `deny`, and the connection is older than the kernel's knowing it.
     case denied(namespace: String, name: String)
     /// The pod's policy is `passthrough`, and the connection is older than the kernel's knowing it: the next one goes

@@ -80,6 +80,8 @@ package struct PolicyBindings: Sendable {
     /// A pod that is not, or no longer, in the pod list keeps a refusal, but not the way past the agent.
     private static func policy(of standing: PodStanding, present: PodPolicy, isSynced: Bool) -> PodPolicy {
         switch standing {
+        // Labels and ServiceAccount of an object that was not read to its end are not known: no way past the agent.
+        case .known(let pod) where pod.isTooLarge: pod.policy == .deny || present == .deny ? .deny : .attribute
         case .known(let pod): pod.policy
         case .unknown where !isSynced: present
         case .unknown, .departed: present == .deny ? .deny : .attribute

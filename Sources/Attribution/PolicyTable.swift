@@ -44,6 +44,11 @@ package struct PolicyTable: Sendable, Hashable {
         }?.policy ?? .attribute
     }
 
+    /// The keys of all labels that a rule looks at.
+    package var labelKeys: Set<String> {
+        Set(self.rules.flatMap { $0.labels?.requirements ?? [] }.map(\.key))
+    }
+
     /// Whether there is a rule with this policy.
     package func names(_ policy: PodPolicy) -> Bool {
         self.rules.contains { $0.policy == policy }

@@ -1,6 +1,6 @@
 import Attribution
-import FoundationEssentials
 import NIOHTTP1
+import Synchronization
 import Tokens
 import UpstreamHTTP
 
@@ -29,13 +29,11 @@ enum WatchEnd: Sendable, Hashable {
 }
 
 extension KubernetesClient {
-    /// A pod is 5 to 20 KB as the API server writes it, in the extreme 1.5 MB.
-    private static let pageSize = 100
+    /// What is read of one page. A pod is 5 to 20 KB as the API server writes it, in the extreme ``ObjectSize/written``: a
+    /// page that holds more is asked for again with fewer pods, so that no page takes long.
     private static let pageBodyLimit = 16 << 20
-    /// Far above what a kubelet can run, to bound the loop.
-    private static let pageCountLimit = 50
-    /// One event is one pod, which etcd limits to 1.5 MB, some of it escaped.
-    private static let lineLimit = 4 << 20
+    /// Far above what a kubelet can run, one pod a page, to bound the loop.
+    private static let pageCountLimit = 4096
 
     private static func podsQuery(_ nodeName: String, _ rest: KeyValuePairs<String, String>) -> String {
         let selector = PercentEncoding.form(["fieldSelector": "spec.nodeName=\(nodeName)"])
@@ -44,6 +42,8 @@ extension KubernetesClient {
 
     /// Lists the pods of `nodeName`. No resource version is given: the answer is as new as anything a watch has shown.
     func listPods(nodeName: String) async throws(UpstreamFailure) -> PodList {
+        // The pods that were too large for a full page may be gone.
+        pageSize.withLock { $0.grow() }
         do throws(UpstreamFailure) {
             return try await listPages(nodeName: nodeName)
         } catch  where error.status == 410 {
@@ -53,36 +53,52 @@ extension KubernetesClient {
     }
 
     private func listPages(nodeName: String) async throws(UpstreamFailure) -> PodList {
+        let policies = policies
         var list = PodList()
         var token = ""
         for _ in 0..<Self.pageCountLimit {
-            let query: KeyValuePairs =
-                token.isEmpty ? ["limit": "\(Self.pageSize)"] : ["limit": "\(Self.pageSize)", "continue": token]
-            let answer = try await send(.GET, Self.podsQuery(nodeName, query)) { call in
-                call.timeout = options.listTimeout
-                call.bodyLimit = Self.pageBodyLimit
+            let size = pageSize.withLock { $0.value }
+            let query: KeyValuePairs = token.isEmpty ? ["limit": "\(size)"] : ["limit": "\(size)", "continue": token]
+            let reading = try await page(
+                Self.podsQuery(nodeName, query), PodPageReader(nodeName: nodeName, policies: policies))
+            guard var reader = reading.reader else { throw .unusable(reading.answer, "the answer is no list of pods") }
+            if reading.end == .tooLarge, size > 1 {
+                pageSize.withLock { $0.halve(to: reader.count) }
+                continue
             }
-            guard let page = try? JSONDecoder().decode(Page.self, from: Data(answer.body)),
-                let version = page.metadata.resourceVersion, !version.isEmpty
-            else {
-                throw .unusable(answer, "the answer is no list of pods: \(answer.bodyText)")
+            let metadata = reading.end == .tooLarge ? reader.cut() : reader.metadata
+            guard let metadata, let version = metadata.resourceVersion, !version.isEmpty else {
+                let reason = reader.defect.map { ": \($0)" } ?? ""
+                throw .unusable(reading.answer, "the answer is no list of pods\(reason)")
             }
-            for item in page.items ?? [] {
-                if let pod = item.pod(of: nodeName, policies: policies) {
-                    list.pods.append(pod)
-                } else {
-                    list.skipped += 1
-                }
-            }
+            list.pods += reader.pods
+            list.skipped += reader.skipped
             list.resourceVersion = version
-            token = page.metadata.continue ?? ""
+            token = metadata.continue ?? ""
             if token.isEmpty { return list }
         }
         throw UpstreamFailure(
-            upstream: .kubernetes,
-            kind: .unavailable,
-            message: "the list of pods has more than \(Self.pageCountLimit) pages"
+            upstream: .kubernetes, kind: .unavailable,
+            message: "the pod list has more than \(Self.pageCountLimit) pages"
         )
+    }
+
+    private func page(
+        _ query: String, _ reader: PodPageReader
+    ) async throws(UpstreamFailure) -> UpstreamReading<PodPageReader> {
+        try await exchange(.GET, query) { call in
+            call.timeout = options.listTimeout
+            call.bodyLimit = Self.pageBodyLimit
+        } perform: { call throws(TransportError) in
+            do throws(TransportError) {
+                let reading = try await callClient.answer(to: call, reader: reader)
+                return (reading.answer, reading)
+            } catch {
+                // The next list asks for less.
+                if error.cause == .timedOut { pageSize.withLock { $0.halve() } }
+                throw error
+            }
+        }
     }
 
     /// Watches the pods of `nodeName` from `resourceVersion` on, until the watch ends: by itself, or because the server
@@ -103,40 +119,20 @@ extension KubernetesClient {
                 "timeoutSeconds": "\(seconds)",
             ]
         )
-        var end = WatchEnd.ended
+        var reader = PodWatchReader(nodeName: nodeName, policies: policies)
         do throws(TransportError) {
             let credentials = await credentials.current()
             if let problem = credentials.problem { return .refused(UpstreamFailure(noCredentials: problem)) }
             let call = call(.GET, query, as: credentials)
-            let result = try await watchClient.stream(call, lineLimit: Self.lineLimit, opened: opened) { line in
-                let event = WatchEvent(line: line, nodeName: nodeName, policies: policies)
-                receive(event)
-                switch event {
-                case .failure(410, let message): end = .expired(UpstreamText.clean(message))
-                case .failure(let code, let message):
-                    end = .broken(UpstreamText.clean("\(code.map(String.init) ?? "error"): \(message)"))
-                case .malformed: end = .broken("a line that is no watch event")
-                case .updated, .deleted, .bookmark, .skipped: return true
-                }
-                return false
-            }
-            if case .cut = result { return .disconnected("the watch ended in the middle of an object") }
-            guard case .answered(let answer) = result else { return end }
+            let result = try await watchClient.stream(call, opened: opened) { reader.read($0, receive: receive) }
+            if let end = reader.end { return end }
+            if reader.isWithinObject { return .disconnected("the watch ended in the middle of an object") }
+            guard case .answered(let answer) = result else { return .ended }
             if answer.status == 401 { self.credentials.distrust() }
             let failure = UpstreamFailure(kubernetes: answer)
             return answer.status == 410 ? .expired(failure.message) : .refused(failure)
         } catch {
             return error.cause == .silent ? .silent : .disconnected(error.description)
-        }
-    }
-
-    private struct Page: Decodable {
-        var metadata: Metadata
-        var items: [WireObject]?
-
-        struct Metadata: Decodable {
-            var resourceVersion: String?
-            var `continue`: String?
         }
     }
 }

@@ -6,15 +6,12 @@ import UpstreamHTTP
 /// Taking a taint from a Node. Reading one's own Node needs no right beyond a node's; changing its taints needs one that no
 /// node has.
 extension KubernetesClient {
-    /// etcd limits an object to 1.5 MB, some of it escaped.
-    private static let nodeBodyLimit = 4 << 20
-
     /// The keys of the Node's taints, in the Node's order, which is what ``removeTaints(_:at:fromNode:)`` counts by.
     package func taintKeys(ofNode name: String) async throws(UpstreamFailure) -> [String] {
-        let answer = try await send(.GET, try Self.path(ofNode: name)) { $0.bodyLimit = Self.nodeBodyLimit }
-        guard let node = try? JSONDecoder().decode(TaintedNode.self, from: Data(answer.body)),
-            node.metadata.name == name
-        else { throw .unusable(answer, "the answer is not the Node \(name)") }
+        let reading = try await readObject(try Self.path(ofNode: name), mask: TaintedNode.mask)
+        guard let node = reading.object(TaintedNode.self), node.metadata.name == name else {
+            throw .unusable(reading.answer, "the answer is not the Node \(name)")
+        }
         return (node.spec?.taints ?? []).map(\.key)
     }
 
@@ -34,9 +31,11 @@ extension KubernetesClient {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Strings alone: there is nothing that could fail to encode.
         let body = (try? encoder.encode(patch)).map { [UInt8]($0) } ?? []
-        _ = try await send(.PATCH, try Self.path(ofNode: name), body: body) { call in
+        let reader = ObjectReader(mask: .members([:]))
+        _ = try await read(.PATCH, try Self.path(ofNode: name), body: body, reader: reader) { call in
             call.headers.replaceOrAdd(name: "content-type", value: "application/json-patch+json")
-            call.bodyLimit = Self.nodeBodyLimit
+            // The answer is the whole Node.
+            call.bodyLimit = ObjectSize.written
         }
     }
 
@@ -58,6 +57,10 @@ private struct PatchOperation: Encodable {
 private struct TaintedNode: Decodable {
     var metadata: Metadata
     var spec: Spec?
+
+    static let mask = FieldMask.members([
+        "metadata": .scalars(["name"]), "spec": .members(["taints": .elements(.scalars(["key"]))]),
+    ])
 
     struct Metadata: Decodable {
         var name: String

@@ -14,12 +14,14 @@ package final class KubernetesClient: Sendable {
     let credentials: NodeCredentials
     /// A client of its own, because a watch is measured by its silence and a call by its length.
     let watchClient: UpstreamHTTPClient
-    private let callClient: UpstreamHTTPClient
+    let callClient: UpstreamHTTPClient
     private let logger: Logger
     private let policyStorage: Mutex<PolicyTable>
     /// Whether the log says already that this node may not read ServiceAccounts.
     private let hasLoggedForbiddenReads = Mutex(false)
     private let missingRelationships = Mutex<UInt64>(0)
+    /// How many pods the next list asks for at once.
+    let pageSize = Mutex(PodPageSize())
 
     /// Calls that met an API server which did not know this node's pods yet, and were made again.
     package var relationshipRetries: UInt64 { missingRelationships.withLock { $0 } }
@@ -75,15 +77,40 @@ package final class KubernetesClient: Sendable {
     }
 
     /// Sends a request and returns its answer if it is a success.
-    ///
-    /// A 401 makes the agent look for renewed credentials at once, and try again if there are any. A 403 that only
-    /// says that the API server has just started is retried for ``KubernetesClientOptions/relationshipPatience``.
     func send(
         _ method: HTTPMethod,
         _ pathAndQuery: String,
         body: [UInt8]? = nil,
         adjust: (inout UpstreamCall) -> Void = { _ in }
     ) async throws(UpstreamFailure) -> UpstreamAnswer {
+        try await exchange(method, pathAndQuery, body: body, adjust: adjust) { call throws(TransportError) in
+            let answer = try await callClient.answer(to: call)
+            return (answer, answer)
+        }
+    }
+
+    /// Asks for an object or a list that may be large, and reads it while it arrives, if the answer is a success.
+    func read<Reader: UpstreamBodyReader>(
+        _ method: HTTPMethod, _ pathAndQuery: String, body: [UInt8]? = nil, reader: Reader,
+        adjust: (inout UpstreamCall) -> Void = { _ in }
+    ) async throws(UpstreamFailure) -> UpstreamReading<Reader> {
+        try await exchange(method, pathAndQuery, body: body, adjust: adjust) { call throws(TransportError) in
+            let reading = try await callClient.answer(to: call, reader: reader)
+            return (reading.answer, reading)
+        }
+    }
+
+    /// Makes a call, and makes it again where that may help.
+    ///
+    /// A 401 makes the agent look for renewed credentials at once, and try again if there are any. A 403 that only
+    /// says that the API server has just started is retried for ``KubernetesClientOptions/relationshipPatience``.
+    func exchange<Value>(
+        _ method: HTTPMethod,
+        _ pathAndQuery: String,
+        body: [UInt8]? = nil,
+        adjust: (inout UpstreamCall) -> Void,
+        perform: (UpstreamCall) async throws(TransportError) -> (UpstreamAnswer, Value)
+    ) async throws(UpstreamFailure) -> Value {
         var firstMissing: ContinuousClock.Instant?
         var pause = Duration.milliseconds(50)
         var generation: UInt64?
@@ -92,13 +119,13 @@ package final class KubernetesClient: Sendable {
             if let problem = snapshot.problem { throw UpstreamFailure(noCredentials: problem) }
             var call = call(method, pathAndQuery, body: body, as: snapshot)
             adjust(&call)
-            let answer: UpstreamAnswer
+            let (answer, value): (UpstreamAnswer, Value)
             do throws(TransportError) {
-                answer = try await callClient.answer(to: call)
+                (answer, value) = try await perform(call)
             } catch {
                 throw error.failure(of: .kubernetes, at: "Kubernetes API server \(server)")
             }
-            if answer.isSuccess { return answer }
+            if answer.isSuccess { return value }
 
             let failure = UpstreamFailure(kubernetes: answer)
             if answer.status == 401, generation == nil {
@@ -171,15 +198,15 @@ extension KubernetesClient: ServiceAccountReading {
         _ reference: ServiceAccountReference
     ) async throws(UpstreamFailure) -> ServiceAccountRecord {
         let path = try path(of: reference)
-        let answer: UpstreamAnswer
+        let reading: UpstreamReading<ObjectReader>
         do throws(UpstreamFailure) {
-            answer = try await send(.GET, path)
+            reading = try await readObject(path, mask: ServiceAccountRecord.mask)
         } catch {
             if error.isServiceAccountReadForbidden { logForbiddenReads(error) }
             throw error
         }
         hasLoggedForbiddenReads.withLock { $0 = false }
-        return try ServiceAccountRecord(answer, expected: reference)
+        return try ServiceAccountRecord(reading, expected: reference)
     }
 
     /// Once, until a read works: it concerns every pod of the node, and every request of theirs.

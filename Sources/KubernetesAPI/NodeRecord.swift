@@ -1,11 +1,10 @@
-import FoundationEssentials
-import NIOHTTP1
 package import Tokens
 import UpstreamHTTP
 
 /// What a `v1/Node` says about the machine.
 package struct NodeRecord: Sendable, Equatable {
     package var uid: String
+    /// Of the labels and annotations those in ``NodeRecord/labelKeys`` and ``NodeRecord/annotationKeys``.
     package var labels: [String: String]
     package var annotations: [String: String]
     /// `spec.providerID`, `PROVIDER://...`; set by the cloud controller manager, if there is one.
@@ -26,24 +25,28 @@ package struct NodeRecord: Sendable, Equatable {
 }
 
 extension KubernetesClient {
-    /// etcd limits an object to 1.5 MB, some of it escaped. Most Nodes are about 20 KB, the names of images above all.
-    private static let nodeBodyLimit = 4 << 20
-
     /// Reads the Node object `name`: the Node authorizer allows a node its own, and no other.
     package func node(_ name: String) async throws(UpstreamFailure) -> NodeRecord {
         guard let segment = PercentEncoding.segment(name) else {
             throw UpstreamFailure(upstream: .kubernetes, kind: .misconfigured, message: "the node has no name")
         }
-        let answer = try await send(.GET, "/api/v1/nodes/\(segment)") { $0.bodyLimit = Self.nodeBodyLimit }
-        guard let node = try? JSONDecoder().decode(WireNode.self, from: Data(answer.body)), node.metadata.name == name
-        else {
-            throw .unusable(answer, "the answer is not the Node \(name)")
+        let reading = try await readObject("/api/v1/nodes/\(segment)", mask: WireNode.mask)
+        guard let node = reading.object(WireNode.self), node.metadata.name == name else {
+            throw .unusable(reading.answer, "the answer is not the Node \(name)")
         }
         return NodeRecord(node)
     }
 }
 
 extension NodeRecord {
+    private static let ownKeys = [
+        "cluster-location", "cluster-name", "cluster-uid", "hostname", "instance-id", "zone",
+    ].map { "podidentd.io/\($0)" }
+    /// The labels that are read.
+    static let labelKeys = ownKeys + ["topology.kubernetes.io/region", "topology.kubernetes.io/zone"]
+    /// The annotations that are read.
+    static let annotationKeys = ownKeys + ["container.googleapis.com/instance_id"]
+
     fileprivate init(_ node: WireNode) {
         self.init(
             uid: node.metadata.uid,
@@ -61,6 +64,16 @@ private struct WireNode: Decodable {
     var metadata: Metadata
     var spec: Spec?
     var status: Status?
+
+    /// What is used of a Node: names of images, which tenants choose, are not.
+    static let mask = FieldMask.members([
+        "metadata": .members([
+            "name": .scalar, "uid": .scalar, "labels": .scalars(NodeRecord.labelKeys),
+            "annotations": .scalars(NodeRecord.annotationKeys),
+        ]),
+        "spec": .members(["providerID": .scalar]),
+        "status": .members(["addresses": .elements(.scalars(["type", "address"]))]),
+    ])
 
     struct Metadata: Decodable {
         var name: String

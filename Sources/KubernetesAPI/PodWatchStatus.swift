@@ -18,6 +18,8 @@ package struct PodWatchStatus: Sendable, Hashable {
     package var brokenWatches: [String: Int] = [:]
     /// Objects without a UID or a name, and events of an unknown type.
     package var skippedObjects = 0
+    /// Times that a pod was shown whose object is larger than the agent reads.
+    package var tooLargeObjects = 0
     /// The last thing that went wrong, in words. Kept after it is over.
     package var lastError: String?
 

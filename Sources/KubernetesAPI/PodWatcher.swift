@@ -29,6 +29,8 @@ package final class PodWatcher: Sendable {
     private let logger: Logger
     private let signal = MissSignal()
     private let storage = Mutex(PodWatchStatus())
+    /// Pods that the log names as too large, as many as the node has.
+    private let largePods = Mutex<Set<PodUID>>([])
 
     /// Follows the pods of `nodeName`, the only ones that the API server shows to the node's credentials.
     ///
@@ -114,6 +116,9 @@ package final class PodWatcher: Sendable {
                 status.skippedObjects += list.skipped
             }
             logger.debug("pods listed", metadata: ["pods": "\(list.pods.count)", "skipped": "\(list.skipped)"])
+            let tooLarge = list.pods.filter(\.isTooLarge)
+            largePods.withLock { $0.formIntersection(tooLarge.map(\.uid)) }
+            for pod in tooLarge { note(tooLarge: pod) }
             plan.listed(at: list.resourceVersion)
             return .zero
         } catch {
@@ -188,9 +193,11 @@ package final class PodWatcher: Sendable {
         switch event {
         case .updated(let pod, let version):
             sink(.updated(pod))
+            if pod.isTooLarge { note(tooLarge: pod) } else { largePods.withLock { _ = $0.remove(pod.uid) } }
             report.resourceVersion = version ?? report.resourceVersion
         case .deleted(let uid, let version):
             sink(.deleted(uid))
+            largePods.withLock { _ = $0.remove(uid) }
             report.resourceVersion = version ?? report.resourceVersion
         case .bookmark(let version):
             report.resourceVersion = version ?? report.resourceVersion
@@ -207,6 +214,17 @@ package final class PodWatcher: Sendable {
             status.skippedObjects += isSkipped ? 1 : 0
         }
         if isSkipped { logger.info("watch event without a usable pod skipped") }
+    }
+
+    private func note(tooLarge pod: PodRecord) {
+        storage.withLock { $0.tooLargeObjects += 1 }
+        guard largePods.withLock({ $0.insert(pod.uid).inserted }) else { return }
+        logger.warning(
+            "pod object too large to be read: this pod gets no credentials",
+            metadata: [
+                "namespace": "\(pod.namespace)", "pod": "\(pod.name)", "uid": "\(pod.uid)",
+                "limit": "\(ObjectSize.written) bytes of JSON",
+            ])
     }
 
     private func note(_ report: PodWatchPlan.Report, next: PodWatchPlan.Step) {

@@ -1,12 +1,24 @@
-import FoundationEssentials
 import Tokens
 import UpstreamHTTP
 
 extension ServiceAccountRecord {
+    private static let googleServiceAccountKey = "iam.gke.io/gcp-service-account"
+    private static let principalAsEmailKey = "iam.gke.io/return-principal-id-as-email"
+    private static let quotaProjectKey = "iam.gke.io/credential-quota-project"
+
+    /// What is used of a ServiceAccount: whoever may change one may fill the rest of it.
+    static let mask = FieldMask.members([
+        "metadata": .members([
+            "name": .scalar, "namespace": .scalar, "uid": .scalar,
+            "annotations": .scalars([googleServiceAccountKey, principalAsEmailKey, quotaProjectKey]),
+        ])
+    ])
+
     /// Reads `v1/ServiceAccount`. An annotation with an empty value counts as absent, as it does on GKE.
-    init(_ answer: UpstreamAnswer, expected: ServiceAccountReference) throws(UpstreamFailure) {
-        guard let metadata = try? JSONDecoder().decode(Wire.self, from: Data(answer.body)).metadata else {
-            throw .unusable(answer, "the answer is no ServiceAccount: \(answer.bodyText)")
+    init(_ reading: UpstreamReading<ObjectReader>, expected: ServiceAccountReference) throws(UpstreamFailure) {
+        let answer = reading.answer
+        guard let metadata = reading.object(Wire.self)?.metadata else {
+            throw .unusable(answer, "the answer is no ServiceAccount")
         }
         guard metadata.namespace == expected.namespace, metadata.name == expected.name, !metadata.uid.isEmpty else {
             throw .unusable(answer, "the API server answered with another ServiceAccount than \(expected)")
@@ -18,9 +30,9 @@ extension ServiceAccountRecord {
             namespace: metadata.namespace,
             name: metadata.name,
             uid: metadata.uid,
-            googleServiceAccount: annotation("iam.gke.io/gcp-service-account"),
-            returnsPrincipalAsEmail: annotation("iam.gke.io/return-principal-id-as-email") == "true",
-            quotaProject: annotation("iam.gke.io/credential-quota-project")
+            googleServiceAccount: annotation(Self.googleServiceAccountKey),
+            returnsPrincipalAsEmail: annotation(Self.principalAsEmailKey) == "true",
+            quotaProject: annotation(Self.quotaProjectKey)
         )
     }
 

@@ -1,7 +1,6 @@
 import Attribution
-import FoundationEssentials
 
-/// One line of a pod watch, understood.
+/// One event of a pod watch, understood.
 enum WatchEvent: Equatable {
     case updated(PodRecord, resourceVersion: String?)
     case deleted(PodUID, resourceVersion: String?)
@@ -13,18 +12,19 @@ enum WatchEvent: Equatable {
     /// Not a watch event at all.
     case malformed
 
-    init(line: [UInt8], nodeName: String, policies: PolicyTable = .attributeAll) {
-        guard let wire = try? JSONDecoder().decode(Wire.self, from: Data(line)), let type = wire.type else {
+    init(_ projection: JSONProjection, nodeName: String, policies: PolicyTable = .attributeAll) {
+        guard let wire = JSONText.decode(Wire.self, from: projection.bytes), let type = wire.type else {
             self = .malformed
             return
         }
         let object = wire.object
         let version = object?.resourceVersion
+        let isTooLarge = projection.isIncomplete || projection.size > ObjectSize.written
         switch type {
         case "ADDED", "MODIFIED":
             self =
-                object?.pod(of: nodeName, policies: policies).map { .updated($0, resourceVersion: version) }
-                ?? .skipped(resourceVersion: version)
+                object?.pod(of: nodeName, policies: policies, isTooLarge: isTooLarge)
+                .map { .updated($0, resourceVersion: version) } ?? .skipped(resourceVersion: version)
         case "DELETED":
             self = object?.uid.map { .deleted($0, resourceVersion: version) } ?? .skipped(resourceVersion: version)
         case "BOOKMARK":
@@ -34,6 +34,11 @@ enum WatchEvent: Equatable {
         default:
             self = .skipped(resourceVersion: version)
         }
+    }
+
+    /// The fields of an event that are read.
+    static func mask(policies: PolicyTable) -> FieldMask {
+        .members(["type": .scalar, "object": WireObject.mask(policies: policies)])
     }
 
     private struct Wire: Decodable {

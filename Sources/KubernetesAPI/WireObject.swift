@@ -1,7 +1,7 @@
 import Attribution
 
 /// A pod, a bookmark or a `Status`, as a watch or a list brings it: only the fields that matter, none of them certain
-/// to be there, none that can spoil the others.
+/// to be there, none that can spoil the others. ``mask(policies:)`` names the same fields.
 struct WireObject: Decodable {
     struct Metadata: Decodable {
         var uid: String?
@@ -43,6 +43,24 @@ struct WireObject: Decodable {
         code = try? container.decodeIfPresent(Int.self, forKey: .code)
     }
 
+    /// The fields above, and of the labels those that `policies` look at.
+    static func mask(policies: PolicyTable) -> FieldMask {
+        var metadata: [String: FieldMask] = [
+            "uid": .scalar, "name": .scalar, "namespace": .scalar, "resourceVersion": .scalar,
+            "deletionTimestamp": .scalar,
+            "annotations": .scalars(["kubernetes.io/config.mirror", "kubernetes.io/config.hash"]),
+        ]
+        let labels = policies.labelKeys
+        if !labels.isEmpty { metadata["labels"] = .scalars(labels) }
+        return .members([
+            "metadata": .members(metadata),
+            "spec": .scalars(["serviceAccountName", "hostNetwork", "nodeName"]),
+            "status": .scalars(["phase"]),
+            "message": .scalar,
+            "code": .scalar,
+        ])
+    }
+
     var uid: PodUID? { metadata?.uid.flatMap(PodUID.init) }
 
     /// Bounded, because it goes back into a URL.
@@ -51,7 +69,9 @@ struct WireObject: Decodable {
     }
 
     /// The pod of `nodeName` that this is; `nil` if it lacks a UID or a name, or belongs to another node.
-    func pod(of nodeName: String, policies: PolicyTable) -> PodRecord? {
+    ///
+    /// `isTooLarge`: the object was not read to its end, so that a field that is missing here may be there.
+    func pod(of nodeName: String, policies: PolicyTable, isTooLarge: Bool = false) -> PodRecord? {
         guard let metadata, let uid, let name = metadata.name, !name.isEmpty, let namespace = metadata.namespace,
             !namespace.isEmpty, spec?.nodeName ?? nodeName == nodeName
         else { return nil }
@@ -68,7 +88,8 @@ struct WireObject: Decodable {
             policy: policies.policy(
                 namespace: namespace, serviceAccount: isMirror ? "" : spec?.serviceAccountName ?? "",
                 labels: metadata.labels ?? [:]
-            )
+            ),
+            isTooLarge: isTooLarge
         )
     }
 }

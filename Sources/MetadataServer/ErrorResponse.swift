@@ -39,6 +39,9 @@ package struct ErrorResponse: Sendable {
             case .staticPod(let namespace, let name):
                 "Pod \(namespace)/\(name) is a static pod. Static pods have no ServiceAccount, hence no identity. "
                     + "Run the workload as a DaemonSet or a Deployment to give it one."
+            case .podTooLarge(let namespace, let name):
+                "The object of pod \(namespace)/\(name) in the Kubernetes API is too large to be read, so it gets no "
+                    + "credentials. Make the pod's spec smaller."
             case .denied(let namespace, let name):
                 "Pod \(namespace)/\(name) is denied the metadata server on this node. "
                     + "Ask your cluster administrator about podidentd's policies."
@@ -48,6 +51,9 @@ package struct ErrorResponse: Sendable {
             }
         let cause = RefusalCause(refusal)
         if case .passedThrough = refusal { return Self.elsewhere(text + "\n").because(cause) }
+        if case .podTooLarge = refusal {
+            return Self.error(.serviceUnavailable, text + "\n", retryAfter: 60).because(cause)
+        }
         return Self.error(.forbidden, text + "\n").because(cause)
     }
 

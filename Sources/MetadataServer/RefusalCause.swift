@@ -8,6 +8,7 @@ package enum RefusalCause: String, Sendable, Hashable, CaseIterable {
     case podGone = "pod_gone"
     case podFinished = "pod_finished"
     case staticPod = "static_pod"
+    case podTooLarge = "pod_too_large"
     /// By a policy.
     case denied
     /// By a policy, too: the pod's next connection passes.
@@ -57,6 +58,7 @@ extension RefusalCause {
             case .podGone: .podGone
             case .podFinished: .podFinished
             case .staticPod: .staticPod
+            case .podTooLarge: .podTooLarge
             case .denied: .denied
             case .passedThrough: .passedThrough
             }

@@ -99,16 +99,55 @@ package final class UpstreamHTTPClient: Sendable {
         }
     }
 
-    /// Sends `call` and hands its answer out line by line, if it is a 200; any other answer is read whole.
+    /// Sends `call` and has the body of a success read by a reader, chunk by chunk, so that it is never whole in memory. Any
+    /// other answer is read whole, and has no reader.
+    ///
+    /// ``UpstreamCall/bodyLimit`` bounds what is read of either. A reader begins again when the call is sent once more.
+    package func answer<Reader: UpstreamBodyReader>(
+        to call: UpstreamCall, reader: Reader
+    ) async throws(TransportError) -> UpstreamReading<Reader> {
+        do {
+            return try await withDeadline(call.timeout ?? callTimeout) { [client] in
+                do {
+                    return try await Self.read(client.execute(call.prepared, deadline: .distantFuture), call, reader)
+                } catch  where TransportError(error).cause == .connectionClosed {
+                    return try await Self.read(client.execute(call.prepared, deadline: .distantFuture), call, reader)
+                }
+            }
+        } catch {
+            throw TransportError(error)
+        }
+    }
+
+    private static func read<Reader: UpstreamBodyReader>(
+        _ response: HTTPClientResponse, _ call: UpstreamCall, _ reader: Reader
+    ) async throws -> UpstreamReading<Reader> {
+        guard (200..<300).contains(response.status.code) else {
+            return UpstreamReading(answer: try await collect(response, call), reader: nil, end: .whole)
+        }
+        var reader = reader
+        var end = UpstreamReading<Reader>.End.whole
+        var size = 0
+        for try await chunk in response.body {
+            size += chunk.readableBytes
+            if size > call.bodyLimit { end = .tooLarge } else if !reader.read(chunk) { end = .refused }
+            // Leaving the loop ends the connection.
+            if end != .whole { break }
+        }
+        try Task.checkCancellation()
+        let answer = UpstreamAnswer(status: Int(response.status.code), headers: response.headers)
+        return UpstreamReading(answer: answer, reader: reader, end: end)
+    }
+
+    /// Sends `call` and hands its answer out chunk by chunk, if it is a 200; any other answer is read whole.
     ///
     /// The call's timeout covers the head (or a whole answer that is no 200). From there on, the stream is bounded by
-    /// ``Options/silenceTimeout`` alone, and each line by `lineLimit` bytes. A last line without its end is dropped, and the stream
-    /// counts as ``UpstreamStreamEnd/cut``.
+    /// ``Options/silenceTimeout`` alone.
     ///
-    /// `opened` is called once, when the 200 has arrived, and `line` with each line as it arrives; `false` from it ends
+    /// `opened` is called once, when the 200 has arrived, and `chunk` with the bytes as they arrive; `false` from it ends
     /// the stream.
     package func stream(
-        _ call: UpstreamCall, lineLimit: Int, opened: () -> Void, line: ([UInt8]) -> Bool
+        _ call: UpstreamCall, opened: () -> Void, chunk receive: (ByteBuffer) -> Bool
     ) async throws(TransportError) -> UpstreamStreamEnd {
         let limit = call.timeout ?? callTimeout
         do {
@@ -117,15 +156,11 @@ package final class UpstreamHTTPClient: Sendable {
                 return .answered(try await withDeadline(limit) { try await Self.collect(response, call) })
             }
             opened()
-            var splitter = LineSplitter(limit: lineLimit)
             for try await chunk in response.body {
-                splitter.append(chunk)
-                while let next = try splitter.next() {
-                    guard line(next) else { return .stopped }
-                }
+                guard receive(chunk) else { return .stopped }
             }
             try Task.checkCancellation()
-            return splitter.isWithinLine ? .cut : .ended
+            return .ended
         } catch {
             throw TransportError(error)
         }
@@ -143,18 +178,6 @@ package final class UpstreamHTTPClient: Sendable {
         try Task.checkCancellation()
         return UpstreamAnswer(status: Int(response.status.code), headers: response.headers, body: body)
     }
-}
-
-/// How a stream came to its end without an error.
-package enum UpstreamStreamEnd: Sendable {
-    /// The upstream ended it.
-    case ended
-    /// The upstream ended it in the middle of a line.
-    case cut
-    /// The reader of its lines ended it.
-    case stopped
-    /// There was none: a complete answer that is not a 200.
-    case answered(UpstreamAnswer)
 }
 
 extension UpstreamCall {

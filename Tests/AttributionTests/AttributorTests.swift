@@ -98,6 +98,20 @@ import Testing
         #expect(self.attributor.identify(self.tag).isCaller)
     }
 
+    @Test func `a pod whose object is too large to be read gets nothing, and is not waited for`() async {
+        var pod = PodRecord.web
+        pod.isTooLarge = true
+        self.directory.apply(.updated(pod))
+        let refusal = IdentityRefusal.podTooLarge(namespace: "shop", name: "web-0")
+        #expect(await self.attributor.identify(self.tag, holdingAtMost: .seconds(2)) == .refused(refusal))
+        pod.policy = .passthrough
+        self.directory.apply(.updated(pod))
+        #expect(self.attributor.identify(self.tag) == .refused(refusal))
+        pod.policy = .deny
+        self.directory.apply(.updated(pod))
+        #expect(self.attributor.identify(self.tag) == .refused(.denied(namespace: "shop", name: "web-0")))
+    }
+
     @Test func `only a pending caller is held, and it is identified when its record comes`() async {
         self.directory.apply(.updated(.victim))
         async let answer = self.attributor.identify(self.tag, holdingAtMost: .seconds(2))

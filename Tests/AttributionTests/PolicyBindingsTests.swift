@@ -53,6 +53,22 @@ import Testing
                 == [Change(cgroup: id, policy: .attribute)])
     }
 
+    @Test("a pod whose object is too large to be read loses the way past the agent, and keeps a refusal")
+    func tooLarge() {
+        var bindings = PolicyBindings()
+        bindings.bind(id, to: web)
+        for (policy, present, wanted) in [
+            (PodPolicy.passthrough, PodPolicy.passthrough, PodPolicy.attribute), (.passthrough, .deny, .deny),
+            (.attribute, .deny, .deny), (.deny, .attribute, .deny),
+        ] {
+            bindings.note(Change(cgroup: id, policy: present))
+            var pod = record(policy)
+            pod.isTooLarge = true
+            let changes = bindings.changes(for: nil, isSynced: true) { _ in .known(pod) }
+            #expect(changes == (wanted == present ? [] : [Change(cgroup: id, policy: wanted)]))
+        }
+    }
+
     @Test("a pod that is gone keeps a refusal, and loses the way past the agent")
     func departed() {
         for standing in [PodStanding.departed, .unknown] {

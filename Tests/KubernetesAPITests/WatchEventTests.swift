@@ -1,12 +1,16 @@
 import Attribution
+import NIOCore
 import Testing
 
 @testable import KubernetesAPI
 
 @Suite("Watch events")
 struct WatchEventTests {
-    private func event(_ line: String) -> WatchEvent {
-        WatchEvent(line: Array(line.utf8), nodeName: "node-a")
+    private func event(_ line: String, policies: PolicyTable = .attributeAll) -> WatchEvent? {
+        var reader = PodWatchReader(nodeName: "node-a", policies: policies)
+        var events: [WatchEvent] = []
+        _ = reader.read(ByteBuffer(string: line)) { events.append($0) }
+        return events.first
     }
 
     @Test("Pods are read with everything that matters")
@@ -29,8 +33,7 @@ struct WatchEventTests {
         denied.policy = .deny
         for (label, expected) in [("a", denied), ("c", pod("u1"))] {
             let line = watchLine("ADDED", podObject("u1", extra: #","labels":{"app":"\#(label)"}"#))
-            let event = WatchEvent(line: Array(line.utf8), nodeName: "node-a", policies: table)
-            #expect(event == .updated(expected, resourceVersion: "1"))
+            #expect(event(line, policies: table) == .updated(expected, resourceVersion: "1"))
         }
     }
 
@@ -76,6 +79,7 @@ struct WatchEventTests {
         let gone = statusBody(410, "too old resource version: 1 (486)", reason: "Expired")
         #expect(event(watchLine("ERROR", gone)) == .failure(code: 410, message: "too old resource version: 1 (486)"))
         #expect(event(watchLine("ERROR", "{}")) == .failure(code: nil, message: "no message"))
-        for line in [#"{"type":"ADD"#, "null", "[]", "7", #"{"kind":"Status"}"#] { #expect(event(line) == .malformed) }
+        for line in ["null", "[]", "7", #"{"kind":"Status"}"#, #"{"type":7}"#] { #expect(event(line) == .malformed) }
+        #expect(event(#"{"type":"ADD"#) == nil)
     }
 }

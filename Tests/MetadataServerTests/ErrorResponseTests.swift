@@ -144,6 +144,13 @@ import Tokens
         #expect(response.status == .forbidden && response.retryAfter == nil)
     }
 
+    @Test func `a pod whose object is too large is told so, and may try again when it is smaller`() {
+        let response = errors.response(to: IdentityRefusal.podTooLarge(namespace: "n", name: "p"))
+        #expect(response.status == .serviceUnavailable && response.retryAfter == 60)
+        guard case .text(let text) = response.body else { return #expect(Bool(false), "not a text") }
+        #expect(text.contains("n/p") && text.contains("too large"))
+    }
+
     @Test func `a caller that is to pass the agent is told to retry, on another connection`() {
         let response = errors.response(to: IdentityRefusal.passedThrough(namespace: "n", name: "p"))
         #expect(response.status == .serviceUnavailable && response.retryAfter == 1 && response.closesConnection)

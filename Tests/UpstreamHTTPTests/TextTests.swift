@@ -1,4 +1,3 @@
-import NIOCore
 import Testing
 
 @testable import UpstreamHTTP
@@ -35,35 +34,6 @@ struct TextTests {
         #expect(PercentEncoding.encode("a b/c?d#e&f=g+h%i@j:ä") == "a%20b%2Fc%3Fd%23e%26f%3Dg%2Bh%25i%40j%3A%C3%A4")
         #expect(PercentEncoding.form(["a": "1 2", "b&": "="]) == "a=1%202&b%26=%3D")
         #expect([".", "..", "", "a/b"].map(PercentEncoding.segment) == [nil, nil, nil, "a%2Fb"])
-    }
-
-    @Test("Lines are cut wherever the chunks were")
-    func lines() throws {
-        let text = "first\n\nsecond line\nunfinished"
-        for size in 1...text.utf8.count {
-            var splitter = LineSplitter(limit: 100)
-            var lines: [String] = []
-            var rest = ByteBuffer(string: text)
-            while let chunk = rest.readSlice(length: min(size, max(rest.readableBytes, 1))) {
-                splitter.append(chunk)
-                while let line = try splitter.next() { lines.append(String(decoding: line, as: UTF8.self)) }
-            }
-            #expect(lines == ["first", "second line"])
-        }
-    }
-
-    @Test("A line of the limit passes, a longer one does not, finished or not")
-    func lineLimit() throws {
-        var splitter = LineSplitter(limit: 4)
-        splitter.append(ByteBuffer(string: "1234\n"))
-        #expect(try splitter.next() == Array("1234".utf8))
-        splitter.append(ByteBuffer(string: "1234"))
-        #expect(try splitter.next() == nil)
-        splitter.append(ByteBuffer(string: "5"))
-        #expect(throws: TransportError(.tooLarge(limit: 4))) { try splitter.next() }
-        var finished = LineSplitter(limit: 4)
-        finished.append(ByteBuffer(string: "12345\n"))
-        #expect(throws: TransportError(.tooLarge(limit: 4))) { try finished.next() }
     }
 
     @Test("Tokens of any length that exists are plausible, and nothing that breaks a header is")

@@ -1,4 +1,6 @@
+import NIOCore
 import NIOHTTP1
+import Synchronization
 import Testing
 import Tokens
 import UpstreamTesting
@@ -175,7 +177,7 @@ struct UpstreamHTTPClientTests {
         }
     }
 
-    @Test("A stream hands out whole lines, drops a cut one and notices silence")
+    @Test("A stream hands out its chunks, says how it ended and notices silence")
     func streams() async throws {
         let authority = try TestAuthority()
         var options = try options(authority)
@@ -184,51 +186,87 @@ struct UpstreamHTTPClientTests {
         try await ScriptedServer.serve(tls: authority.serverConfiguration()) { request in
             let (reply, stream) = ScriptedReply.openStream()
             stream.yield(.text("one\ntw"))
-            stream.yield(.text("o\nthr"))
+            stream.yield(.text("o\n"))
             switch request.target {
             case "/cut": stream.yield(.cut)
-            case "/end": stream.finish()
-            case "/whole":
-                stream.yield(.text("ee\n"))
-                stream.finish()
+            case "/whole", "/stopped": stream.finish()
             case "/no": return .answer(410, "gone")
             default: break
             }
             return reply
         } body: { server in
+            func stream(_ path: String, isWanted: Bool = true) async throws -> (UpstreamStreamEnd, String) {
+                var bytes: [UInt8] = []
+                let end = try await client.stream(UpstreamCall(.GET, server.url + path), opened: {}) {
+                    bytes += $0.readableBytesView
+                    return isWanted
+                }
+                return (end, String(decoding: bytes, as: UTF8.self))
+            }
             for (path, expected) in [("/cut", TransportError(.connectionClosed)), ("/silent", TransportError(.silent))]
             {
-                var lines: [String] = []
-                await #expect(throws: expected) {
-                    _ = try await client.stream(UpstreamCall(.GET, server.url + path), lineLimit: 100, opened: {}) {
-                        lines.append(String(decoding: $0, as: UTF8.self))
-                        return true
-                    }
-                }
-                #expect(lines == ["one", "two"])
+                await #expect(throws: expected) { try await stream(path) }
             }
-            let ended = try await client.stream(UpstreamCall(.GET, server.url + "/end"), lineLimit: 9, opened: {}) {
-                _ in true
-            }
-            guard case .cut = ended else {
-                Issue.record("\(ended)")
-                return
-            }
-            let whole = try await client.stream(UpstreamCall(.GET, server.url + "/whole"), lineLimit: 9, opened: {}) {
-                _ in true
-            }
-            guard case .ended = whole else {
+            let whole = try await stream("/whole")
+            guard case .ended = whole.0 else {
                 Issue.record("\(whole)")
                 return
             }
-            let refused = try await client.stream(UpstreamCall(.GET, server.url + "/no"), lineLimit: 9, opened: {}) {
-                _ in true
+            #expect(whole.1 == "one\ntwo\n")
+            let stopped = try await stream("/stopped", isWanted: false)
+            guard case .stopped = stopped.0 else {
+                Issue.record("\(stopped)")
+                return
             }
-            guard case .answered(let answer) = refused else {
+            #expect(whole.1.hasPrefix(stopped.1))
+            let refused = try await stream("/no")
+            guard case .answered(let answer) = refused.0 else {
                 Issue.record("\(refused)")
                 return
             }
             #expect(answer.bodyText == "gone")
+        }
+        await client.shutdown()
+    }
+
+    private struct Counter: UpstreamBodyReader {
+        var count = 0
+        var limit = Int.max
+
+        mutating func read(_ chunk: ByteBuffer) -> Bool {
+            count += chunk.readableBytes
+            return count < limit
+        }
+    }
+
+    @Test("A body is read while it arrives: to its end, its limit, or as far as the reader wants; again if it is cut")
+    func readers() async throws {
+        let authority = try TestAuthority()
+        let client = UpstreamHTTPClient(try options(authority))
+        let cuts = Mutex(0)
+        try await ScriptedServer.serve(tls: authority.serverConfiguration()) { request in
+            if request.target == "/no" { return .answer(403, "no") }
+            let (reply, stream) = ScriptedReply.openStream()
+            stream.yield(.text(String(repeating: "x", count: 1000)))
+            if request.target == "/cut" { cuts.withLock { $0 += 1 } }
+            if request.target == "/cut", cuts.withLock({ $0 }) == 1 {
+                stream.yield(.cut)
+            } else {
+                stream.finish()
+            }
+            return reply
+        } body: { server in
+            for path in ["/whole", "/cut"] {
+                let reading = try await client.answer(to: UpstreamCall(.GET, server.url + path), reader: Counter())
+                #expect(reading.end == .whole && reading.reader?.count == 1000 && reading.answer.body.isEmpty)
+            }
+            #expect(cuts.withLock { $0 } == 2)
+            let long = UpstreamCall(.GET, server.url + "/long", bodyLimit: 999)
+            #expect(try await client.answer(to: long, reader: Counter()).end == .tooLarge)
+            let call = UpstreamCall(.GET, server.url + "/refused")
+            #expect(try await client.answer(to: call, reader: Counter(limit: 1)).end == .refused)
+            let refused = try await client.answer(to: UpstreamCall(.GET, server.url + "/no"), reader: Counter())
+            #expect(refused.reader == nil && refused.answer.bodyText == "no")
         }
         await client.shutdown()
     }

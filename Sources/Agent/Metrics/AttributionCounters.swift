@@ -9,7 +9,7 @@ struct AttributionCounters: Sendable {
         case pending
         /// The same, still, at the end of the hold.
         case unknown
-        case notInPod, podGone, podFinished, staticPod, denied, passedThrough
+        case notInPod, podGone, podFinished, staticPod, podTooLarge, denied, passedThrough
     }
 
     private let caller = MetricCounter()
@@ -24,6 +24,7 @@ struct AttributionCounters: Sendable {
         case .refused(.podGone): others.increment(.podGone)
         case .refused(.podFinished): others.increment(.podFinished)
         case .refused(.staticPod): others.increment(.staticPod)
+        case .refused(.podTooLarge): others.increment(.podTooLarge)
         case .refused(.denied): others.increment(.denied)
         case .refused(.passedThrough): others.increment(.passedThrough)
         }

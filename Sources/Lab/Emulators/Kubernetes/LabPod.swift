@@ -38,6 +38,8 @@ package struct LabPod: Sendable, Equatable {
     /// Audiences of projected `serviceAccountToken` volumes and of CSI drivers' `tokenRequests`.
     package var volumeAudiences: [String]
     package var resourceVersion: UInt64
+    /// The value of an environment variable, where a pod is to be large.
+    package var environmentValue: JSON?
 
     package var key: Key { Key(namespace, name) }
 
@@ -80,13 +82,17 @@ package struct LabPod: Sendable, Equatable {
         }
         return [
             "volumes": volumes.isEmpty ? nil : .array(volumes),
-            "containers": [["name": "main", "image": "lab/pod:1"]],
+            "containers": [["name": "main", "image": "lab/pod:1", "env": environment]],
             "serviceAccountName": serviceAccountName.isEmpty ? nil : .string(serviceAccountName),
             "serviceAccount": serviceAccountName.isEmpty ? nil : .string(serviceAccountName),
             "automountServiceAccountToken": automountsServiceAccountToken ? nil : false,
             "nodeName": nodeName.map { .string($0) },
             "hostNetwork": isHostNetwork ? true : nil,
         ]
+    }
+
+    private var environment: JSON? {
+        environmentValue.map { .array([["name": "PADDING", "value": $0]]) }
     }
 
     private var status: JSON {

@@ -110,6 +110,7 @@ extension JSON {
         case .string: "string"
         case .array: "array"
         case .object: "object"
+        case .written: "value"
         }
     }
 }

@@ -11,6 +11,8 @@ package enum JSON: Sendable, Equatable {
     case array([JSON])
     /// Members in the order in which they are written. Parsed objects are sorted by name.
     case object([Member])
+    /// A value as it is written: for those that are too long to be written again and again.
+    case written(String)
 
     /// One member of an object.
     package struct Member: Sendable, Equatable {
@@ -121,6 +123,12 @@ extension JSON: Decodable {
 }
 
 extension JSON {
+    /// A string of `count` times the same character, as Go writes it: six bytes for `<`.
+    package static func repeated(_ character: Character, count: Int) -> JSON {
+        let one = JSON.string(String(character)).text.dropFirst().dropLast()
+        return .written("\"" + String(repeating: String(one), count: count) + "\"")
+    }
+
     /// The value without any white space.
     package var text: String {
         var text = ""
@@ -135,6 +143,7 @@ extension JSON {
         case .integer(let value): text += String(value)
         case .number(let value): text += String(value)
         case .string(let value): Self.write(value, to: &text)
+        case .written(let value): text += value
         case .array(let elements):
             text += "["
             for (index, element) in elements.enumerated() {

@@ -72,7 +72,7 @@ extension JSON {
             members.replaceSubrange(
                 position..<(index == nil ? position : position + 1), with: value.map { [Member(key, $0)] } ?? [])
             self = .object(members)
-        case .null, .bool, .integer, .number, .string:
+        case .null, .bool, .integer, .number, .string, .written:
             throw JSONPatch.Failure(message: "no container at \(key)")
         }
     }

@@ -1,0 +1,35 @@
+package import NIOCore
+
+/// Reads an answer's body while it arrives.
+package protocol UpstreamBodyReader: Sendable {
+    /// Takes the next bytes; `false` ends the reading.
+    mutating func read(_ chunk: ByteBuffer) -> Bool
+}
+
+/// An answer whose body went through a reader.
+package struct UpstreamReading<Reader: UpstreamBodyReader>: Sendable {
+    /// How far the body was read.
+    package enum End: Sendable, Hashable {
+        case whole
+        /// To ``UpstreamCall/bodyLimit``.
+        case tooLarge
+        /// To where the reader ended it.
+        case refused
+    }
+
+    /// Without its body, if that went through the reader.
+    package var answer: UpstreamAnswer
+    /// `nil`: the answer is no success.
+    package var reader: Reader?
+    package var end: End
+}
+
+/// How a stream came to its end without an error.
+package enum UpstreamStreamEnd: Sendable {
+    /// The upstream ended it.
+    case ended
+    /// The receiver of its chunks ended it.
+    case stopped
+    /// There was none: a complete answer that is not a 200.
+    case answered(UpstreamAnswer)
+}
