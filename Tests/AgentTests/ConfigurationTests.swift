@@ -116,6 +116,13 @@ import Testing
                 words: ["policies", "rule 2", "'namespaces'", "namespace, service-account, labels"]),
             Refusal(yaml: "policies: [{policy: allow, namespace: a}]\n", words: ["'allow'", "attribute, passthrough"]),
             Refusal(yaml: "policies: [{namespace: a}]\n", words: ["policies", "rule 1", "policy ''"]),
+            // A20: a tenant names his ServiceAccounts and labels his pods as he likes.
+            Refusal(
+                yaml: "policies: [{policy: deny, namespace: a}, {policy: passthrough, service-account: node-agent}]\n",
+                words: ["policies", "rule 2", "passthrough must name a namespace", "namespace: NAME"]),
+            Refusal(
+                yaml: "policies: [{policy: passthrough, labels: app=x}]\n",
+                words: ["rule 1", "passthrough must name a namespace"]),
             Refusal(yaml: "policies: [{policy: deny}]\n", words: ["policies", "rule 1", "every pod"]),
             Refusal(yaml: "policies: [{policy: deny, namespace: A_b}]\n", words: ["namespace 'A_b'"]),
             Refusal(yaml: "policies: [{policy: deny, namespace: []}]\n", words: ["namespace", "list of 1 to 64"]),

@@ -7,7 +7,9 @@ import Testing
 @Suite(.serialized, .timeLimit(.minutes(2)))
 struct PolicyTests {
     private static let policies: [String: String?] = [
-        "policies": "[{policy: deny, namespace: locked}, {policy: passthrough, labels: metadata=machine}]"
+        "policies": """
+        [{policy: deny, namespace: locked}, {policy: passthrough, namespace: [default, kube-system], labels: metadata=machine}]
+        """
     ]
     private static let machine = ["metadata": "machine"]
 
@@ -41,6 +43,21 @@ struct PolicyTests {
             #expect(world.cluster.trap?.connections == 1)
             #expect(world.cluster.kubernetes.mints.events.allSatisfy { $0.podUID == other.uid })
             #expect(try await agent.cgroups().rows.contains { $0.pod == "a" && $0.state == .passthrough })
+        }
+    }
+
+    @Test("A20: a tenant's pod with the labels of a rule, in a namespace of his own, gets its own identity")
+    func foreignNamespace() async throws {
+        try await withAgent(Self.policies) { world, agent in
+            world.addServiceAccount("app")
+            world.cluster.kubernetes.createServiceAccount(namespace: "tenant", name: "app")
+            let passed = try await world.addPod("a", isHostNetwork: true, labels: Self.machine)
+            let tenant = try await world.addPod(
+                "b", namespace: "tenant", serviceAccount: "app", isHostNetwork: true, labels: Self.machine)
+            try await agent.settled { $0.policies == 1 }
+            #expect(try world.owner(of: try await tenant.ask()).subject.podUID == tenant.uid)
+            #expect(world.cluster.trap?.connections == 0)
+            #expect(try await passed.ask().token?.accessToken == TrapServer.token)
         }
     }
 

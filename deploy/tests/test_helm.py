@@ -124,11 +124,24 @@ class SchemaTests(unittest.TestCase):
                 "rbac": {"audienceScopes": [{"namespace": "a", "serviceAccounts": []}]}
             },
             "harden": {"harden": True},
+            # Of any namespace: see deploy/configuration.md.
+            "/config/policies/1": {
+                "config": {
+                    "policies": [
+                        {"policy": "deny", "labels": "a"},
+                        {"policy": "passthrough", "service-account": "node-agent"},
+                    ]
+                }
+            },
         }
         for place, change in cases.items():
             with self.subTest(place), self.assertRaises(manifests.ChartError) as refusal:
                 manifests.helm(copy.deepcopy(manifests.REQUIRED_VALUES) | change)
             self.assertIn(place, str(refusal.exception))
+
+    def test_a_policy_that_names_a_namespace_is_rendered(self):
+        rule = {"policy": "passthrough", "namespace": "infra", "service-account": "node-agent"}
+        self.assertIn("service-account: node-agent", manifests.helm(values(config={"policies": [rule]})))
 
     def test_nothing_is_rendered_without_the_google_side(self):
         with self.assertRaises(manifests.ChartError):

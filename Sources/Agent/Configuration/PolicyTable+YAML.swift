@@ -61,6 +61,12 @@ extension PolicyTable {
         rule.namespaces = try names(fields["namespace"], of: "namespace") { $0.isDNSLabel }
         rule.serviceAccounts = try names(fields["service-account"], of: "service-account") { $0.isDNSSubdomain }
         rule.labels = try fields["labels"].map { node throws(ConfigurationError) in try selector(node) }
+        // A tenant chooses the names and labels of what is in his namespaces, not the namespace of an operator.
+        guard policy != .passthrough || !rule.namespaces.isEmpty else {
+            throw ConfigurationError(
+                "passthrough must name a namespace, or pods of any namespace with such a service account or label reach "
+                    + "the machine's own metadata server; add 'namespace: NAME', or a list of names")
+        }
         return rule
     }
 
