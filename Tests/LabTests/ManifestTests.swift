@@ -64,6 +64,15 @@ import Testing
         #expect(other.message.contains("may only remove its own taint"))
         let label = await patch(#"[{"op":"add","path":"/metadata/labels/a","value":"b"}]"#)
         #expect(label.status == 422)
+        for (path, place) in [
+            ("/metadata/ownerReferences", "metadata"), ("/metadata/finalizers", "metadata"),
+            ("/spec/providerID", "spec"),
+        ] {
+            let operation = #"{"op":"add","path":"\#(path)","value":["x"]}"#
+            let change = await patch(own.replacing("}]", with: "},\(operation)]"))
+            #expect(change.status == 422)
+            #expect(change.message.contains("may not change \(place)"))
+        }
         #expect(await patch(#"[{"op":"test","path":"/spec/taints/1/key","value":"\#(Self.taint)"}]"#).status == 422)
         #expect(api.emulator.taints(ofNode: "node-a") == [Self.taint, "other"])
         #expect(await patch(own).status == 200)
@@ -103,7 +112,10 @@ import Testing
             "spec": [
                 "failurePolicy": "Fail",
                 "matchConditions": [["expression": .string("request.userInfo.username == '\(account)'")]],
-                "validations": [["expression": .string("…filter(t, t.key != '\(taint)')")]],
+                "validations": [
+                    ["expression": .string("…filter(t, t.key != '\(taint)')")],
+                    ["expression": "object.metadata.all(k, …)"], ["expression": "object.spec.all(k, …)"],
+                ],
             ],
         ],
         [

@@ -95,7 +95,8 @@ def helm(values):
     result = subprocess.run(command, input=yaml.safe_dump(values), capture_output=True, text=True)
     if result.returncode != 0:
         raise ChartError(result.stderr)
-    return result.stdout
+    # helm 4 writes an empty line between two objects, helm 3 does not.
+    return result.stdout.replace("\n\n---\n", "\n---\n")
 
 
 def overlays():

@@ -76,6 +76,9 @@ def unfenced(documents):
     if not binding or binding["spec"]["validationActions"] != ["Deny"] or binding["spec"]["policyName"] != FENCE:
         yield "may change nodes, and the policy that narrows it is not bound"
         return
+    expressions = "".join(rule["expression"] for rule in policy["spec"]["validations"])
+    if not all(f"object.{place}.all(k, " in expressions for place in ("metadata", "spec")):
+        yield "may change nodes, and the policy that narrows it does not compare every field"
     (condition,) = policy["spec"]["matchConditions"]
     for account in (document for document in flattened(documents) if document["kind"] == "ServiceAccount"):
         name = f"system:serviceaccount:{account['metadata']['namespace']}:{account['metadata']['name']}"

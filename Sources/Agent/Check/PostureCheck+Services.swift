@@ -36,6 +36,7 @@ extension PostureCheck {
         ]
         let client = KubernetesClient(options: options, credentials: credentials, logger: logger)
         items += await rights(client, audiences: [options.audience] + options.podTokenAudiences.sorted())
+        items += await grants(client, audience: options.audience)
         await client.shutdown()
         return items
     }

@@ -36,6 +36,8 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var hostRoot = ""
     package var tokenLifetimeSeconds = 0
     package var podTokenAudiences: [String] = []
+    /// Empty: the audience is granted in every namespace.
+    package var audienceNamespaces: [String] = []
 
     package var providerAudience = ""
     /// `nil`: the provider's own, as the pool expects by default.

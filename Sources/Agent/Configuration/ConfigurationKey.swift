@@ -269,6 +269,7 @@ extension ConfigurationKey {
             each to the node: verb request-serviceaccounts-token-audience. Empty: the path does not exist.
             """
         ),
+        audienceNamespaces,
         key(
             "kubernetes.events", \.writesEvents, default: "true", allowed: "true or false",
             parse: { ["true": true, "false": false][$0] },

@@ -25,6 +25,11 @@ PODIDENTD_GOOGLE_PROVIDER: {{ .Values.google.provider | quote }}
 PODIDENTD_GOOGLE_PROJECT_ID: {{ .Values.google.projectId | quote }}
 PODIDENTD_GOOGLE_PROJECT_NUMBER: {{ .Values.google.projectNumber | quote }}
 PODIDENTD_KUBERNETES_KUBECONFIG: {{ get (include "podidentd.distribution" . | fromYaml) "kubeconfig" | quote }}
+{{- with .Values.rbac.audienceScopes }}
+{{- $namespaces := list }}
+{{- range . }}{{ $namespaces = append $namespaces .namespace }}{{ end }}
+PODIDENTD_KUBERNETES_AUDIENCE_NAMESPACES: {{ $namespaces | uniq | join "," | quote }}
+{{- end }}
 {{- if .Values.mesh.ambient }}
 PODIDENTD_REDIRECT_SOCKET_MARK: "1337"
 {{- end }}

@@ -3,11 +3,14 @@ import Foundation
 /// The ValidatingAdmissionPolicy of the component startup-taint, as far as this emulator evaluates it: for one account it
 /// lets nothing of a Node change but the removal of one taint, on the account's own node.
 ///
-/// CEL is not evaluated: account and taint are read from the expressions, whose form the real API server was shown.
+/// CEL is not evaluated: account, taint and the fields that must stay are read from the expressions, whose form the real API
+/// server was shown. `deploy/tests/test_policies.py` evaluates them.
 struct TaintFence: Sendable, Equatable {
     var policy: String
     var username: String
     var taintKey: String
+    /// Of `metadata` and `spec` those whose fields the policy compares, all but the taints and what the server writes.
+    var compared: Set<String>
 
     /// The fence among `objects`, if there is one and it is bound to deny.
     static func find(in objects: [JSON]) -> TaintFence? {
@@ -24,9 +27,15 @@ struct TaintFence: Sendable, Equatable {
                 let username = conditions.compactMap({ quoted($0, after: "request.userInfo.username == ") }).first,
                 let taintKey = validations.compactMap({ quoted($0, after: "t.key != ") }).first
             else { continue }
-            return TaintFence(policy: policy.name, username: username, taintKey: taintKey)
+            return TaintFence(
+                policy: policy.name, username: username, taintKey: taintKey,
+                compared: Set(validations.flatMap(compared)))
         }
         return nil
+    }
+
+    private static func compared(_ expression: String) -> [String] {
+        ["metadata", "spec"].filter { expression.contains("object.\($0).all(k, ") }
     }
 
     private static func quoted(_ text: String, after words: String) -> String? {
@@ -44,11 +53,15 @@ struct TaintFence: Sendable, Equatable {
         guard taints(new) == taints(old).filter({ $0["key"]?.string != taintKey }) else {
             throw denied(new.name, "the agent may only remove its own taint")
         }
-        for field in ["labels", "annotations"]
-        where new["metadata"]?[field]?.members ?? [] != old["metadata"]?[field]?.members ?? [] {
-            throw denied(new.name, "the agent may change nothing else")
+        for place in compared {
+            func fields(_ node: JSON) -> [JSON.Member] {
+                (node[place]?.members ?? []).filter { !Self.exempt.contains($0.name) }.sorted { $0.name < $1.name }
+            }
+            guard fields(new) == fields(old) else { throw denied(new.name, "the agent may not change \(place)") }
         }
     }
+
+    private static let exempt: Set = ["taints", "managedFields", "resourceVersion", "generation"]
 
     private func denied(_ node: String, _ message: String) -> KubernetesStatus {
         var status = KubernetesStatus.forbidden(

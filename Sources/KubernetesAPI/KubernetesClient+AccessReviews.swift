@@ -1,0 +1,76 @@
+import FoundationEssentials
+import NIOHTTP1
+package import Tokens
+import UpstreamHTTP
+
+/// One thing that somebody may or may not do, as RBAC names it.
+package struct AccessQuestion: Sendable, Hashable {
+    package var verb: String
+    /// In the core API group.
+    package var resource: String
+    /// Empty: every namespace.
+    package var namespace: String
+
+    package init(verb: String, resource: String, namespace: String = "") {
+        self.verb = verb
+        self.resource = resource
+        self.namespace = namespace
+    }
+}
+
+extension KubernetesClient {
+    /// The verb that lets a node ask for tokens of an audience, which is the resource (Kubernetes 1.33).
+    package static let audienceVerb = "request-serviceaccounts-token-audience"
+
+    /// Asks by SelfSubjectAccessReview what this node may do, which needs no right; of a ServiceAccount by
+    /// SubjectAccessReview, which nodes may.
+    package func isAllowed(
+        _ question: AccessQuestion, to account: ServiceAccountReference? = nil
+    ) async throws(UpstreamFailure) -> Bool {
+        let attributes = Review.Attributes(
+            verb: question.verb, group: "", resource: question.resource,
+            namespace: question.namespace.isEmpty ? nil : question.namespace)
+        let user = account.map { "system:serviceaccount:\($0.namespace):\($0.name)" }
+        let groups = account.map { account in
+            ["system:serviceaccounts", "system:serviceaccounts:\(account.namespace)", "system:authenticated"]
+        }
+        let kind = user == nil ? "SelfSubjectAccessReview" : "SubjectAccessReview"
+        let review = Review(
+            apiVersion: "authorization.k8s.io/v1", kind: kind,
+            spec: Review.Spec(resourceAttributes: attributes, user: user, groups: groups))
+        // Strings alone: there is nothing that could fail to encode.
+        let body = (try? JSONEncoder().encode(review)).map { [UInt8]($0) } ?? []
+        let answer = try await send(.POST, "/apis/authorization.k8s.io/v1/\(kind.lowercased())s", body: body)
+        guard let verdict = JSONText.decode(Verdict.self, from: answer.body) else {
+            throw .unusable(answer, "the answer to a \(kind) is not one")
+        }
+        return verdict.status.allowed
+    }
+}
+
+private struct Review: Encodable {
+    var apiVersion: String
+    var kind: String
+    var spec: Spec
+
+    struct Spec: Encodable {
+        var resourceAttributes: Attributes
+        var user: String?
+        var groups: [String]?
+    }
+
+    struct Attributes: Encodable {
+        var verb: String
+        var group: String
+        var resource: String
+        var namespace: String?
+    }
+}
+
+private struct Verdict: Decodable {
+    var status: Status
+
+    struct Status: Decodable {
+        var allowed: Bool
+    }
+}
