@@ -109,12 +109,17 @@ package struct Agent: Sendable {
             writesEvents: { reloader.writesEvents })
         let counters = RequestCounters { refusals.report($0) }
         let attributions = AttributionCounters()
+        let proof = ConnectionProof(configuration, datapath: datapathSlot, directory: directory, logger: logger)
         let server = MetadataServer(
             configuration: Self.metadata(configuration),
             backend: AgentBackend(
                 attributor: Attributor(index: index, directory: directory), tokens: tokens, node: node,
                 attributions: attributions, callers: callers),
-            readTag: { descriptor in datapathSlot.tag(ofAcceptedSocket: descriptor) },
+            readTag: { descriptor in
+                let tag = datapathSlot.tag(ofAcceptedSocket: descriptor)
+                if let tag { proof.observe(tag) }
+                return tag
+            },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters,
             acceptFailed: { incidents.increment(.acceptFailed) }
         )
@@ -124,9 +129,10 @@ package struct Agent: Sendable {
             incidents: incidents, server: server, audit: audit, log: recentLog
         )
         let readiness = ReadinessProbe(
-            datapath: datapathSlot, watcher: watcher, credentials: credentials, isServing: { server.isAccepting })
+            datapath: datapathSlot, watcher: watcher, credentials: credentials, proof: proof,
+            isServing: { server.isAccepting })
         let admin = AdminServer(
-            path: configuration.adminSocket, views: debug.views(readiness), questions: debug.questions,
+            path: configuration.adminSocket, views: debug.views(readiness), questions: debug.questions(readiness),
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
         )
         let metrics = AgentMetrics(
@@ -199,6 +205,7 @@ package struct Agent: Sendable {
                 watching,
                 RunningService { await node.run() },
                 RunningService { await selfCheck.run() },
+                RunningService { await proof.run(isServing: { server.isAccepting }) },
                 RunningService {
                     await withTaskExecutorPreference(EventLoopExecutor.upstreams) { await tokens.run() }
                 },

@@ -37,10 +37,10 @@ struct DebugViews: Sendable {
         ]
     }
 
-    var questions: [String: AdminServer.Question] {
+    func questions(_ readiness: ReadinessProbe) -> [String: AdminServer.Question] {
         let explainer = PodExplainer(
             configuration: configuration, root: root, index: index, directory: directory, watcher: watcher,
-            tokens: tokens, datapath: datapath,
+            tokens: tokens, datapath: datapath, readiness: readiness,
             remedies: ExplainRemedies(
                 configuration: configuration,
                 errors: ErrorResponse(configuration: Agent.metadata(configuration)))

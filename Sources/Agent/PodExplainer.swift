@@ -14,6 +14,7 @@ struct PodExplainer: Sendable {
     let watcher: PodWatcher
     let tokens: TokenService
     let datapath: DatapathSlot
+    let readiness: ReadinessProbe
     let remedies: ExplainRemedies
 
     private typealias Stage = Explanation.Stage
@@ -25,7 +26,7 @@ struct PodExplainer: Sendable {
 
     /// Explains the pod called `query`: a UID, or `namespace/name`, or a name that only one pod has.
     func explain(_ query: String) async -> Explanation {
-        var stages = [watchStage, hookStage]
+        var stages = [watchStage, hookStage, connectionStage]
         guard watcher.status.isSynced else {
             return Explanation(node: configuration.nodeName, pod: nil, uid: nil, stages: stages)
         }
@@ -39,7 +40,7 @@ struct PodExplainer: Sendable {
         }
         stages.append(Stage("pod", .ok, "\(pod.phase.rawValue), runs on this node"))
         stages += localStages(of: pod)
-        if stages.contains(where: { $0.outcome == .failed && $0.name != "cgroup" }) {
+        if stages.contains(where: { $0.outcome == .failed && !["cgroup", "connection"].contains($0.name) }) {
             // Above all: a pod that has finished must get no token, and the API server would still mint one.
             stages.append(Stage("mint", .skipped, "not tried"))
         } else {
@@ -76,6 +77,20 @@ struct PodExplainer: Sendable {
             return Stage("hooks", .warning, "\(datapath.hooks.count) in place, without the guard against raw frames")
         }
         return Stage("hooks", .ok, "\(datapath.hooks.count) in place")
+    }
+
+    private var connectionStage: Stage {
+        let condition = readiness.connection
+        guard let problem = condition.problem else {
+            let isProven = configuration.podUID != nil
+            let remark = condition.remark ?? ""
+            return Stage(
+                "connection", isProven ? .ok : .skipped, isProven ? "the agent's own is \(remark)" : remark)
+        }
+        return Stage(
+            "connection", .failed, "the agent's own connection through the hooks fails: \(problem)",
+            remedy: "'podidentd check' on this node looks at each step between the hooks and the agent; what fails for "
+                + "the agent's own pod fails for every pod")
     }
 
     // MARK: The pod

@@ -77,8 +77,9 @@ extension RouteClass {
         case .accessToken: 4
         case .identityToken: 5
         case .podToken: 6
-        case .unknown: 7
-        case .unrouted: 8
+        case .podUID: 7
+        case .unknown: 8
+        case .unrouted: 9
         }
     }
 }

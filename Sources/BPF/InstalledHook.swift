@@ -23,6 +23,11 @@ package struct InstalledHook: Sendable, Equatable {
 
     package struct Program: Sendable, Equatable {
         package var id: UInt32
+        /// `nil`: the kernel shows name and tag to processes with CAP_SYS_ADMIN alone.
+        package var identity: Identity?
+    }
+
+    package struct Identity: Sendable, Equatable {
         package var name: String
         /// The kernel's hash of the program's instructions, in hexadecimal: equal programs have equal tags.
         package var tag: String
@@ -33,8 +38,8 @@ package struct InstalledHook: Sendable, Equatable {
     package let role: Role
     package let state: State
 
-    /// Whether `program` is this hook's by its name, of which the kernel keeps 15 bytes.
-    package func runs(_ program: Program) -> Bool {
+    /// Whether the program is this hook's by its name, of which the kernel keeps 15 bytes.
+    package func runs(_ program: Identity) -> Bool {
         program.name.utf8.elementsEqual("nid_\(name)".utf8.prefix(15))
     }
 
@@ -77,7 +82,14 @@ extension BPFLink {
 extension InstalledHook.Program {
     /// The program with this ID, whoever loaded it.
     init(id: UInt32) throws(BPFError) {
-        let program = try FileDescriptor(owning: bpf_prog_get_fd_by_id(id), "open program \(id)")
+        let descriptor = bpf_prog_get_fd_by_id(id)
+        // From the ID to the program needs CAP_SYS_ADMIN (kernel/bpf/syscall.c, bpf_prog_get_fd_by_id); CAP_BPF has
+        // read the link.
+        if descriptor < 0, errno == EPERM {
+            self.init(id: id, identity: nil)
+            return
+        }
+        let program = try FileDescriptor(owning: descriptor, "open program \(id)")
         var info = bpf_prog_info()
         var length = UInt32(MemoryLayout<bpf_prog_info>.size)
         try check(unsafe bpf_obj_get_info_by_fd(program.rawValue, &info, &length), "read program \(id)")
@@ -87,7 +99,7 @@ extension InstalledHook.Program {
         let tag = unsafe withUnsafeBytes(of: &info.tag) { bytes in
             unsafe bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         }
-        self.init(id: id, name: name, tag: tag)
+        self.init(id: id, identity: InstalledHook.Identity(name: name, tag: tag))
     }
 }
 

@@ -16,7 +16,7 @@ extension ErrorResponse {
             case .accessToken: .accessToken
             case .identityToken: .identityToken(audience: request.query.audience ?? "")
             case .podToken: .podToken(audience: request.query.audience ?? "")
-            case .root, .directory, .value, .account, .unknown, .unrouted: .serviceAccount
+            case .root, .directory, .value, .account, .podUID, .unknown, .unrouted: .serviceAccount
             }
         }
 

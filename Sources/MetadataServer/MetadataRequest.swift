@@ -76,7 +76,7 @@ package struct RequestValidator: Sendable {
             guard !query.waitsForChange else { throw .cannotWait }
             guard let audience = query.audience, !audience.isEmpty else { throw .missingAudience }
             guard podTokenAudiences.contains(audience) else { throw .audienceNotConfigured(audience) }
-        case .root, .directory, .value, .account, .unknown, .unrouted:
+        case .root, .directory, .value, .account, .podUID, .unknown, .unrouted:
             break
         }
     }

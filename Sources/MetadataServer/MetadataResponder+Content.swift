@@ -1,3 +1,4 @@
+import Attribution
 import Tokens
 
 extension MetadataResponder {
@@ -16,16 +17,16 @@ extension MetadataResponder {
 
     func dependsOnAccount(_ request: MetadataRequest) -> Bool {
         switch request.route {
-        case .root, .redirect, .leaf: false
+        case .root, .redirect, .leaf, .podUID: false
         case .serviceAccount, .podToken: true
         case .directory(let directory):
             MetadataTree.dependsOnAccount(directory, recursively: request.query.isRecursive)
         }
     }
 
-    /// `record` is given wherever ``dependsOnAccount(_:)`` says so.
+    /// `pod` is the caller's. `record` is given wherever ``dependsOnAccount(_:)`` says so.
     func content(
-        of request: MetadataRequest, _ record: ServiceAccountRecord?
+        of request: MetadataRequest, for pod: PodRecord, _ record: ServiceAccountRecord?
     ) throws(RequestRefusal) -> Content {
         switch request.route {
         case .root:
@@ -36,6 +37,8 @@ extension MetadataResponder {
             return Self.leaf(tree.value(of: leaf), request.query)
         case .directory(let directory):
             return Self.directory(tree.value(of: directory, account: try view(of: record)), request.query)
+        case .podUID:
+            return .fixed(Response(.ok, .text, .text(pod.uid.description)))
         case .podToken:
             guard let audience = request.query.audience else { throw .missingAudience }
             return .podToken(audience: audience)
@@ -114,7 +117,7 @@ extension MetadataResponder {
             switch request.routeClass {
             case .identityToken: .text
             case .podToken where request.query.alternative != .json: .jwt
-            case .accessToken, .podToken, .root, .directory, .value, .account, .unknown, .unrouted: .json
+            case .accessToken, .podToken, .podUID, .root, .directory, .value, .account, .unknown, .unrouted: .json
             }
         return Response(.ok, contentType, .unknown)
     }

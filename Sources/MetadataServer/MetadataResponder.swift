@@ -52,12 +52,14 @@ package struct MetadataResponder: Sendable {
             return .answer(response)
         }
         do {
-            guard dependsOnAccount(request) else { return try finish(content(of: request, nil), request) }
+            guard dependsOnAccount(request) else {
+                return try finish(content(of: request, for: caller.pod, nil), request)
+            }
             guard let record = backend.cachedServiceAccount(of: caller.pod) else {
                 return request.isHead && request.routeClass.isCredential
                     ? .answer(unknownBody(of: request)) : .wait
             }
-            let content = try content(of: request, record)
+            let content = try content(of: request, for: caller.pod, record)
             switch content {
             case .value, .fixed:
                 return try finish(content, request)
@@ -114,7 +116,9 @@ package struct MetadataResponder: Sendable {
 
     private func respondWaiting(to request: MetadataRequest, for pod: PodRecord) async -> Outcome {
         do throws(RequestRefusal) {
-            guard dependsOnAccount(request) else { return try finish(content(of: request, nil), request) }
+            guard dependsOnAccount(request) else {
+                return try finish(content(of: request, for: pod, nil), request)
+            }
             // Nothing is fetched for the HEAD of a credential; it learns what is known already.
             if request.isHead, request.routeClass.isCredential, backend.cachedServiceAccount(of: pod) == nil {
                 return .answer(unknownBody(of: request))
@@ -122,7 +126,7 @@ package struct MetadataResponder: Sendable {
             switch await fetchAccount(of: pod) {
             case .failure(let failure): return .answer(errors.response(to: failure, credential: .of(request)))
             case .success(let record):
-                let content = try content(of: request, record)
+                let content = try content(of: request, for: pod, record)
                 switch content {
                 case .value, .fixed: return try finish(content, request)
                 case .accessToken, .identityToken, .podToken:

@@ -76,6 +76,7 @@ package enum RouteClass: String, Sendable, Hashable, CaseIterable {
     case accessToken = "access_token"
     case identityToken = "identity_token"
     case podToken = "pod_token"
+    case podUID = "pod_uid"
     /// Nothing that this server serves.
     case unknown
     /// Refused before its route was known.
@@ -85,7 +86,7 @@ package enum RouteClass: String, Sendable, Hashable, CaseIterable {
     var isCredential: Bool {
         switch self {
         case .accessToken, .identityToken, .podToken: true
-        case .root, .directory, .value, .account, .unknown, .unrouted: false
+        case .root, .directory, .value, .account, .podUID, .unknown, .unrouted: false
         }
     }
 }

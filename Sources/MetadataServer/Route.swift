@@ -10,6 +10,8 @@ package enum Route: Sendable, Hashable {
     case serviceAccount(ServiceAccountPath)
     /// ``podTokenPath``, unless no audience is configured.
     case podToken
+    /// ``podUIDPath``.
+    case podUID
 
     /// Matches a canonical path; `nil` is a 404.
     package init?(path: String) {
@@ -29,6 +31,7 @@ package enum Route: Sendable, Hashable {
         case .leaf: .value
         case .serviceAccount(let path): path.routeClass
         case .podToken: .podToken
+        case .podUID: .podUID
         }
     }
 
@@ -42,6 +45,7 @@ package enum Route: Sendable, Hashable {
             routes[leaf.directory.path + leaf.rawValue] = .leaf(leaf)
         }
         routes[podTokenPath] = .podToken
+        routes[podUIDPath] = .podUID
         return routes
     }()
 
@@ -56,6 +60,15 @@ package enum Route: Sendable, Hashable {
     ///
     /// Outside Google's tree, and in no listing of it.
     package static let podTokenPath = "/podidentd/v1/token"
+
+    /// Names the pod that the agent takes the caller for.
+    ///
+    /// `GET /podidentd/v1/pod-uid` with `Metadata-Flavor: Google` answers the UID of the caller's own pod and nothing else,
+    /// so that a caller learns nothing about any other pod. The agent proves its readiness by asking itself this question
+    /// from its own pod; a person who doubts the attribution can ask it from any pod.
+    ///
+    /// Outside Google's tree, and in no listing of it.
+    package static let podUIDPath = "/podidentd/v1/pod-uid"
 }
 
 /// A directory whose name does not depend on the caller.

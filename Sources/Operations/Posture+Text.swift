@@ -93,6 +93,7 @@ extension Posture.State {
             case .degraded: 33
             case .unsafe: 31
             case .unknown: 36
+            case .untried: 90
             }
         return "\u{1b}[\(code)m\(text)\u{1b}[0m"
     }

@@ -57,6 +57,8 @@ package struct Posture: Codable, Sendable, Equatable {
         case unsafe
         /// Could not be found out.
         case unknown
+        /// Cannot be tried from where the command runs, and another item says the same. Does not count.
+        case untried = "not tried"
     }
 
     package enum Verdict: String, Codable, Sendable, CaseIterable {
@@ -70,7 +72,7 @@ package struct Posture: Codable, Sendable, Equatable {
         init(worstOf states: [State]) {
             if states.contains(.unsafe) {
                 self = .unsafe
-            } else if states.allSatisfy({ $0 == .ok }) {
+            } else if states.allSatisfy({ $0 == .ok || $0 == .untried }) {
                 self = .healthy
             } else {
                 self = .degraded

@@ -4,10 +4,13 @@ package struct Readiness: Sendable, Equatable {
         package var name: String
         /// What is wrong, in words without secrets; `nil`: nothing.
         package var problem: String?
+        /// What the condition rests on, where "ok" does not say it all.
+        package var remark: String?
 
-        package init(_ name: String, problem: String?) {
+        package init(_ name: String, problem: String?, remark: String? = nil) {
             self.name = name
             self.problem = problem
+            self.remark = remark
         }
     }
 
@@ -22,7 +25,7 @@ package struct Readiness: Sendable, Equatable {
     /// A line for each condition, as the API server's own `/readyz?verbose` writes them.
     package var text: String {
         conditions.map { condition in
-            condition.problem.map { "[-]\(condition.name) \($0)" } ?? "[+]\(condition.name) ok"
+            condition.problem.map { "[-]\(condition.name) \($0)" } ?? "[+]\(condition.name) \(condition.remark ?? "ok")"
         }.joined(separator: "\n")
     }
 }

@@ -6,11 +6,17 @@ package struct ReadinessReport: Codable, Sendable, Equatable {
     package var podUID: String?
     /// What is wrong, each beginning with its condition's name. Empty: the agent is ready.
     package var problems: [String]
+    /// What conditions that hold rest on, where there is something to say: `connection: answered ...`. `nil`: an agent
+    /// of an earlier version.
+    package var remarks: [String]?
 
     package init(_ readiness: Readiness, podUID: PodUID?) {
         self.podUID = podUID?.description
         problems = readiness.conditions.compactMap { condition in
             condition.problem.map { "\(condition.name): \($0)" }
+        }
+        remarks = readiness.conditions.compactMap { condition in
+            condition.problem == nil ? condition.remark.map { "\(condition.name): \($0)" } : nil
         }
     }
 

@@ -71,7 +71,7 @@ struct CheckTests {
             #expect(outcome.status == 0, "\(outcome.complaints)")
             #expect(outcome.posture.verdict == .healthy)
             let redirected = try outcome.item("connections.tcp.169.254.169.254:80")
-            #expect(redirected.found.contains("led to the agent at \(LabNode.address):\(AgentProcess.port)"))
+            #expect(redirected.found.contains("redirected to the agent at \(LabNode.address):\(AgentProcess.port)"))
             #expect(redirected.found.contains("status 403"))
             #expect(try outcome.item("connections.tcp.[fd20:ce::254]:80").found.contains("[\(LabNode.address6)]"))
             #expect(try outcome.item("connections.tcp.[::ffff:169.254.169.254]:80").state == .ok)

@@ -9,10 +9,12 @@ struct ReadyTests {
     @Test("during a hand-over the agent that runs is ready for its own pod only; afterwards the successor is")
     func handover() async throws {
         try await withWorld { world in
+            world.cluster.kubernetes.createServiceAccount(namespace: "default", name: "default")
             let (old, new) = (try await Self.agentPod(world, "old"), try await Self.agentPod(world, "new"))
             #expect(try await Self.ready(world, old, "no agent answers"))
             let first = try Self.launch(world, in: old)
             try await first.waitUntilReady()
+            try await first.log.first { $0.contains("answered with its own pod-uid") }
             #expect(try await Self.ready(world, old, nil))
             #expect(try await Self.ready(world, new, "the agent of pod \(old.uid) answers here"))
 
@@ -26,6 +28,7 @@ struct ReadyTests {
 
             try await world.cluster.kubernetesServer.bringUp()
             try await second.waitUntilReady(within: .seconds(20))
+            try await second.log.first { $0.contains("answered with its own pod-uid") }
             #expect(try await Self.ready(world, new, nil))
             #expect(try await Self.ready(world, old, "the agent of pod \(new.uid) answers here"))
             #expect(await first.result().status == 0)
@@ -69,7 +72,7 @@ struct ReadyTests {
     }
 
     private static func agentPod(_ world: LabWorld, _ name: String) async throws -> RunningPod {
-        try await world.node.addPod(RunningPodSpecification(name: name, isHostNetwork: true))
+        try await world.addPod(name, isHostNetwork: true)
     }
 
     /// Starts an agent as a container of `pod`.

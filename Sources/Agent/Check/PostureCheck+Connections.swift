@@ -1,6 +1,7 @@
 import Attribution
 import BPF
 import Glibc
+import NIOPosix
 import Operations
 
 extension PostureCheck {
@@ -21,8 +22,14 @@ extension PostureCheck {
         var needs: [String]
     }
 
-    /// Tries from a cgroup below kubepods what a pod may and may not do. A probe whose hook is not in place is not made:
-    /// it would be this command that reaches the machine's own metadata server.
+    /// Where the probes are made, for the section's title.
+    var probesFrom: String { configuration.podUID == nil ? "a cgroup below kubepods" : "this pod" }
+
+    /// Tries what a pod may and may not do: from the own pod's cgroup where this command runs in the agent's pod (there
+    /// the cgroups are mounted read-only), else from one made below kubepods.
+    ///
+    /// A probe whose hook is not in place is not made: it would be this command that reaches the machine's own metadata
+    /// server.
     func connections(
         _ hooks: [InstalledHook], _ layout: CgroupLayoutFinding, isAgentUp: Bool, isInstalled: Bool
     ) async -> [Posture.Item] {
@@ -38,28 +45,47 @@ extension PostureCheck {
             ]
         }
         let hierarchy = cgroups.id(of: [UInt8]("/".utf8))
-        let inPlace = Set(
-            hooks.filter { hook in
-                if case .attached(_, let cgroup) = hook.state { cgroup == hierarchy } else { false }
-            }.map(\.name))
         var items: [Posture.Item] = []
         var trials: [Trial] = []
         for trial in self.trials {
-            let missing = trial.needs.filter { !inPlace.contains($0) }
-            if missing.isEmpty {
-                trials.append(trial)
-            } else {
-                items.append(
-                    Posture.Item(
-                        trial.id, .unsafe, "not tried: the hook \(missing.joined(separator: " and ")) is missing",
-                        meaning: "Nothing holds a pod's connection back."))
+            let obstacles = hooks.filter { trial.needs.contains($0.name) }.compactMap { hook in
+                Self.obstacle(hook, hierarchy).map { Posture.Item(trial.id, $0.state, $0.found, meaning: $0.meaning) }
             }
+            if obstacles.isEmpty { trials.append(trial) } else { items += obstacles.prefix(1) }
         }
         do {
-            let results = try await ProbeCgroup.run(trials.map(\.probe), below: root, in: cgroups, maps: maps)
-            return zip(trials, results).map { judge($0, $1, isAgentUp: isAgentUp) } + items
+            let report = try await run(trials.map(\.probe), below: root, in: cgroups, maps: maps)
+            if let problem = report.problem {
+                return [
+                    Posture.Item(
+                        "connections", .unsafe, "not tried: \(problem)",
+                        meaning: "Pods may reach the machine's own metadata server.")
+                ] + items
+            }
+            return zip(trials, report.results).map { judge($0, $1, isAgentUp: isAgentUp) } + items
         } catch {
             return [Posture.Item("connections", .unknown, "\(error)")] + items
+        }
+    }
+
+    private func run(
+        _ probes: [SocketProbe], below root: KubepodsRoot, in cgroups: CgroupFileSystem, maps: PinnedMaps
+    ) async throws -> SocketProbeReport {
+        guard configuration.podUID == nil else {
+            return try await NIOThreadPool.singleton.runIfActive { ProbingProcess.report(probes) }
+        }
+        return try await ProbeCgroup.run(probes, below: root, in: cgroups, maps: maps)
+    }
+
+    /// Why a probe that needs this hook is not made; `nil`: the hook is in place.
+    private static func obstacle(
+        _ hook: InstalledHook, _ hierarchy: CgroupID?
+    ) -> (state: Posture.State, found: String, meaning: String)? {
+        switch hook.state {
+        case .attached(_, let cgroup) where cgroup == hierarchy: nil
+        case .missing, .severed, .attached:
+            (.unsafe, "not tried: the hook \(hook.name) is missing", "Nothing refuses a pod's connection.")
+        case .unreadable(let error): (.unknown, "not tried: the hook \(hook.name) cannot be read: \(error)", "")
         }
     }
 
@@ -111,6 +137,12 @@ extension PostureCheck {
     private func judge(_ trial: Trial, _ result: SocketProbeResult, isAgentUp: Bool) -> Posture.Item {
         let reason = unsafe String(cString: strerror(result.errorNumber))
         let number = result.errorNumber
+        if result.isUntried == true {
+            return Posture.Item(
+                trial.id, .untried, "this process may open no raw socket (CAP_NET_RAW)",
+                meaning: "guards.egress says whether the hook that drops such packets is in place. Run "
+                    + "'podidentd check' as root on the node to try it.")
+        }
         if [EAFNOSUPPORT, EADDRNOTAVAIL].contains(number) {
             return Posture.Item(trial.id, .ok, "this node has no such address family")
         }
@@ -145,29 +177,62 @@ extension PostureCheck {
             if result.errorNumber == ECONNREFUSED, !isAgentUp {
                 return Posture.Item(trial.id, .ok, "refused, as it must be while no agent runs")
             }
-            return Posture.Item(
-                trial.id, .degraded, reason, meaning: "Pods get no answer at this address, and reach nobody else.")
+            return Posture.Item(trial.id, .degraded, reason, meaning: unanswered(result.errorNumber))
         }
         guard let remote = result.remote else {
             return Posture.Item(
-                trial.id, .unknown, "connected, but the kernel's table of sockets does not say where to")
+                trial.id, .unknown, "connected, but the kernel's table of sockets does not show the far end")
         }
         guard trial.probe.agents.contains(remote) else {
             return Posture.Item(
                 trial.id, .unsafe,
-                "led to \(remote), which is not the agent (\(trial.probe.agents.joined(separator: ", ")))",
+                "redirected to \(remote), which is not the agent (\(trial.probe.agents.joined(separator: ", ")))",
                 meaning:
                     "Pods may reach the machine's own metadata server. If the agent is configured differently from "
                     + "this command, run it with the agent's configuration.")
         }
         guard let status = result.status else {
             return Posture.Item(
-                trial.id, .degraded, "led to the agent at \(remote), which reset the connection",
+                trial.id, .degraded, "redirected to the agent at \(remote), which reset the connection",
                 meaning:
                     "The connection carried no tag: something between takes it over (a service mesh?), or the hook "
                     + "sockops does not run. 'podidentd debug status' counts such connections.")
         }
+        if let uid = configuration.podUID { return judgeAnswer(trial.id, status, result.body, remote, uid) }
         return Posture.Item(
-            trial.id, .ok, "led to the agent at \(remote), which knows that this is no pod (status \(status))")
+            trial.id, .ok,
+            "redirected to the agent at \(remote), which knows that this cgroup is no pod's (status \(status))")
+    }
+
+    /// An answer to this pod, which must name it.
+    private func judgeAnswer(
+        _ id: String, _ status: Int, _ body: String?, _ remote: String, _ uid: PodUID
+    ) -> Posture.Item {
+        guard status == 200 else {
+            return Posture.Item(
+                id, .degraded, "redirected to the agent at \(remote), which answers \(status): \(body ?? "")",
+                meaning: "Pods are answered in the same way. 'podidentd debug explain' says why, pod by pod.")
+        }
+        guard body == uid.description else {
+            return Posture.Item(
+                id, .unsafe,
+                "redirected to \(remote), which takes this pod (\(uid)) for \(body ?? "none")",
+                meaning: "Either another process answers there, or pods are taken for each other. Stop the agent.")
+        }
+        return Posture.Item(
+            id, .ok, "redirected to the agent at \(remote), which answers with this pod's own UID \(uid)")
+    }
+
+    /// What a redirected connection that fails with this error number means.
+    private func unanswered(_ number: Int32) -> String {
+        let consequence = "Pods get no answer at this address, and reach nobody else."
+        let place = agents.joined(separator: " and ")
+        return switch number {
+        case ETIMEDOUT:
+            "\(consequence) The connection was redirected and never accepted: does a firewall of the node (nftables, "
+                + "iptables: input) drop connections to \(place)?"
+        case ECONNREFUSED: "\(consequence) Nothing listens at \(place): restart the agent, and see its log."
+        default: consequence
+        }
     }
 }

@@ -33,14 +33,16 @@ extension PostureCheck {
             return Posture.Item(id, worst, "pinned at \(hook.pin), but its cgroup is gone", meaning: meaning)
         case .unreadable(let error): return Posture.Item(id, .unknown, "\(error)")
         case .attached(let program, let cgroup):
-            let found = "program \(program.id) \(program.name), tag \(program.tag), pinned at \(hook.pin)"
+            let identity =
+                program.identity.map { "\($0.name), tag \($0.tag)" } ?? "(its name needs CAP_SYS_ADMIN to be read)"
+            let found = "program \(program.id) \(identity), pinned at \(hook.pin)"
             guard let root else { return Posture.Item(id, .unknown, found + ", attached to cgroup \(cgroup.rawValue)") }
             guard cgroup == root else {
                 return Posture.Item(
                     id, worst, found + ", attached to cgroup \(cgroup.rawValue) and not to the root of the hierarchy",
                     meaning: meaning)
             }
-            guard hook.runs(program) else {
+            guard program.identity.map(hook.runs) ?? true else {
                 return Posture.Item(
                     id, worst, found, meaning: "This is not the agent's program. " + meaning)
             }

@@ -196,12 +196,46 @@ extension PostureCheck {
                 : Posture.Item(
                     "agent.version", .degraded, "the agent is \(status.version), this command \(AgentVersion.current)",
                     meaning: "Judge it by a command of its own version."))
-        items.append(
-            status.hooks.isEmpty
-                ? Posture.Item("agent.ready", .degraded, "it has not attached its hooks yet")
-                : Posture.Item("agent.ready", .ok, "serves, with \(status.hooks.count) hooks and \(status.pods) pods"))
+        items += await readiness(status)
         items.append(watch(status))
         return AgentFinding(isUp: true, items: items)
+    }
+
+    /// Whether the agent is ready, and what that rests on.
+    private func readiness(_ status: AgentStatus) async -> [Posture.Item] {
+        let path = configuration.adminSocket
+        let report: ReadinessReport
+        do {
+            let data = Data(
+                try await Self.within(Self.patience) { try await AdminClient(socketPath: path).get("/debug/ready") })
+            report = try JSONDecoder().decode(ReadinessReport.self, from: data)
+        } catch {
+            return [Posture.Item("agent.ready", .unknown, "\(error)")]
+        }
+        var items = [
+            report.problems.isEmpty
+                ? Posture.Item("agent.ready", .ok, "serves, with \(status.hooks.count) hooks and \(status.pods) pods")
+                : Posture.Item(
+                    "agent.ready", .degraded, "not ready: \(report.problems.joined(separator: "; "))",
+                    meaning: "Pods may get no answer. 'podidentd debug explain NAMESPACE/POD' says it for one pod.")
+        ]
+        if let remark = (report.remarks ?? []).first(where: { $0.hasPrefix(Self.connectionPrefix) }) {
+            items.append(ownConnection(String(remark.dropFirst(Self.connectionPrefix.count)), report))
+        }
+        return items
+    }
+
+    private static let connectionPrefix = "connection: "
+
+    private func ownConnection(_ remark: String, _ report: ReadinessReport) -> Posture.Item {
+        let id = "agent.connection"
+        guard report.podUID != nil else {
+            return Posture.Item(
+                id, .untried, remark,
+                meaning: "The agent does not know its own pod's UID, so it makes no connection as that pod. The manifests "
+                    + "set pod-uid; without it, only the connections above show the redirect.")
+        }
+        return Posture.Item(id, .ok, "its own connection through the hooks: \(remark)")
     }
 
     private func watch(_ status: AgentStatus) -> Posture.Item {

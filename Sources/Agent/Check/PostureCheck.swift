@@ -35,7 +35,7 @@ package struct PostureCheck: Sendable {
         ]
         sections.append(
             Posture.Section(
-                "Connections from a cgroup below kubepods",
+                "Connections from \(probesFrom)",
                 await connections(hooks, layout, isAgentUp: agent.isUp, isInstalled: isInstalled)))
         sections.append(Posture.Section("Node credentials", await credentials()))
         sections.append(Posture.Section("Agent", agent.items))

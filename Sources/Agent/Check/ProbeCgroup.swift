@@ -39,7 +39,7 @@ final class ProbeCgroup: Sendable {
     /// Tries `probes` from inside, and removes the cgroup, whatever happens: also when this process is told to end.
     static func run(
         _ probes: [SocketProbe], below root: KubepodsRoot, in cgroups: CgroupFileSystem, maps: PinnedMaps
-    ) async throws -> [SocketProbeResult] {
+    ) async throws -> SocketProbeReport {
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
         let cgroup = try ProbeCgroup(below: root, in: cgroups, maps: maps)
         let watch = Task {
@@ -61,10 +61,9 @@ final class ProbeCgroup: Sendable {
             if cgroup.isEnding.load(ordering: .sequentiallyConsistent) { await watch.value }
             throw error
         }
-        guard let results = try? JSONDecoder().decode([SocketProbeResult].self, from: Data(output)),
-            results.count == probes.count
+        guard let report = try? JSONDecoder().decode(SocketProbeReport.self, from: Data(output))
         else { throw ConfigurationError("the probing process said nothing that can be understood") }
-        return results
+        return report
     }
 
     /// Ends what runs inside and removes the cgroup. Safe to call more than once, from anywhere.

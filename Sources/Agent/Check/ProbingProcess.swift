@@ -13,14 +13,24 @@ package enum ProbingProcess {
     /// - Parameters:
     ///   - directory: The cgroup's directory.
     ///   - probes: A JSON array of ``SocketProbe``.
-    /// - Returns: A JSON array of ``SocketProbeResult``, in the same order.
+    /// - Returns: A ``SocketProbeReport`` as JSON.
     /// - Throws: ``ConfigurationError`` if this process cannot be there.
     package static func run(cgroup directory: String, probes: String) throws -> String {
         alarm(lifetime)
         let probes = try JSONDecoder().decode([SocketProbe].self, from: Data(probes.utf8))
         try join(directory)
-        let results = probes.map(attempt)
-        return String(decoding: try JSONEncoder().encode(results), as: UTF8.self)
+        return String(decoding: try JSONEncoder().encode(report(probes)), as: UTF8.self)
+    }
+
+    /// Makes the probes from the cgroup that this process is in, unless the hooks do not take it for a pod's. Blocks for
+    /// some seconds for each probe that gets no answer.
+    static func report(_ probes: [SocketProbe]) -> SocketProbeReport {
+        for probe in probes where !probe.agents.isEmpty {
+            if let problem = OwnConnection.redirectProblem(at: probe.address) {
+                return SocketProbeReport(problem: "\(probe.address): \(problem)")
+            }
+        }
+        return SocketProbeReport(results: probes.map(attempt))
     }
 
     private static func join(_ directory: String) throws {
@@ -43,7 +53,9 @@ package enum ProbingProcess {
             case .raw: (SOCK_RAW.rawValue, CInt(IPPROTO_TCP))
             }
         let descriptor = socket(name.family, CInt(type | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), proto)
-        guard descriptor >= 0 else { return SocketProbeResult(errorNumber: errno) }
+        guard descriptor >= 0 else {
+            return SocketProbeResult(errorNumber: errno, isUntried: probe.kind == .raw && errno == EPERM ? true : nil)
+        }
         defer { close(descriptor) }
         switch probe.kind {
         case .connect: return connect(descriptor, to: name, probe)
@@ -67,70 +79,33 @@ package enum ProbingProcess {
         guard result.errorNumber == 0 else { return result }
         result.remote = SocketTable.remote(ofSocket: descriptor, isIPv6: name.family == AF_INET6)
         // Anybody else is none of our business, least of all the machine's own metadata server.
-        if let remote = result.remote, probe.agents.contains(remote) { result.status = ask(descriptor) }
+        guard let remote = result.remote, probe.agents.contains(remote) else { return result }
+        if case .complete(let status, let body)? = ask(descriptor, probe.address) {
+            result.status = status
+            result.body = body.split(separator: "\n").first.map { String($0.prefix(200)) }
+        }
         return result
     }
 
-    /// The status of the agent's answer; `nil` if it resets the connection, as it does with those that carry no tag.
-    private static func ask(_ descriptor: CInt) -> Int? {
-        let request = [UInt8](
-            "GET / HTTP/1.1\r\nHost: 169.254.169.254\r\nMetadata-Flavor: Google\r\nConnection: close\r\n\r\n".utf8)
+    /// The agent's answer; `nil` if it resets the connection, as it does with those that carry no tag.
+    private static func ask(_ descriptor: CInt, _ address: String) -> OwnConnection.Answer? {
+        let request = OwnConnection.request(to: address)
         guard unsafe Glibc.send(descriptor, request, request.count, CInt(MSG_NOSIGNAL)) == request.count
         else { return nil }
-        var head: [UInt8] = []
+        var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 1024)
-        // `HTTP/1.1 403`
-        while head.count < 12 {
-            guard isReady(descriptor, POLLIN) else { return nil }
+        while bytes.count < OwnConnection.bytesMax, isReady(descriptor, POLLIN) {
             let length = unsafe recv(descriptor, &buffer, buffer.count, 0)
             guard length > 0 else { return nil }
-            head += buffer.prefix(length)
+            bytes += buffer.prefix(length)
+            let answer = OwnConnection.parse(bytes[...])
+            if answer != .incomplete { return answer }
         }
-        let fields = String(decoding: head.prefix(12), as: UTF8.self).split(separator: " ")
-        return fields.count == 2 && fields[0].hasPrefix("HTTP/1.") ? Int(fields[1]) : nil
+        return nil
     }
 
     private static func isReady(_ descriptor: CInt, _ events: CInt) -> Bool {
         var polled = pollfd(fd: descriptor, events: Int16(events), revents: 0)
         return unsafe poll(&polled, 1, patience) == 1
-    }
-}
-
-/// The kernel's form of an address and port.
-private struct SocketName {
-    let family: CInt
-    private let bytes: [UInt8]
-
-    init?(_ address: String, port: UInt16) {
-        family = address.contains(":") ? AF_INET6 : AF_INET
-        var words = [UInt8](repeating: 0, count: family == AF_INET ? 4 : 16)
-        guard unsafe inet_pton(family, address, &words) == 1 else { return nil }
-        let head =
-            unsafe withUnsafeBytes(of: sa_family_t(family)) { unsafe Array($0) } + [
-                UInt8(port >> 8), UInt8(port & 0xff),
-            ]
-        // sockaddr_in ends in eight bytes of nothing; sockaddr_in6 has a flow label before and a scope after.
-        let none = [UInt8](repeating: 0, count: 8)
-        bytes = family == AF_INET ? head + words + none : head + none.prefix(4) + words + none.prefix(4)
-    }
-
-    /// The error number; 0 for success.
-    func connect(_ descriptor: CInt) -> Int32 {
-        unsafe withName { unsafe Glibc.connect(descriptor, $0, $1) == 0 ? 0 : errno }
-    }
-
-    /// Sends one packet. The error number; 0 for success.
-    func send(_ payload: [UInt8], on descriptor: CInt) -> Int32 {
-        unsafe withName { name, length in
-            let flags = CInt(MSG_NOSIGNAL)
-            return unsafe sendto(descriptor, payload, payload.count, flags, name, length) == payload.count ? 0 : errno
-        }
-    }
-
-    private func withName(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
-        unsafe bytes.withUnsafeBytes { buffer in
-            guard let start = buffer.baseAddress else { return EINVAL }
-            return unsafe body(start.assumingMemoryBound(to: sockaddr.self), socklen_t(buffer.count))
-        }
     }
 }

@@ -25,4 +25,17 @@ package struct SocketProbeResult: Codable, Sendable, Equatable {
     package var remote: String?
     /// Of the agent's answer.
     package var status: Int?
+    /// The agent's answer, where it names the pod that asked.
+    package var body: String?
+    /// Whether nothing was sent, because this process may not open such a socket.
+    package var isUntried: Bool?
+}
+
+/// The results of several probes, or why none was made.
+package struct SocketProbeReport: Codable, Sendable, Equatable {
+    /// Why nothing was tried: the hooks do not take this process for a pod's, and it would have reached addresses that no
+    /// pod may reach.
+    package var problem: String?
+    /// One for each probe, in their order; none with a `problem`.
+    package var results: [SocketProbeResult] = []
 }

@@ -9,6 +9,7 @@ struct ReadinessProbe: Sendable {
     let datapath: DatapathSlot
     let watcher: PodWatcher
     let credentials: NodeCredentials
+    let proof: ConnectionProof
     /// Whether the agent accepts connections.
     let isServing: @Sendable () -> Bool
 
@@ -20,7 +21,30 @@ struct ReadinessProbe: Sendable {
             Readiness.Condition("hooks", problem: hooksProblem),
             Readiness.Condition("pods", problem: podsProblem),
             Readiness.Condition("credentials", problem: credentialsProblem),
+            connection,
         ])
+    }
+
+    /// Three attempts missed: whatever made them stop has made the proof worthless.
+    private static let proofLifetime = Duration.seconds(45)
+
+    /// The proof by a connection of the agent's own pod.
+    var connection: Readiness.Condition {
+        guard proof.podUID != nil else {
+            return Readiness.Condition("connection", problem: nil, remark: "not proven: pod-uid is not set")
+        }
+        let status = proof.current
+        guard let provenAt = status.provenAt else {
+            return Readiness.Condition("connection", problem: status.problem ?? "not proven yet")
+        }
+        let age = ContinuousClock.now - provenAt
+        guard status.failures < ConnectionProof.failuresMax, age < Self.proofLifetime else {
+            return Readiness.Condition(
+                "connection",
+                problem: status.problem ?? "last proven \(age.components.seconds) s ago")
+        }
+        return Readiness.Condition(
+            "connection", problem: nil, remark: "answered with this pod's UID \(age.components.seconds) s ago")
     }
 
     private var hooksProblem: String? {
