@@ -91,7 +91,8 @@ static __always_inline void begin(struct bpf_sock_ops *ctx)
 		return;
 	if (bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG))
 		return;
-	note->counted = nid_add_connection(note->tag.pod);
+	note->counted =
+		nid_add_connection(note->tag.pod, note->tag.state == NID_TAG_CLAIMED);
 	announce(note, sk);
 }
 
@@ -175,6 +176,7 @@ static __always_inline void take_over(struct bpf_sock_ops *ctx)
 	if (outcome == NID_OUTCOME_TAGGED) {
 		copy.tag.counted = tag->counted;
 		*tag = copy.tag;
+		nid_count_arrival(copy.tag.pod);
 		nid_count(NID_STAT_TAGGED);
 	} else if (outcome == NID_OUTCOME_VOIDED) {
 		nid_count(NID_STAT_VOIDED);

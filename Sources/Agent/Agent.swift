@@ -109,6 +109,7 @@ package struct Agent: Sendable {
             writesEvents: { reloader.writesEvents })
         let counters = RequestCounters { refusals.report($0) }
         let attributions = AttributionCounters()
+        let arrivals = ArrivalMonitor(ownPod: configuration.podUID, index: index, directory: directory)
         let proof = ConnectionProof(configuration, datapath: datapathSlot, directory: directory, logger: logger)
         let server = MetadataServer(
             configuration: Self.metadata(configuration),
@@ -130,7 +131,7 @@ package struct Agent: Sendable {
         )
         let readiness = ReadinessProbe(
             datapath: datapathSlot, watcher: watcher, credentials: credentials, proof: proof,
-            isServing: { server.isAccepting })
+            arrivals: arrivals, isServing: { server.isAccepting })
         let admin = AdminServer(
             path: configuration.adminSocket, views: debug.views(readiness), questions: debug.questions(readiness),
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
@@ -181,8 +182,8 @@ package struct Agent: Sendable {
             }
             try await Self.start(endpoint, offering: listeners, incidents: incidents, logger: logger)
             let selfCheck = SelfCheck(
-                datapath: datapathSlot, pins: try HeldPins(pins), tracking: tracking, admin: admin,
-                endpoint: endpoint, incidents: incidents, logger: logger)
+                datapath: datapathSlot, pins: try HeldPins(pins), tracking: tracking,
+                arrivals: arrivals, admin: admin, endpoint: endpoint, incidents: incidents, logger: logger)
             // Shut down in reverse: the front first, what it needs last.
             var services: [any Service] = [
                 ClosingService { await audit.close() },

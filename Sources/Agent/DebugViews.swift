@@ -31,7 +31,7 @@ struct DebugViews: Sendable {
             "/debug/cgroups": { try Self.encode(cgroups) },
             "/debug/connections": { try Self.encode(connections) },
             "/debug/tokens": { try Self.encode(tokenDump) },
-            "/debug/status": { try Self.encode(status) },
+            "/debug/status": { try Self.encode(status(readiness.arrivals)) },
             "/debug/config": { try Self.encode(reloader.current.settings) },
             "/debug/log": { try Self.encode(log.lines) },
         ]
@@ -58,21 +58,22 @@ struct DebugViews: Sendable {
         var counts: [PodUID: Int] = [:]
         for connection in open { if let pod = connection.pod { counts[pod, default: 0] += 1 } }
         let podCgroups = index.snapshot().filter { $0.kind == .pod }
-        var kernel: [PodUID: UInt64] = [:]
+        var kernel: [PodUID: PodTraffic] = [:]
         for entry in podCgroups {
-            kernel[entry.uid, default: 0] += UInt64(datapath.current?.connections(ofPod: entry.id) ?? 0)
+            let traffic = datapath.current?.traffic(ofPod: entry.id) ?? PodTraffic()
+            kernel[entry.uid, default: PodTraffic()] = kernel[entry.uid, default: PodTraffic()] + traffic
         }
         let uids = Set(podCgroups.map(\.uid)).union(counts.keys)
         var pods = uids.map { uid in
             let pod = directory.record(for: uid)
             return ConnectionDump.Pod(
                 namespace: pod?.namespace, pod: pod?.name, uid: uid.description, open: counts[uid, default: 0],
-                inKernel: kernel[uid])
+                kernel[uid])
         }
         let anonymous = open.count { $0.pod == nil }
         if anonymous > 0 {
             pods.append(
-                ConnectionDump.Pod(namespace: nil, pod: nil, uid: nil, open: anonymous, inKernel: nil))
+                ConnectionDump.Pod(namespace: nil, pod: nil, uid: nil, open: anonymous, nil))
         }
         return ConnectionDump(
             node: configuration.nodeName, source: .agent, pods: pods,
@@ -89,7 +90,7 @@ struct DebugViews: Sendable {
         }
     }
 
-    private var status: AgentStatus {
+    private func status(_ arrivals: ArrivalMonitor) -> AgentStatus {
         let watch = watcher.status
         let datapath = datapath.current
         let kernel = try? datapath?.counters()
@@ -114,6 +115,7 @@ struct DebugViews: Sendable {
             podsSynced: watch.isSynced,
             podWatchError: watch.lastError,
             podWatchSilentSeconds: watch.lastContact.map { (ContinuousClock.now - $0).components.seconds },
+            podsNotArriving: arrivals.names(of: arrivals.current.pods),
             incidents: incidents.values.reduce(into: failures(watch)) { $0[$1.key.rawValue] = $1.value }
         )
     }
@@ -137,6 +139,15 @@ struct DebugViews: Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         return [UInt8](try encoder.encode(view))
+    }
+}
+
+extension ConnectionDump.Pod {
+    /// `traffic` is the kernel's; `nil`: the pod's cgroup is not known.
+    init(namespace: String?, pod: String?, uid: String?, open: Int?, _ traffic: PodTraffic?) {
+        self.init(
+            namespace: namespace, pod: pod, uid: uid, open: open, inKernel: traffic.map { UInt64(max($0.open, 0)) },
+            redirected: traffic?.redirected, arrived: traffic?.arrived)
     }
 }
 

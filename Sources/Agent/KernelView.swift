@@ -40,7 +40,7 @@ package struct KernelView: Sendable {
         let pods = cgroups.filter { $0.kind == .pod }.map { entry in
             ConnectionDump.Pod(
                 namespace: nil, pod: nil, uid: entry.uid.description, open: nil,
-                inKernel: pins.connections[entry.id] ?? 0)
+                pins.connections[entry.id] ?? PodTraffic())
         }
         return ConnectionDump(node: node, source: .kernel, pods: pods, connections: [])
     }

@@ -21,6 +21,8 @@ struct PodExplainer: Sendable {
 
     /// A silence of the watch that bookmarks, which come every minute, do not explain.
     private static let freshWatch = Duration.seconds(150)
+    /// A handshake on one node takes microseconds.
+    private static let arrivalLimit = Duration.seconds(1)
     /// How long a pod that is asked for by UID may take to appear in the list.
     private static let holdLimit = Duration.seconds(2)
 
@@ -40,7 +42,9 @@ struct PodExplainer: Sendable {
         }
         stages.append(Stage("pod", .ok, "\(pod.phase.rawValue), runs on this node"))
         stages += localStages(of: pod)
-        if stages.contains(where: { $0.outcome == .failed && !["cgroup", "connection"].contains($0.name) }) {
+        if let stage = await arrivalStage(of: pod) { stages.append(stage) }
+        if stages.contains(where: { $0.outcome == .failed && !["cgroup", "connection", "arrivals"].contains($0.name) })
+        {
             // Above all: a pod that has finished must get no token, and the API server would still mint one.
             stages.append(Stage("mint", .skipped, "not tried"))
         } else {
@@ -169,6 +173,34 @@ struct PodExplainer: Sendable {
         stages += kindStages(of: pod)
         stages += policyStages(of: pod)
         return stages
+    }
+
+    // MARK: Its connections
+
+    private func traffic(of pod: PodRecord) -> PodTraffic? {
+        let counts = index.snapshot().filter { $0.kind == .pod && $0.uid == pod.uid }
+            .compactMap { datapath.current?.traffic(ofPod: $0.id) }
+        return counts.isEmpty ? nil : counts.reduce(PodTraffic(), +)
+    }
+
+    /// Compares what the kernel redirected with what arrived; `nil`: the pod has not connected.
+    private func arrivalStage(of pod: PodRecord) async -> Stage? {
+        guard let first = traffic(of: pod), first.redirected > 0 else { return nil }
+        var last = first
+        if first.unarrived >= ArrivalMonitor.unarrivedMin {
+            // Those of this moment may be under way.
+            try? await Task.sleep(for: Self.arrivalLimit)
+            last = traffic(of: pod) ?? first
+        }
+        let found = "\(last.redirected) connections redirected to the agent, \(last.arrived) arrived"
+        guard last.arrived == first.arrived, last.unarrived >= ArrivalMonitor.unarrivedMin else {
+            return Stage("arrivals", .ok, found)
+        }
+        return Stage(
+            "arrivals", .failed, "\(found), none of the last \(last.unarrived)",
+            remedy: "something between the pod and the agent drops or takes them: a firewall of the node (nftables, "
+                + "iptables: input) or a network policy that does not allow \(configuration.listenAddress.text) port "
+                + "\(configuration.listenPort), or a service mesh in the pod (deploy/mesh.md)")
     }
 
     private func kindStages(of pod: PodRecord) -> [Stage] {

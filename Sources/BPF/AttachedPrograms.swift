@@ -44,7 +44,7 @@ package struct ExclusivePrograms: Sendable, Equatable {
         hook = unsafe String(cString: libbpf_bpf_attach_type_str(type))
         isOwn = !own.programs.isEmpty
         allowsOverride = own.flags & UInt32(BPF_F_ALLOW_OVERRIDE) != 0
-        programs = found.programs.map { Program(id: $0, name: try? InstalledHook.Program(id: $0).name) }
+        programs = found.programs.map { Program(id: $0, name: (try? InstalledHook.Program(id: $0))?.identity?.name) }
     }
 
     /// What keeps the agent's hooks out of the hierarchy mounted at `mountPoint`, as far as it is attached to its root.

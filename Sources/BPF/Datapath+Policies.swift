@@ -21,10 +21,15 @@ extension Datapath {
 
     /// The counts of connections, be they 0, by pod-level cgroup. Walks the table.
     package func connectionsByPod() -> [CgroupID: Int] {
-        var found: [CgroupID: Int] = [:]
+        trafficByPod().mapValues { Int($0.open) }
+    }
+
+    /// What the kernel counted of each pod's connections, by pod-level cgroup. Walks the table.
+    package func trafficByPod() -> [CgroupID: PodTraffic] {
+        var found: [CgroupID: PodTraffic] = [:]
         for id in Self.keys(of: connections) {
             let pod = CgroupID(rawValue: id)
-            found[pod] = connections(ofPod: pod)
+            found[pod] = traffic(ofPod: pod)
         }
         return found
     }

@@ -278,9 +278,14 @@ package final class Datapath: Sendable {
 
     /// How many connections a pod has: sent a SYN for, and not yet closed by the agent.
     package func connections(ofPod pod: CgroupID) -> Int {
+        Int(traffic(ofPod: pod)?.open ?? 0)
+    }
+
+    /// What the kernel counted of a pod's connections; `nil`: it has not connected yet.
+    package func traffic(ofPod pod: CgroupID) -> PodTraffic? {
         var key = pod.rawValue
-        var value: UInt64 = 0
-        return unsafe bpf_map_lookup_elem(connections, &key, &value) == 0 ? Int(Int64(bitPattern: value)) : 0
+        var value = nid_pod_connections()
+        return unsafe bpf_map_lookup_elem(connections, &key, &value) == 0 ? PodTraffic(value) : nil
     }
 
     /// Forgets how many connections pods have. For an agent that starts with a listening socket of its own making: what
@@ -340,8 +345,11 @@ package final class Datapath: Sendable {
         ]
     }
 
-    /// The hooks whose pin is gone: somebody detached them, and pods may reach the machine's own metadata server.
+    /// The hooks whose pin or table is gone: somebody detached them, and pods may reach the machine's own metadata server.
     package var missingHooks: [String] {
-        hooks.map(\.name).filter { unsafe access("\(pins.links)/\($0)", F_OK) != 0 }
+        hooks.map(\.name).filter { name in
+            guard name != HostGuard.tableHook else { return (try? HostGuard.hasTable()) == false }
+            return unsafe access("\(pins.links)/\(name)", F_OK) != 0
+        }
     }
 }

@@ -53,12 +53,15 @@ extension HostGuard {
             let wasThere = try nftables.hasTable(NftablesGuard.tableName)
             try nftables.replace(with: NftablesGuard.table(configuration))
             for (pin, _) in families { unsafe unlink("\(configuration.pinDirectory.links)/\(pin)") }
-            let state = HookState(name: "forward-nftables", origin: wasThere ? .adopted : .attached)
+            let state = HookState(name: tableHook, origin: wasThere ? .adopted : .attached)
             return Installation(mechanism: .nftables, hooks: [state], nftables: nftables)
         } catch {
             throw BPFError(error)
         }
     }
+
+    /// The name of the guard by nftables among the hooks. It has no pin: the kernel keeps the table.
+    static let tableHook = "forward-nftables"
 
     /// Whether the guard's nftables table is in the network namespace of the calling thread.
     static func hasTable() throws(BPFError) -> Bool {

@@ -9,8 +9,8 @@ package struct PinnedState: Sendable, Equatable {
     package var hooks: [String]
     /// `nil`: no agent has told the programs yet, or nothing is pinned.
     package var kubepods: CgroupID?
-    /// How many connections each pod has, by its pod-level cgroup.
-    package var connections: [CgroupID: UInt64]
+    /// What the kernel counted of each pod's connections, by its pod-level cgroup.
+    package var connections: [CgroupID: PodTraffic]
     /// Pods that are not simply attributed, by their pod-level cgroup.
     package var policies: [CgroupID: PodPolicy]
 
@@ -18,7 +18,7 @@ package struct PinnedState: Sendable, Equatable {
     package init(reading pins: PinDirectory) throws(BPFError) {
         hooks = pins.entries(of: pins.links).sorted()
         kubepods = try Self.kubepods(pins)
-        connections = try Self.values(of: "nid_connections", in: pins, 0 as UInt64)
+        connections = try Self.values(of: "nid_connections", in: pins, nid_pod_connections()).mapValues(PodTraffic.init)
         policies = try Self.values(of: "nid_policies", in: pins, 0 as UInt32).compactMapValues { value in
             PodPolicy.allCases.first { $0.rawKernelValue == value }
         }

@@ -23,6 +23,8 @@ package struct AgentStatus: Codable, Sendable, Equatable {
     package var podWatchError: String?
     /// Since the API server last showed anything; `nil` before the first time. Bookmarks come every 60 s.
     package var podWatchSilentSeconds: Int64?
+    /// Pods whose latest connections were redirected and did not arrive, by name; `nil`: an agent of an earlier version.
+    package var podsNotArriving: [String]?
     /// What went wrong around the agent and was survived: how often each, by name.
     package var incidents: [String: UInt64]
 
@@ -30,7 +32,7 @@ package struct AgentStatus: Codable, Sendable, Equatable {
         version: String, node: String, hooks: [String: String], kernel: [String: UInt64], requests: [String: UInt64],
         pendingHandovers: Int, pods: Int, cgroups: Int, connectionCounts: Int, policies: Int, connections: Int,
         tokenEntries: Int, podsSynced: Bool, podWatchError: String?, podWatchSilentSeconds: Int64? = nil,
-        incidents: [String: UInt64] = [:]
+        podsNotArriving: [String]? = nil, incidents: [String: UInt64] = [:]
     ) {
         self.version = version
         self.node = node
@@ -47,6 +49,7 @@ package struct AgentStatus: Codable, Sendable, Equatable {
         self.podsSynced = podsSynced
         self.podWatchError = podWatchError
         self.podWatchSilentSeconds = podWatchSilentSeconds
+        self.podsNotArriving = podsNotArriving
         self.incidents = incidents
     }
 }

@@ -10,13 +10,22 @@ package struct ConnectionDump: Codable, Sendable, Equatable {
         /// Connections that the kernel counts, from the pod's SYN until the agent has closed its end; `nil` if the
         /// pod's cgroup is not known.
         package var inKernel: UInt64?
+        /// Connections that the kernel has redirected to the agent; `nil` as for `inKernel`.
+        package var redirected: UInt64?
+        /// Connections of those that reached the agent. Fewer by more than those under way: something drops them.
+        package var arrived: UInt64?
 
-        package init(namespace: String?, pod: String?, uid: String?, open: Int?, inKernel: UInt64?) {
+        package init(
+            namespace: String?, pod: String?, uid: String?, open: Int?, inKernel: UInt64?, redirected: UInt64? = nil,
+            arrived: UInt64? = nil
+        ) {
             self.namespace = namespace
             self.pod = pod
             self.uid = uid
             self.open = open
             self.inKernel = inKernel
+            self.redirected = redirected
+            self.arrived = arrived
         }
     }
 
@@ -80,11 +89,13 @@ package struct ConnectionDump: Codable, Sendable, Equatable {
     package func table(on terminal: Terminal = .plain) -> String {
         var counts = TextTable(columns: [
             .init("NAMESPACE", fit: .end), .init("POD", fit: .end), "UID", "OPEN", "IN KERNEL",
+            "REDIRECTED", "ARRIVED",
         ])
         for pod in pods {
             counts.append([
                 pod.namespace ?? "-", pod.pod ?? "-", pod.uid ?? "(no identity)", pod.open.map(String.init) ?? "-",
-                pod.inKernel.map(String.init) ?? "-",
+                pod.inKernel.map(String.init) ?? "-", pod.redirected.map(String.init) ?? "-",
+                pod.arrived.map(String.init) ?? "-",
             ])
         }
         guard source == .agent else { return counts.text(on: terminal) }

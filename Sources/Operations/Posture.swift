@@ -58,7 +58,7 @@ package struct Posture: Codable, Sendable, Equatable {
         /// Could not be found out.
         case unknown
         /// Cannot be tried from where the command runs, and another item says the same. Does not count.
-        case untried = "not tried"
+        case untried
     }
 
     package enum Verdict: String, Codable, Sendable, CaseIterable {

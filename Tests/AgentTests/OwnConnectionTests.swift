@@ -6,7 +6,10 @@ import Testing
     @Test(
         "an answer counts when all of it is there, and only then",
         arguments: [
-            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", OwnConnection.Answer.complete(status: 200, body: "abc")),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+                OwnConnection.Answer.complete(status: 200, body: "abc")
+            ),
             ("HTTP/1.1 503 X\r\nA: b\r\ncontent-length:2\r\n\r\nnone", .complete(status: 503, body: "no")),
             ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", .incomplete),
             ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", .incomplete),

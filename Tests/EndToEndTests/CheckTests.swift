@@ -94,7 +94,7 @@ struct CheckTests {
         try await Self.withPod { world, _ in
             let result = try await Command.run(try Self.command(world, []))
             #expect(result.status == 0, "\(result.output)")
-            #expect(result.output.hasSuffix(" ok)\n") && result.output.contains(": healthy ("))
+            #expect(result.output.hasSuffix(" ok, 1 untried)\n") && result.output.contains(": healthy ("))
             #expect(!result.output.contains("\u{1b}") && !result.output.contains("eyJ"))
             #expect(result.output.contains("\nHooks\n") && result.output.contains("hooks.connect6"))
         }

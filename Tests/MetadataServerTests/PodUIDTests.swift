@@ -22,7 +22,8 @@ private let path = "/podidentd/v1/pod-uid"
 
     @Test(arguments: [
         Case("the caller's own UID", get(path), 200, TestPod.p1.record.uid.description),
-        Case("no parameter asks about another", get("\(path)?uid=x&audience=y"), 200, TestPod.p1.record.uid.description),
+        Case(
+            "no parameter asks about another", get("\(path)?uid=x&audience=y"), 200, TestPod.p1.record.uid.description),
         Case("HEAD", get(path, method: "HEAD"), 200, ""),
         Case("without flavor", get(path, flavor: false), 403, "Metadata-Flavor"),
         Case("forwarded", get(path, "X-Forwarded-For: 1.2.3.4"), 403, "X-Forwarded-For"),

@@ -172,6 +172,22 @@ struct nid_tree {
 	__u32 reserved;
 };
 
+/* A pod's connections to the agent. The kernel counts both ends, so that what is
+ * redirected and never arrives is seen, whatever drops it in between.
+ */
+struct nid_pod_connections {
+	/* From the SYN until the agent has closed its end. Signed: see
+	 * nid_subtract_connection.
+	 */
+	__s64 open;
+	/* SYNs that were sent to the agent in place of a metadata address. */
+	__u64 redirected;
+	/* Connections that the agent's socket took over with the pod's tag. */
+	__u64 arrived;
+	/* SYNs since the last arrival. */
+	__u64 unarrived;
+};
+
 /* Which tasks are pods'. Written by the agent, which may find the kubepods
  * root recreated while it runs.
  */
@@ -281,6 +297,7 @@ _Static_assert(sizeof(struct nid_tag) == 96, "nid_tag");
 _Static_assert(sizeof(struct nid_key) == 8, "nid_key");
 _Static_assert(sizeof(struct nid_note) == 120, "nid_note");
 _Static_assert(sizeof(struct nid_handover) == 112, "nid_handover");
+_Static_assert(sizeof(struct nid_pod_connections) == 32, "nid_pod_connections");
 _Static_assert(sizeof(struct nid_tree) == 16, "nid_tree");
 _Static_assert(sizeof(struct nid_settings) == 184, "nid_settings");
 _Static_assert(sizeof(struct nid_flow) == 40, "nid_flow");

@@ -71,8 +71,9 @@ struct {
 } nid_policies SEC(".maps");
 
 /* key:     a pod-level cgroup's ID
- * writer:  the sending of a redirected SYN (adds), the agent's close() or, if it
- *          never came to that, the client's (subtracts)
+ * writer:  the sending of a SYN to the agent (adds), the agent's close() or, if it
+ *          never came to that, the client's (subtracts); the accepting side
+ *          (counts the arrival)
  * deleter: the agent, when the cgroup is gone
  * size:    every pod of the node; no pod can make a second pod-level cgroup
  * full:    the connect is refused (NID_STAT_REFUSED_LIMIT)
@@ -81,7 +82,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, NID_PODS_MAX);
 	__type(key, __u64);
-	__type(value, __u64);
+	__type(value, struct nid_pod_connections);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } nid_connections SEC(".maps");
 

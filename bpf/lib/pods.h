@@ -58,10 +58,10 @@ static __always_inline enum nid_policy nid_policy_of(__u64 pod)
 }
 
 /* The pod's connections; NULL if the map is full. */
-static __always_inline __u64 *nid_connections_of(__u64 pod)
+static __always_inline struct nid_pod_connections *nid_connections_of(__u64 pod)
 {
-	__u64 *connections = bpf_map_lookup_elem(&nid_connections, &pod);
-	__u64 none = 0;
+	struct nid_pod_connections *connections = bpf_map_lookup_elem(&nid_connections, &pod);
+	struct nid_pod_connections none = {};
 
 	if (connections)
 		return connections;
@@ -72,20 +72,36 @@ static __always_inline __u64 *nid_connections_of(__u64 pod)
 
 static __always_inline bool nid_may_connect(__u64 pod)
 {
-	const __u64 *connections = nid_connections_of(pod);
+	const struct nid_pod_connections *connections = nid_connections_of(pod);
 
-	/* Signed: see nid_subtract_connection. */
-	return connections && (__s64)*connections < NID_CONNECTIONS_MAX;
+	return connections && connections->open < NID_CONNECTIONS_MAX;
 }
 
-static __always_inline bool nid_add_connection(__u64 pod)
+static __always_inline bool nid_add_connection(__u64 pod, bool is_redirected)
 {
-	__u64 *connections = bpf_map_lookup_elem(&nid_connections, &pod);
+	struct nid_pod_connections *connections = bpf_map_lookup_elem(&nid_connections, &pod);
 
 	if (!connections)
 		return false;
-	__sync_fetch_and_add(connections, 1);
+	__sync_fetch_and_add(&connections->open, 1);
+	if (is_redirected) {
+		__sync_fetch_and_add(&connections->redirected, 1);
+		__sync_fetch_and_add(&connections->unarrived, 1);
+	}
 	return true;
+}
+
+/* Another CPU's SYN of this moment may be forgotten with those before it: the next
+ * one is counted.
+ */
+static __always_inline void nid_count_arrival(__u64 pod)
+{
+	struct nid_pod_connections *connections = bpf_map_lookup_elem(&nid_connections, &pod);
+
+	if (!connections)
+		return;
+	__sync_fetch_and_add(&connections->arrived, 1);
+	connections->unarrived = 0;
 }
 
 /* May go below zero: the agent starts from none when it has lost its listening
@@ -93,10 +109,10 @@ static __always_inline bool nid_add_connection(__u64 pod)
  */
 static __always_inline void nid_subtract_connection(__u64 pod)
 {
-	__u64 *connections = bpf_map_lookup_elem(&nid_connections, &pod);
+	struct nid_pod_connections *connections = bpf_map_lookup_elem(&nid_connections, &pod);
 
 	if (connections)
-		__sync_fetch_and_add(connections, -1);
+		__sync_fetch_and_add(&connections->open, -1);
 }
 
 #endif

@@ -89,7 +89,8 @@ extension PostureCheck {
         }
     }
 
-    private var agents: [String] {
+    /// Where the agent listens, as `address:port`.
+    var agents: [String] {
         let port = configuration.listenPort
         return [configuration.listenAddress, configuration.listenAddress6].compactMap { $0 }.map { address in
             let text = address.value.text

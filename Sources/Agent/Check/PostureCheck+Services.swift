@@ -198,6 +198,7 @@ extension PostureCheck {
                     meaning: "Judge it by a command of its own version."))
         items += await readiness(status)
         items.append(watch(status))
+        if let pods = status.podsNotArriving { items.append(arrivals(pods)) }
         return AgentFinding(isUp: true, items: items)
     }
 
@@ -232,10 +233,23 @@ extension PostureCheck {
         guard report.podUID != nil else {
             return Posture.Item(
                 id, .untried, remark,
-                meaning: "The agent does not know its own pod's UID, so it makes no connection as that pod. The manifests "
-                    + "set pod-uid; without it, only the connections above show the redirect.")
+                meaning: "The agent does not know its own pod's UID, so it makes no connection as that pod. The "
+                    + "manifests set pod-uid; without it, only the connections above show the redirect.")
         }
         return Posture.Item(id, .ok, "its own connection through the hooks: \(remark)")
+    }
+
+    private func arrivals(_ pods: [String]) -> Posture.Item {
+        let id = "agent.arrivals"
+        guard !pods.isEmpty else {
+            return Posture.Item(id, .ok, "what the kernel redirects to the agent arrives there, pod by pod")
+        }
+        let place = agents.joined(separator: " and ")
+        return Posture.Item(
+            id, .degraded,
+            "redirected to the agent, and none arrives: connections of \(pods.prefix(10).joined(separator: ", "))",
+            meaning: "A firewall of the node (nftables, iptables: input) or a network policy drops connections to "
+                + "\(place), or a service mesh in the pod takes them (deploy/mesh.md).")
     }
 
     private func watch(_ status: AgentStatus) -> Posture.Item {

@@ -116,6 +116,7 @@ struct AgentMetrics: Sendable {
             MetricFamily(
                 MetricNames.ready,
                 readiness.readiness.conditions.map { MetricSample([$0.name], .flag($0.problem == nil)) }),
+            MetricFamily(MetricNames.podsNotArriving, .count(readiness.arrivals.current.pods.count)),
             MetricFamily(MetricNames.watchSilence, .real(silence / .seconds(1))),
             MetricFamily(
                 MetricNames.watchLists,

@@ -10,6 +10,7 @@ struct ReadinessProbe: Sendable {
     let watcher: PodWatcher
     let credentials: NodeCredentials
     let proof: ConnectionProof
+    let arrivals: ArrivalMonitor
     /// Whether the agent accepts connections.
     let isServing: @Sendable () -> Bool
 
@@ -22,6 +23,7 @@ struct ReadinessProbe: Sendable {
             Readiness.Condition("pods", problem: podsProblem),
             Readiness.Condition("credentials", problem: credentialsProblem),
             connection,
+            Readiness.Condition("arrivals", problem: arrivalsProblem),
         ])
     }
 
@@ -45,6 +47,16 @@ struct ReadinessProbe: Sendable {
         }
         return Readiness.Condition(
             "connection", problem: nil, remark: "answered with this pod's UID \(age.components.seconds) s ago")
+    }
+
+    /// One pod alone may have broken its own way, and does not make the node unready.
+    private var arrivalsProblem: String? {
+        let finding = arrivals.current
+        guard finding.concernsNode, !finding.pods.isEmpty else { return nil }
+        let names = arrivals.names(of: finding.pods)
+        return "connections of \(names.prefix(3).joined(separator: ", "))\(names.count > 3 ? " and others" : "") are "
+            + "redirected to the agent, none arrives, and none of any other pod has since: a firewall or network policy "
+            + "of the node drops them?"
     }
 
     private var hooksProblem: String? {

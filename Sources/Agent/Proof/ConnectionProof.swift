@@ -59,7 +59,7 @@ final class ConnectionProof: Sendable {
     /// Attempts it again and again until the task is cancelled. `isServing` says whether this agent accepts connections:
     /// an agent that has handed over no longer does.
     func run(isServing: @Sendable () -> Bool) async {
-        guard let podUID else { return }
+        guard let podUID else { return await untilCancelled() }
         while !Task.isCancelled {
             var pause = Self.pause.success
             if isServing() {

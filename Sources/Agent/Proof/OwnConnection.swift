@@ -87,7 +87,9 @@ struct OwnConnection {
     static func request(to address: String) -> [UInt8] {
         let bare = address.hasPrefix("::ffff:") ? String(address.dropFirst(7)) : address
         let host = bare.contains(":") ? "[\(bare)]" : bare
-        let head = ["GET \(Route.podUIDPath) HTTP/1.1", "Host: \(host)", "Metadata-Flavor: Google", "Connection: close"]
+        let head = [
+            "GET \(Route.podUIDPath) HTTP/1.1", "Host: \(host)", "Metadata-Flavor: Google", "Connection: close",
+        ]
         return [UInt8]((head.joined(separator: "\r\n") + "\r\n\r\n").utf8)
     }
 

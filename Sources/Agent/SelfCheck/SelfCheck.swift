@@ -12,10 +12,13 @@ struct SelfCheck: Sendable {
     private static let looksPerHookCheck = 3
     /// Every how many looks the node is searched for kubepods cgroups of others: once a minute.
     private static let looksPerSearch = 30
+    /// Every how many looks each pod's connections are compared: two system calls a pod.
+    private static let looksPerArrivalCheck = 2
 
     let datapath: DatapathSlot
     let pins: HeldPins
     let tracking: CgroupTracking
+    let arrivals: ArrivalMonitor
     let admin: AdminServer
     let endpoint: HandoverEndpoint
     let incidents: CounterTable<Incident>
@@ -36,6 +39,7 @@ struct SelfCheck: Sendable {
             checkPins(&state)
             looks += 1
             if looks % Self.looksPerHookCheck == 0 { checkHooks(&others) }
+            if looks % Self.looksPerArrivalCheck == 0 { checkArrivals() }
             tracking.checkRoot()
             if looks % Self.looksPerSearch == 0 { tracking.checkOtherRoots() }
             await checkSockets()
@@ -111,6 +115,22 @@ struct SelfCheck: Sendable {
         logger.notice(
             "programs of others are attached to the same hooks, and see or change the same connections",
             metadata: programs.mapValues { "\($0.map(String.init).joined(separator: ", "))" })
+    }
+
+    private func checkArrivals() {
+        guard let traffic = datapath.current?.trafficByPod() else { return }
+        let before = arrivals.current.pods
+        arrivals.look(at: traffic)
+        let new = arrivals.current.pods.subtracting(before)
+        guard !new.isEmpty else { return }
+        logger.warning(
+            """
+            connections of pods are redirected to the agent and do not arrive: a firewall, a network policy or a mesh \
+            drops or takes them
+            """,
+            metadata: [
+                "pods": "\(arrivals.names(of: new).prefix(10).joined(separator: ", "))", "count": "\(new.count)",
+            ])
     }
 
     private func checkSockets() async {

@@ -67,7 +67,10 @@ package enum MetricNames {
 
     package static let ready = MetricDefinition(
         "podidentd_ready", .gauge, labels: ["condition"],
-        "1 if a condition of readiness holds: hooks, pods, credentials.")
+        "1 if a condition of readiness holds: hooks, pods, credentials, connection, arrivals.")
+    package static let podsNotArriving = MetricDefinition(
+        "podidentd_pods_not_arriving", .gauge,
+        "Pods whose latest connections, three or more in a row, were redirected to the agent and did not arrive.")
     package static let watchSilence = MetricDefinition(
         "podidentd_pod_watch_silence_seconds", .gauge, unit: .seconds,
         "Since the API server last showed anything of this node's pods. Bookmarks come every 60 s.")
@@ -110,7 +113,7 @@ package enum MetricNames {
         kernelEvents, mapEntries, mapCapacity, hooks, hostGuard,
         tokenLookups, tokenEntries, tokenFetches, accountReads, tokenRefreshes, tokenEvictions, upstreamCalls,
         upstreamRetries, upstreamDuration,
-        ready, watchSilence, watchLists, pods, cgroups, credentialExpiry, incidents,
+        ready, podsNotArriving, watchSilence, watchLists, pods, cgroups, credentialExpiry, incidents,
         auditLines, podEvents,
         build, cpuSeconds, residentMemory, virtualMemory, openDescriptors, descriptorLimit, startTime,
     ]
