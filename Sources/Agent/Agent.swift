@@ -126,7 +126,8 @@ package struct Agent: Sendable {
         )
         let debug = DebugViews(
             configuration: configuration, reloader: reloader, root: root, index: index, directory: directory,
-            kubernetes: kubernetes, watcher: watcher, tokens: tokens, counters: counters, datapath: datapathSlot,
+            kubernetes: kubernetes, watcher: watcher, tokens: tokens, upstreams: upstreams.meters, counters: counters,
+            datapath: datapathSlot,
             incidents: incidents, server: server, audit: audit, log: recentLog
         )
         let readiness = ReadinessProbe(

@@ -16,6 +16,7 @@ struct DebugViews: Sendable {
     let kubernetes: KubernetesClient
     let watcher: PodWatcher
     let tokens: TokenService
+    let upstreams: UpstreamMeters
     let counters: RequestCounters
     let datapath: DatapathSlot
     let incidents: CounterTable<Incident>
@@ -116,6 +117,8 @@ struct DebugViews: Sendable {
             podWatchError: watch.lastError,
             podWatchSilentSeconds: watch.lastContact.map { (ContinuousClock.now - $0).components.seconds },
             podsNotArriving: arrivals.names(of: arrivals.current.pods),
+            upstreamOutages: upstreams.outages,
+            isWatchingPods: watch.isWatching,
             incidents: incidents.values.reduce(into: failures(watch)) { $0[$1.key.rawValue] = $1.value }
         )
     }

@@ -40,7 +40,7 @@ struct ExplainRemedies: Sendable {
         }
         let status = failure.status.map { "\($0), " } ?? ""
         return Stage(
-            attempt.step.title, .failed, "\(status)\(failure.kind.rawValue): \(failure.message)",
+            attempt.step.title, .failed, "\(status)\(failure.kind.words): \(failure.message)",
             remedy: remedy(failure, attempt.step, trial.account?.googleServiceAccount, reference))
     }
 
@@ -127,6 +127,20 @@ struct ExplainRemedies: Sendable {
         if failure.status != nil { return "\(place) fails; this may pass" }
         return
             "from this node's network namespace, \(place) must be reachable: check DNS, routes, proxies and firewalls"
+    }
+}
+
+extension UpstreamFailure.Kind {
+    /// The kind of failure for people.
+    fileprivate var words: String {
+        switch self {
+        case .denied: "denied"
+        case .notFound: "not found"
+        case .misconfigured: "misconfigured"
+        case .rateLimited: "rate limited"
+        case .staleSubjectToken: "the pod's token is not accepted"
+        case .unavailable: "unavailable"
+        }
     }
 }
 

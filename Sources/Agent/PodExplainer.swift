@@ -152,27 +152,28 @@ struct PodExplainer: Sendable {
         }
     }
 
+    /// What the pod is comes first: one that has finished has no cgroup either, and that is not why it gets nothing.
     private func localStages(of pod: PodRecord) -> [Stage] {
+        var stages = kindStages(of: pod) + policyStages(of: pod)
+        if !pod.phase.isTerminal { stages.append(cgroupStage(of: pod)) }
+        return stages
+    }
+
+    private func cgroupStage(of pod: PodRecord) -> Stage {
         let cgroups = index.snapshot().filter { entry in
             entry.uid == pod.uid || pod.staticPodConfigHash.map { $0 == entry.uid.description } ?? false
         }
         let podLevel = cgroups.filter { $0.kind == .pod }
-        var stages: [Stage] = []
-        if podLevel.isEmpty {
-            stages.append(
-                Stage(
-                    "cgroup", .failed, "none below \(root)",
-                    remedy: pod.phase == .pending
-                        ? "no container of it has started yet: 'kubectl describe pod' says why"
-                        : "is \(root) this kubelet's kubepods cgroup (cgroup.kubepods)? The kernel cannot tell "
-                            + "connections of this pod from others'"))
-        } else {
-            let ids = podLevel.map { "\($0.id.rawValue)" }.joined(separator: ", ")
-            stages.append(Stage("cgroup", .ok, "\(ids), \(cgroups.count - podLevel.count) containers below"))
+        guard !podLevel.isEmpty else {
+            return Stage(
+                "cgroup", .failed, "none below \(root)",
+                remedy: pod.phase == .pending
+                    ? "no container of it has started yet: 'kubectl describe pod' says why"
+                    : "is \(root) this kubelet's kubepods cgroup (cgroup.kubepods)? The kernel cannot tell "
+                        + "connections of this pod from others'")
         }
-        stages += kindStages(of: pod)
-        stages += policyStages(of: pod)
-        return stages
+        let ids = podLevel.map { "\($0.id.rawValue)" }.joined(separator: ", ")
+        return Stage("cgroup", .ok, "\(ids), \(cgroups.count - podLevel.count) containers below")
     }
 
     // MARK: Its connections

@@ -2,7 +2,7 @@ package import Attribution
 import FoundationEssentials
 import NIOHTTP1
 package import Tokens
-import UpstreamHTTP
+package import UpstreamHTTP
 
 /// What a posture report asks the API server. Nothing is changed there.
 extension KubernetesClient {
@@ -10,6 +10,8 @@ extension KubernetesClient {
     package struct Identity: Sendable, Equatable {
         package var username: String
         package var groups: [String]
+        /// The time that the API server's answer was dated with, to the second; `nil`: it was not.
+        package var serverTime: UnixInstant?
 
         /// The name of the node that the Node authorizer sees; `nil` for everybody else.
         package var nodeName: String? {
@@ -27,7 +29,9 @@ extension KubernetesClient {
         guard let review = try? JSONDecoder().decode(Review.self, from: Data(answer.body)),
             !review.status.userInfo.username.isEmpty
         else { throw .unusable(answer, "the answer to a SelfSubjectReview is not one") }
-        return Identity(username: review.status.userInfo.username, groups: review.status.userInfo.groups ?? [])
+        return Identity(
+            username: review.status.userInfo.username, groups: review.status.userInfo.groups ?? [],
+            serverTime: answer.date)
     }
 
     /// The pods of `nodeName`, now.

@@ -25,6 +25,10 @@ package struct AgentStatus: Codable, Sendable, Equatable {
     package var podWatchSilentSeconds: Int64?
     /// Pods whose latest connections were redirected and did not arrive, by name; `nil`: an agent of an earlier version.
     package var podsNotArriving: [String]?
+    /// Upstreams whose latest call got no usable answer, with the reason; `nil`: an agent of an earlier version.
+    package var upstreamOutages: [String: String]?
+    /// Whether a watch of the node's pods is open at this moment; `nil`: an agent of an earlier version.
+    package var isWatchingPods: Bool?
     /// What went wrong around the agent and was survived: how often each, by name.
     package var incidents: [String: UInt64]
 
@@ -32,7 +36,8 @@ package struct AgentStatus: Codable, Sendable, Equatable {
         version: String, node: String, hooks: [String: String], kernel: [String: UInt64], requests: [String: UInt64],
         pendingHandovers: Int, pods: Int, cgroups: Int, connectionCounts: Int, policies: Int, connections: Int,
         tokenEntries: Int, podsSynced: Bool, podWatchError: String?, podWatchSilentSeconds: Int64? = nil,
-        podsNotArriving: [String]? = nil, incidents: [String: UInt64] = [:]
+        podsNotArriving: [String]? = nil, upstreamOutages: [String: String]? = nil, isWatchingPods: Bool? = nil,
+        incidents: [String: UInt64] = [:]
     ) {
         self.version = version
         self.node = node
@@ -50,6 +55,8 @@ package struct AgentStatus: Codable, Sendable, Equatable {
         self.podWatchError = podWatchError
         self.podWatchSilentSeconds = podWatchSilentSeconds
         self.podsNotArriving = podsNotArriving
+        self.upstreamOutages = upstreamOutages
+        self.isWatchingPods = isWatchingPods
         self.incidents = incidents
     }
 }

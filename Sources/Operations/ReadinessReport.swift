@@ -27,7 +27,8 @@ package struct ReadinessReport: Codable, Sendable, Equatable {
     package func objection(ofPod own: PodUID?) -> String? {
         if let own, podUID.flatMap({ PodUID($0) }) != own {
             let other = podUID.map { "the agent of pod \($0)" } ?? "an agent that was not told its pod-uid"
-            return "\(other) answers here, not yet the one of this pod, \(own)"
+            return "\(other) answers here, and not that of this pod, \(own): this one has handed over to it, or has "
+                + "not taken over from it"
         }
         return problems.isEmpty ? nil : problems.joined(separator: "; ")
     }

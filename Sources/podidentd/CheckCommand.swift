@@ -8,7 +8,9 @@ struct CheckCommand: AsyncParsableCommand {
         commandName: "check",
         abstract: "Reports whether this node is protected, and able to give its pods credentials.",
         discussion: """
-            Run it before the installation and after, as root, with the agent's configuration. It looks at the kernel, \
+            Run it before the installation and after, as root on the node or with 'kubectl exec' in the agent's pod. What \
+            the configuration does not say is asked of the running agent; what needs a key that nobody says is not \
+            checked. It looks at the kernel, \
             the cgroups, the hooks, the node's credentials and the agent, and tries connections from a cgroup of its own \
             below kubepods, which it removes again. It never talks to the machine's own metadata server.
 
@@ -32,7 +34,7 @@ struct CheckCommand: AsyncParsableCommand {
     func run() async throws {
         let configuration: AgentConfiguration
         do {
-            configuration = try options.load()
+            configuration = try options.load(isComplete: false)
         } catch let error as ConfigurationError {
             FileHandle.standardError.write(Data("Error: \(error)\n".utf8))
             throw ExitCode(EX_USAGE)

@@ -22,16 +22,19 @@ struct ConfigurationOptions: ParsableArguments {
     var set: [String] = []
 
     /// Reads the file, the environment and the overrides, in this order of precedence.
-    func load() throws -> AgentConfiguration {
-        try Self.load(file: config, overrides: set)
+    func load(isComplete: Bool = true) throws -> AgentConfiguration {
+        try Self.load(file: config, overrides: set, isComplete: isComplete)
     }
 
     /// Reads the file at `path`, the environment and the overrides, in this order of precedence.
-    static func load(file path: String?, overrides: [String]) throws -> AgentConfiguration {
+    static func load(
+        file path: String?, overrides: [String], isComplete: Bool = true
+    ) throws -> AgentConfiguration {
         var file: (path: String, text: String)?
         if let path { file = (path, try text(of: path)) }
         return try ConfigurationLoader.load(
-            file: file, environment: ProcessInfo.processInfo.environment, overrides: overrides
+            file: file, environment: ProcessInfo.processInfo.environment, overrides: overrides,
+            isComplete: isComplete
         )
     }
 

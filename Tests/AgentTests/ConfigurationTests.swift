@@ -154,6 +154,23 @@ import Testing
         #expect(error.description.contains("node-name") && error.description.contains("PODIDENTD_NODE_NAME"))
     }
 
+    @Test(
+        "all keys that are missing are named at once, each with its spellings; a command that can do without gets them")
+    func allMissing() throws {
+        let error = try #require(throws: ConfigurationError.self) {
+            try ConfigurationLoader.load(file: nil, environment: [:], overrides: [])
+        }
+        let required = ConfigurationKey.all.filter { $0.defaultValue == nil && !$0.isOptional }
+        #expect(required.count > 3)
+        for key in required {
+            #expect(error.description.contains(key.name) && error.description.contains(key.environmentName))
+        }
+        let partial = try ConfigurationLoader.load(
+            file: nil, environment: [:], overrides: ["node-name=a"], isComplete: false)
+        #expect(partial.missing == required.map(\.name).filter { $0 != "node-name" })
+        #expect(partial.nodeName == "a" && partial.listenPort == 9254)
+    }
+
     @Test("the printed reference is a file that the loader accepts, and names every key")
     func reference() throws {
         let reference = ConfigurationKey.reference()

@@ -9,33 +9,44 @@ struct AgentContainer {
     let world: LabWorld
     /// The agent's own pod, in the API and on the node.
     let pod: RunningPod
+    /// A pod that asks for tokens.
+    let workload: RunningPod
     let agent: AgentProcess
 
-    private static let manifest = "deploy/golden/kubeadm-hardened.yaml"
+    private let manifest: String
+
+    static let hardened = "deploy/golden/kubeadm-hardened.yaml"
     private static let changes: [String: String?] = ["cgroup.mount-point": "/host/sys/fs/cgroup"]
 
     /// Starts it, and waits until it serves.
-    static func start(in world: LabWorld, _ changes: [String: String?] = [:]) async throws -> AgentContainer {
+    static func start(
+        in world: LabWorld, _ changes: [String: String?] = [:], manifest: String = hardened
+    ) async throws -> AgentContainer {
+        world.addServiceAccount("app")
+        let workload = try await world.addPod("a", serviceAccount: "app")
+        world.addServiceAccount("default", namespace: "podidentd")
         let pod = try await world.addPod("podidentd-x7k2p", namespace: "podidentd", isHostNetwork: true)
         let root = world.node.directory + "/image"
         if !FileManager.default.fileExists(atPath: root) {
             try await Command.require(["bash", "deploy/image/rootfs", world.binaries + "/podidentd", root])
         }
         let agent = try world.launchAgent(
-            Self.changes.merging(changes) { $1 }, prefix: container(world, pod, ["--program", "/podidentd"]))
+            Self.changes.merging(changes) { $1 }, prefix: container(world, pod, manifest, ["--program", "/podidentd"]))
         try await agent.waitUntilReady(within: .seconds(20))
-        return AgentContainer(world: world, pod: pod, agent: agent)
+        return AgentContainer(world: world, pod: pod, workload: workload, agent: agent, manifest: manifest)
     }
 
     /// The words before a command that run it in a container of the pod, in the pod's cgroup, as the kubelet has it run.
-    private static func container(_ world: LabWorld, _ pod: RunningPod, _ options: [String] = []) -> [String] {
-        [
+    private static func container(
+        _ world: LabWorld, _ pod: RunningPod, _ manifest: String, _ options: [String] = []
+    ) -> [String] {
+        let seccomp = manifest == hardened ? ["--seccomp", "deploy/components/hardened/seccomp.json"] : []
+        return [
             "sh", "-c", "echo 0 > \"$0\" && exec \"$@\"",
             world.node.cgroupDirectory(pod.containerCgroup) + "/cgroup.procs",
             "env", "PODIDENTD_POD_UID=\(pod.uid)", ".build/deploy/venv/bin/python", "deploy/tests/as-container",
-            "--manifest", manifest, "--seccomp", "deploy/components/hardened/seccomp.json", "--rootfs",
-            world.node.directory + "/image", "--bind", world.node.directory,
-        ] + options + ["--"]
+            "--manifest", manifest, "--rootfs", world.node.directory + "/image", "--bind", world.node.directory,
+        ] + seccomp + options + ["--"]
     }
 
     /// Runs a command with everything that the agent's container has, found by the image's PATH: what
@@ -46,7 +57,7 @@ struct AgentContainer {
 
     func exec(_ command: [String]) async throws -> CommandResult {
         try await Command.run(
-            ["nsenter", "--net=\(world.node.network.path)", "--"] + Self.container(world, pod) + command)
+            ["nsenter", "--net=\(world.node.network.path)", "--"] + Self.container(world, pod, manifest) + command)
     }
 
     /// The report of `kubectl exec POD -- podidentd check`.

@@ -6,21 +6,6 @@ import Testing
 /// `podidentd check` on real nodes in the states that an operator meets.
 @Suite(.serialized, .timeLimit(.minutes(3)))
 struct CheckTests {
-    private struct Outcome {
-        var posture: Posture
-        var status: Int32
-
-        func item(_ id: String) throws -> Posture.Item {
-            try #require(posture.sections.flatMap(\.items).first { $0.id == id }, "no item \(id)")
-        }
-
-        /// The items that are not well, a line each: what a failed test shows.
-        var complaints: String {
-            posture.sections.flatMap(\.items).filter { $0.state != .ok }
-                .map { "\($0.id) \($0.state.rawValue): \($0.found)" }.joined(separator: "\n")
-        }
-    }
-
     private static func command(_ world: LabWorld, _ arguments: [String]) throws -> [String] {
         let path = world.node.directory + "/check.yaml"
         try LabWorld.yaml(world.agentConfiguration).write(toFile: path, atomically: true, encoding: .utf8)
@@ -29,13 +14,11 @@ struct CheckTests {
     }
 
     /// Runs the check as the agent's container would, and makes sure that it left nothing.
-    private static func check(_ world: LabWorld, _ arguments: String...) async throws -> Outcome {
+    private static func check(_ world: LabWorld, _ arguments: String...) async throws -> CheckOutcome {
         let result = try await Command.run(try command(world, ["--output", "json"] + arguments))
         #expect(try leftovers(world) == [], "cgroups are left behind")
         #expect(result.errorOutput == "")
-        let posture = try JSONDecoder().decode(Posture.self, from: Data(result.output.utf8))
-        #expect(result.status == posture.verdict.exitStatus)
-        return Outcome(posture: posture, status: result.status)
+        return try CheckOutcome(result)
     }
 
     private static func leftovers(_ world: LabWorld) throws -> [String] {
@@ -228,6 +211,65 @@ struct CheckTests {
             #expect(try Self.leftovers(world) == [])
             let number = try #require(Int32(process.split(separator: "\n").first ?? ""))
             #expect(kill(number, 0) != 0)
+        }
+    }
+
+    /// Runs the check on the node with nothing but where this lab's node keeps its files: what differs from a real node.
+    private static func bareCheck(_ world: LabWorld) async throws -> CheckOutcome {
+        let places = [
+            "cgroup.mount-point", "cgroup.kubepods", "bpf.pin-directory", "admin.socket", "kubernetes.kubeconfig",
+        ]
+        let options = places.flatMap { ["--set", "\($0)=\(world.agentConfiguration[$0] ?? "")"] }
+        return try CheckOutcome(
+            try await Command.run(
+                [
+                    "nsenter", "--net=\(world.node.network.path)", "--", world.binaries + "/podidentd", "check", "-o",
+                    "json",
+                ]
+                    + options))
+    }
+
+    @Test(
+        "before the installation, without a configuration, all missing keys are named at once, and the rest is checked")
+    func bareNode() async throws {
+        try await withWorld { world in
+            world.addServiceAccount("app")
+            _ = try await world.addPod("a", serviceAccount: "app", isHostNetwork: true)
+            let outcome = try await Self.bareCheck(world)
+            #expect(outcome.posture.verdict == .notInstalled && outcome.status == 1)
+            let missing = try outcome.item("configuration.missing").found
+            for key in ["node-name", "listen.address", "google.provider", "google.project-id"] {
+                #expect(missing.contains(key), "\(missing)")
+            }
+            #expect(try outcome.item("kernel.btf").state == .ok)
+            #expect(try outcome.item("credentials.identity").state == .ok, "\(outcome.complaints)")
+            #expect(try outcome.item("credentials.pods").state == .ok)
+        }
+    }
+
+    @Test("on the node, without a configuration, the running agent says what is missing, and the check is healthy")
+    func bareNodeWithAgent() async throws {
+        try await Self.withPod { world, _ in
+            let outcome = try await Self.bareCheck(world)
+            #expect(outcome.status == 0, "\(outcome.complaints)")
+            #expect(try outcome.item("configuration.agent").found.contains("node-name"))
+            #expect(try outcome.item("credentials.token").state == .ok)
+        }
+    }
+
+    @Test("an audience that RBAC limits to namespaces is judged by the pods that it is for")
+    func audienceByNamespace() async throws {
+        try await Self.withPod { world, _ in
+            let kubernetes = world.cluster.kubernetes
+            kubernetes.createServiceAccount(namespace: "shop", name: "web")
+            _ = try await world.addPod("web-1", namespace: "shop", serviceAccount: "web", isHostNetwork: true)
+            kubernetes.revokeAudience()
+            kubernetes.allowAudience(world.cluster.configuration.providerName, namespace: "shop")
+            let limited = try await Self.check(world)
+            #expect(limited.status == 0, "\(limited.complaints)")
+            let item = try limited.item("credentials.token")
+            #expect(item.found.contains("shop/web-1") && item.meaning.contains("default/a"), "\(item)")
+            #expect(!item.meaning.contains("No pod"))
         }
     }
 

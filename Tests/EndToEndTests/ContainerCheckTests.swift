@@ -7,12 +7,10 @@ import Testing
 @Suite(.serialized, .timeLimit(.minutes(5)))
 struct ContainerCheckTests {
     private static func withContainer(
-        _ changes: [String: String?] = [:], _ body: (AgentContainer) async throws -> Void
+        manifest: String = AgentContainer.hardened, _ body: (AgentContainer) async throws -> Void
     ) async throws {
         try await withWorld { world in
-            world.addServiceAccount("app")
-            _ = try await world.addPod("a", serviceAccount: "app")
-            let container = try await AgentContainer.start(in: world, changes)
+            let container = try await AgentContainer.start(in: world, manifest: manifest)
             do {
                 try await body(container)
             } catch {
@@ -23,9 +21,11 @@ struct ContainerCheckTests {
         }
     }
 
-    @Test("on a sound node the check of the hardened agent's own pod is healthy, and ends with 0")
-    func healthy() async throws {
-        try await Self.withContainer { container in
+    @Test(
+        "on a sound node the check of the agent's own pod is healthy, and ends with 0",
+        arguments: [AgentContainer.hardened, "deploy/golden/kubeadm.yaml"])
+    func healthy(manifest: String) async throws {
+        try await Self.withContainer(manifest: manifest) { container in
             try await container.waitUntil(ready: true)
             let outcome = try await container.check("--online")
             #expect(outcome.status == 0, "\(outcome.complaints)")
@@ -35,7 +35,32 @@ struct ContainerCheckTests {
                 #expect(found.contains("answers with this pod's own UID \(container.pod.uid)"), "\(found)")
             }
             #expect(try outcome.item("agent.connection").found.contains("answered with this pod's UID"))
-            #expect(try outcome.item("connections.raw.169.254.169.254:80").state == .untried)
+            // The hardened pod has no CAP_NET_RAW to try it with.
+            let raw = try outcome.item("connections.raw.169.254.169.254:80")
+            #expect(raw.state == (manifest == AgentContainer.hardened ? .untried : .ok))
+            #expect(container.world.cluster.trap?.connections == 0)
+        }
+    }
+
+    @Test("a fault is named, and the node not called healthy", arguments: ContainerFault.all)
+    func fault(_ fault: ContainerFault) async throws {
+        try await Self.withContainer { container in
+            try await container.waitUntil(ready: true)
+            #expect(try await container.workload.ask().status == 200)
+            let before = try await container.check()
+            #expect(before.status == 0, "\(before.complaints)")
+            try await fault.inject(container)
+            let deadline = ContinuousClock.now + .seconds(30) * LabKernel.patience
+            var outcome = try await container.check()
+            while outcome.items.first(where: { $0.id == fault.item })?.state ?? .ok == .ok,
+                ContinuousClock.now < deadline
+            {
+                outcome = try await container.check()
+            }
+            #expect(outcome.status != 0 && outcome.posture.verdict != .healthy)
+            let item = try outcome.item(fault.item)
+            #expect(item.state == .degraded || item.state == .unsafe, "\(outcome.complaints)")
+            for word in fault.words { #expect("\(item.found) \(item.meaning)".contains(word), "\(item)") }
             #expect(container.world.cluster.trap?.connections == 0)
         }
     }

@@ -34,6 +34,7 @@ extension PostureCheck {
         _ hooks: [InstalledHook], _ layout: CgroupLayoutFinding, isAgentUp: Bool, isInstalled: Bool
     ) async -> [Posture.Item] {
         guard isInstalled else { return [Posture.Item("connections", .unknown, "not installed")] }
+        guard !lacks("listen.address") else { return [notTried("connections", without: "listen.address")] }
         guard let cgroups = layout.cgroups, let root = layout.root, let kubepods = layout.kubepods else {
             return [Posture.Item("connections", .unknown, "not tried: there is no kubepods cgroup")]
         }

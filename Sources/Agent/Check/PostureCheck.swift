@@ -8,13 +8,16 @@ package import Operations
 /// What each part finds is in an extension of its own; the first failures decide what the later ones can still look at.
 package struct PostureCheck: Sendable {
     let configuration: AgentConfiguration
+    /// Keys that were taken from the running agent.
+    let borrowed: [String]
     /// Whether Google's services are asked as well.
     let isOnline: Bool
     let pins: PinDirectory
     let logger = Logger(label: "podidentd.check") { _ in SwiftLogNoOpLogHandler() }
 
-    package init(_ configuration: AgentConfiguration, isOnline: Bool) {
-        self.configuration = configuration
+    /// `configuration` may lack keys: the running agent is asked for them.
+    package init(_ configuration: AgentConfiguration, isOnline: Bool) async {
+        (self.configuration, borrowed) = await Self.complete(configuration)
         self.isOnline = isOnline
         self.pins = PinDirectory(path: configuration.pinDirectory)
     }
@@ -26,7 +29,9 @@ package struct PostureCheck: Sendable {
         let hooks = InstalledHook.all(below: pins)
         let isInstalled = hooks.contains { $0.state != .missing }
         let agent = await agentFinding(isInstalled: isInstalled)
-        var sections = [
+        let given = configurationItems()
+        var sections = given.isEmpty ? [] : [Posture.Section("Configuration", given)]
+        sections += [
             Posture.Section("Kernel", kernel(features)),
             Posture.Section("Cgroups", cgroups(layout) + otherKubepods(layout, isInstalled: isInstalled)),
             Posture.Section(
@@ -41,7 +46,8 @@ package struct PostureCheck: Sendable {
         sections.append(Posture.Section("Agent", agent.items))
         if isOnline { sections.append(Posture.Section("Google", await upstreams())) }
         return Posture(
-            version: AgentVersion.current, node: configuration.nodeName, isInstalled: isInstalled, sections: sections)
+            version: AgentVersion.current, node: lacks("node-name") ? "(node-name is not set)" : configuration.nodeName,
+            isInstalled: isInstalled, sections: sections)
     }
 }
 

@@ -75,6 +75,9 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var logLevel = Logger.Level.info
     package var drainSeconds = 0
 
+    /// Keys without a default that are not set. Empty, unless the loader was told that some may be.
+    package var missing: [String] = []
+
     /// Every key as it was given, for the debug dump.
     package var settings: [Setting] = []
 

@@ -9,10 +9,14 @@ package enum ConfigurationLoader {
     ///   - file: The YAML file's text and its path for error messages.
     ///   - environment: All of the process's variables; those that begin with `PODIDENTD_` count.
     ///   - overrides: `key=value` of the command line.
-    /// - Returns: A configuration in which every key has an allowed value.
-    /// - Throws: ``ConfigurationError`` that names the key, where it was set, and what is allowed.
+    ///   - isComplete: Whether every key without a default must be set. Without, ``AgentConfiguration/missing`` names
+    ///     those that are not: for a command that can do without some.
+    /// - Returns: A configuration in which every key that is set has an allowed value.
+    /// - Throws: ``ConfigurationError`` that names the key, where it was set, and what is allowed; or all keys that are
+    ///   not set, at once.
     package static func load(
-        file: (path: String, text: String)?, environment: [String: String], overrides: [String]
+        file: (path: String, text: String)?, environment: [String: String], overrides: [String],
+        isComplete: Bool = true
     ) throws -> AgentConfiguration {
         let values = try self.values(file: file, environment: environment, overrides: overrides)
         try refuseUnknown(values)
@@ -23,16 +27,28 @@ package enum ConfigurationLoader {
             } else if let value = key.defaultValue {
                 try key.apply(value, from: "default", to: &configuration)
             } else if !key.isOptional {
-                throw ConfigurationError(
-                    "\(key.name) is not set: set it in the configuration file or as \(key.environmentName) to \(key.allowed)"
-                )
+                configuration.missing.append(key.name)
             }
             configuration.settings.append(
                 AgentConfiguration.Setting(
                     key: key.name, value: values[key.name]?.value ?? key.defaultValue,
                     source: values[key.name]?.source ?? "default"))
         }
+        guard !isComplete || configuration.missing.isEmpty else { throw notSet(configuration.missing) }
         return configuration
+    }
+
+    private static func notSet(_ names: [String]) -> ConfigurationError {
+        let keys = ConfigurationKey.all.filter { names.contains($0.name) }
+        if keys.count == 1, let key = keys.first {
+            return ConfigurationError(
+                "\(key.name) is not set: set it in the configuration file or as \(key.environmentName) to \(key.allowed)"
+            )
+        }
+        let list = keys.map { "\($0.name) (\($0.environmentName)): \($0.allowed)" }
+        return ConfigurationError(
+            "\(keys.count) keys are not set; set each in the configuration file or as its variable: "
+                + list.joined(separator: "; "))
     }
 
     /// The values as they are given, checked by nobody: enough for commands that need a path or two, wherever the rest

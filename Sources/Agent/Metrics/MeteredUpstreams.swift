@@ -1,5 +1,6 @@
 import Attribution
 import Operations
+import Synchronization
 import Tokens
 
 /// Counts and times every call for a token or a ServiceAccount, and passes it on.
@@ -54,6 +55,26 @@ struct UpstreamMeters: Sendable {
         let succeeded = MetricCounter()
         let failed = CounterTable<UpstreamFailure.Kind>()
         let duration = LatencyHistogram()
+        let outage = Outage()
+    }
+
+    /// Why the latest call to one upstream failed, if the fault is the upstream's or the way's.
+    private final class Outage: Sendable {
+        private let state = Mutex<(message: String, at: ContinuousClock.Instant)?>(nil)
+
+        func succeeded() {
+            state.withLock { $0 = nil }
+        }
+
+        func failed(_ failure: UpstreamFailure) {
+            // Every other failure is an answer, and about one pod.
+            guard failure.kind == .unavailable || failure.kind == .rateLimited else { return succeeded() }
+            state.withLock { $0 = (failure.message, .now) }
+        }
+
+        var text: String? {
+            state.withLock { $0 }.map { "\($0.message), \((ContinuousClock.now - $0.at).components.seconds) s ago" }
+        }
     }
 
     private let meters = Dictionary(
@@ -67,11 +88,18 @@ struct UpstreamMeters: Sendable {
         do {
             let value = try await call()
             meters[upstream]?.succeeded.increment()
+            meters[upstream]?.outage.succeeded()
             return value
         } catch {
             meters[upstream]?.failed.increment(error.kind)
+            meters[upstream]?.outage.failed(error)
             throw error
         }
+    }
+
+    /// The upstreams whose latest call failed for want of an answer, with the reason.
+    var outages: [String: String] {
+        meters.reduce(into: [:]) { $0[$1.key.rawValue] = $1.value.outage.text }
     }
 
     var calls: [MetricSample] {
