@@ -61,7 +61,7 @@ conformance: build ## Runs the numbered cases of the metadata protocol, one line
 
 demo: bpf ## Runs the main job; KEEP=1 leaves it running, LAYOUT=nested makes a node like kind's (also nested-3, systemd, ...)
 	@echo "Building (the first time takes some minutes)"
-	@$(SWIFT) build --product podidentd && $(SWIFT) build --product podidentd-lab
+	@for product in podidentd podidentd-init podidentd-lab; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab demo $(if $(KEEP),--keep) $(if $(LAYOUT),--layout $(LAYOUT))
 
 clients: bpf setup-clients ## Runs real clients inside pods and prints what each got
@@ -71,7 +71,7 @@ clients: bpf setup-clients ## Runs real clients inside pods and prints what each
 
 attack: bpf ## Attacks a running agent in every known way, and prints what each attack got; LAYOUT as for demo
 	@echo "Building (the first time takes some minutes)"
-	@for product in podidentd podidentd-lab lab-attack; do $(SWIFT) build --product $$product || exit; done
+	@for product in podidentd podidentd-init podidentd-lab lab-attack; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab attack $(if $(LAYOUT),--layout $(LAYOUT))
 	@echo; echo "The same without each guard"
 	@$(BUILD)/podidentd-lab attack --guards-off

@@ -24,6 +24,7 @@ let package = Package(
     name: "podidentd",
     products: [
         .executable(name: "podidentd", targets: ["podidentd"]),
+        .executable(name: "podidentd-init", targets: ["podidentd-init"]),
         .executable(name: "podidentd-lab", targets: ["podidentd-lab"]),
     ],
     dependencies: [
@@ -116,6 +117,14 @@ let package = Package(
             swiftSettings: strict,
             // Keeps read-only data out of the writable segment, so that it is never the process's own memory.
             linkerSettings: [.unsafeFlags(["-use-ld=lld"])]
+        ),
+
+        // The container's first process: C alone, because it holds the listening sockets while the agent is restarted, and
+        // is to take next to no memory.
+        .executableTarget(
+            name: "podidentd-init", cSettings: [.define("_GNU_SOURCE")],
+            // Without the Swift libraries, which the driver names for every program.
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]
         ),
 
         // Everything around the agent, on one machine.

@@ -33,65 +33,22 @@ extension Agent {
         }
     }
 
-    /// Listens, attaches, marks, tracks and serves, in the order in which a redirected caller meets them backwards.
-    static func attach(
-        _ configuration: AgentConfiguration, kubepods: KubepodsCgroup, root: KubepodsRoot, index: CgroupIndex,
-        cgroups: CgroupFileSystem, server: MetadataServer, slot: DatapathSlot, enforcement: PolicyEnforcement,
-        incidents: CounterTable<Incident>, predecessor: Predecessor?, logger: Logger
+    /// Opens the hooks, follows the hierarchy and accepts: last what a redirected connection meets first.
+    static func serve(
+        _ kernel: KernelStart, _ offered: OfferedSockets, root: KubepodsRoot, index: CgroupIndex,
+        cgroups: CgroupFileSystem, pins: PinDirectory, server: MetadataServer, enforcement: PolicyEnforcement,
+        incidents: CounterTable<Incident>, isSuccessor: Bool, logger: Logger
     ) async throws -> (CgroupTracking, listeners: [CInt]) {
-        guard case .ipv4(let address) = configuration.listenAddress.value else {
-            throw ConfigurationError("listen.address must be an IPv4 address")
-        }
-        let sockets = try ListeningSocket.adoptOrOpenListeners(configuration, offered: predecessor?.listeners ?? [])
-        let listeners = sockets.descriptors
-        let pins = PinDirectory(path: configuration.pinDirectory)
-        let datapath = try Datapath(
-            DatapathConfiguration(
-                pinDirectory: pins,
-                endpoints: configuration.redirectEndpoints.map(\.value),
-                protectedEndpoints: configuration.protectedEndpoints,
-                requiresHostGuard: configuration.requiresHostGuard,
-                hostGuardMechanism: configuration.hostGuardMechanism,
-                agentIPv4: address,
-                agentIPv6: configuration.listenAddress6?.value,
-                agentPort: configuration.listenPort,
-                socketMark: configuration.socketMark
-            ),
-            cgroups: cgroups
-        )
-        slot.set(datapath)
-        // Connections that are older than the listening sockets are nobody's.
-        if !sockets.areHandedOver { datapath.forgetConnections() }
-        // Handed over or not: the mark is in the maps of one ABI version, which may not be the predecessor's.
-        for listener in listeners {
-            try datapath.markListener(listener)
-            try ListeningSocket.listen(listener, configuration)
-        }
-        try datapath.setKubepods(kubepods)
-        try datapath.guardHost()
-        for hook in datapath.hooks {
-            logger.info("hook in place", metadata: ["hook": "\(hook.name)", "origin": "\(hook.origin.rawValue)"])
-        }
-        if case .unavailable(let reason) = datapath.hostGuard {
-            logger.warning(
-                "no guard against raw frames: pods with CAP_NET_RAW and sandboxed pods are not held back",
-                metadata: ["reason": "\(reason)"]
-            )
-        }
+        let (datapath, sockets) = try await kernel.open(offered, isSuccessor: isSuccessor)
         let tracking = try CgroupTracking(
-            index: index, root: root, kubepods: kubepods, cgroups: cgroups, pins: pins, datapath: datapath,
+            index: index, root: root, kubepods: kernel.kubepods, cgroups: cgroups, pins: pins, datapath: datapath,
             enforcement: enforcement, incidents: incidents, logger: logger
         )
-        for listener in listeners {
-            try server.start(onListeningSocket: listener, isPaused: predecessor != nil)
+        for listener in sockets.descriptors {
+            try server.start(onListeningSocket: listener, isPaused: isSuccessor)
         }
-        logger.info(
-            "serving metadata",
-            metadata: [
-                "address": "\(configuration.listenAddress.text)",
-                "address6": "\(configuration.listenAddress6?.text ?? "none")", "port": "\(configuration.listenPort)",
-            ])
-        return (tracking, listeners)
+        logger.info("serving metadata", metadata: kernel.addresses)
+        return (tracking, sockets.descriptors)
     }
 
     static func exchange(_ configuration: AgentConfiguration) -> TokenExchangeConfiguration {

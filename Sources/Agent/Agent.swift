@@ -18,6 +18,7 @@ package struct Agent: Sendable {
     private let services: [any Service]
     private let endpoint: HandoverEndpoint
     private let lock: PinLock
+    private let metricsServer: MetricsServer
     private let logger: Logger
 
     /// How long the list of pods may take at the start. A first agent then serves without it, holding requests; a
@@ -26,17 +27,33 @@ package struct Agent: Sendable {
     /// After what time the start is over.
     private static let startUp = Duration.seconds(15)
 
-    /// Checks everything that can be checked, and only then attaches and takes over from an agent that runs already.
+    /// Attaches the hooks, then puts everything else together; or takes over from an agent that runs already, once
+    /// everything that can be checked is.
     ///
-    /// Throws errors that read as one sentence; whatever it throws, nothing is left attached that was not before, and an
-    /// agent that runs already goes on.
+    /// Throws errors that read as one sentence. Hooks that are attached by then stay, see ``KernelStart``; an agent that
+    /// runs already goes on.
     package init(
         _ configuration: AgentConfiguration, logger: Logger, recentLog: RecentLog = RecentLog(),
-        reload: ReloadSource? = nil
+        reload: ReloadSource? = nil, supervisor: SupervisorLink? = nil
     ) async throws {
         self.logger = logger
         let cgroups = try CgroupFiles.open(mountPoint: configuration.cgroupMountPoint)
         let (root, kubepods) = try KubepodsSearch.find(configuration, in: cgroups)
+        let pins = PinDirectory(path: configuration.pinDirectory)
+        let incidents = CounterTable<Incident>()
+        let datapathSlot = DatapathSlot()
+        let kernel = KernelStart(
+            configuration, kubepods: kubepods, root: root, cgroups: cgroups, slot: datapathSlot, incidents: incidents,
+            logger: logger)
+        if let history = supervisor?.history, history.restarts > 0 {
+            incidents.increment(.restarted)
+            logger.error(
+                "restarted by podidentd-init: the agent before ended without being told to",
+                metadata: ["ended-by": "\(history.ending)", "restarts": "\(history.restarts)"])
+        }
+        var offered = OfferedSockets(supervisor?.sockets ?? [])
+        let lock = try PinLock(pins)
+        if try lock.tryAcquire() { try kernel.close(offered) }
 
         let kubeconfig = try Kubeconfig.load(path: configuration.kubeconfig, hostRoot: configuration.hostRoot)
         logger.info(
@@ -55,7 +72,6 @@ package struct Agent: Sendable {
         options.policies = configuration.policies
         let taintCredentials = try StartupTaint.credentials(
             configuration, asked: credentials.kubeconfig, logger: logger)
-        let pins = PinDirectory(path: configuration.pinDirectory)
         let callers = RecentCallers()
         let audit = try AuditLog(
             path: configuration.auditPath.isEmpty ? nil : configuration.auditPath, node: configuration.nodeName,
@@ -76,8 +92,6 @@ package struct Agent: Sendable {
             callers.forget(uid)
         }
         let podsListed = Gate()
-        let incidents = CounterTable<Incident>()
-        let datapathSlot = DatapathSlot()
         let enforcement = PolicyEnforcement(
             root: root, directory: directory, policies: configuration.policies, datapath: datapathSlot, logger: logger)
         let watcher = PodWatcher(
@@ -148,40 +162,44 @@ package struct Agent: Sendable {
             collect: { metrics.families() }, readiness: { readiness.readiness },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
         )
-        // What tells of this agent, which is not to be taken for the one that it replaces.
-        @Sendable func startTelling() async throws {
-            try await Self.start(admin, incidents: incidents, logger: logger)
-            if configuration.metricsPort != 0 { try await metricsServer.start() }
-        }
-        let hadLinks = pins.hasLinks
+        let metricsPort = MetricsPort(configuration, server: metricsServer, incidents: incidents, logger: logger)
         do {
-            let lock = try PinLock(pins)
             let endpoint = HandoverEndpoint(
-                adminSocket: configuration.adminSocket, server: server, lock: lock,
+                adminSocket: configuration.adminSocket, server: server, lock: lock, supervisor: supervisor,
                 eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
             )
             self.lock = lock
             self.endpoint = endpoint
+            self.metricsServer = metricsServer
             if try !lock.tryAcquire(), await !podsListed.wait(atMost: Self.listLimit.successor) {
                 throw ConfigurationError(
                     "an agent runs already, and goes on: this one cannot list the pods to take over from it: "
                         + (watcher.status.lastError ?? "the API server does not answer"))
             }
             let predecessor = try await Succession.predecessor(lock, pins: pins.path, at: endpoint.path)
-            if predecessor == nil { try await startTelling() }
-            let (tracking, listeners) = try await Self.attach(
-                configuration, kubepods: kubepods, root: root, index: index, cgroups: cgroups, server: server,
-                slot: datapathSlot, enforcement: enforcement, incidents: incidents, predecessor: predecessor,
-                logger: logger
-            )
+            if let predecessor {
+                offered.closeRest()
+                offered = OfferedSockets(predecessor.listeners)
+            } else {
+                // Before the wait for a port that another process holds: operators must see why.
+                try await Self.start(admin, incidents: incidents, logger: logger)
+                await metricsPort.start(offered)
+            }
+            let (tracking, listeners) = try await Self.serve(
+                kernel, offered, root: root, index: index, cgroups: cgroups, pins: pins, server: server,
+                enforcement: enforcement, incidents: incidents, isSuccessor: predecessor != nil, logger: logger)
             if let predecessor {
                 try await Succession.replace(predecessor, lock)
                 server.resumeAccepting()
                 try await predecessor.confirm()
                 logger.info("took over from the agent that ran", metadata: ["predecessor": "\(predecessor.processID)"])
-                try await startTelling()
+                try await Self.start(admin, incidents: incidents, logger: logger)
+                await metricsPort.start(offered)
             }
-            try await Self.start(endpoint, offering: listeners, incidents: incidents, logger: logger)
+            offered.closeRest()
+            try await Self.start(
+                endpoint, offering: listeners + [metricsPort.descriptor].compactMap { $0 }, incidents: incidents,
+                logger: logger)
             let selfCheck = SelfCheck(
                 datapath: datapathSlot, pins: try HeldPins(pins), tracking: tracking,
                 arrivals: arrivals, admin: admin, endpoint: endpoint, incidents: incidents, logger: logger)
@@ -204,6 +222,9 @@ package struct Agent: Sendable {
                 ClosingService { tracking.stop() },
                 ClosingService { await admin.stop() },
                 ClosingService { await metricsServer.stop() },
+                RunningService {
+                    await metricsPort.run { metricsPort.descriptor.map { endpoint.add($0) } }
+                },
                 watching,
                 RunningService { await node.run() },
                 RunningService { await selfCheck.run() },
@@ -241,7 +262,6 @@ package struct Agent: Sendable {
         } catch {
             watching.cancel()
             await server.shutDownGracefully(within: .zero)
-            if !hadLinks { _ = try? pins.remove() }
             await admin.stop()
             await metricsServer.stop()
             await audit.close()
@@ -261,7 +281,8 @@ package struct Agent: Sendable {
         let signals = await EndSignals()
         let succession = RunningService {
             await endpoint.waitUntilTaken()
-            if !endpoint.isTaken { await endpoint.stop() }
+            // The successor answers on the same socket.
+            if endpoint.isTaken { await metricsServer.stop() } else { await endpoint.stop() }
         }
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger

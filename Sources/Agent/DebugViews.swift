@@ -26,6 +26,7 @@ struct DebugViews: Sendable {
 
     func views(_ readiness: ReadinessProbe) -> [String: AdminServer.View] {
         [
+            "/debug/live": { [UInt8]("{}".utf8) },
             "/debug/ready": {
                 try Self.encode(ReadinessReport(readiness.readiness, podUID: configuration.podUID))
             },

@@ -21,4 +21,10 @@ enum Incident: String, Sendable, CaseIterable {
     case acceptFailed = "accept_failed"
     /// No space for the admin socket.
     case adminSocketFailed = "admin_socket_failed"
+    /// Another process holds the agent's port: pods are refused until it is free.
+    case portHeld = "port_held"
+    /// The socket of `metrics.port` cannot be bound: metrics are not served until it can.
+    case metricsPortFailed = "metrics_port_failed"
+    /// The agent was started again by the container's first process, after it had ended without being told to.
+    case restarted
 }

@@ -10,26 +10,33 @@ extension ListeningSocket {
         var areHandedOver: Bool
     }
 
-    /// Takes those of `offered` that listen where the configuration says, closes the others, and opens what is missing.
-    static func adoptOrOpenListeners(_ configuration: AgentConfiguration, offered: [CInt]) throws -> Set {
+    /// Takes the offered sockets that listen where the configuration says, and opens the missing ones.
+    ///
+    /// - Throws: ``PortHeld``, or ``ConfigurationError`` for an address that cannot be bound. Sockets that were offered
+    ///   then stay so.
+    static func adoptOrOpen(_ configuration: AgentConfiguration, _ offered: OfferedSockets) throws -> Set {
         var addresses = [(configuration.listenAddress, "listen.address")]
         if let address6 = configuration.listenAddress6 { addresses.append((address6, "listen.address6")) }
-        var rest = offered
-        var descriptors: [CInt] = []
+        var adopted: [CInt] = []
+        var opened: [CInt] = []
         do {
+            var descriptors: [CInt] = []
             for (address, key) in addresses {
-                if let index = rest.firstIndex(where: { listens($0, on: address, port: configuration.listenPort) }) {
-                    descriptors.append(rest.remove(at: index))
+                if let socket = offered.take(address, port: configuration.listenPort) {
+                    adopted.append(socket)
+                    descriptors.append(socket)
                 } else {
-                    descriptors.append(try open(address, port: configuration.listenPort, key: key))
+                    let socket = try open(address, port: configuration.listenPort, key: key)
+                    opened.append(socket)
+                    descriptors.append(socket)
                 }
             }
+            return Set(descriptors: descriptors, areHandedOver: offered.areHandedOver)
         } catch {
-            for descriptor in rest + descriptors { close(descriptor) }
+            for descriptor in opened { close(descriptor) }
+            offered.giveBack(adopted)
             throw error
         }
-        for descriptor in rest { close(descriptor) }
-        return Set(descriptors: descriptors, areHandedOver: !offered.isEmpty)
     }
 
     /// Whether `descriptor` is a listening TCP socket bound to exactly this address.

@@ -1,15 +1,27 @@
 import Attribution
 import Glibc
 
-/// The agent's listening sockets: bound before anything is attached, so that an address in use costs nobody anything, and
-/// listening only when they are marked as the agent's, so that whoever hooks of an earlier agent lead here is refused, not
-/// accepted and then reset.
+/// The agent's listening sockets. They are bound before the hooks redirect to them, because a process that holds the port
+/// would answer in the agent's place. They listen once they are marked as the agent's: until then connections are
+/// refused, not accepted and then reset.
 enum ListeningSocket {
     /// Connections that the kernel may hold between handshake and accept.
     private static let backlog: CInt = 4096
 
-    /// A bound descriptor, non-blocking, that the caller owns.
-    static func open(_ address: AgentConfiguration.Address, port: UInt16, key: String) throws -> CInt {
+    /// Opens a bound, non-blocking socket.
+    ///
+    /// - Parameters:
+    ///   - address: The address to bind.
+    ///   - port: The port to bind.
+    ///   - key: The address's configuration key, such as `listen.address`.
+    ///   - portKey: The port's configuration key.
+    ///   - isDualStack: Whether an IPv6 socket also accepts IPv4.
+    /// - Throws: ``PortHeld``, or ``ConfigurationError`` for everything else.
+    /// - Returns: The descriptor, which the caller owns.
+    static func open(
+        _ address: AgentConfiguration.Address, port: UInt16, key: String, portKey: String = "listen.port",
+        isDualStack: Bool = false
+    ) throws -> CInt {
         let family =
             switch address.value {
             case .ipv4: AF_INET
@@ -17,15 +29,15 @@ enum ListeningSocket {
             }
         let type = CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
         let descriptor = socket(family, type, 0)
-        guard descriptor >= 0 else { throw failure(key, address, port) }
+        guard descriptor >= 0 else { throw failure(key, portKey, address, port) }
         var one: CInt = 1
         let length = socklen_t(MemoryLayout<CInt>.size)
         unsafe setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, length)
-        if family == AF_INET6 {
+        if family == AF_INET6, !isDualStack {
             unsafe setsockopt(descriptor, CInt(IPPROTO_IPV6), IPV6_V6ONLY, &one, length)
         }
         guard bind(descriptor, to: address.value, port: port) == 0 else {
-            let error = failure(key, address, port)
+            let error = failure(key, portKey, address, port)
             close(descriptor)
             throw error
         }
@@ -34,8 +46,13 @@ enum ListeningSocket {
 
     /// Lets connections in. Does no harm to a socket that listens already.
     static func listen(_ descriptor: CInt, _ configuration: AgentConfiguration) throws {
+        try listen(descriptor, configuration.listenAddress, configuration.listenPort)
+    }
+
+    /// The same for any address; both are for the error.
+    static func listen(_ descriptor: CInt, _ address: AgentConfiguration.Address, _ port: UInt16) throws {
         guard Glibc.listen(descriptor, backlog) == 0 else {
-            throw failure("listen.address", configuration.listenAddress, configuration.listenPort)
+            throw failure("listen.address", "listen.port", address, port)
         }
     }
 
@@ -68,15 +85,26 @@ enum ListeningSocket {
         }
     }
 
-    private static func failure(_ key: String, _ address: AgentConfiguration.Address, _ port: UInt16)
-        -> ConfigurationError
-    {
-        let hint =
-            switch errno {
-            case EADDRNOTAVAIL: "it is not an address of this node; set \(key) to one (status.hostIP)"
-            case EADDRINUSE: "something listens there already; set listen.port to a free port"
-            default: unsafe String(cString: strerror(errno))
-            }
-        return ConfigurationError("cannot listen on \(address.text) port \(port): \(hint)")
+    private static func failure(
+        _ key: String, _ portKey: String, _ address: AgentConfiguration.Address, _ port: UInt16
+    ) -> any Error {
+        let number = errno
+        let place = "cannot listen on \(address.text) port \(port)"
+        switch number {
+        case EADDRINUSE:
+            return PortHeld(
+                description: "\(place): another process listens there already; end it, or set \(portKey) to a free port"
+            )
+        case EADDRNOTAVAIL:
+            return ConfigurationError(
+                "\(place): it is not an address of this node; set \(key) to one (status.hostIP)")
+        default:
+            return ConfigurationError("\(place): \(unsafe String(cString: strerror(number)))")
+        }
     }
+}
+
+/// Another process holds the port (`EADDRINUSE`), which may pass.
+struct PortHeld: Error, CustomStringConvertible {
+    let description: String
 }

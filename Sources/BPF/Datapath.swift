@@ -176,7 +176,8 @@ package final class Datapath: Sendable {
     /// Last of all: it drops whatever is not redirected, and a connection that is begun before the redirect works would
     /// wait for an answer to its first packet in vain.
     ///
-    /// - Throws: Why there cannot be such a guard, if the configuration requires one.
+    /// - Throws: Why there cannot be such a guard, if the configuration requires one. The hooks stay: what they refuse
+    ///   is refused.
     package func guardHost() throws(BPFError) {
         do throws(BPFError) {
             let installed = try HostGuard.installFirst(configuration)
@@ -189,7 +190,6 @@ package final class Datapath: Sendable {
                 guardState.withLock { $0 = GuardState(guarding: .unavailable(error)) }
                 return
             }
-            Self.giveUp(configuration, wasInstalled)
             throw error
         }
     }

@@ -7,9 +7,9 @@ struct Podidentd: AsyncParsableCommand {
         abstract: "Gives each pod of this Kubernetes node its own Google Cloud credentials, and nobody else's.",
         discussion: "Answers pods' requests to the metadata address 169.254.169.254 in the GKE protocol.",
         subcommands: [
-            RunCommand.self, ReadyCommand.self, CheckCommand.self, DebugCommand.self, ConfigCommand.self,
-            UninstallCommand.self,
-            VersionCommand.self, ProbeFromCgroupCommand.self,
+            RunCommand.self, ReadyCommand.self, LiveCommand.self, CheckCommand.self, DebugCommand.self,
+            ConfigCommand.self, UninstallCommand.self, VersionCommand.self,
+            ProbeFromCgroupCommand.self,
         ]
     )
 }

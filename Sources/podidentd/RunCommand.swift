@@ -26,6 +26,7 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         // Everything this process creates is its owner's alone.
         umask(0o077)
+        let supervisor = SupervisorLink(environment: ProcessInfo.processInfo.environment)
         let configuration = try options.load()
         let recentLog = RecentLog()
         let threshold = LogThreshold(configuration.logLevel)
@@ -40,7 +41,8 @@ struct RunCommand: AsyncParsableCommand {
         // Every container of a pod has this variable, and the kubelet starts whatever ends.
         let isSupervised = ProcessInfo.processInfo.environment["KUBERNETES_SERVICE_HOST"] != nil
         if configuration.filtersSystemCalls { try SystemCallFilter.starting.install() }
-        let agent = try await Agent(configuration, logger: logger, recentLog: recentLog, reload: reload)
+        let agent = try await Agent(
+            configuration, logger: logger, recentLog: recentLog, reload: reload, supervisor: supervisor)
         if configuration.filtersSystemCalls { try SystemCallFilter.serving.install() }
         try await agent.run(isSupervised: isSupervised)
     }

@@ -179,7 +179,9 @@ import Testing
         configuration.listenAddress6 = Self.loopback6
         configuration.listenPort = Self.port(of: four)
         let strangersPort = Self.port(of: stranger)
-        let set = try ListeningSocket.adoptOrOpenListeners(configuration, offered: [stranger, four])
+        let offered = OfferedSockets([stranger, four])
+        let set = try ListeningSocket.adoptOrOpen(configuration, offered)
+        offered.closeRest()
         for descriptor in set.descriptors { try ListeningSocket.listen(descriptor, configuration) }
         #expect(set.areHandedOver)
         #expect(set.descriptors.count == 2 && set.descriptors[0] == four)
@@ -193,12 +195,42 @@ import Testing
         var configuration = AgentConfiguration()
         configuration.listenAddress = Self.loopback
         configuration.listenPort = Self.port(of: probe)
-        #expect(throws: ConfigurationError.self) {
-            try ListeningSocket.adoptOrOpenListeners(configuration, offered: [])
-        }
+        #expect(throws: PortHeld.self) { try ListeningSocket.adoptOrOpen(configuration, OfferedSockets()) }
         close(probe)
-        let set = try ListeningSocket.adoptOrOpenListeners(configuration, offered: [])
+        let set = try ListeningSocket.adoptOrOpen(configuration, OfferedSockets())
         #expect(!set.areHandedOver && set.descriptors.count == 1)
         for descriptor in set.descriptors { close(descriptor) }
+    }
+
+    @Test func `sockets that were offered stay so when another address is held`() throws {
+        let four = try Self.listening(Self.loopback)
+        var configuration = AgentConfiguration()
+        configuration.listenAddress = Self.loopback
+        configuration.listenAddress6 = Self.loopback6
+        configuration.listenPort = Self.port(of: four)
+        let held = try ListeningSocket.open(Self.loopback6, port: configuration.listenPort, key: "test")
+        defer { close(held) }
+        try ListeningSocket.listen(held, configuration)
+        let offered = OfferedSockets([four])
+        #expect(throws: PortHeld.self) { try ListeningSocket.adoptOrOpen(configuration, offered) }
+        #expect(offered.take(Self.loopback, port: configuration.listenPort) == four)
+        close(four)
+    }
+
+    @Test func `a port that another process holds is tried at intervals that grow to thirty seconds`() {
+        var retry = PortRetry()
+        let pauses = (0..<12).map { _ in retry.failed() }
+        #expect(pauses.first == .milliseconds(250) && pauses[1] == .milliseconds(500))
+        #expect(pauses.last == .seconds(30))
+        #expect(zip(pauses, pauses.dropFirst()).allSatisfy { $0 <= $1 })
+    }
+
+    @Test func `messages between the supervisor and the agent are sixteen bytes with a known beginning`() {
+        let message = SupervisorMessage(.start, first: 3, second: 9)
+        #expect(message.bytes == [UInt8]("nids".utf8) + [1, 1, 0, 0, 0, 0, 0, 3, 0, 0, 0, 9])
+        #expect(SupervisorMessage(parsing: message.bytes) == message)
+        #expect(SupervisorMessage(parsing: Array(message.bytes.dropLast())) == nil)
+        #expect(SupervisorMessage(parsing: [UInt8]("nidh".utf8) + message.bytes.dropFirst(4)) == nil)
+        #expect(SupervisorMessage(parsing: [UInt8]("nids".utf8) + [2] + message.bytes.dropFirst(5)) == nil)
     }
 }

@@ -20,7 +20,8 @@ struct ImageTests {
                 prefix: [
                     ".build/deploy/venv/bin/python", "deploy/tests/as-container", "--manifest",
                     "deploy/golden/kubeadm-hardened.yaml", "--seccomp", "deploy/components/hardened/seccomp.json",
-                    "--rootfs", root, "--program", "/podidentd", "--bind", world.node.directory, "--",
+                    "--rootfs", root, "--program", "/podidentd-init", "/podidentd", "--bind", world.node.directory,
+                    "--",
                 ])
             try await agent.waitUntilReady(within: .seconds(20))
             #expect(try await pod.token().accessToken.hasPrefix("ya29."))

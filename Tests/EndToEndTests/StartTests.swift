@@ -17,13 +17,7 @@ struct StartTests {
         arguments: [
             Mistake(name: "unknown key", changes: ["listen.prot": "1"], words: ["listen.prot", "listen.port"]),
             Mistake(
-                name: "address of another machine", changes: ["listen.address": "192.0.2.1"],
-                words: ["192.0.2.1", "not an address of this node", "listen.address"]),
-            Mistake(
                 name: "port that needs a right", changes: ["listen.port": "80"], words: ["listen.port", "1024"]),
-            Mistake(
-                name: "missing kubeconfig", changes: ["kubernetes.kubeconfig": "/nowhere/kubelet.conf"],
-                words: ["/nowhere/kubelet.conf"]),
             Mistake(
                 name: "no cgroup v2", changes: ["cgroup.mount-point": "/proc"], words: ["/proc", "cgroup.mount-point"]),
             Mistake(
@@ -34,8 +28,6 @@ struct StartTests {
                 words: ["/run/podidentd-pins", "mount -t bpf"]),
             Mistake(
                 name: "missing required key", changes: ["google.provider": String?.none], words: ["google.provider"]),
-            Mistake(
-                name: "missing CA file", changes: ["google.ca-file": "/nowhere/ca.pem"], words: ["/nowhere/ca.pem"]),
         ]
     )
     func mistakes(_ mistake: Mistake) async throws {
@@ -50,15 +42,35 @@ struct StartTests {
         }
     }
 
-    @Test("a port in use is named, and nothing is attached")
-    func portInUse() async throws {
+    @Test(
+        "a mistake that leaves the hooks possible is named in one sentence, and pods are refused from then on",
+        arguments: [
+            Mistake(
+                name: "address of another machine", changes: ["listen.address": "192.0.2.1"],
+                words: ["192.0.2.1", "not an address of this node", "listen.address"]),
+            Mistake(
+                name: "missing kubeconfig", changes: ["kubernetes.kubeconfig": "/nowhere/kubelet.conf"],
+                words: ["/nowhere/kubelet.conf"]),
+            Mistake(
+                name: "missing CA file", changes: ["google.ca-file": "/nowhere/ca.pem"], words: ["/nowhere/ca.pem"]),
+        ]
+    )
+    func closedMistakes(_ mistake: Mistake) async throws {
         try await withWorld { world in
-            let port = try #require(world.cluster.kubernetesURL.split(separator: ":").last)
-            let result = try await world.launchAgent(["listen.port": String(port)]).result()
-            let error = result.errorOutput.split(separator: "\n").first { $0.hasPrefix("Error:") }
+            let pods = [try await world.addPod("a"), try await world.addPod("b", isHostNetwork: true)]
+            for pod in pods { #expect(try await pod.run("curl", "-s", "http://169.254.169.254/").succeeded) }
+            let result = try await world.launchAgent(mistake.changes).result()
+            let error = result.errorOutput.split(separator: "\n").filter { $0.hasPrefix("Error:") }
             #expect(result.status != 0)
-            for word in ["port \(port)", "already", "listen.port"] { #expect(error?.contains(word) == true) }
-            #expect(!FileManager.default.fileExists(atPath: world.pinDirectory))
+            #expect(error.count == 1, "\(result.errorOutput)")
+            for word in mistake.words { #expect(error.first?.contains(word) == true, "\(result.errorOutput)") }
+            #expect(result.errorOutput.contains("hooks attached: pods are refused"))
+            let contacts = world.cluster.trap?.contacts.total
+            for pod in pods { #expect(try await pod.run("curl", "-s", "http://169.254.169.254/").status == 7) }
+            #expect(world.cluster.trap?.contacts.total == contacts)
+            // What was a mistake altogether is uninstalled.
+            try await Command.require(world.uninstallCommand)
+            for pod in pods { #expect(try await pod.run("curl", "-s", "http://169.254.169.254/").succeeded) }
         }
     }
 

@@ -117,7 +117,7 @@ struct UpgradeTests {
                 """
             let endpoint = world.node.directory + "/handover.sock"
             #expect(
-                try await Command.require(["python3", "-c", script, endpoint, world.pinDirectory]) == "16 2 2\n4\n")
+                try await Command.require(["python3", "-c", script, endpoint, world.pinDirectory]) == "16 3 2\n4\n")
             try await agent.log.first { $0.contains("this agent goes on") }
             #expect(try await pod.token().expiresIn > 0)
             #expect(agent.isRunning)

@@ -22,6 +22,7 @@ final class HandoverEndpoint: Sendable {
     let path: String
     private let server: MetadataServer
     private let lock: PinLock
+    private let supervisor: SupervisorLink?
     private let eventLoopGroup: any EventLoopGroup
     private let logger: Logger
     private let storage = Mutex(Storage())
@@ -38,11 +39,13 @@ final class HandoverEndpoint: Sendable {
     }
 
     init(
-        adminSocket: String, server: MetadataServer, lock: PinLock, eventLoopGroup: any EventLoopGroup, logger: Logger
+        adminSocket: String, server: MetadataServer, lock: PinLock, supervisor: SupervisorLink?,
+        eventLoopGroup: any EventLoopGroup, logger: Logger
     ) {
         self.path = Self.path(beside: adminSocket)
         self.server = server
         self.lock = lock
+        self.supervisor = supervisor
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
         (self.taken, self.takenSignal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -55,11 +58,24 @@ final class HandoverEndpoint: Sendable {
     /// Whether a successor accepts what this agent accepted before.
     var isTaken: Bool { storage.withLock { $0.isTaken } }
 
-    /// Offers copies of `listeners`, which stay the caller's.
+    /// Offers copies of `listeners`, which stay the caller's, to a successor, and to the agent that the supervisor
+    /// starts when this one has ended.
     func start(offering listeners: [CInt]) async throws {
-        let copies = listeners.map { fcntl($0, F_DUPFD_CLOEXEC, 0) }
-        storage.withLock { $0.descriptors = copies.filter { $0 >= 0 } }
+        listeners.forEach(add)
         try await listen()
+    }
+
+    /// Offers a copy of one more listening socket, which stays the caller's.
+    func add(_ listener: CInt) {
+        let copy = fcntl(listener, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { return }
+        let isAdded = storage.withLock { storage in
+            guard !storage.isTaken else { return false }
+            storage.descriptors.append(copy)
+            supervisor?.keep(storage.descriptors)
+            return true
+        }
+        if !isAdded { close(copy) }
     }
 
     /// Whether a successor can find it, or is not to.
@@ -166,6 +182,7 @@ extension HandoverEndpoint {
 
     fileprivate func finish(_ successor: UInt32) {
         storage.withLock { $0.isTaken = true }
+        supervisor?.forget()
         logger.info("handed over to a successor", metadata: ["successor": "\(successor)"])
         takenSignal.yield()
         takenSignal.finish()

@@ -45,26 +45,42 @@ package final class MetricsServer: Sendable {
         }
     }
 
-    /// Listens. The port may be shared for a moment with an agent that this one replaces.
+    /// Binds the address and port, which no other socket may share, and serves.
     package func start() async throws(MetricsServerError) {
-        service.start()
         do {
-            let channel = try await ServerBootstrap(group: eventLoopGroup)
-                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                .serverChannelOption(.socketOption(NIOBSDSocket.Option(rawValue: SO_REUSEPORT)), value: 1)
-                .childChannelInitializer { [service] channel in
-                    channel.eventLoop.makeCompletedFuture { try service.adopt(channel) }
-                }
-                .bind(host: address, port: port).get()
-            self.channel.withLock { $0 = channel }
-            logger.info(
-                "serving metrics", metadata: ["address": "\(address)", "port": "\(channel.localAddress?.port ?? port)"]
-            )
+            serve(try await bootstrap().bind(host: address, port: port).get())
         } catch {
-            throw MetricsServerError(
-                description: "cannot serve metrics on \(address) port \(port) (metrics.address, metrics.port): \(error)"
-            )
+            throw failure(error)
         }
+    }
+
+    /// Serves on a bound stream socket, which is the server's from here on, also when this throws.
+    package func start(adopting descriptor: CInt) async throws(MetricsServerError) {
+        do {
+            serve(try await bootstrap().withBoundSocket(descriptor).get())
+        } catch {
+            throw failure(error)
+        }
+    }
+
+    private func bootstrap() -> ServerBootstrap {
+        service.start()
+        return ServerBootstrap(group: eventLoopGroup)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { [service] channel in
+                channel.eventLoop.makeCompletedFuture { try service.adopt(channel) }
+            }
+    }
+
+    private func serve(_ channel: any Channel) {
+        self.channel.withLock { $0 = channel }
+        logger.info(
+            "serving metrics", metadata: ["address": "\(address)", "port": "\(channel.localAddress?.port ?? port)"])
+    }
+
+    private func failure(_ error: any Error) -> MetricsServerError {
+        MetricsServerError(
+            description: "cannot serve metrics on \(address) port \(port) (metrics.address, metrics.port): \(error)")
     }
 
     /// Where it listens, while it does.

@@ -1,0 +1,37 @@
+import Glibc
+import Synchronization
+
+/// Listening sockets that an earlier agent left to this one: each is taken at most once.
+final class OfferedSockets: Sendable {
+    /// Whether an earlier agent left any: connections may wait in their queues.
+    let areHandedOver: Bool
+    private let descriptors: Mutex<[CInt]>
+
+    /// Owns `descriptors` from here on.
+    init(_ descriptors: [CInt] = []) {
+        areHandedOver = !descriptors.isEmpty
+        self.descriptors = Mutex(descriptors)
+    }
+
+    /// The socket that listens on exactly this address; the caller owns it.
+    func take(_ address: AgentConfiguration.Address, port: UInt16) -> CInt? {
+        descriptors.withLock { descriptors in
+            descriptors.firstIndex { ListeningSocket.listens($0, on: address, port: port) }
+                .map { descriptors.remove(at: $0) }
+        }
+    }
+
+    /// Takes back sockets that cannot be used yet.
+    func giveBack(_ sockets: [CInt]) {
+        descriptors.withLock { $0 += sockets }
+    }
+
+    /// Closes the sockets that nobody has taken.
+    func closeRest() {
+        let rest = descriptors.withLock { descriptors in
+            defer { descriptors = [] }
+            return descriptors
+        }
+        for descriptor in rest { close(descriptor) }
+    }
+}

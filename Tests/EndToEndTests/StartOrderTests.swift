@@ -1,0 +1,132 @@
+import Foundation
+import Lab
+import Operations
+import Testing
+
+/// Ports that other processes hold: the hooks come first, and the agent waits.
+@Suite(.serialized, .timeLimit(.minutes(2)))
+struct StartOrderTests {
+    /// A process in the node's network namespace that holds a port and counts the connections that it gets.
+    private struct Holder {
+        let command: Command
+
+        init(_ world: LabWorld, _ address: String, _ port: Int, isShared: Bool = false) async throws {
+            let script = """
+                import socket, sys
+                address, port, shared = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "true"
+                s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if shared: s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                try:
+                    s.bind((address, port))
+                    s.listen()
+                except OSError as error:
+                    sys.exit(error.strerror)
+                print("held", file=sys.stderr, flush=True)
+                while True:
+                    s.accept()
+                    print("reached", file=sys.stderr, flush=True)
+                """
+            command = try Command(
+                ["nsenter", "--net=\(world.node.network.path)", "--"]
+                    + ["python3", "-c", script, address, "\(port)", "\(isShared)"])
+            do {
+                try await command.errorLines.first(within: .seconds(5)) { $0 == "held" }
+            } catch {
+                command.signal(SIGKILL)
+                throw error
+            }
+        }
+
+        var isReached: Bool { command.errorLines.events.contains("reached") }
+
+        func end() async {
+            command.signal(SIGKILL)
+            _ = await command.result()
+        }
+    }
+
+    @Test(
+        "R22: the agent's port is held at the first start: pods are refused by the hooks, and served once it is free",
+        arguments: [LabNode.address, "::", LabNode.address6])
+    func agentPort(_ address: String) async throws {
+        try await withWorld { world in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            let onHost = try await world.addPod("b", serviceAccount: "app", isHostNetwork: true)
+            let holder = try await Holder(world, address, AgentProcess.port)
+            let agent = try world.launchAgent()
+            try await agent.log.first { $0.contains("port held: pods are refused") }
+            for pod in [pod, onHost] {
+                #expect(try await pod.run("curl", "-s", "--max-time", "5", "http://169.254.169.254/").status == 7)
+            }
+            #expect(!holder.isReached)
+            #expect(world.cluster.trap?.connections == 0)
+            // Operators see why, and the kubelet does not end the agent.
+            #expect(try await agent.status().incidents["port_held", default: 0] > 0)
+            let live = [world.binaries + "/podidentd", "live", "--socket", agent.adminSocket]
+            #expect(try await Command.run(live).output == "live\n")
+            #expect(try await world.operations("/readyz").status == 503)
+            await holder.end()
+            try await agent.waitUntilReady(within: .seconds(40))
+            for pod in [pod, onHost] { #expect(try await pod.token().expiresIn > 0) }
+            #expect(agent.isRunning)
+            await agent.stop()
+        }
+    }
+
+    @Test(
+        "R22: the metrics' port is held at the first start: pods are served, and metrics once it is free",
+        arguments: ["127.0.0.1", "::"], [false, true])
+    func metricsPort(_ address: String, isShared: Bool) async throws {
+        try await withWorld { world in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            let holder = try await Holder(world, address, 9255, isShared: isShared)
+            let agent = try await world.startAgent()
+            #expect(try await pod.token().expiresIn > 0)
+            #expect(agent.log.events.contains { $0.contains("no metrics until their port can be bound") })
+            #expect(try await agent.status().incidents["metrics_port_failed", default: 0] > 0)
+            let live = [world.binaries + "/podidentd", "live", "--socket", agent.adminSocket]
+            #expect(try await Command.run(live).succeeded)
+            await holder.end()
+            try await agent.log.first(within: .seconds(40)) { $0.contains("serving metrics") }
+            #expect(try await world.operations("/livez").status == 200)
+            // A successor gets this socket as well.
+            let successor = try await world.startAgent()
+            #expect(!successor.log.events.contains { $0.contains("no metrics until") })
+            #expect(await agent.result().status == 0)
+            #expect(try await world.operations("/livez").status == 200)
+            await successor.stop()
+        }
+    }
+
+    @Test("D8: the metrics' port is shared with nobody")
+    func reusePort() async throws {
+        try await withAgent { world, _ in
+            let holder = try? await Holder(world, "127.0.0.1", 9255, isShared: true)
+            #expect(holder == nil)
+            await holder?.end()
+            let answer = try await world.operations("/livez")
+            #expect(answer.status == 200)
+        }
+    }
+
+    @Test("an agent that starts again while its port is held refuses what earlier hooks would redirect to the holder")
+    func heldAfterDeath() async throws {
+        try await withWorld { world in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            await (try await world.startAgent()).kill()
+            let holder = try await Holder(world, LabNode.address, AgentProcess.port)
+            let agent = try world.launchAgent()
+            try await agent.log.first { $0.contains("port held: pods are refused") }
+            #expect(try await pod.run("curl", "-s", "--max-time", "5", "http://169.254.169.254/").status == 7)
+            #expect(!holder.isReached)
+            await holder.end()
+            try await agent.waitUntilReady(within: .seconds(40))
+            #expect(try await pod.token().expiresIn > 0)
+            await agent.stop()
+        }
+    }
+}
