@@ -111,7 +111,7 @@ let package = Package(
         .executableTarget(
             name: "podidentd",
             dependencies: [
-                "Agent", "Attribution", "Hardening", "Operations", logging,
+                "Agent", "Attribution", "BPF", "Hardening", "Operations", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict,

@@ -8,11 +8,14 @@ package enum Uninstallation {
     /// - Parameters:
     ///   - pinDirectory: `bpf.pin-directory` of the agent.
     ///   - adminSocket: `admin.socket` of the agent.
+    ///   - hostRoot: Where the host's root is mounted; empty: at the root. The boot guard's unit lies below it.
     ///   - isForced: Whether to remove what a running agent uses.
     /// - Throws: ``ConfigurationError`` while an agent runs; otherwise what could not be removed, after everything else
     ///   was.
     /// - Returns: What was removed, in order: the attachments first.
-    package static func run(pinDirectory: String, adminSocket: String, isForced: Bool) throws -> [String] {
+    package static func run(pinDirectory: String, adminSocket: String, hostRoot: String = "", isForced: Bool)
+        throws -> [String]
+    {
         let pins = PinDirectory(path: pinDirectory)
         // Held to the end: no agent starts among the ruins.
         let lock = PinLock(existing: pins)
@@ -32,9 +35,12 @@ package enum Uninstallation {
         }
         do {
             if let table = try HostGuard.removeTable() { removed.append(table) }
+            if let table = try BootGuard.removeTable() { removed.append(table) }
         } catch {
             firstError = firstError ?? error
         }
+        // Otherwise it would hold pods back after the next boot, with no agent to let them go.
+        removed += BootGuardUnit(hostRoot: hostRoot).remove()
         if !isRunning {
             for path in [adminSocket, HandoverEndpoint.path(beside: adminSocket)] where removeSocket(path) {
                 removed.append(path)

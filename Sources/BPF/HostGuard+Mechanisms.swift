@@ -79,9 +79,13 @@ extension HostGuard {
     /// - Returns: Its name as `nft` writes it, or `nil` if there was none.
     /// - Throws: What the kernel said.
     package static func removeTable() throws(BPFError) -> String? {
+        try remove(table: NftablesGuard.tableName)
+    }
+
+    /// The same for any table of the family `inet`.
+    static func remove(table name: String) throws(BPFError) -> String? {
         do throws(NetlinkError) {
-            let removed = try Nftables().remove(table: NftablesGuard.tableName)
-            return removed ? "table inet \(NftablesGuard.tableName)" : nil
+            return try Nftables().remove(table: name) ? "table inet \(name)" : nil
         } catch  where [EPROTONOSUPPORT, EINVAL, EOPNOTSUPP].contains(error.errorNumber) {
             // A kernel without nf_tables has no table.
             return nil

@@ -8,7 +8,7 @@ struct Podidentd: AsyncParsableCommand {
         discussion: "Answers pods' requests to the metadata address 169.254.169.254 in the GKE protocol.",
         subcommands: [
             RunCommand.self, ReadyCommand.self, LiveCommand.self, CheckCommand.self, DebugCommand.self,
-            ConfigCommand.self, UninstallCommand.self, VersionCommand.self,
+            ConfigCommand.self, GuardCommand.self, UninstallCommand.self, VersionCommand.self,
             ProbeFromCgroupCommand.self,
         ]
     )

@@ -17,12 +17,20 @@ struct UninstallCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("admin.socket of the agent.", valueName: "path"))
     var socket = "/run/podidentd/admin.sock"
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Where the host's root is mounted, in a container: the boot guard's unit lies below it.",
+            valueName: "path"))
+    var hostRoot = ""
+
     @Flag(help: "Also while an agent runs: it holds what it has attached until it ends, and that goes with it.")
     var force = false
 
     func run() throws {
         do {
-            let removed = try Uninstallation.run(pinDirectory: pinDirectory, adminSocket: socket, isForced: force)
+            let removed = try Uninstallation.run(
+                pinDirectory: pinDirectory, adminSocket: socket, hostRoot: hostRoot, isForced: force)
             if removed.isEmpty { print("nothing was installed at \(pinDirectory)") }
             report(removed)
         } catch let error as IncompleteUninstallation {

@@ -33,6 +33,7 @@ ALL_VALUES = REQUIRED_VALUES | {
         "readServiceAccounts": True,
     },
     "startupTaint": True,
+    "bootGuard": True,
     "mesh": {"ambient": True},
     "dns": {"hostsPolicy": True, "reservedNames": True},
 }

@@ -72,6 +72,7 @@ class EqualityTests(unittest.TestCase):
         switches = {
             "hardened": {"hardened": True},
             "startup-taint": {"startupTaint": True},
+            "boot-guard": {"bootGuard": True},
             "mesh-ambient": {"mesh": {"ambient": True}},
             "dns-hosts-policy": {"dns": {"hostsPolicy": True}},
             "reserved-names": {"dns": {"reservedNames": True}},

@@ -71,10 +71,26 @@ class RenderingTests(unittest.TestCase):
         for name in renderings():
             for pod in agents(name):
                 with self.subTest(name):
-                    mounts = [mount["name"] for mount in pod["containers"][0]["volumeMounts"]]
+                    containers = pod["containers"] + pod.get("initContainers", [])
+                    mounts = {mount["name"] for container in containers for mount in container["volumeMounts"]}
                     self.assertEqual(sorted(mounts), sorted(volume["name"] for volume in pod["volumes"]))
-                    targets = [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
-                    self.assertEqual(len(targets), len(set(targets)))
+                    for container in containers:
+                        targets = [mount["mountPath"] for mount in container["volumeMounts"]]
+                        self.assertEqual(len(targets), len(set(targets)))
+
+    def test_only_the_boot_guard_has_an_init_container_which_has_no_right_and_writes_its_two_directories(self):
+        for name in renderings():
+            for pod in agents(name):
+                with self.subTest(name):
+                    containers = pod.get("initContainers", [])
+                    expected = ["boot-guard"] if name in ("component-boot-guard", "helm-everything") else []
+                    self.assertEqual([container["name"] for container in containers], expected)
+                    for container in containers:
+                        security = container["securityContext"]
+                        self.assertEqual(security["capabilities"], {"drop": ["ALL"]})
+                        self.assertIs(security["privileged"], False)
+                        writable = {m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")}
+                        self.assertEqual(writable, {"/host/etc/podidentd", "/host/etc/systemd/system"})
 
     def test_only_the_pins_and_the_admin_socket_are_writable(self):
         for name in renderings():

@@ -36,7 +36,7 @@ package struct PostureCheck: Sendable {
             Posture.Section("Cgroups", cgroups(layout) + otherKubepods(layout, isInstalled: isInstalled)),
             Posture.Section(
                 "Hooks", hookItems(hooks, layout, isInstalled: isInstalled) + exclusivePrograms(layout)),
-            Posture.Section("Guards", guards(hooks, layout, isInstalled: isInstalled)),
+            Posture.Section("Guards", guards(hooks, layout, isInstalled: isInstalled) + [bootGuard()]),
         ]
         sections.append(
             Posture.Section(

@@ -152,6 +152,18 @@ final class KernelStart: Sendable {
                 "no guard against raw frames: pods with CAP_NET_RAW and sandboxed pods are not held back",
                 metadata: ["reason": "\(reason)"]
             )
+        } else {
+            removeBootGuard()
+        }
+    }
+
+    /// The hooks are in place: what held pods back since the node's boot may go.
+    private func removeBootGuard() {
+        do throws(BPFError) {
+            guard let table = try BootGuard.removeTable() else { return }
+            logger.notice("boot guard handed over to the hooks and removed", metadata: ["table": "\(table)"])
+        } catch {
+            logger.warning("boot guard not removed", metadata: ["reason": "\(error)"])
         }
     }
 
