@@ -37,15 +37,16 @@ struct RecordWaiters: Sendable {
         return continuation
     }
 
-    /// Takes out every waiter whose record `find` knows by now, with the record. The caller resumes them.
+    /// Takes out every waiter whose record `find` knows by now, with the record. The caller resumes them, in this order:
+    /// the one that has waited longest first.
     mutating func dismissAll(_ find: (PodUID) -> PodRecord?) -> [(Continuation, PodRecord)] {
-        var dismissed: [(Continuation, PodRecord)] = []
+        var dismissed: [(ticket: Ticket, Continuation, PodRecord)] = []
         for (uid, waiters) in self.waiters {
             guard let record = find(uid) else { continue }
-            dismissed += waiters.values.map { ($0, record) }
+            dismissed += waiters.map { ($0.key, $0.value, record) }
             self.waiters[uid] = nil
             self.count -= waiters.count
         }
-        return dismissed
+        return dismissed.sorted { $0.ticket.number < $1.ticket.number }.map { ($0.1, $0.2) }
     }
 }

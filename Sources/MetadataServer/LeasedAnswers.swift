@@ -4,22 +4,19 @@ import Tokens
 
 /// Answers with cached access tokens, each for as long as its lease holds: a second at most.
 ///
-/// An answer is found by whom it was for and what they asked. The caller is identified for every request all the same, and
-/// an answer for a pod whose record has changed in anything is not found.
+/// An answer is found by the pod that it was for and the request. The caller is identified for every request all the
+/// same, and an answer for a pod whose record has changed in anything is not found.
 ///
 /// One per thread, which is why it needs no lock.
 final class LeasedAnswers {
     /// More than the pods of a node that ask within a second.
     static let limit = 1024
+    /// A pod asks for a handful of tokens within a second. One that asks for more looks them up.
+    static let limitPerPod = 16
 
     private struct Key: Hashable {
         let pod: PodUID
         let request: MetadataRequest
-
-        /// Of the pod alone: it rarely asks for two tokens within a second.
-        func hash(into hasher: inout Hasher) {
-            hasher.combine(pod)
-        }
     }
 
     private struct Entry {
@@ -30,6 +27,8 @@ final class LeasedAnswers {
 
     private let loop: (any EventLoop)?
     private var entries: [Key: Entry] = [:]
+    /// How many of `entries` each pod has.
+    private var counts: [PodUID: Int] = [:]
     private var isSweeping = false
 
     /// On a loop, answers are dropped soon after their leases have ended, so that no token stays for longer than it is
@@ -47,15 +46,21 @@ final class LeasedAnswers {
         return entry.response
     }
 
+    /// Keeps the answer, unless its pod or all pods have as many as they may.
     func store(_ response: Response, to request: MetadataRequest, from pod: PodRecord, for lease: TokenLease) {
-        if entries.count >= Self.limit { entries.removeAll(keepingCapacity: true) }
-        entries[Key(pod: pod.uid, request: request)] = Entry(pod: pod, lease: lease, response: response)
+        let key = Key(pod: pod.uid, request: request)
+        if entries[key] == nil {
+            guard entries.count < Self.limit, counts[pod.uid, default: 0] < Self.limitPerPod else { return }
+            counts[pod.uid, default: 0] += 1
+        }
+        entries[key] = Entry(pod: pod, lease: lease, response: response)
         sweepLater()
     }
 
     /// Drops the answers whose leases have ended.
     func dropEnded() {
         entries = entries.filter { !$0.value.lease.hasEnded }
+        counts = entries.keys.reduce(into: [:]) { $0[$1.pod, default: 0] += 1 }
     }
 
     private func sweepLater() {

@@ -2,6 +2,9 @@ package import NIOHTTP1
 
 /// A request that passed every check that does not depend on who sent it.
 package struct MetadataRequest: Sendable, Hashable {
+    /// A hash of all that follows, made once: requests are looked up far more often than they are decoded. Its seed is
+    /// this process's, so that no caller can choose requests that meet.
+    private let digest: Int
     package let route: Route
     package let query: RequestQuery
     /// As sent, for a redirect to keep.
@@ -16,6 +19,16 @@ package struct MetadataRequest: Sendable, Hashable {
         self.rawQuery = rawQuery
         self.isHead = isHead
         self.routeClass = route.routeClass
+        var hasher = Hasher()
+        hasher.combine(route)
+        hasher.combine(query)
+        hasher.combine(rawQuery)
+        hasher.combine(isHead)
+        digest = hasher.finalize()
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(digest)
     }
 }
 

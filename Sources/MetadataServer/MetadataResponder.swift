@@ -85,7 +85,7 @@ package struct MetadataResponder: Sendable {
         to request: MetadataRequest, from tag: CallerTag, within limit: Duration, on executor: EventLoopExecutor
     ) async -> Outcome {
         await withTaskGroup(of: Outcome?.self) { group in
-            group.addTask { await respondWaiting(to: request, from: tag) }
+            group.addTask { await ClientWait.$began.withValue(.now) { await respondWaiting(to: request, from: tag) } }
             group.addTask {
                 try? await executor.sleep(for: limit)
                 return nil

@@ -43,9 +43,13 @@ struct TokenFetch: Sendable {
     var pod: PodRecord
     /// What authorizes the call to IAM Credentials; `nil` where the federated token itself is fetched.
     var federated: MintedToken?
+    /// When the request arrived that has waited longest for it.
+    var waitingSince: ContinuousClock.Instant
 }
 
 struct ServiceAccountFetch: Sendable {
     var id: FetchID
     var reference: ServiceAccountReference
+    /// When the request arrived that has waited longest for it.
+    var waitingSince: ContinuousClock.Instant
 }

@@ -2,15 +2,17 @@ import Attribution
 
 extension PodShard {
     /// Starts the fetch for an existing slot: at once, or once the federated token it needs is there.
+    /// `since` is when the request arrived that wants it; in the future if none waits.
     mutating func beginFetch(
-        of key: TokenKey, now: Instant, counters: inout TokenCounters, outbox: inout Outbox
+        of key: TokenKey, since: Instant, now: Instant, counters: inout TokenCounters, outbox: inout Outbox
     ) {
         slots[key]?.entry.fetchStarted()
+        slots[key]?.waitingSince = since
         pendingFetches += 1
-        guard let federation = key.federation else { return enqueue(QueuedFetch(key: key), now: now) }
+        guard let federation = key.federation else { return enqueue(key, now: now) }
         // Down to its last minute the federated token is good for a call: refreshing early would be wasted on it.
         if let token = slots[federation]?.entry.remaining(at: now) {
-            return enqueue(QueuedFetch(key: key, federated: token), now: now)
+            return enqueue(key, federated: token, now: now)
         }
         slots[key]?.fetch = .blocked
         switch slots[federation]?.use(at: now) ?? .fetch {
@@ -20,14 +22,15 @@ extension PodShard {
             conclude(key, .failure(failure), now: now, counters: &counters, outbox: &outbox)
         case .fetch, .serve, .serveAndFetch:
             slots[federation, default: Slot(now: now)].entry.fetchStarted()
-            enqueue(QueuedFetch(key: federation), now: now)
+            slots[federation]?.waitingSince = since
+            enqueue(federation, now: now)
         }
     }
 
-    private mutating func enqueue(_ fetch: QueuedFetch, now: Instant) {
-        slots[fetch.key, default: Slot(now: now)].fetch = .queued
-        slots[fetch.key]?.progressed(.stage(.queue))
-        queue.append(fetch)
+    private mutating func enqueue(_ key: TokenKey, federated: MintedToken? = nil, now: Instant) {
+        slots[key, default: Slot(now: now)].fetch = .queued
+        slots[key]?.progressed(.stage(.queue))
+        queue.append(QueuedFetch(key: key, federated: federated, waitingSince: slots[key]?.waitingSince ?? now))
     }
 
     /// The next fetch to run, if the pod may run one more.
@@ -36,7 +39,8 @@ extension PodShard {
         let next = queue.removeFirst()
         slots[next.key]?.fetch = .running(id)
         running.insert(id)
-        return TokenFetch(id: id, key: next.key, pod: record, federated: next.federated)
+        return TokenFetch(
+            id: id, key: next.key, pod: record, federated: next.federated, waitingSince: next.waitingSince)
     }
 
     var canStartFetch: Bool { !queue.isEmpty && running.count < configuration.fetchesPerPod }
@@ -99,7 +103,7 @@ extension PodShard {
         for key in blocked {
             switch result {
             case .success(let token):
-                enqueue(QueuedFetch(key: key, federated: token), now: now)
+                enqueue(key, federated: token, now: now)
             case .failure:
                 conclude(key, result, now: now, counters: &counters, outbox: &outbox)
             }

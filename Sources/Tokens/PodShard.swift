@@ -9,6 +9,7 @@ struct PodShard: Sendable {
     struct QueuedFetch: Sendable {
         var key: TokenKey
         var federated: MintedToken?
+        var waitingSince: Instant
     }
 
     private let shared: Shared<TokenServiceConfiguration>
@@ -94,7 +95,7 @@ struct PodShard: Sendable {
                 record = pod
                 slots[key, default: Slot(now: now)].append(waiter)
                 waiting += 1
-                beginFetch(of: key, now: now, counters: &counters, outbox: &outbox)
+                beginFetch(of: key, since: waiter.since, now: now, counters: &counters, outbox: &outbox)
                 return slots[key]?.isWaiting(waiter.id) ?? false
             }
         }
@@ -107,7 +108,7 @@ struct PodShard: Sendable {
         guard admitFetch(of: key, now: now, counters: &counters) == nil else { return }
         counters.backgroundRefreshes += 1
         record = pod
-        beginFetch(of: key, now: now, counters: &counters, outbox: &outbox)
+        beginFetch(of: key, since: now + configuration.waitLimit, now: now, counters: &counters, outbox: &outbox)
     }
 }
 

@@ -7,10 +7,13 @@ extension TokenService {
     ///
     /// A record older than 1 s is read again in the background.
     package func cachedServiceAccount(of pod: PodRecord) -> ServiceAccountRecord? {
-        update(endsLeases: false) { table, now in table.cachedServiceAccount(of: pod, now: now) }
+        update(ending: .of(pod.uid), onlyIfWorkFollows: true) { table, now in
+            table.cachedServiceAccount(of: pod, now: now)
+        }
     }
 
-    /// The pod's ServiceAccount, read anew if the last record is too old. Waits at most `serviceAccountWaitLimit`.
+    /// The pod's ServiceAccount, read again if the last record is too old. Waits at most `waitLimit`, and no longer than
+    /// `serviceAccountWaitLimit` where an older record can be served.
     package func serviceAccount(of pod: PodRecord) async throws(TokenFailure) -> ServiceAccountRecord {
         try await answer { completion in requestServiceAccount(of: pod, completion: completion) }
     }
@@ -20,9 +23,10 @@ extension TokenService {
     package func requestServiceAccount(
         of pod: PodRecord, completion: @escaping Completion<ServiceAccountRecord>
     ) -> TokenWait {
-        update { table, now in
+        let began = ClientWait.began
+        return update(ending: .of(pod.uid)) { table, now in
             let id = table.makeID()
-            let waiter = Waiter(id: id, pod: pod.uid, completion: completion)
+            let waiter = Waiter(id: id, pod: pod.uid, since: began ?? now, completion: completion)
             table.requestServiceAccount(of: pod, waiter: waiter, now: now)
             return TokenWait(id: id, pod: pod.uid, target: .serviceAccount(ServiceAccountReference(of: pod)))
         }
@@ -39,7 +43,7 @@ extension TokenService {
         cachedToken(.accessToken(scopes.isEmpty ? .default : scopes), for: pod, account: account)
     }
 
-    /// The cached token, or a new one. Waits at most what `waitLimit` leaves after `serviceAccountWaitLimit`.
+    /// The cached token, or a new one. Waits at most `waitLimit`.
     package func accessToken(
         for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
     ) async throws(TokenFailure) -> ServedToken {
@@ -123,7 +127,9 @@ extension TokenService {
     ) -> ServedToken? {
         guard account.isUsed(by: pod) else { return nil }
         let key = TokenKey(pod: pod.uid, account: account, kind: kind)
-        return update(endsLeases: false) { table, now in table.cachedToken(key, for: pod, now: now)?.served(at: now) }
+        return update(ending: .of(pod.uid), onlyIfWorkFollows: true) { table, now in
+            table.cachedToken(key, for: pod, now: now)?.served(at: now)
+        }
     }
 
     private func requestToken(
@@ -137,10 +143,10 @@ extension TokenService {
             return nil
         }
         let key = TokenKey(pod: pod.uid, account: account, kind: kind)
-        let clock = clock
-        return update { table, now in
+        let (clock, began) = (clock, ClientWait.began)
+        return update(ending: .of(pod.uid)) { table, now in
             let id = table.makeID()
-            let waiter = Waiter<MintedToken>(id: id, pod: pod.uid) { result in
+            let waiter = Waiter<MintedToken>(id: id, pod: pod.uid, since: began ?? now) { result in
                 completion(result.map { $0.served(at: clock.now) })
             }
             table.requestToken(key, for: pod, waiter: waiter, now: now)

@@ -10,8 +10,10 @@ extension TokenService {
             for await job in jobs {
                 group.addTask {
                     switch job {
-                    case .token(let fetch): await self.execute(fetch)
-                    case .serviceAccount(let fetch): await self.execute(fetch)
+                    case .token(let fetch):
+                        await ClientWait.$began.withValue(fetch.waitingSince) { await self.execute(fetch) }
+                    case .serviceAccount(let fetch):
+                        await ClientWait.$began.withValue(fetch.waitingSince) { await self.execute(fetch) }
                     }
                 }
             }
@@ -26,7 +28,8 @@ extension TokenService {
         let startedAt = clock.now
         let settle: @Sendable (Result<MintedToken, UpstreamFailure>) -> Void = { result in
             let now = self.clock.now
-            guard self.update({ table, now in table.settle(fetch, result, now: now) }) else { return }
+            guard self.update(ending: .of(fetch.key.pod), { table, now in table.settle(fetch, result, now: now) })
+            else { return }
             let failure: UpstreamFailure? = if case .failure(let failure) = result { failure } else { nil }
             self.observer(
                 TokenFetchReport(
@@ -38,7 +41,7 @@ extension TokenService {
                 settle(
                     .success(
                         try await self.pipeline.mint(fetch) { progress in
-                            self.update { table, _ in table.progressed(fetch, progress) }
+                            self.update(ending: .none) { table, _ in table.progressed(fetch, progress) }
                         }))
             } catch {
                 settle(.failure(error))
@@ -46,7 +49,7 @@ extension TokenService {
         } onDeadline: {
             settle(.failure(self.overdue(in: self.read { $0.stage(of: fetch) })))
         }
-        update { table, _ in table.release(fetch) }
+        update(ending: .none) { table, _ in table.release(fetch) }
     }
 
     private func execute(_ fetch: ServiceAccountFetch) async {
@@ -63,7 +66,7 @@ extension TokenService {
                 settle(
                     .success(
                         try await self.pipeline.readServiceAccount(fetch.reference) { progress in
-                            self.update { table, _ in table.progressed(fetch, progress) }
+                            self.update(ending: .none) { table, _ in table.progressed(fetch, progress) }
                         }))
             } catch {
                 settle(.failure(error))

@@ -25,7 +25,7 @@ package final class TokenService: Sendable {
     private let serviceAccountDeadlinesContinuation: AsyncStream<Void>.Continuation
     private let table: Mutex<TokenTable>
     /// How often the table was changed in a way that could show in an answer. Grows with the lock held.
-    private let changes = Atomic<UInt64>(0)
+    private let epochs = LeaseEpochs()
     private let leaseUses = Atomic<UInt64>(0)
 
     /// `observer` is told of every token fetch that ended while somebody wanted its result, for audit;
@@ -57,9 +57,10 @@ package final class TokenService: Sendable {
 
     /// Lets `decide` change the table, then does what the table wants done, with the lock released.
     ///
-    /// With `endsLeases` set to `false`, leases end only if something is to be done: for what merely notes a use.
+    /// `leases` end; with `onlyIfWorkFollows` not where the decision merely noted a use.
     func update<Outcome: Sendable>(
-        endsLeases: Bool = true, _ decide: (inout TokenTable, ContinuousClock.Instant) -> Outcome
+        ending leases: EndedLeases = .all, onlyIfWorkFollows: Bool = false,
+        _ decide: (inout TokenTable, ContinuousClock.Instant) -> Outcome
     ) -> Outcome {
         let (outcome, outbox, wakesTokens, wakesServiceAccounts) = table.withLock { table in
             let hadTokenDeadlines = !table.tokenDeadlines.isEmpty
@@ -67,7 +68,7 @@ package final class TokenService: Sendable {
             // Time is read under the lock, so that it never goes back from one decision to the next.
             let outcome = decide(&table, clock.now)
             let outbox = table.takeOutbox()
-            if endsLeases || !outbox.isEmpty { changes.wrappingAdd(1, ordering: .releasing) }
+            if !onlyIfWorkFollows || !outbox.isEmpty { epochs.end(leases) }
             return (
                 outcome, outbox,
                 !hadTokenDeadlines && !table.tokenDeadlines.isEmpty,
@@ -96,7 +97,7 @@ package final class TokenService: Sendable {
     /// A caller that cannot wait any longer: its completion is called at once, with what it would hear at the end of the
     /// wait, and its place is free. Does nothing when the answer has been given.
     package func abandon(_ wait: TokenWait) {
-        update { table, now in table.end(wait, now: now) }
+        update(ending: .of(wait.pod)) { table, now in table.end(wait, now: now) }
     }
 
     // MARK: Views
@@ -126,14 +127,14 @@ package final class TokenService: Sendable {
         let key = TokenKey(pod: pod.uid, account: account, kind: kind)
         return table.withLock { table in
             table.steadyEnd(of: key, for: pod, account: account, now: clock.now).map { end in
-                TokenLease(changes: changes.load(ordering: .relaxed), end: end)
+                TokenLease(changes: epochs.now(for: pod.uid), end: end)
             }
         }
     }
 
     /// Whether the lease holds. If it does, the caller gives the answer that it is about, which counts as a hit.
     package func use(_ lease: TokenLease) -> Bool {
-        guard changes.load(ordering: .acquiring) == lease.changes, clock.now < lease.end else { return false }
+        guard epochs.isNow(lease.changes), clock.now < lease.end else { return false }
         leaseUses.wrappingAdd(1, ordering: .relaxed)
         return true
     }

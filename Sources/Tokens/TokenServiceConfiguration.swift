@@ -52,8 +52,9 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
 
     /// How long one metadata request may wait in all. Google's Python client gives up after 3 s: the answer has to
     /// arrive before.
-    package var waitLimit: Duration = .milliseconds(2_900)
-    /// The part of it that may pass in reading the ServiceAccount; a read takes about 3 ms.
+    package var waitLimit = ClientWait.limit
+    /// The part of it that may pass in reading a ServiceAccount again, after which the record at hand is served; a read
+    /// takes about 3 ms.
     package var serviceAccountWaitLimit: Duration = .milliseconds(700)
     /// A fetch still without a result after this has failed, whatever its upstream does. Far above the adapters' own
     /// timeouts: it catches what they miss.
@@ -95,7 +96,4 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
         case .podToken: podTokens
         }
     }
-
-    /// What remains of `waitLimit` for the token once the ServiceAccount is known.
-    var tokenWaitLimit: Duration { waitLimit - serviceAccountWaitLimit }
 }

@@ -9,7 +9,7 @@ extension TokenTable {
         case .serve(let record)?:
             return record
         case .serveAndFetch(let record)?:
-            beginRead(of: reference, now: now)
+            beginRead(of: reference, since: now + configuration.waitLimit)
             return record
         case .join?, .fetch?, .fail?, nil:
             return nil
@@ -33,7 +33,7 @@ extension TokenTable {
         case .serve(let record):
             return outbox.answer(waiter, .success(record))
         case .serveAndFetch(let record):
-            beginRead(of: reference, now: now)
+            beginRead(of: reference, since: now + configuration.waitLimit)
             return outbox.answer(waiter, .success(record))
         case .fail(let failure, let retryAfter):
             return outbox.answer(waiter, .failure(Self.failure(failure, retryAfter: retryAfter, of: reference)))
@@ -47,18 +47,21 @@ extension TokenTable {
         }
         serviceAccounts[reference, default: Slot(now: now)].append(waiter)
         pods[pod.uid]?.waiting += 1
+        // Where there is no older record to serve, to give up before the client does would help nobody.
+        let hasOlder = serviceAccounts[reference]?.entry.remaining(at: now) != nil
         appendDeadline(
-            TokenWait(id: waiter.id, pod: pod.uid, target: .serviceAccount(reference)), to: .serviceAccount, now: now)
-        if case .fetch = action { beginRead(of: reference, now: now) }
+            TokenWait(id: waiter.id, pod: pod.uid, target: .serviceAccount(reference)),
+            to: hasOlder ? .serviceAccount : .token, now: now)
+        if case .fetch = action { beginRead(of: reference, since: waiter.since) }
     }
 
     /// Reads are bounded by themselves: one per ServiceAccount at a time, and about one per second.
-    private mutating func beginRead(of reference: ServiceAccountReference, now: Instant) {
+    private mutating func beginRead(of reference: ServiceAccountReference, since: Instant) {
         let id = FetchID(rawValue: makeID())
         serviceAccounts[reference]?.entry.fetchStarted()
         serviceAccounts[reference]?.fetch = .running(id)
         serviceAccounts[reference]?.progressed(.stage(.serviceAccount))
-        outbox.jobs.append(.serviceAccount(ServiceAccountFetch(id: id, reference: reference)))
+        outbox.jobs.append(.serviceAccount(ServiceAccountFetch(id: id, reference: reference, waitingSince: since)))
     }
 
     /// The end of a read, or of its time; `false` when nobody is left to have it. A first record, or a changed one,

@@ -14,7 +14,9 @@ package struct TokenWait: Sendable, Hashable {
 
 /// Waits of equal length, which therefore end in the order in which they begin.
 enum WaitQueue: Sendable {
+    /// For as long as a client waits: for a token, or for a ServiceAccount of which no record is at hand.
     case token
+    /// For a newer record of a ServiceAccount than the one at hand, which is served at the end of the wait.
     case serviceAccount
 }
 
@@ -40,7 +42,7 @@ extension TokenTable {
     mutating func appendDeadline(_ wait: TokenWait, to queue: WaitQueue, now: Instant) {
         let limit =
             switch queue {
-            case .token: configuration.tokenWaitLimit
+            case .token: configuration.waitLimit
             case .serviceAccount: configuration.serviceAccountWaitLimit
             }
         self[queue].append(wait, deadline: now + limit)

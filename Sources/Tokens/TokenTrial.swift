@@ -51,7 +51,8 @@ extension TokenService {
         _ key: TokenKey, _ pod: PodRecord, _ federated: MintedToken?, _ log: TrialLog
     ) async throws(UpstreamFailure) -> MintedToken {
         let startedAt = clock.now
-        let fetch = TokenFetch(id: FetchID(rawValue: 0), key: key, pod: pod, federated: federated)
+        let fetch = TokenFetch(
+            id: FetchID(rawValue: 0), key: key, pod: pod, federated: federated, waitingSince: startedAt)
         let report = { (failure: UpstreamFailure?) in
             self.observer(
                 TokenFetchReport(pod: pod, key: key, failure: failure, duration: self.clock.now - startedAt))

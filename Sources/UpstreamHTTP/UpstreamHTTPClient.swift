@@ -3,6 +3,7 @@ import EventLoops
 package import NIOCore
 import NIOHTTP1
 package import NIOSSL
+import Tokens
 
 /// HTTP/1.1 to an upstream with a limit on everything: connecting, the whole call, the body, idle connections.
 ///
@@ -40,6 +41,7 @@ package final class UpstreamHTTPClient: Sendable {
 
     private let client: HTTPClient
     private let callTimeout: Duration
+    private let calls: CallQueue
 
     package init(_ options: Options = Options(), eventLoopGroup: (any EventLoopGroup)? = nil) {
         var configuration = HTTPClient.Configuration()
@@ -61,7 +63,11 @@ package final class UpstreamHTTPClient: Sendable {
             configuration: configuration
         )
         self.callTimeout = options.callTimeout
+        self.calls = CallQueue(limit: options.connectionLimit - Self.connectionsForOthers)
     }
+
+    /// Calls that are no client's do not queue: a list of pods, by which clients that wait are found, or a watch.
+    private static let connectionsForOthers = 4
 
     /// Runs when the handshake is over and before a request is sent; its failure is the connection's.
     private static func verify(_ channel: any Channel, proves name: ServerName) -> EventLoopFuture<Void> {
@@ -85,7 +91,19 @@ package final class UpstreamHTTPClient: Sendable {
     ///
     /// A call whose connection closes before the answer is complete is sent once more: usually the connection was
     /// idle, and the call and its closing crossed. All calls of this agent may be repeated (they read, or mint).
+    ///
+    /// Calls for clients that wait (``ClientWait``) take turns, those first whose clients have waited longest. The time of
+    /// a call begins with its turn.
     package func answer(to call: UpstreamCall) async throws(TransportError) -> UpstreamAnswer {
+        guard let began = ClientWait.began else { return try await answerNow(to: call) }
+        do {
+            return try await calls.run(since: began) { try await answerNow(to: call) }
+        } catch {
+            throw TransportError(error)
+        }
+    }
+
+    private func answerNow(to call: UpstreamCall) async throws(TransportError) -> UpstreamAnswer {
         do {
             return try await withDeadline(call.timeout ?? callTimeout) { [client] in
                 do {

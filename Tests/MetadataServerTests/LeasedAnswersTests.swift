@@ -18,7 +18,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         responder = MetadataResponder(configuration: .test, backend: backend)
         backend.update { state in
             state.isTokenCached = true
-            state.lease = TokenLease(changes: 1, end: .now + .seconds(3600))
+            state.lease = TokenLease(end: .now + .seconds(3600))
             state.leaseHolds = true
         }
     }
@@ -67,6 +67,47 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         _ = try ask("/computeMetadata/v1/instance/service-accounts/default/email")
         _ = try ask("/")
         #expect(leased.count == 2)
+    }
+
+    @Test("A pod that never asks twice alike keeps a bounded number of answers, and another pod's stay")
+    func boundPerPod() throws {
+        let usual = try ask()
+        var other = TestPod.p1.record
+        other.uid = .test(7)
+        let caller = Caller(pod: other, containerID: nil, cgroupID: CgroupID(rawValue: 7))
+        let identification = backend.read(\.identification)
+        backend.update { $0.identification = .caller(caller) }
+        for number in 0..<(LeasedAnswers.limit * 2) { _ = try ask(token + "?x=\(number)") }
+        #expect(leased.count == 1 + LeasedAnswers.limitPerPod)
+        backend.update { $0.identification = identification }
+        backend.update { $0.isTokenCached = false }
+        #expect(try ask() == usual)
+    }
+
+    @Test("What was dropped makes room again")
+    func room() throws {
+        for number in 0..<LeasedAnswers.limitPerPod { _ = try ask(token + "?x=\(number)") }
+        backend.update { $0.lease = TokenLease(end: .now + .seconds(7200)) }
+        _ = try ask()
+        #expect(leased.count == LeasedAnswers.limitPerPod)
+        let ended = LeasedAnswers()
+        let request = try responder.validate(.init(version: .http1_1, method: .GET, uri: token, headers: .asked))
+        let response = try ask()
+        for _ in 1...2 {
+            ended.store(response, to: request, from: TestPod.p1.record, for: TokenLease(end: .now))
+            ended.dropEnded()
+            #expect(ended.count == 0)
+        }
+    }
+
+    @Test("Requests that differ in what is ignored differ in their hash, which was made when they were decoded")
+    func hashes() throws {
+        let hashes = try (0..<1000).map { number in
+            try responder.validate(
+                .init(version: .http1_1, method: .GET, uri: token + "?x=\(number)", headers: .asked)
+            ).hashValue
+        }
+        #expect(Set(hashes).count == 1000)
     }
 
     @Test("An answer goes to no other pod, and not to a pod whose record has changed")

@@ -239,7 +239,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
     @Test("a second after an answer nothing of it is kept, and there is nothing more to do")
     func tidyUp() async throws {
         backend.update { state in
-            state.lease = TokenLease(changes: 1, end: .now)
+            state.lease = TokenLease(end: .now)
             state.leaseHolds = true
         }
         let text = get(token, "Connection: close")

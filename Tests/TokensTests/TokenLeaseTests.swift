@@ -82,6 +82,24 @@ import Testing
         }
     }
 
+    @Test("Another pod's requests end no lease, however many they are and whatever becomes of them")
+    func otherPods() async throws {
+        try await run { world in
+            let lease = try #require(leased(world))
+            // One whose requests share no counter with this pod's.
+            let other = try #require(
+                (0..<1000).lazy.map { PodRecord.sample("other-\($0)") }.first { other in
+                    LeaseEpochs().now(for: other.uid).shard != lease.changes.shard
+                })
+            for number in 0..<100 { _ = world.ask(other, account, scopes: ScopeSet(["\(number)"])) }
+            await world.settled()
+            #expect(world.service.counters.limited > 0)
+            #expect(world.service.use(lease))
+            _ = world.ask(pod, account, scopes: ScopeSet(["new"]))
+            #expect(!world.service.use(lease))
+        }
+    }
+
     @Test("A pod that goes ends the lease")
     func podGoes() async throws {
         try await run { world in
