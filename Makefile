@@ -13,7 +13,7 @@ SWIFT ?= swift
 BUILD := .build/debug
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance demo clients attack cost \
-	soak reference captures splice bench bench-test floor clean
+	soak reference captures splice memory storm bench bench-test floor clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,16 @@ cost: ## Counts what a cached token costs, in instructions, and compares with th
 soak: bpf ## Mixed load with churn for MINUTES (default: 30): is the agent the same at the end? JSON=1 for machines
 	@for product in podidentd podidentd-lab; do $(SWIFT) build --product $$product || exit; done >&2
 	@$(BUILD)/podidentd-lab soak --minutes $(or $(MINUTES),30) $(if $(JSON),--json)
+
+memory: bpf ## What the agent needs when all of 110 pods take all that the limits allow, within the manifest's memory limit
+	@echo "Building for release (the first time takes some minutes)"
+	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-lab lab-attack
+	@.build-release/release/podidentd-lab memory
+
+storm: bpf ## What share of 200 cold pods that ask at the same moment is served at the first try, on a busy node
+	@echo "Building for release (the first time takes some minutes)"
+	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-lab lab-attack
+	@.build-release/release/podidentd-lab storm
 
 reference: bpf ## Writes the tables of deploy/configuration.md from the code
 	@$(SWIFT) build --product podidentd

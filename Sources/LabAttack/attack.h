@@ -82,6 +82,10 @@ void attack_churn(char **argument);
 /* load.c */
 void attack_load(char **argument);
 
+/* kept.c */
+void attack_kept(char **argument);
+void attack_volley(char **argument);
+
 /* proxy.c */
 void attack_proxy(char **argument);
 

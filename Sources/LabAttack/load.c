@@ -11,10 +11,14 @@
 #define CONNECTIONS_MAX 4096
 #define PIPELINED 60
 #define HEADER_BYTES (64 * 1024)
+/* As much of a request as the agent accepts, and not its end. */
+#define HEAD_BYTES (31 * 1024)
+/* More than a kernel keeps for a connection that nobody reads. */
+#define BEHIND_BYTES (256 * 1024)
 
-enum how { IDLE, SLOW_WRITE, SLOW_READ, PIPELINE, HEADERS, SCOPES, AUDIENCES };
-static const char *const names[] = { "idle",    "slow-write", "slow-read", "pipeline",
-				     "headers", "scopes",     "audiences" };
+enum how { IDLE, SLOW_WRITE, HEADS, WATCH, HELD, SLOW_READ, PIPELINE, HEADERS, SCOPES, QUERIES, QUERY, AUDIENCES };
+static const char *const names[] = { "idle",    "slow-write", "heads",	"watch", "held",  "slow-read", "pipeline",
+				     "headers", "scopes",     "queries", "query", "audiences" };
 
 struct connection {
 	/* 0: none at the moment. */
@@ -31,7 +35,7 @@ static struct pollfd polled[CONNECTIONS_MAX];
 static long begun, refused, ended;
 /* By status. */
 static long answers[600];
-static char big[HEADER_BYTES + 512];
+static char big[BEHIND_BYTES + 512];
 static long asked;
 
 static void begin(struct connection *connection, const struct target *target)
@@ -80,7 +84,20 @@ static const char *text(enum how how, struct connection *connection)
 			 "Host: metadata.google.internal\r\nMetadata-Flavor: Google\r\n\r\n",
 			 asked);
 		return distinct;
+	case QUERIES:
+		if (!connection->sent)
+			asked++;
+		/* fall through */
+	case QUERY:
+		snprintf(distinct, sizeof(distinct),
+			 "GET /computeMetadata/v1/instance/service-accounts/default/token?x=%08ld HTTP/1.1\r\n"
+			 "Host: metadata.google.internal\r\nMetadata-Flavor: Google\r\n\r\n",
+			 how == QUERY ? 0 : asked);
+		return distinct;
 	case HEADERS:
+	case HEADS:
+	case WATCH:
+	case HELD:
 	case SLOW_READ:
 		return big;
 	default:
@@ -134,7 +151,7 @@ static void pull(enum how how, struct connection *connection)
 	memcpy(connection->tail, bytes + length - kept, kept);
 	connection->tail[kept] = 0;
 	/* The next of a kind that waits for its answers. */
-	if (any && (how == SCOPES || how == AUDIENCES))
+	if (any && how >= SCOPES)
 		connection->sent = 0;
 	if (any && how == HEADERS)
 		drop(connection);
@@ -149,6 +166,10 @@ static short wanted(enum how how, const struct connection *connection)
 		return 0;
 	case SLOW_WRITE:
 		return POLLIN;
+	case HEADS:
+	case WATCH:
+		return has_more ? POLLOUT | POLLRDHUP : POLLRDHUP;
+	case HELD:
 	case SLOW_READ:
 		return has_more ? POLLOUT : 0;
 	default:
@@ -164,6 +185,17 @@ static void prepare(enum how how)
 		end += sprintf(big, "GET / HTTP/1.1\r\nHost: metadata.google.internal\r\nX: ");
 		memset(end, 'x', HEADER_BYTES);
 		strcpy(end + HEADER_BYTES, "\r\n\r\n");
+	} else if (how == HEADS) {
+		end += sprintf(big, "GET / HTTP/1.1\r\nHost: metadata.google.internal\r\nX: ");
+		memset(end, 'x', HEAD_BYTES);
+		end[HEAD_BYTES] = 0;
+	} else if (how == WATCH || how == HELD) {
+		end += sprintf(big, "GET /computeMetadata/v1/instance/zone?wait_for_change=true HTTP/1.1\r\n"
+				    "Host: metadata.google.internal\r\nMetadata-Flavor: Google\r\n\r\n");
+		if (how == WATCH) {
+			memset(end, 'x', BEHIND_BYTES);
+			end[BEHIND_BYTES] = 0;
+		}
 	} else if (how == SLOW_READ) {
 		for (int i = 0; i < PIPELINED; i++)
 			end += sprintf(end, "GET /computeMetadata/v1/?recursive=true HTTP/1.1\r\n"
@@ -201,7 +233,7 @@ void attack_load(char **argument)
 			struct connection *connection = &connections[i];
 
 			/* Connections that ended are begun anew, but not all at once for ever. */
-			if (!connection->fd && how > SLOW_READ && refused < 100000)
+			if (!connection->fd && (how > SLOW_READ || (is_tick && how == WATCH)) && refused < 100000)
 				begin(connection, &target);
 			polled[i] = (struct pollfd){ .fd = -1 };
 			if (!connection->fd)
@@ -218,7 +250,7 @@ void attack_load(char **argument)
 
 			if (!connection->fd || polled[i].fd < 0)
 				continue;
-			if (polled[i].revents & (POLLERR | POLLHUP) && how < PIPELINE)
+			if (polled[i].revents & (POLLERR | POLLHUP | POLLRDHUP) && how < PIPELINE)
 				drop(connection);
 			else if (polled[i].revents & (POLLIN | POLLERR | POLLHUP))
 				pull(how, connection);

@@ -141,6 +141,8 @@ static const struct {
 	{ "nest", 4, 4, attack_nest },
 	{ "churn", 2, 2, attack_churn },
 	{ "load", 5, 5, attack_load },
+	{ "kept", 3, 3, attack_kept },
+	{ "volley", 3, 3, attack_volley },
 	{ "proxy", 1, 3, attack_proxy },
 	{ "overwrite", 4, 4, attack_overwrite },
 };

@@ -43,13 +43,14 @@ final class ArrivalHandler: ChannelInboundHandler {
             }
         }
         context.fireChannelRead(data)
+        handler.decoded(bytes.readableBytes)
         guard isBetweenRequests else { return }
         // The form alone does not tell: a body may be still to come.
         guard KnownRequests.accepts(bytes), let exchange = handler.wholeExchange else {
             isBetweenRequests = false
             return
         }
-        if exchange.request != nil { known.remember(bytes, as: exchange) }
+        if exchange.request != nil { known.remember(bytes, as: exchange, from: handler.record?.account) }
     }
 
     private func decoder() -> ByteToMessageHandler<HTTPRequestDecoder> {

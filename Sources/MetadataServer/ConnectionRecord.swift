@@ -1,4 +1,5 @@
 package import Attribution
+import NIOCore
 import Synchronization
 
 /// What one open connection does, written by its event loop and read by the debug dump.
@@ -9,6 +10,8 @@ final class ConnectionRecord: Sendable {
     let cgroupID: CgroupID
     private let answered = Atomic<UInt64>(0)
     private let state = Atomic<UInt8>(ConnectionSnapshot.State.reading.rawValue)
+    /// The loop's time, in nanoseconds, at which `state` began.
+    private let stateBegan = Atomic<UInt64>(NIODeadline.now().uptimeNanoseconds)
 
     init(account: PodUID?, tag: CallerTag) {
         self.account = account
@@ -20,8 +23,15 @@ final class ConnectionRecord: Sendable {
         answered.wrappingAdd(1, ordering: .relaxed)
     }
 
-    func enter(_ state: ConnectionSnapshot.State) {
-        self.state.store(state.rawValue, ordering: .relaxed)
+    func enter(_ state: ConnectionSnapshot.State, at now: NIODeadline) {
+        stateBegan.store(now.uptimeNanoseconds, ordering: .relaxed)
+        self.state.store(state.rawValue, ordering: .releasing)
+    }
+
+    /// When the connection became idle; `nil` if a request is being read or answered.
+    var idleSince: NIODeadline? {
+        guard state.load(ordering: .acquiring) == ConnectionSnapshot.State.idle.rawValue else { return nil }
+        return .uptimeNanoseconds(stateBegan.load(ordering: .relaxed))
     }
 
     func snapshot(at now: ContinuousClock.Instant) -> ConnectionSnapshot {

@@ -70,6 +70,15 @@ package struct ConnectionState: Sendable {
         return input == .awaitingHead ? .idle(answeredRequests) : .request(answeredRequests)
     }
 
+    /// Whether every request is answered and no byte of the next has been seen.
+    package var isBetweenRequests: Bool { !isAnswering && queue.isEmpty && input == .awaitingHead }
+
+    /// Complete requests that wait for their turn.
+    package var queuedRequests: Int { queue.count }
+
+    /// Whether the client does not read its answers.
+    package var isBlocked: Bool { !isWritable }
+
     /// Whether the owner should read from the connection.
     package var wantsInput: Bool {
         !isAnswering && queue.isEmpty && isWritable && input != .discarding

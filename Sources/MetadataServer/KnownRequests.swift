@@ -1,36 +1,56 @@
+import Attribution
 import NIOCore
 import Synchronization
 
 /// Requests by their exact bytes, as an event loop has decoded and validated them before.
 ///
-/// What a request's bytes mean depends on the bytes and on the configuration, which does not change: an entry is never
-/// out of date. Who asks, whether they may, and what the answer is, is decided for each request as for any other.
+/// The meaning of a request's bytes depends on the bytes and on the configuration, which does not change: an entry is
+/// never out of date. Who asks, whether they may, and what the answer is, is decided for each request as for any other.
 ///
-/// Shared by all who read requests.
+/// Shared by all threads that read requests.
 final class KnownRequests: Sendable {
     /// A node's clients ask for a handful of things in a handful of ways.
-    static let limit = 128
-    /// In bytes. Requests that are longer come from clients with something of their own to say.
+    static let limit = 512
+    /// Requests that one pod was the first to send. Beyond that its own are forgotten: a pod that never asks twice alike
+    /// takes nothing from the others.
+    static let limitPerPod = 16
+    /// In bytes. Longer requests come from clients with something of their own to say.
     static let longest = 1024
 
-    private let exchanges = Mutex<[ByteBuffer: ConnectionState.Exchange]>([:])
+    private struct Storage {
+        var exchanges: [ByteBuffer: ConnectionState.Exchange] = [:]
+        /// The bytes that each pod was the first to send.
+        var contributions: [PodUID?: [ByteBuffer]] = [:]
 
-    var count: Int { exchanges.withLock(\.count) }
+        mutating func forget(contributedBy pod: PodUID?) {
+            for bytes in contributions.removeValue(forKey: pod) ?? [] { exchanges[bytes] = nil }
+        }
+    }
+
+    private let storage = Mutex(Storage())
+
+    var count: Int { storage.withLock(\.exchanges.count) }
 
     subscript(bytes: ByteBuffer) -> ConnectionState.Exchange? {
-        bytes.readableBytes <= Self.longest ? exchanges.withLock { $0[bytes] } : nil
+        bytes.readableBytes <= Self.longest ? storage.withLock { $0.exchanges[bytes] } : nil
     }
 
     /// Remembers that `bytes`, which must be acceptable, were decoded and validated to `exchange`.
     ///
-    /// When there are too many, all are forgotten: a pod that never asks twice alike can at worst cost the others what
-    /// every request would cost without this table.
-    func remember(_ bytes: ByteBuffer, as exchange: ConnectionState.Exchange) {
+    /// When there are too many, those of the pod with most of them are forgotten.
+    func remember(_ bytes: ByteBuffer, as exchange: ConnectionState.Exchange, from pod: PodUID?) {
         // A copy: `bytes` may be a part of something larger, which a key would keep.
         let key = ByteBuffer(bytes: bytes.readableBytesView)
-        exchanges.withLock { exchanges in
-            if exchanges.count >= Self.limit { exchanges.removeAll(keepingCapacity: true) }
-            exchanges[key] = exchange
+        storage.withLock { storage in
+            guard storage.exchanges[key] == nil else { return }
+            if storage.contributions[pod, default: []].count >= Self.limitPerPod { storage.forget(contributedBy: pod) }
+            if storage.exchanges.count >= Self.limit,
+                let greediest = storage.contributions.max(by: { $0.value.count < $1.value.count })?.key
+            {
+                storage.forget(contributedBy: greediest)
+            }
+            storage.exchanges[key] = exchange
+            storage.contributions[pod, default: []].append(key)
         }
     }
 

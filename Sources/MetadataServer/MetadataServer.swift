@@ -97,9 +97,7 @@ package final class MetadataServer: Sendable {
         guard listen(descriptor, configuration.limits.listenBacklog) == 0 else {
             throw MetadataServerError("cannot set the backlog of descriptor \(descriptor): errno \(errno)")
         }
-        // Accepted sockets inherit it.
-        var one: CInt = 1
-        unsafe setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<CInt>.size))
+        configuration.limits.apply(toListeningSocket: descriptor)
         let (loop, front) = nextFront()
         let queue = ServingQueue()
         var acceptors: [Acceptor] = []
@@ -109,6 +107,11 @@ package final class MetadataServer: Sendable {
                 acceptFailed: acceptFailed
             ) { [self] in
                 Reception(responder: responder, known: known, observer: observer, readTag: readTag) { descriptor, tag in
+                    if let reason = self.registry.resetReason(for: self.account(of: tag)) {
+                        self.count(reason)
+                        Reception.reset(descriptor)
+                        return
+                    }
                     queue.enter()
                     loop.execute {
                         self.serve(descriptor, tag, loop, front)
@@ -209,24 +212,19 @@ package final class MetadataServer: Sendable {
 
     /// Runs before the first byte is read.
     private func accept(_ channel: any Channel, _ tag: CallerTag, _ front: LoopFront) throws {
-        let account: ConnectionRegistry.Account =
-            switch backend.identify(tag) {
-            case .caller(let caller): caller.pod.uid
-            case .pending(let uid): uid
-            case .refused: nil
-            }
+        let account = account(of: tag)
         let record = ConnectionRecord(account: account, tag: tag)
-        let admission = registry.admit(channel, account: account, record: record)
+        let (admission, displaced) = registry.admit(channel, account: account, record: record)
+        if let displaced {
+            observer.limitHit(.idleConnections)
+            displaced.pipeline.fireUserInboundEventTriggered(DrainRequested())
+        }
         switch admission {
         case .serve: break
         case .refuse: observer.limitHit(.connectionsPerPod)
         case .reset(let reason):
-            switch reason {
-            case .connections: observer.limitHit(.connections)
-            case .connectionsPerPod: observer.limitHit(.connectionsPerPod)
-            case .untagged, .stopping: break
-            }
-            throw reset(channel, reason)
+            count(reason)
+            throw reset(channel)
         }
         observer.connectionOpened()
         channel.closeFuture.whenComplete { [registry, observer] _ in
@@ -235,6 +233,10 @@ package final class MetadataServer: Sendable {
         }
         // A client may say that it sends no more before it has its answer.
         try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        // Of answers that the client does not read about one is kept; then none is made.
+        try channel.syncOptions?.setOption(.writeBufferWaterMark, value: Self.answersInMemory)
+        // One read a turn: the loop's other connections wait for as long as all reads of a turn take.
+        try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
         // Most requests are a few hundred bytes. Also bounds what one read brings while an answer is in flight.
         try channel.syncOptions?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
         try channel.pipeline.syncOperations.addHandlers(
@@ -248,9 +250,12 @@ package final class MetadataServer: Sendable {
                     leased: front.leased,
                     executor: front.executor,
                     record: record,
-                    refusesAll: admission == .refuse
+                    refusesAll: admission == .refuse,
+                    registry: registry
                 ), known: known, limits: configuration.limits))
     }
+
+    static let answersInMemory = ChannelOptions.Types.WriteBufferWaterMark(low: 2048, high: 4096)
 
     /// The pipeline of one connection, from the socket inwards.
     static func handlers(
@@ -259,9 +264,25 @@ package final class MetadataServer: Sendable {
         [ArrivalHandler(handler, known: known, limits: limits), handler]
     }
 
-    /// Closes without a word and without reading: the peer sees a reset.
-    private func reset(_ channel: any Channel, _ reason: ConnectionReset) -> ConnectionRefused {
+    private func account(of tag: CallerTag) -> ConnectionRegistry.Account {
+        switch backend.identify(tag) {
+        case .caller(let caller): caller.pod.uid
+        case .pending(let uid): uid
+        case .refused: nil
+        }
+    }
+
+    private func count(_ reason: ConnectionReset) {
         observer.connectionReset(reason)
+        switch reason {
+        case .connections: observer.limitHit(.connections)
+        case .connectionsPerPod: observer.limitHit(.connectionsPerPod)
+        case .untagged, .stopping: break
+        }
+    }
+
+    /// Closes without a word and without reading: the peer sees a reset.
+    private func reset(_ channel: any Channel) -> ConnectionRefused {
         (channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in }
         channel.close(promise: nil)
         return ConnectionRefused()

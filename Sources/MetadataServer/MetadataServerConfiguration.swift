@@ -81,9 +81,19 @@ extension MetadataServerConfiguration {
         /// Complete requests that wait behind the one being answered, over it the connection closes after answering
         /// them. Reading stops meanwhile; this is what one read may bring.
         package var pipelinedRequests = 64
-        /// All connections, over it reset.
-        package var connections = 4096
-        /// Connections of one pod, over it 429.
+        /// Connections of all pods beyond those that are reserved for each, over it reset.
+        package var connections = 2048
+        /// Connections that each pod can have however many others there are: a client and its next try, twice.
+        package var reservedConnectionsPerPod = 4
+        /// Bytes of requests that are not answered yet, of all connections. Over it the pod that holds most of them loses
+        /// its largest connection. Some three times as much memory is behind them.
+        package var unfinishedBytes = 4 << 20
+        /// Bytes that the kernel keeps of what a connection sent and the server has not read. The kernel doubles the
+        /// number for its own overhead.
+        package var receiveBuffer: CInt = 4096
+        /// Bytes that the kernel keeps of answers that the client has not read; doubled as well. Room for any one answer.
+        package var sendBuffer: CInt = 8192
+        /// Connections of one pod. Over it the one that was idle for longest ends; if all are busy, 429.
         package var connectionsPerPod = 256
         /// Connections of one pod beyond that limit that are kept until they hear their 429, over it reset.
         package var refusedConnectionsPerPod = 32

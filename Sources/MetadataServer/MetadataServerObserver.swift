@@ -102,4 +102,8 @@ package enum LimitKind: String, Sendable, Hashable, CaseIterable {
     case pipelinedRequests = "pipelined_requests"
     case connections
     case connectionsPerPod = "connections_per_pod"
+    /// An idle connection ended because its pod opened another one beyond its limit.
+    case idleConnections = "idle_connections"
+    /// A connection was closed because unanswered requests of all pods held too many bytes.
+    case unfinishedBytes = "unfinished_bytes"
 }

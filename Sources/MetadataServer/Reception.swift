@@ -54,7 +54,7 @@ final class Reception {
     func receive(_ descriptor: CInt) {
         guard let tag = readTag(descriptor) else {
             observer.connectionReset(.untagged)
-            reset(descriptor)
+            Self.reset(descriptor)
             return
         }
         switch answer(descriptor, tag) {
@@ -146,7 +146,7 @@ final class Reception {
         observer.connectionClosed()
         if sent >= 0, sent < length {
             // A part of an answer: the peer must not take it for the whole.
-            reset(descriptor)
+            Self.reset(descriptor)
             return .done
         }
         // To close with unread bytes resets the connection.
@@ -171,7 +171,7 @@ final class Reception {
     }
 
     /// Closes without a word: the peer sees a reset.
-    private func reset(_ descriptor: CInt) {
+    static func reset(_ descriptor: CInt) {
         var option = linger(l_onoff: 1, l_linger: 0)
         unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
         close(descriptor)

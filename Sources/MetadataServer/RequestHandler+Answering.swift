@@ -66,9 +66,13 @@ extension RequestHandler {
             let time = seconds.map { $0 < longest.nanoseconds / 1_000_000_000 ? .seconds($0) : longest } ?? longest
             let etag = current.request.query.lastETag ?? response.etag
             current.held = Held(latest: response, etag: etag, end: context.eventLoop.now + time)
+            // An answer's framing needs the method and the version. The rest may be 32 KiB, for an hour.
+            current.exchange.head.headers = [:]
+            current.exchange.head.uri = ""
             self.current = current
             if state.allowsWatch {
                 startTimer(untilNextLook: context)
+                resumeReading(context)
             } else {
                 endWatch(context)
             }
@@ -113,6 +117,14 @@ extension RequestHandler {
         finish(held.latest, context)
     }
 
+    /// Answers the held request, if there is one, with its value of now: the client sent more, and wants that answered.
+    ///
+    /// While a request is held the connection is read, so that its end is seen even behind bytes. They must not pile up.
+    func answerHeld(_ context: ChannelHandlerContext) {
+        guard let held = current?.held else { return }
+        finish(held.latest, context)
+    }
+
     func finish(_ response: Response, _ context: ChannelHandlerContext) {
         guard let current else { return }
         finish(response, current.exchange, current.request.routeClass, context)
@@ -146,6 +158,7 @@ extension RequestHandler {
             context.flush()
         }
         perform(state.answered(), context)
+        if unanswered > 0, !isReading { noteUnanswered() }
         resumeReading(context)
     }
 
@@ -163,7 +176,7 @@ extension RequestHandler {
     }
 
     func resumeReading(_ context: ChannelHandlerContext) {
-        guard holdsRead, state.wantsInput || isClosing else { return }
+        guard holdsRead, readsOn else { return }
         holdsRead = false
         context.read()
     }
@@ -171,7 +184,7 @@ extension RequestHandler {
     /// Writes the answer that ends the connection, and closes when the kernel has it.
     private func writeLast(_ buffer: ByteBuffer, lingers: Bool, _ context: ChannelHandlerContext) {
         isClosing = true
-        record?.enter(.closing)
+        record?.enter(.closing, at: context.eventLoop.now)
         startTimer(after: limits.requestTimeout, context)
         if !lingers {
             // The end travels with the answer: one packet, and it is not the pod that keeps the port in TIME_WAIT because

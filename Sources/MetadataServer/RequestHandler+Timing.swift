@@ -23,14 +23,15 @@ extension RequestHandler {
         let phase = state.phase
         guard !isClosing, phase != timer.phase else { return }
         timer.phase = phase
-        record?.enter(phase.snapshotState)
+        let now = context.eventLoop.now
+        record?.enter(phase.snapshotState, at: now)
         let time =
             switch phase {
             case .request: limits.requestTimeout
             case .idle: limits.idleTimeout
             case .answer: limits.answerTimeout
             }
-        set(context.eventLoop.now + time, context)
+        set(now + time, context)
     }
 
     func startTimer(after time: TimeAmount, _ context: ChannelHandlerContext) {

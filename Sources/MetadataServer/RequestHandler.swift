@@ -25,6 +25,8 @@ final class RequestHandler: ChannelDuplexHandler {
     let record: ConnectionRecord?
     /// Whether the connection is one too many: its first request hears so.
     let refusesAll: Bool
+    /// Learns what this connection holds of requests without an answer.
+    let registry: ConnectionRegistry?
 
     var state: ConnectionState
     var current: Current?
@@ -33,6 +35,10 @@ final class RequestHandler: ChannelDuplexHandler {
     /// Whether a read is in progress, at whose end everything written is flushed at once.
     var isReading = false
     var needsFlush = false
+    /// Bytes that the decoder got and that belong to no answered request. Known requests keep none.
+    var unanswered = 0
+    /// What ``registry`` was last told.
+    var noted = 0
     /// Whether the channel asked to read at a time when it should not.
     var holdsRead = false
     /// Whether the last answer is written, or there will be none.
@@ -45,6 +51,7 @@ final class RequestHandler: ChannelDuplexHandler {
     /// The latest request that was validated.
     var validated: MetadataRequest?
     private var context: ChannelHandlerContext?
+    var channel: (any Channel)? { context?.channel }
 
     /// The request that is being answered.
     struct Current {
@@ -73,7 +80,8 @@ final class RequestHandler: ChannelDuplexHandler {
         leased: LeasedAnswers = LeasedAnswers(),
         executor: EventLoopExecutor,
         record: ConnectionRecord? = nil,
-        refusesAll: Bool = false
+        refusesAll: Bool = false,
+        registry: ConnectionRegistry? = nil
     ) {
         self.tag = tag
         self.responder = responder
@@ -84,6 +92,7 @@ final class RequestHandler: ChannelDuplexHandler {
         self.executor = executor
         self.record = record
         self.refusesAll = refusesAll
+        self.registry = registry
         self.state = ConnectionState(limits: limits)
     }
 
@@ -111,7 +120,9 @@ final class RequestHandler: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isClosing else { return }
         switch unwrapInboundIn(data) {
-        case .head(let head): perform(state.received(head: head), context)
+        case .head(let head):
+            answerHeld(context)
+            perform(state.received(head: head), context)
         case .body(let bytes): perform(state.received(bodyBytes: bytes.readableBytes), context)
         case .end:
             endsInRead += 1
@@ -129,8 +140,15 @@ final class RequestHandler: ChannelDuplexHandler {
         isReading = true
         endsInRead = 0
         wholeExchange = nil
+        answerHeld(context)
         state.receivedBytes()
         updateDeadline(context)
+    }
+
+    /// The decoder took `count` bytes, of which some may be of a request that is not complete.
+    func decoded(_ count: Int) {
+        unanswered += count
+        noteUnanswered()
     }
 
     /// A known request arrived.
@@ -143,6 +161,7 @@ final class RequestHandler: ChannelDuplexHandler {
     private func receive(_ input: (inout ConnectionState) -> ConnectionState.Action) {
         guard let context else { return }
         let hadOverflowed = state.hasOverflowed
+        answerHeld(context)
         perform(input(&state), context)
         if state.hasOverflowed, !hadOverflowed { observer.limitHit(.pipelinedRequests) }
     }
@@ -177,6 +196,7 @@ final class RequestHandler: ChannelDuplexHandler {
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if !isClosing {
             perform(state.writabilityChanged(context.channel.isWritable), context)
+            noteUnanswered()
             resumeReading(context)
         }
         context.fireChannelWritabilityChanged()
@@ -189,6 +209,7 @@ final class RequestHandler: ChannelDuplexHandler {
             return
         }
         guard !isClosing else { return }
+        answerHeld(context)
         switch error {
         case .headerOverflow: perform(state.received(.headersTooLarge), context)
         // The client went away within a request, or sent more after asking us to close.
@@ -198,8 +219,7 @@ final class RequestHandler: ChannelDuplexHandler {
     }
 
     func read(context: ChannelHandlerContext) {
-        // After an answer that ends the connection, what still arrives is read to be dropped.
-        if state.wantsInput || isClosing {
+        if readsOn {
             context.read()
         } else {
             holdsRead = true

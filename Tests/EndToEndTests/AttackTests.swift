@@ -12,8 +12,9 @@ struct AttackTests {
             }
             // Every line of the list of threats has at least one row.
             let numbers = Set(reports.map(\.number))
-            let later = ["A2b", "R20", "R21", "R22", "D7", "D8"]
-            for number in (1...15).map({ "R\($0)" }) + (1...13).map({ "A\($0)" }) + later {
+            for number in (1...23).map({ "R\($0)" }) + (1...13).map({ "A\($0)" })
+                + ["A2b", "D1", "D2", "D3", "D4", "D6", "D7", "D8", "D9", "N1", "H1"]
+            {
                 #expect(numbers.contains(number), "nothing tries \(number)")
             }
         }

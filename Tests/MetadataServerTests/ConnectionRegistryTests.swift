@@ -16,42 +16,130 @@ import Testing
 
     private let pod = TestPod.p1.record.uid
 
+    private func pod(_ number: Int) throws -> PodUID {
+        try #require(PodUID("00000000-0000-0000-0000-\(100_000_000_000 + number)"))
+    }
+
+    private func record(idleSince time: UInt64? = nil) -> ConnectionRecord {
+        let record = ConnectionRecord(account: pod, tag: .test)
+        if let time { record.enter(.idle, at: .uptimeNanoseconds(time)) }
+        return record
+    }
+
     @Test func `a pod over its limit is told so, then reset`() {
         let registry = registry(100, perPod: 2, refused: 1)
         let channels = (0..<4).map { _ in EmbeddedChannel() }
-        let admissions = channels.map { registry.admit($0, account: pod) }
+        let admissions = channels.map { registry.admit($0, account: pod).admission }
         #expect(admissions == [.serve, .serve, .refuse, .reset(.connectionsPerPod)])
-        #expect(registry.admit(EmbeddedChannel(), account: TestPod.p2.record.uid) == .serve)
+        #expect(registry.admit(EmbeddedChannel(), account: TestPod.p2.record.uid).admission == .serve)
         registry.remove(channels[0], account: pod)
         registry.remove(channels[0], account: pod)
         registry.remove(channels[3], account: pod)
-        #expect(registry.admit(channels[0], account: pod) == .refuse)
-        registry.remove(channels[0], account: pod)
-        registry.remove(channels[1], account: pod)
-        #expect(registry.admit(channels[1], account: pod) == .serve)
+        // The one that was refused has no place among those that are served.
+        #expect(registry.admit(channels[0], account: pod).admission == .serve)
+        #expect(registry.admit(channels[3], account: pod).admission == .reset(.connectionsPerPod))
     }
 
-    @Test func `no number of greedy pods takes the last connection`() {
-        let registry = registry(400, perPod: 400, refused: 0)
+    @Test(arguments: [20, 110, 500]) func `no number of greedy pods takes the last connection`(_ greedy: Int) throws {
+        let limits = MetadataServerConfiguration.Limits()
+        let registry = ConnectionRegistry(limits: limits)
         var channels: [EmbeddedChannel] = []
-        for index in 0..<20 {
-            let greedy = PodUID("00000000-0000-0000-0000-\(100_000_000_000 + index)")
-            repeat {
+        // Pods press in turn, as pods that act at the same time do, until none of them gets another connection.
+        var pressing = try (0..<greedy).map { try pod($0) }
+        while !pressing.isEmpty {
+            pressing = pressing.filter { pod in
                 channels.append(EmbeddedChannel())
-            } while registry.admit(channels[channels.count - 1], account: greedy) == .serve
+                switch registry.admit(channels[channels.count - 1], account: pod).admission {
+                case .serve, .refuse: return true
+                case .reset: return false
+                }
+            }
         }
-        #expect(registry.count < 400)
-        #expect(registry.admit(EmbeddedChannel(), account: pod) == .serve)
+        #expect(registry.count <= limits.connections + greedy * limits.reservedConnectionsPerPod)
+        for _ in 1...limits.reservedConnectionsPerPod {
+            channels.append(EmbeddedChannel())
+            #expect(registry.admit(channels[channels.count - 1], account: pod).admission == .serve)
+        }
+    }
+
+    @Test func `a place that was reserved is reserved again after its connection ended`() throws {
+        let registry = registry(8, perPod: 100, refused: 100)
+        let own = (0..<4).map { _ in EmbeddedChannel() }
+        for channel in own { #expect(registry.admit(channel, account: pod).admission == .serve) }
+        let greedy = (0..<40).map { _ in EmbeddedChannel() }
+        for channel in greedy { _ = registry.admit(channel, account: try pod(1)) }
+        #expect(registry.count == 4 + 4 + 8)
+        registry.remove(own[0], account: pod)
+        #expect(registry.admit(greedy[39], account: try pod(1)).admission == .reset(.connections))
+        #expect(registry.admit(own[0], account: pod).admission == .serve)
+        for channel in own { registry.remove(channel, account: pod) }
+        for channel in greedy { registry.remove(channel, account: try pod(1)) }
+        #expect(registry.count == 0)
+        #expect(registry.admit(greedy[0], account: try pod(1)).admission == .serve)
+    }
+
+    @Test func `a pod at its limit loses the connection that was idle for longest, and is refused when all are busy`() {
+        let registry = registry(100, perPod: 3, refused: 2)
+        let channels = (0..<6).map { _ in EmbeddedChannel() }
+        let records = [record(idleSince: 30), record(idleSince: 10), record()]
+        for (channel, record) in zip(channels, records) {
+            #expect(registry.admit(channel, account: pod, record: record).admission == .serve)
+        }
+        let fourth = registry.admit(channels[3], account: pod, record: record())
+        #expect(fourth.admission == .serve && fourth.displaced === channels[1])
+        // It has not closed yet, and is not asked again.
+        let fifth = registry.admit(channels[4], account: pod, record: record())
+        #expect(fifth.admission == .serve && fifth.displaced === channels[0])
+        #expect(registry.admit(channels[5], account: pod).admission == .reset(.connectionsPerPod))
+        registry.remove(channels[1], account: pod)
+        let sixth = registry.admit(channels[5], account: pod)
+        #expect(sixth.admission == .refuse && sixth.displaced == nil)
+    }
+
+    @Test func `a pod with idle connections has another one though the server is full`() throws {
+        let registry = registry(4, perPod: 100, refused: 2)
+        let channels = (0..<6).map { _ in EmbeddedChannel() }
+        for (number, channel) in channels.prefix(5).enumerated() {
+            _ = registry.admit(channel, account: pod, record: record(idleSince: UInt64(number)))
+        }
+        let greedy = (0..<40).map { _ in EmbeddedChannel() }
+        for channel in greedy { _ = registry.admit(channel, account: try pod(1)) }
+        let (admission, displaced) = registry.admit(channels[5], account: pod)
+        #expect(admission == .serve && displaced === channels[0])
+    }
+
+    @Test func `the pod with most unanswered bytes loses its largest connection first`() throws {
+        var limits = MetadataServerConfiguration.Limits()
+        limits.unfinishedBytes = 1000
+        let registry = ConnectionRegistry(limits: limits)
+        let channels = (0..<4).map { _ in EmbeddedChannel() }
+        let greedy = try pod(1)
+        for channel in channels.prefix(3) { _ = registry.admit(channel, account: greedy) }
+        _ = registry.admit(channels[3], account: pod)
+        #expect(registry.noteUnfinished(300, of: channels[0], account: greedy).isEmpty)
+        #expect(registry.noteUnfinished(350, of: channels[1], account: greedy).isEmpty)
+        #expect(registry.noteUnfinished(50, of: channels[2], account: greedy).isEmpty)
+        // The largest connection of all is another pod's, which has less in all.
+        let excess = registry.noteUnfinished(400, of: channels[3], account: pod)
+        #expect(excess.count == 1 && excess.first === channels[1])
+        #expect(registry.unfinishedBytes == 750)
+        registry.remove(channels[1], account: greedy)
+        #expect(registry.unfinishedBytes == 750)
+        registry.remove(channels[3], account: pod)
+        #expect(registry.unfinishedBytes == 350)
+        #expect(registry.noteUnfinished(0, of: channels[0], account: greedy).isEmpty)
+        #expect(registry.noteUnfinished(9999, of: channels[3], account: pod).isEmpty, "it is closed")
+        #expect(registry.unfinishedBytes == 50)
     }
 
     @Test func `a full server and a stopping one admit nobody`() {
-        let registry = registry(1, perPod: 1, refused: 1)
+        let registry = registry(0, perPod: 1, refused: 1)
         let channel = EmbeddedChannel()
-        #expect(registry.admit(channel, account: nil) == .serve)
-        #expect(registry.admit(EmbeddedChannel(), account: pod) == .reset(.connections))
+        #expect(registry.admit(channel, account: nil).admission == .serve)
+        #expect(registry.admit(EmbeddedChannel(), account: nil).admission == .reset(.connections))
         #expect(registry.close().count == 1)
         registry.remove(channel, account: nil)
         #expect(registry.count == 0)
-        #expect(registry.admit(EmbeddedChannel(), account: pod) == .reset(.stopping))
+        #expect(registry.admit(EmbeddedChannel(), account: pod).admission == .reset(.stopping))
     }
 }

@@ -382,6 +382,28 @@ private let tag = EntityTag.of("p")
         await connection.close()
     }
 
+    @Test(arguments: [get("/"), "GET / HTTP/1.1\r\nHo", "x\r\n\r\n"])
+    func `what a client sends behind a watch ends it, and is answered next`(_ next: String) async throws {
+        let watch = get("\(projectID)?wait_for_change=true")
+        for isOneRead in [false, true] {
+            let connection = try await TestConnection(FakeBackend())
+            if isOneRead, next.hasSuffix("\r\n\r\n") {
+                try await connection.send(watch + next)
+            } else {
+                try await connection.send(watch)
+                #expect(try await connection.receiveNow() == nil)
+                try await connection.send(next)
+            }
+            #expect(try await connection.receive().body == "p")
+            if next.hasPrefix("GET"), !next.hasSuffix("\r\n\r\n") {
+                #expect(try await connection.receiveNow() == nil)
+                try await connection.send("st: metadata\r\n\r\n")
+            }
+            #expect(try await connection.receive().status == (next.hasPrefix("x") ? 400 : 200))
+            await connection.close()
+        }
+    }
+
     @Test func `a watch ends when the server stops or the client sends no more`() async throws {
         let draining = try await TestConnection(FakeBackend())
         try await draining.send(get("\(projectID)?wait_for_change=true"))

@@ -1,5 +1,6 @@
 import Attribution
 import NIOCore
+import NIOHTTP1
 import Testing
 
 @testable import MetadataServer
@@ -143,14 +144,34 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         await fresh.close()
     }
 
-    @Test("The table is bounded")
-    func bound() async throws {
-        let connection = try await connect()
-        for number in 0..<(KnownRequests.limit * 2 + 5) {
-            #expect(try await connection.exchange(get("/", "X-Number: \(number)")).status == 200)
+    private func remember(_ text: String, from pod: PodUID) throws {
+        let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/", headers: ["Host": "metadata"])
+        known.remember(
+            ByteBuffer(string: text), as: ConnectionState.Exchange(head: head, closes: false, request: nil), from: pod)
+    }
+
+    @Test("A pod that never asks twice alike makes the table forget its own requests, and no other pod's")
+    func boundPerPod() throws {
+        try remember("usual", from: .test(1))
+        for number in 0..<(KnownRequests.limit * 2) {
+            try remember("\(number)", from: .test(2))
+            #expect(known.count <= 1 + KnownRequests.limitPerPod)
+        }
+        #expect(known[ByteBuffer(string: "usual")] != nil)
+        #expect(known[ByteBuffer(string: "\(KnownRequests.limit * 2 - 1)")] != nil)
+    }
+
+    @Test("The table is bounded, and forgets the requests of the pod with most of them")
+    func bound() throws {
+        let pods = try (0..<(KnownRequests.limit + 9)).map { number in
+            try #require(PodUID("00000000-0000-0000-0000-\(100_000_000_000 + number)"))
+        }
+        for text in ["a", "b"] { try remember(text, from: pods[0]) }
+        for pod in pods.dropFirst() {
+            try remember("\(pod)", from: pod)
             #expect(known.count <= KnownRequests.limit)
         }
-        #expect(known.count == 5)
-        await connection.close()
+        #expect(known[ByteBuffer(string: "a")] == nil)
+        #expect(known[ByteBuffer(string: "\(pods[pods.count - 1])")] != nil)
     }
 }

@@ -162,6 +162,100 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         }
     }
 
+    @Test func `a pod with idle connections up to its limit is served on another one, and loses its oldest`()
+        async throws
+    {
+        let backend = FakeBackend()
+        backend.update { $0.isTokenCached = true }
+        var configuration = MetadataServerConfiguration.test
+        configuration.limits.connectionsPerPod = 3
+        try await withServer(configuration, backend: backend) { server in
+            try await server.connect { oldest in
+                try await oldest.send(get("/"))
+                _ = try await oldest.receive(until: "computeMetadata/\n")
+                for _ in 1...3 {
+                    // A kept connection, and one that ends with its answer: both fronts.
+                    try await withKept(2, server) {
+                        for header in ["X: y", "Connection: close"] {
+                            try await server.connect { client in
+                                try await client.send(get(token, header))
+                                #expect(try await client.receive(until: "}").hasPrefix("HTTP/1.1 200 OK\r\n"))
+                            }
+                        }
+                    }
+                }
+                #expect(try await oldest.receiveAll() == "")
+            }
+            #expect(server.observer.record.limits.contains(.idleConnections))
+            #expect(!server.observer.record.limits.contains(.connectionsPerPod))
+        }
+    }
+
+    /// Has as many connections that have had an answer and stay.
+    private func withKept(_ count: Int, _ server: LiveServer, _ body: () async throws -> Void) async throws {
+        guard count > 0 else { return try await body() }
+        try await server.connect { client in
+            try await client.send(get("/"))
+            #expect(try await client.receive(until: "computeMetadata/\n").hasPrefix("HTTP/1.1 200 OK\r\n"))
+            try await withKept(count - 1, server, body)
+        }
+    }
+
+    @Test func `unanswered requests of all connections hold a bounded number of bytes`() async throws {
+        var configuration = MetadataServerConfiguration.test
+        configuration.limits.unfinishedBytes = 64 * 1024
+        try await withServer(configuration) { server in
+            let part = "GET / HTTP/1.1\r\nHost: metadata\r\nX: " + String(repeating: "x", count: 20_000)
+            try await server.connect { small in
+                try await small.send("GET / HTTP/1.1\r\nHo")
+                let greedy = try await server.connections(10)
+                for connection in greedy { try await connection.writeAndFlush(ByteBuffer(string: part)) }
+                // Of ten times 20 KB three fit.
+                for _ in 1...7 { await server.observer.hit(.unfinishedBytes) }
+                try await small.send("st: metadata\r\n\r\n")
+                #expect(try await small.receive(until: "computeMetadata/\n").hasPrefix("HTTP/1.1 200 OK\r\n"))
+                for connection in greedy { try? await connection.close() }
+            }
+        }
+    }
+
+    @Test func `the kernel keeps little of what a client sends or does not read`() async throws {
+        let sizes = Mutex<[[CInt]]>([])
+        try await withServer { descriptor in
+            let values = [SO_RCVBUF, SO_SNDBUF].map { option in
+                var value: CInt = -1
+                var length = socklen_t(MemoryLayout<CInt>.size)
+                _ = unsafe getsockopt(descriptor, SOL_SOCKET, option, &value, &length)
+                return value
+            }
+            sizes.withLock { $0.append(values) }
+        } _: { server in
+            try await server.connect { client in
+                try await client.send(get(token, "Connection: close"))
+                #expect(try await client.receiveAll().contains("access_token"))
+            }
+        }
+        let limits = MetadataServerConfiguration.Limits()
+        #expect(sizes.withLock(\.self) == [[limits.receiveBuffer * 2, limits.sendBuffer * 2]])
+    }
+
+    @Test func `a held watch sees the end of its connection, also behind bytes`() async throws {
+        var configuration = MetadataServerConfiguration.test
+        configuration.limits.connectionsPerPod = 400
+        try await withServer(configuration) { server in
+            let watch = get("/computeMetadata/v1/instance/zone?wait_for_change=true")
+            let watches = try await server.connections(20)
+            for (number, connection) in watches.enumerated() {
+                try await connection.writeAndFlush(ByteBuffer(string: watch))
+                // More than the kernel keeps for a connection that is not read.
+                let rest = String(repeating: "x", count: number % 2 == 0 ? 0 : 300_000)
+                connection.writeAndFlush(ByteBuffer(string: rest), promise: nil)
+                connection.close(promise: nil)
+            }
+            for _ in watches { await server.observer.oneClosed() }
+        }
+    }
+
     @Test func `stopping does not wait longer than it may`() async throws {
         let backend = FakeBackend()
         backend.update { $0.holdsTokens = true }

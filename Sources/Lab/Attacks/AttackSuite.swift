@@ -62,7 +62,8 @@ package struct AttackSuite: Sendable {
     /// In the order of the list of threats, but for those that take the agent away, which come last.
     private var attacks: [Attack] {
         connects + layouts + packets + detours + ports + requests + outsiders + descriptors + claims + cgroups
-            + connections + exhaustion + names + outages + starts + tenants + meshes
+            + connections + exhaustion + resources + names + outages + starts + tenants
+            + meshes
     }
 
     func perform(_ attack: Attack, quiet: VictimProbe.Notice) async throws -> AttackReport {

@@ -19,8 +19,9 @@ package struct MemoryLimit: Sendable {
             throw LabError("no cgroup hierarchy has the memory controller")
         }
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        let limit = directory + (isVersion2 ? "/memory.max" : "/memory.limit_in_bytes")
-        try "\(bytes)".write(toFile: limit, atomically: false, encoding: .utf8)
+        try write(bytes, to: isVersion2 ? "memory.max" : "memory.limit_in_bytes")
+        // Version 1 counts what sockets keep only where that has a limit, and apart from everything else.
+        if !isVersion2 { try? write(bytes, to: "memory.kmem.tcp.limit_in_bytes") }
     }
 
     /// The command that runs another one within the limit.
@@ -28,10 +29,37 @@ package struct MemoryLimit: Sendable {
 
     /// The most that was ever in use.
     package func peakBytes() throws -> Int {
-        let file = directory + (isVersion2 ? "/memory.peak" : "/memory.max_usage_in_bytes")
-        let text = try String(contentsOfFile: file, encoding: .utf8).trimmingCharacters(in: .newlines)
-        guard let peak = Int(text) else { throw LabError("\(file) says \(text)") }
-        return peak
+        try read(isVersion2 ? "memory.peak" : "memory.max_usage_in_bytes")
+    }
+
+    /// What is in use now as version 2 counts it: with what the kernel keeps for sockets, which is also returned by itself.
+    package func usage() throws -> (total: Int, sockets: Int) {
+        guard isVersion2 else {
+            let sockets = (try? read("memory.kmem.tcp.usage_in_bytes")) ?? 0
+            return (try read("memory.usage_in_bytes") + sockets, sockets)
+        }
+        let statistics = try String(contentsOfFile: directory + "/memory.stat", encoding: .utf8)
+        let sockets = statistics.split(separator: "\n").first { $0.hasPrefix("sock ") }
+        return (try read("memory.current"), sockets.flatMap { Int($0.dropFirst(5)) } ?? 0)
+    }
+
+    /// How often the kernel killed a process of the cgroup for want of memory.
+    package func kills() throws -> Int {
+        let text = try String(
+            contentsOfFile: directory + (isVersion2 ? "/memory.events" : "/memory.oom_control"), encoding: .utf8)
+        let line = text.split(separator: "\n").first { $0.hasPrefix("oom_kill ") }
+        return line.flatMap { Int($0.dropFirst("oom_kill ".count)) } ?? 0
+    }
+
+    private func read(_ name: String) throws -> Int {
+        let text = try String(contentsOfFile: "\(directory)/\(name)", encoding: .utf8)
+            .trimmingCharacters(in: .newlines)
+        guard let value = Int(text) else { throw LabError("\(directory)/\(name) says \(text)") }
+        return value
+    }
+
+    private func write(_ value: Int, to name: String) throws {
+        try "\(value)".write(toFile: "\(directory)/\(name)", atomically: false, encoding: .utf8)
     }
 
     /// Removes it, once nothing is in it.

@@ -192,11 +192,28 @@ final class RecordingObserver: MetadataServerObserver {
     }
 
     private let storage = Mutex(Record())
+    private let hitStream: AsyncStream<LimitKind>
+    private let hits: AsyncStream<LimitKind>.Continuation
+    private let endStream: AsyncStream<Void>
+    private let ends: AsyncStream<Void>.Continuation
+
+    init() {
+        (hitStream, hits) = AsyncStream.makeStream()
+        (endStream, ends) = AsyncStream.makeStream()
+    }
 
     var record: Record { storage.withLock { $0 } }
 
     func connectionOpened() { storage.withLock { $0.opened += 1 } }
-    func connectionClosed() { storage.withLock { $0.closed += 1 } }
+    func connectionClosed() {
+        storage.withLock { $0.closed += 1 }
+        ends.yield()
+    }
+
+    /// Returns when one more connection has closed than calls of this have returned.
+    func oneClosed() async {
+        for await _ in endStream { return }
+    }
     func connectionReset(_ reason: ConnectionReset) { storage.withLock { $0.resets.append(reason) } }
     func requestAnswered(_ answer: AnsweredRequest) {
         storage.withLock { record in
@@ -205,5 +222,13 @@ final class RecordingObserver: MetadataServerObserver {
         }
     }
     func requestRefused(_ refusal: RefusedRequest) { storage.withLock { $0.refusals.append(refusal) } }
-    func limitHit(_ limit: LimitKind) { storage.withLock { $0.limits.append(limit) } }
+    func limitHit(_ limit: LimitKind) {
+        storage.withLock { $0.limits.append(limit) }
+        hits.yield(limit)
+    }
+
+    /// Returns when `limit` has been hit once more than calls of this have returned.
+    func hit(_ limit: LimitKind) async {
+        for await hit in hitStream where hit == limit { return }
+    }
 }
