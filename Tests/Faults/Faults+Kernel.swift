@@ -11,7 +11,7 @@ extension Fault {
             await stage.world.deletePod(try await stage.servedPod("before"))
             let kubepods = node.cgroupDirectory(node.kubepods)
             await CgroupTree.remove(kubepods)
-            try FileManager.default.createDirectory(atPath: kubepods, withIntermediateDirectories: false)
+            try await node.makeKubepods()
             let end = ContinuousClock.now
             let log = try await stage.logged("kubepods cgroup was made again")
             let new = try await stage.ask(try await stage.newPod("new"))

@@ -24,6 +24,8 @@ package final class LabNode: Sendable {
     package static let hardwareAddress = "02:88:00:00:00:01"
     package static let metadataAddress = "169.254.169.254"
     package static let metadataAddress6 = "fd20:ce::254"
+    /// The user that owns kubepods cgroups of labs. No process of a lab runs as it.
+    private static let owner: uid_t = 64_242
 
     private struct State {
         var pods: [RunningPod] = []
@@ -93,10 +95,7 @@ package final class LabNode: Sendable {
             atPath: bpfFileSystem, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700]
         )
         try await Command.require(["mount", "-t", "bpf", "bpf", bpfFileSystem])
-        try FileManager.default.createDirectory(
-            atPath: (layout.depth > 0 ? ownCgroups + layout.root : cgroupMountPoint) + kubepods,
-            withIntermediateDirectories: true
-        )
+        try await makeKubepods()
         try await Command.require(["ip", "netns", "add", network.name])
         if layout.depth > 0 { try await enterCgroupNamespace() }
         // The metadata addresses are the node's own here, so that whatever slips past the redirect is caught. The bridge
@@ -113,6 +112,19 @@ package final class LabNode: Sendable {
             addr add \(Self.metadataAddress6)/128 dev lo nodad
             """
         )
+    }
+
+    /// Makes the kubepods cgroup, as the kubelet does.
+    ///
+    /// A user who is nobody else makes it, and not root: agents of other labs that run at the same time on this machine
+    /// would take it for a second kubelet's, and refuse its pods.
+    package func makeKubepods() async throws {
+        let directory = (layout.depth > 0 ? ownCgroups + layout.root : cgroupMountPoint) + kubepods
+        let parent = (directory as NSString).deletingLastPathComponent
+        try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+        guard unsafe chown(parent, Self.owner, 0) == 0 else { throw LabError("cannot give \(parent) away") }
+        try await Command.require(["setpriv", "--reuid=\(Self.owner)", "--clear-groups", "mkdir", directory])
+        guard unsafe chown(parent, 0, 0) == 0 else { throw LabError("cannot take \(parent) back") }
     }
 
     /// After the first network namespace: only then are those that are added later seen in copies of this mount namespace.
