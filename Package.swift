@@ -100,7 +100,7 @@ let package = Package(
             name: "Agent",
             dependencies: [
                 "Attribution", "Tokens", "BPF", "EventLoops", "UpstreamHTTP", "KubernetesAPI", "TokenExchange",
-                "MetadataServer", "Operations",
+                "MetadataServer", "Operations", "Netlink",
                 asyncHTTPClient, nioCore, nioPosix, nioSSL, logging, yams,
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

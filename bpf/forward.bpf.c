@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Drops packets to protected addresses that reach the node's network namespace
- * from an interface: from pods that write whole frames (AF_PACKET), from
- * sandboxes whose sockets this kernel never saw (gVisor, Kata), from tunnels.
+/* Drops packets to protected addresses in the node's network namespace that reach
+ * it from an interface: from pods that write whole frames (AF_PACKET), from
+ * sandboxes whose sockets this kernel never saw (gVisor, Kata), from tunnels, and
+ * those that a Service of the node turns to such an address on the way.
  *
- * netfilter, PRE_ROUTING, IPv4 and IPv6 (Linux 6.4)
+ * netfilter, PRE_ROUTING, FORWARD and LOCAL_IN, IPv4 and IPv6 (Linux 6.4)
  *
- * Nobody on this side of an interface but pods and neighbours sends here: the
- * node's own processes do not pass PRE_ROUTING on their way out, and those that
- * the node serves itself arrive from the loopback interface.
+ * FORWARD and LOCAL_IN come after address translation. LOCAL_IN is for addresses
+ * that the node has itself, and for translators that it runs.
+ *
+ * Nobody on the far side of an interface but pods and neighbours sends here: the
+ * node's own processes pass none of the three on their way out, and what the node
+ * serves itself arrives from the loopback interface. That is accepted where it
+ * arrives. Nothing of the node's own is forwarded, so that a frame which somebody
+ * wrote to the loopback interface is dropped there.
  *
  * In an object of its own, because older kernels cannot load it.
  */
@@ -21,6 +27,7 @@
 #include "lib/maps.h"
 #include "lib/packet.h"
 #include "lib/passed.h"
+#include "lib/routes.h"
 
 #define AF_INET 2
 #define IFF_LOOPBACK 0x8
@@ -28,54 +35,91 @@
 #define NF_DROP 0
 #define NF_ACCEPT 1
 
+#define NF_INET_PRE_ROUTING 0
+#define NF_INET_FORWARD 2
+
 extern int bpf_dynptr_from_skb(struct __sk_buff *skb, __u64 flags, struct bpf_dynptr *result) __ksym;
 
 /* Constant from load to unload. */
-const volatile struct nid_endpoint nid_endpoints[NID_ENDPOINTS_MAX] = {};
-const volatile __u32 nid_endpoint_count = 0;
+const volatile struct nid_endpoints nid_endpoints = {};
 
-static __always_inline bool parse(struct bpf_dynptr *bytes, bool is_ipv4, struct nid_packet *packet)
+static __always_inline bool read_bytes(void *packet, __u32 offset, void *to, __u32 size)
 {
-	if (is_ipv4) {
-		struct iphdr header;
+	return !bpf_dynptr_read(to, size, packet, offset, 0);
+}
 
-		if (bpf_dynptr_read(&header, sizeof(header), bytes, 0, 0))
-			return false;
-		nid_read_header4(packet, &header);
-	} else {
-		struct ipv6hdr header;
+static __always_inline int drop(enum nid_stat reason)
+{
+	nid_count(reason);
+	return NF_DROP;
+}
 
-		if (bpf_dynptr_read(&header, sizeof(header), bytes, 0, 0))
-			return false;
-		nid_read_header6(packet, &header);
-	}
-	return nid_is_protected(nid_endpoints, nid_endpoint_count, &packet->destination);
+/* The verdict on a packet whose destination may be protected. */
+static __always_inline int judge(struct bpf_dynptr *bytes, const struct nid_packet *packet,
+				 __u8 hook)
+{
+	struct nid_flow flow;
+	__u16 ports[2] = {};
+
+	if (!nid_is_protected(&nid_endpoints, &packet->destination))
+		return NF_ACCEPT;
+	/* Ports that are not there are port 0, which is not open. */
+	read_bytes(bytes, packet->header_bytes, ports, sizeof(ports));
+	if (nid_may_leave(&nid_endpoints, &packet->destination, packet->protocol,
+			  packet->is_fragment, bpf_ntohs(ports[1])))
+		return NF_ACCEPT;
+	flow = nid_flow_of(packet, ports);
+	if (nid_is_let_pass(&flow))
+		return NF_ACCEPT;
+	return drop(hook == NF_INET_PRE_ROUTING ? NID_STAT_DROPPED_FORWARD :
+						  NID_STAT_DROPPED_TRANSLATED);
+}
+
+static __always_inline int judge4(struct bpf_dynptr *bytes, __u8 hook)
+{
+	struct iphdr header;
+	struct nid_packet packet;
+
+	if (!read_bytes(bytes, 0, &header, sizeof(header)))
+		return NF_ACCEPT;
+	if (header.ihl > NID_WORDS4 &&
+	    nid_options_lead_on(&nid_endpoints, header.ihl, read_bytes, bytes))
+		return drop(NID_STAT_DROPPED_ROUTED);
+	if (!nid_may_be_protected(&nid_endpoints, header.daddr))
+		return NF_ACCEPT;
+	nid_read_header4(&packet, &header);
+	return judge(bytes, &packet, hook);
+}
+
+static __always_inline int judge6(struct bpf_dynptr *bytes, __u8 hook)
+{
+	struct ipv6hdr header;
+	struct nid_packet packet;
+
+	if (!read_bytes(bytes, 0, &header, sizeof(header)))
+		return NF_ACCEPT;
+	if (nid_is_extension(header.nexthdr) &&
+	    nid_extensions_lead_on(&nid_endpoints, header.nexthdr, sizeof(header), read_bytes,
+				   bytes))
+		return drop(NID_STAT_DROPPED_ROUTED);
+	if (!nid_may_be_protected(&nid_endpoints, header.daddr.in6_u.u6_addr32[3]))
+		return NF_ACCEPT;
+	nid_read_header6(&packet, &header);
+	return judge(bytes, &packet, hook);
 }
 
 SEC("netfilter")
 int nid_forward(struct bpf_nf_ctx *ctx)
 {
-	struct nid_packet packet = {};
-	struct nid_flow flow;
+	const struct nf_hook_state *state = ctx->state;
 	struct bpf_dynptr bytes;
-	__u16 ports[2] = {};
+	__u8 hook = state->hook;
 
+	if (hook != NF_INET_FORWARD && state->in->flags & IFF_LOOPBACK)
+		return NF_ACCEPT;
 	if (bpf_dynptr_from_skb((struct __sk_buff *)ctx->skb, 0, &bytes))
 		return NF_ACCEPT;
-	if (!parse(&bytes, ctx->state->pf == AF_INET, &packet))
-		return NF_ACCEPT;
-	if (ctx->state->in->flags & IFF_LOOPBACK)
-		return NF_ACCEPT;
-	/* Ports that are not there are port 0, which is not open. */
-	bpf_dynptr_read(ports, sizeof(ports), &bytes, packet.header_bytes, 0);
-	if (nid_may_leave(nid_endpoints, nid_endpoint_count, &packet.destination, packet.protocol,
-			  packet.is_fragment, bpf_ntohs(ports[1])))
-		return NF_ACCEPT;
-	flow = nid_flow_of(&packet, ports);
-	if (nid_is_let_pass(&flow))
-		return NF_ACCEPT;
-	nid_count(NID_STAT_DROPPED_FORWARD);
-	return NF_DROP;
+	return state->pf == AF_INET ? judge4(&bytes, hook) : judge6(&bytes, hook);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Drops what pods' sockets send to protected addresses past the connect hooks:
- * raw sockets, and connections that are older than the hooks.
+ * raw sockets, connections that are older than the hooks, source routes.
  *
  * cgroup_skb/egress
  *
@@ -20,6 +20,8 @@
 #include "lib/packet.h"
 #include "lib/passed.h"
 #include "lib/pods.h"
+#include "lib/routes.h"
+#include "lib/senders.h"
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
@@ -28,45 +30,58 @@
 #define EGRESS_ALLOWED 1
 
 /* Constant from load to unload. */
-const volatile struct nid_endpoint nid_endpoints[NID_ENDPOINTS_MAX] = {};
-const volatile __u32 nid_endpoint_count = 0;
+const volatile struct nid_endpoints nid_endpoints = {};
 
-/* The packet's header, if it goes to a protected address. The kernel builds IP
- * headers in the linear part: what has none there has none.
- */
-static __always_inline bool parse(struct __sk_buff *skb, struct nid_packet *packet)
+enum aim {
+	/* At an address that is not protected. */
+	AIM_ELSEWHERE,
+	AIM_PROTECTED,
+	/* At a protected one by way of others. */
+	AIM_ROUTED,
+};
+
+static __always_inline bool read_bytes(void *packet, __u32 offset, void *to, __u32 size)
 {
-	void *data = (void *)(long)skb->data;
-	void *end = (void *)(long)skb->data_end;
-
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		struct iphdr *header = data;
-
-		if ((void *)(header + 1) > end)
-			return false;
-		nid_read_header4(packet, header);
-	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6hdr *header = data;
-
-		if ((void *)(header + 1) > end)
-			return false;
-		nid_read_header6(packet, header);
-	} else {
-		return false;
-	}
-	return nid_is_protected(nid_endpoints, nid_endpoint_count, &packet->destination);
+	return !bpf_skb_load_bytes(packet, offset, to, size);
 }
 
-static __always_inline bool is_of_other_tree(struct __sk_buff *skb,
-					     const struct nid_settings *settings)
+/* The kernel builds IP headers in the linear part: what has none there has none. */
+static __always_inline enum aim parse4(struct __sk_buff *skb, struct nid_packet *packet)
 {
-	for (int i = 0; i < NID_OTHER_TREES; i++) {
-		const struct nid_tree *tree = &settings->others[i];
+	struct iphdr *header = (void *)(long)skb->data;
 
-		if (tree->id && nid_is_tree(tree, bpf_skb_ancestor_cgroup_id(skb, tree->level)))
-			return true;
-	}
-	return false;
+	if ((void *)(header + 1) > (void *)(long)skb->data_end)
+		return AIM_ELSEWHERE;
+	nid_read_header4(packet, header);
+	if (header->ihl > NID_WORDS4 &&
+	    nid_options_lead_on(&nid_endpoints, header->ihl, read_bytes, skb))
+		return AIM_ROUTED;
+	return nid_is_protected(&nid_endpoints, &packet->destination) ? AIM_PROTECTED :
+									AIM_ELSEWHERE;
+}
+
+static __always_inline enum aim parse6(struct __sk_buff *skb, struct nid_packet *packet)
+{
+	struct ipv6hdr *header = (void *)(long)skb->data;
+
+	if ((void *)(header + 1) > (void *)(long)skb->data_end)
+		return AIM_ELSEWHERE;
+	nid_read_header6(packet, header);
+	if (nid_is_extension(packet->protocol) &&
+	    nid_extensions_lead_on(&nid_endpoints, packet->protocol, sizeof(*header), read_bytes,
+				   skb))
+		return AIM_ROUTED;
+	return nid_is_protected(&nid_endpoints, &packet->destination) ? AIM_PROTECTED :
+									AIM_ELSEWHERE;
+}
+
+static __always_inline enum aim parse(struct __sk_buff *skb, struct nid_packet *packet)
+{
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return parse4(skb, packet);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return parse6(skb, packet);
+	return AIM_ELSEWHERE;
 }
 
 SEC("cgroup_skb/egress")
@@ -75,32 +90,32 @@ int nid_egress(struct __sk_buff *skb)
 	const struct nid_settings *settings;
 	struct nid_packet packet = {};
 	__u16 ports[2] = {};
+	enum aim aim;
 	bool is_pods;
-	__u32 level;
-	__u64 pod;
 
-	if (!parse(skb, &packet))
+	aim = parse(skb, &packet);
+	if (aim == AIM_ELSEWHERE)
 		return EGRESS_ALLOWED;
 	settings = nid_settings_of_node();
 	if (!settings)
 		return EGRESS_ALLOWED;
-	level = settings->kubepods_level;
-	is_pods = bpf_skb_ancestor_cgroup_id(skb, level) == settings->kubepods_id;
-	if (!is_pods && !is_of_other_tree(skb, settings))
+	is_pods = nid_is_sent_by_pod(skb, settings);
+	if (!is_pods && !nid_is_sent_from_other_tree(skb, settings))
 		return EGRESS_ALLOWED;
+	if (aim == AIM_ROUTED) {
+		nid_count(NID_STAT_DROPPED_ROUTED);
+		return EGRESS_DROPPED;
+	}
 	/* Ports that are not there are port 0, which is not open. */
 	bpf_skb_load_bytes(skb, packet.header_bytes, ports, sizeof(ports));
-	if (nid_may_leave(nid_endpoints, nid_endpoint_count, &packet.destination, packet.protocol,
+	if (nid_may_leave(&nid_endpoints, &packet.destination, packet.protocol,
 			  packet.is_fragment, bpf_ntohs(ports[1])))
 		return EGRESS_ALLOWED;
 	if (!is_pods) {
 		nid_count(NID_STAT_REFUSED_OTHER_TREE);
 		return EGRESS_DROPPED;
 	}
-	pod = nid_pod_among(settings, bpf_skb_ancestor_cgroup_id(skb, level + 1),
-			    bpf_skb_ancestor_cgroup_id(skb, level + 2),
-			    bpf_skb_ancestor_cgroup_id(skb, level + 3));
-	if (nid_policy_of(pod) == NID_POLICY_PASSTHROUGH) {
+	if (nid_policy_of(nid_sending_pod(skb, settings)) == NID_POLICY_PASSTHROUGH) {
 		struct nid_flow flow = nid_flow_of(&packet, ports);
 
 		nid_let_pass(&flow);

@@ -29,8 +29,7 @@
 #define CONNECT_ALLOWED 1
 
 /* Constant from load to unload. */
-const volatile struct nid_endpoint nid_endpoints[NID_ENDPOINTS_MAX] = {};
-const volatile __u32 nid_endpoint_count = 0;
+const volatile struct nid_endpoints nid_endpoints = {};
 /* Network order. */
 const volatile __u32 nid_agent_ip4 = 0;
 const volatile struct nid_address nid_agent_ip6 = {};
@@ -91,7 +90,7 @@ static __always_inline enum nid_verdict judge(struct bpf_sock_addr *ctx,
 					      enum nid_stat reason)
 {
 	enum nid_verdict verdict =
-		nid_judge(nid_endpoints, nid_endpoint_count, destination,
+		nid_judge(&nid_endpoints, destination,
 			  bpf_ntohs((__u16)ctx->user_port), ctx->type == SOCK_STREAM);
 
 	if (verdict == NID_PASS)
@@ -121,7 +120,7 @@ static __always_inline enum nid_verdict judge_outsider(struct bpf_sock_addr *ctx
 
 	if (!settings || !nid_is_in_other_tree(settings))
 		return NID_PASS;
-	if (nid_judge(nid_endpoints, nid_endpoint_count, destination,
+	if (nid_judge(&nid_endpoints, destination,
 		      bpf_ntohs((__u16)ctx->user_port), ctx->type == SOCK_STREAM) == NID_PASS)
 		return NID_PASS;
 	refuse(NID_STAT_REFUSED_OTHER_TREE);
@@ -169,7 +168,7 @@ static __always_inline enum nid_verdict judge_connect(struct bpf_sock_addr *ctx,
 	enum nid_verdict verdict;
 	__u64 pod;
 
-	if (!nid_is_protected(nid_endpoints, nid_endpoint_count, destination))
+	if (!nid_is_protected(&nid_endpoints, destination))
 		return is_agent(ctx, destination) ? judge_direct(ctx, destination) : NID_PASS;
 	settings = nid_settings_of_pod();
 	if (!settings)
@@ -252,7 +251,7 @@ static __always_inline int judge_datagram(struct bpf_sock_addr *ctx,
 {
 	const struct nid_settings *settings;
 
-	if (!nid_is_protected(nid_endpoints, nid_endpoint_count, destination))
+	if (!nid_is_protected(&nid_endpoints, destination))
 		return CONNECT_ALLOWED;
 	settings = nid_settings_of_pod();
 	if (!settings)

@@ -40,6 +40,7 @@ extension Agent {
         incidents: CounterTable<Incident>, isSuccessor: Bool, logger: Logger
     ) async throws -> (CgroupTracking, listeners: [CInt]) {
         let (datapath, sockets) = try await kernel.open(offered, isSuccessor: isSuccessor)
+        UplinkReport(logger: logger).start(datapath)
         let tracking = try CgroupTracking(
             index: index, root: root, kubepods: kernel.kubepods, cgroups: cgroups, pins: pins, datapath: datapath,
             enforcement: enforcement, incidents: incidents, logger: logger

@@ -26,6 +26,13 @@ extension CgroupFileSystem {
         return nil
     }
 
+    /// The processes of a cgroup, without those of cgroups below it; 0 for each of another PID namespace.
+    package func processes(in path: [UInt8]) -> [Int32] {
+        let file = [UInt8](mountPoint.utf8) + (path.last == UInt8(ascii: "/") ? path : path + [UInt8(ascii: "/")])
+        let text = Self.read(file + [UInt8]("cgroup.procs".utf8)) ?? []
+        return text.split(separator: UInt8(ascii: "\n")).compactMap { Int32(String(decoding: $0, as: UTF8.self)) }
+    }
+
     private func listsThisProcess(_ path: [UInt8]) -> Bool {
         let file = [UInt8](mountPoint.utf8) + (path.last == UInt8(ascii: "/") ? path : path + [UInt8(ascii: "/")])
         guard let text = Self.read(file + [UInt8]("cgroup.procs".utf8)) else { return false }

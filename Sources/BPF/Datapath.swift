@@ -10,7 +10,7 @@ package struct DatapathConfiguration: Sendable {
     package var pinDirectory: PinDirectory
     /// The addresses whose port 80 is redirected and whose other ports are refused, but for DNS and NTP.
     package var endpoints: [OriginalDestination.Address]
-    /// What is refused altogether. At most 16 of both kinds.
+    /// Endpoints that are refused altogether. At most 64 of both kinds.
     package var protectedEndpoints: [ProtectedEndpoint]
     /// Whether an installation without ``HostGuard`` is one.
     package var requiresHostGuard: Bool
@@ -103,17 +103,18 @@ package struct HookState: Sendable, Equatable {
 /// reaches the machine's own metadata server. Only ``PinDirectory/remove()`` ends it.
 package final class Datapath: Sendable {
     /// What ``guardHost()`` has done.
-    private struct GuardState {
+    struct GuardState {
         var guarding: HostGuard
         var hooks: [HookState] = []
         /// Counts for the host guard where its programs do not.
         var nftables: Nftables?
+        var uplinks: UplinkGuard?
     }
 
-    private let configuration: DatapathConfiguration
+    let configuration: DatapathConfiguration
     private let wasInstalled: Bool
     private let cgroupHooks: [HookState]
-    private let guardState: Mutex<GuardState>
+    let guardState: Mutex<GuardState>
     private let skeletons: Mutex<DatapathSkeletons>
     private let tags: CInt
     private let handovers: CInt
@@ -182,12 +183,13 @@ package final class Datapath: Sendable {
         do throws(BPFError) {
             let installed = try HostGuard.installFirst(configuration)
             guardState.withLock { state in
-                state = GuardState(
-                    guarding: .active(installed.mechanism), hooks: installed.hooks, nftables: installed.nftables)
+                state.guarding = .active(installed.mechanism)
+                state.hooks = installed.hooks
+                state.nftables = installed.nftables
             }
         } catch {
             guard configuration.requiresHostGuard else {
-                guardState.withLock { $0 = GuardState(guarding: .unavailable(error)) }
+                guardState.withLock { $0.guarding = .unavailable(error) }
                 return
             }
             throw error
@@ -328,7 +330,7 @@ package final class Datapath: Sendable {
     /// The programs' counters.
     package func counters() throws(BPFError) -> DatapathCounters {
         try DatapathCounters(
-            readingMap: stats, droppedByTable: guardState.withLock(\.nftables)?.droppedByHostGuard ?? 0)
+            readingMap: stats, droppedByTable: guardState.withLock(\.nftables)?.droppedByHostGuard ?? [:])
     }
 
     /// How many tags wait for their accepting side at this moment. Walks the table: for tests and the debug dump.

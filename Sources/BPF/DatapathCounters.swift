@@ -12,7 +12,8 @@ package struct DatapathCounters: Sendable, Equatable {
         "redirected", "refused_port", "refused_no_note", "claim_table_full", "claim_conflict",
         "claim_without_packet", "claimed", "tagged", "untagged", "voided", "torn", "withdrawn", "cgroup_event_lost",
         "refused_datagram", "refused_creator", "refused_policy", "refused_limit", "passed_through", "dropped_egress",
-        "dropped_forward", "dropped_unannounced", "refused_other_tree",
+        "dropped_forward", "dropped_unannounced", "refused_other_tree", "dropped_translated", "dropped_routed",
+        "dropped_uplink",
     ]
 
     package subscript(name: String) -> UInt64 {
@@ -20,7 +21,7 @@ package struct DatapathCounters: Sendable, Equatable {
     }
 
     /// Reads the per-CPU array behind `map`, and adds what the host guard's nftables table dropped in its programs' place.
-    init(readingMap map: CInt, droppedByTable: UInt64 = 0) throws(BPFError) {
+    init(readingMap map: CInt, droppedByTable: [String: UInt64] = [:]) throws(BPFError) {
         let processors = libbpf_num_possible_cpus()
         try check(processors, "count the processors")
         var values: [(name: String, value: UInt64)] = []
@@ -28,8 +29,7 @@ package struct DatapathCounters: Sendable, Equatable {
         for (index, name) in Self.names.enumerated() {
             var key = UInt32(index)
             try check(unsafe bpf_map_lookup_elem(map, &key, &perProcessor), "read the counter \(name)")
-            let others = name == "dropped_forward" ? droppedByTable : 0
-            values.append((name, perProcessor.reduce(others, &+)))
+            values.append((name, perProcessor.reduce(droppedByTable[name] ?? 0, &+)))
         }
         self.values = values
     }

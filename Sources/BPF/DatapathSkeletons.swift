@@ -97,9 +97,7 @@ struct DatapathSkeletons: ~Copyable {
         guard let skeleton = unsafe skeleton, let constants = unsafe skeleton.pointee.rodata else {
             throw BPFError("open the redirect programs", errorNumber: errno)
         }
-        unsafe withUnsafeMutableBytes(of: &constants.pointee.nid_endpoints) { table in
-            unsafe constants.pointee.nid_endpoint_count = configuration.store(in: table)
-        }
+        unsafe constants.pointee.nid_endpoints = configuration.kernelTable
         unsafe constants.pointee.nid_agent_ip4 = configuration.agentIPv4.bigEndian
         unsafe constants.pointee.nid_agent_ip6 = nid_address(configuration.agentIPv6 ?? .ipv4(configuration.agentIPv4))
         unsafe constants.pointee.nid_agent_port = configuration.agentPort.bigEndian
@@ -125,9 +123,7 @@ struct DatapathSkeletons: ~Copyable {
         guard let skeleton = unsafe skeleton, let constants = unsafe skeleton.pointee.rodata else {
             throw BPFError("open the guard program", errorNumber: errno)
         }
-        unsafe withUnsafeMutableBytes(of: &constants.pointee.nid_endpoints) { table in
-            unsafe constants.pointee.nid_endpoint_count = configuration.store(in: table)
-        }
+        unsafe constants.pointee.nid_endpoints = configuration.kernelTable
         do throws(BPFError) {
             try checkLoad(unsafe nid_guard_skeleton__load(skeleton), "guard")
         } catch {

@@ -39,7 +39,8 @@ package final class HeldPins: Sendable {
     package init(_ directory: PinDirectory) throws(BPFError) {
         self.directory = directory
         var pins: [Pin] = []
-        for path in directory.pins { pins.append(try Pin(path)) }
+        // Those of interfaces come and go with them: ``UplinkGuard`` looks after its own.
+        for path in directory.pins where !path.contains("/" + UplinkGuard.pinPrefix) { pins.append(try Pin(path)) }
         self.pins = pins
         fileSystem = Mutex(directory.fileSystem)
     }

@@ -52,7 +52,7 @@ extension HostGuard {
             let nftables = try Nftables()
             let wasThere = try nftables.hasTable(NftablesGuard.tableName)
             try nftables.replace(with: NftablesGuard.table(configuration))
-            for (pin, _) in families { unsafe unlink("\(configuration.pinDirectory.links)/\(pin)") }
+            for place in places { unsafe unlink("\(configuration.pinDirectory.links)/\(place.pin)") }
             let state = HookState(name: tableHook, origin: wasThere ? .adopted : .attached)
             return Installation(mechanism: .nftables, hooks: [state], nftables: nftables)
         } catch {
@@ -96,10 +96,13 @@ extension HostGuard {
 }
 
 extension Nftables {
-    /// The packets that the host guard's table has dropped since it was put in place.
-    var droppedByHostGuard: UInt64 {
+    /// The packets that the host guard's table has dropped since it was put in place, by the names of the programs' counters.
+    var droppedByHostGuard: [String: UInt64] {
         // A table that somebody removed has counted nothing.
-        (try? packets(countedBy: NftablesGuard.counterName, of: NftablesGuard.tableName)) ?? 0
+        let counts = NftablesGuard.counterNames.compactMap { name in
+            (try? packets(countedBy: name, of: NftablesGuard.tableName)).map { (name, $0) }
+        }
+        return Dictionary(counts, uniquingKeysWith: { first, _ in first })
     }
 }
 

@@ -3,27 +3,41 @@ import CLibbpf
 import Glibc
 
 /// The guard in the network namespace of the calling thread, which must be the node's: drops packets to protected
-/// endpoints that arrive from an interface.
+/// endpoints that arrive from an interface, before and after address translation.
 ///
-/// A BPF netfilter program at PRE_ROUTING (Linux 6.4), or else an nftables table. It sees what no socket hook does: frames that pods write
-/// themselves (AF_PACKET), and packets of sandboxes with a network stack of their own (gVisor, Kata).
+/// A BPF netfilter program at PRE_ROUTING, FORWARD and LOCAL_IN (Linux 6.4), or else an nftables table. It sees what no
+/// socket hook does: frames that pods write themselves (AF_PACKET), packets of sandboxes with a network stack of their own
+/// (gVisor, Kata), and Services whose endpoint is a protected address.
 package enum HostGuard: Sendable, Equatable {
     case active(Mechanism)
     /// This kernel or this installation cannot have it; pods with `CAP_NET_RAW`, and sandboxes, are held back by nothing
     /// on this node.
     case unavailable(BPFError)
 
-    /// The pin of each address family's link.
-    static let families: [(pin: String, family: CInt)] = [("forward4", AF_INET), ("forward6", AF_INET6)]
+    /// One attachment of the program.
+    struct Place: Sendable {
+        /// The name of the link's pin.
+        var pin: String
+        var family: CInt
+        /// `enum nf_inet_hooks`.
+        var hook: UInt32
+    }
+
+    /// Every attachment. The first two have had their names since they were the only ones.
+    static let places: [Place] = [
+        Place(pin: "forward4", family: AF_INET, hook: 0), Place(pin: "forward6", family: AF_INET6, hook: 0),
+        Place(pin: "translated4", family: AF_INET, hook: 2), Place(pin: "translated6", family: AF_INET6, hook: 2),
+        Place(pin: "input4", family: AF_INET, hook: 1), Place(pin: "input6", family: AF_INET6, hook: 1),
+    ]
 
     /// Installs the guard, or replaces that of an earlier agent without a gap.
     static func install(_ configuration: DatapathConfiguration) throws(BPFError) -> [HookState] {
         let program = try ForwardProgram(configuration)
         var hooks: [HookState] = []
-        for (pin, family) in families {
-            let path = "\(configuration.pinDirectory.links)/\(pin)"
+        for place in places {
+            let path = "\(configuration.pinDirectory.links)/\(place.pin)"
             let wasPinned = unsafe access(path, F_OK) == 0
-            let link = try attach(program, family: family)
+            let link = try attach(program, at: place)
             // Links of this kind cannot change their program: the new one works before the old one's pin goes.
             let temporary = path + "-next"
             unsafe unlink(temporary)
@@ -31,7 +45,7 @@ package enum HostGuard: Sendable, Equatable {
             guard unsafe rename(temporary, path) == 0 else {
                 throw BPFError("replace the pin at \(path)", errorNumber: errno)
             }
-            hooks.append(HookState(name: pin, origin: wasPinned ? .adopted : .attached))
+            hooks.append(HookState(name: place.pin, origin: wasPinned ? .adopted : .attached))
         }
         return hooks
     }
@@ -42,15 +56,16 @@ package enum HostGuard: Sendable, Equatable {
     private static let priorities: ClosedRange<CInt> = -299 ... -284
 
     private static func attach(
-        _ program: borrowing ForwardProgram, family: CInt
+        _ program: borrowing ForwardProgram, at place: Place
     ) throws(BPFError) -> FileDescriptor {
         for priority in priorities {
-            let descriptor = nid_link_netfilter(program.descriptor, UInt32(family), priority)
+            let descriptor = nid_link_netfilter(
+                program.descriptor, UInt32(place.family), place.hook, priority)
             if descriptor < 0, errno == EBUSY { continue }
-            return try FileDescriptor(owning: descriptor, "attach nid_forward to netfilter's PRE_ROUTING")
+            return try FileDescriptor(owning: descriptor, "attach nid_forward to netfilter as \(place.pin)")
         }
         throw BPFError(
-            "attach nid_forward to netfilter's PRE_ROUTING", errorNumber: EBUSY,
+            "attach nid_forward to netfilter as \(place.pin)", errorNumber: EBUSY,
             hint: "priorities \(priorities.lowerBound) to \(priorities.upperBound) are all taken"
         )
     }
@@ -85,9 +100,7 @@ private struct ForwardProgram: ~Copyable {
         guard let skeleton = unsafe skeleton, let constants = unsafe skeleton.pointee.rodata else {
             throw BPFError("open the forward guard's program", errorNumber: errno)
         }
-        unsafe withUnsafeMutableBytes(of: &constants.pointee.nid_endpoints) { table in
-            unsafe constants.pointee.nid_endpoint_count = configuration.store(in: table)
-        }
+        unsafe constants.pointee.nid_endpoints = configuration.kernelTable
         unsafe bpf_program__set_type(skeleton.pointee.progs.nid_forward, programType)
         unsafe bpf_program__set_expected_attach_type(skeleton.pointee.progs.nid_forward, attachType)
         do throws(BPFError) {

@@ -106,7 +106,7 @@ extension InstalledHook.Program {
 extension HostGuard {
     /// What guards the network namespace of the calling thread: the pinned BPF links, or the table. `nil`: nothing.
     package static func installed(below pins: PinDirectory) throws(BPFError) -> Mechanism? {
-        if families.allSatisfy({ unsafe access("\(pins.links)/\($0.pin)", F_OK) == 0 }) { return .bpf }
+        if places.allSatisfy({ unsafe access("\(pins.links)/\($0.pin)", F_OK) == 0 }) { return .bpf }
         return try hasTable() ? .nftables : nil
     }
 }

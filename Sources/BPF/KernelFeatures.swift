@@ -23,6 +23,8 @@ package struct KernelFeatures: Sendable {
     /// BPF netfilter links (6.4).
     package var netfilterLinks: Presence
     package var nftables: Presence
+    /// Programs at what interfaces send, as links (tcx, 6.6).
+    package var interfaceLinks: Presence
     /// Programs at tracepoints with types (`tp_btf`), which bring cgroup events.
     package var typedTracepoints: Presence
 
@@ -45,6 +47,7 @@ package struct KernelFeatures: Sendable {
                 libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, nil)),
             netfilterLinks: probeNetfilter(),
             nftables: probeNftables(),
+            interfaceLinks: probeInterfaceLinks(),
             typedTracepoints: probeTracepoint()
         )
     }
@@ -67,6 +70,14 @@ package struct KernelFeatures: Sendable {
     /// libbpf's own probe is older than the program type: `BPF_PROG_TYPE_NETFILTER`, `BPF_NETFILTER`.
     private static func probeNetfilter() -> Presence {
         load(bpf_prog_type(32), attachType: bpf_attach_type(45))
+    }
+
+    /// Asks what is attached to the loopback interface: a kernel without this kind of link does not know the place.
+    private static func probeInterfaceLinks() -> Presence {
+        var count: UInt32 = 0
+        let result = unsafe bpf_prog_query(1, bpf_attach_type(47), 0, nil, nil, &count)
+        guard result < 0 else { return .present }
+        return errno == EPERM ? .unknown : .absent
     }
 
     /// The one tracepoint that the agent needs, because libbpf's own probe knows the verifier's words of one release.

@@ -3,11 +3,20 @@ import Netlink
 
 /// The host guard as rules of nftables, for kernels without BPF netfilter links (Linux before 6.4).
 ///
-/// Drops what `nid_forward` (bpf/forward.bpf.c) drops, but knows no pods: one with the policy `passthrough` is held back
-/// as well. The table outlives the agent.
+/// Drops what `nid_forward` (bpf/forward.bpf.c) drops, and more: it knows no pods, so that one with the policy `passthrough`
+/// is held back as well, and cannot read lists of addresses, so that it drops every packet with a source route, whatever
+/// that names. The table outlives the agent.
 enum NftablesGuard {
     static let tableName = "podidentd"
-    static let counterName = "dropped_forward"
+    /// As the programs name them.
+    static let counterNames = [Drop.arriving.rawValue, Drop.translated.rawValue, Drop.routed.rawValue]
+
+    /// A reason to drop a packet: the name of its counter, and of the chain that drops.
+    private enum Drop: String {
+        case arriving = "dropped_forward"
+        case translated = "dropped_translated"
+        case routed = "dropped_routed"
+    }
 
     /// Beside the BPF guard's priorities, each of which tolerates nobody else.
     static let priority: Int32 = -283
@@ -22,18 +31,48 @@ enum NftablesGuard {
     private static let icmp: [UInt8] = [1, 58]
     private static let dns: UInt16 = 53
     private static let ntp: UInt16 = 123
-    private static let dropChain = "dropped"
+    /// Options of IPv4: loose and strict source route (RFC 791).
+    private static let sourceRoutes: [UInt8] = [131, 137]
+    private static let routingHeader: UInt8 = 43
+    /// Where a routing header says how many addresses are still ahead.
+    private static let segmentsLeft: UInt32 = 3
 
     /// The rules that guard the endpoints of `configuration`.
     static func table(_ configuration: DatapathConfiguration) -> NftablesTable {
-        var chains: [NftablesTable.Chain] = [
-            NftablesTable.Chain(name: dropChain, rules: [[.count(counterName), .drop]])
+        var chains = counterNames.map { NftablesTable.Chain(name: $0, rules: [[.count($0), .drop]]) }
+        let local: [[NftablesTable.Expression]] = [[.interfaceType(loopback), .accept]]
+        let arriving = aims(configuration, "endpoint", .arriving, to: &chains)
+        let translated = aims(configuration, "translated", .translated, to: &chains)
+        for (name, place, rules) in [
+            ("prerouting", NftablesTable.Hook.Place.prerouting, local + routes + arriving),
+            // Nothing of the node's own is forwarded from its loopback interface.
+            ("forward", .forward, routes + translated), ("input", .input, local + routes + translated),
+        ] {
+            chains.append(NftablesTable.Chain(name: name, hook: .init(place, priority: priority), rules: rules))
+        }
+        return NftablesTable(name: tableName, counters: counterNames, chains: chains)
+    }
+
+    /// Rules that drop packets with a source route.
+    private static var routes: [[NftablesTable.Expression]] {
+        sourceRoutes.map { [.family(ipv4), .ipv4Option($0), .goTo(Drop.routed.rawValue)] } + [
+            [
+                .family(ipv6), .extensionByteDiffers(type: routingHeader, offset: segmentsLeft, from: 0),
+                .goTo(Drop.routed.rawValue),
+            ]
         ]
-        var entry: [[NftablesTable.Expression]] = [[.interfaceType(loopback), .accept]]
+    }
+
+    /// Rules that go to a chain for each protected address, and these chains, appended to `chains`.
+    private static func aims(
+        _ configuration: DatapathConfiguration, _ prefix: String, _ drop: Drop, to chains: inout [NftablesTable.Chain]
+    ) -> [[NftablesTable.Expression]] {
+        var entry: [[NftablesTable.Expression]] = []
         for (number, (address, ports)) in guarded(configuration).enumerated() {
             for (family, destinations) in forms(of: address) {
-                let name = "endpoint\(number)" + (family == ipv4 ? "_ip" : "_ip6")
-                chains.append(NftablesTable.Chain(name: name, rules: rules(family: family, ports: ports)))
+                let name = "\(prefix)\(number)" + (family == ipv4 ? "_ip" : "_ip6")
+                chains.append(
+                    NftablesTable.Chain(name: name, rules: rules(family: family, ports: ports, drop.rawValue)))
                 for destination in destinations {
                     entry.append([
                         .family(family),
@@ -42,9 +81,7 @@ enum NftablesGuard {
                 }
             }
         }
-        chains.append(
-            NftablesTable.Chain(name: "prerouting", hook: .init(.prerouting, priority: priority), rules: entry))
-        return NftablesTable(name: tableName, counters: [counterName], chains: chains)
+        return entry
     }
 
     /// Each protected address once, with the ports of its endpoints in their order; `nil` is every port.
@@ -85,9 +122,11 @@ enum NftablesGuard {
         }
     }
 
-    /// What becomes of packets to one address. The protocol is what the fixed header says: extension headers have no
+    /// Rules for packets to one address. The protocol is what the fixed header says: extension headers have no
     /// business here, a fragment may hide its port, and so both are dropped.
-    private static func rules(family: UInt8, ports: [UInt16?]) -> [[NftablesTable.Expression]] {
+    private static func rules(
+        family: UInt8, ports: [UInt16?], _ dropChain: String
+    ) -> [[NftablesTable.Expression]] {
         let protocolOffset: UInt32 = family == ipv4 ? 9 : 6
         func isProtocol(_ number: UInt8) -> NftablesTable.Expression {
             .bytes(of: .network, offset: protocolOffset, equal: [number])

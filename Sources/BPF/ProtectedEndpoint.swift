@@ -1,7 +1,7 @@
 package import Attribution
 import CBPFPrograms
 
-/// Something that no pod may reach, and that the agent does not answer for either.
+/// An address, or one port of it, that no pod may reach, and that the agent does not answer for either.
 package struct ProtectedEndpoint: Sendable, Hashable {
     package var address: OriginalDestination.Address
     /// `nil`: every port but those of DNS and NTP.
@@ -31,22 +31,29 @@ extension DatapathConfiguration {
     }
 
     /// Refuses more endpoints than the programs have room for.
-    func checkEndpoints() throws(BPFError) {
+    package func checkEndpoints() throws(BPFError) {
         let count = endpoints.count + protectedEndpoints.count
         guard count <= Int(NID_ENDPOINTS_MAX) else {
             throw BPFError("protect \(count) endpoints", hint: "at most \(NID_ENDPOINTS_MAX) in all")
         }
     }
 
-    /// Writes the endpoints into a program's table of `NID_ENDPOINTS_MAX`.
-    ///
-    /// - Returns: How many there are.
-    func store(in table: UnsafeMutableRawBufferPointer) -> UInt32 {
-        let entries = unsafe table.bindMemory(to: nid_endpoint.self)
-        let endpoints = kernelEndpoints.prefix(entries.count)
-        for (index, endpoint) in endpoints.enumerated() {
-            unsafe entries[index] = endpoint
+    /// The endpoints as a program's constant.
+    var kernelTable: nid_endpoints {
+        var table = nid_endpoints()
+        let endpoints = kernelEndpoints.prefix(Int(NID_ENDPOINTS_MAX))
+        table.count = UInt32(endpoints.count)
+        unsafe withUnsafeMutableBytes(of: &table.entries) { bytes in
+            let entries = unsafe bytes.bindMemory(to: nid_endpoint.self)
+            for (index, endpoint) in endpoints.enumerated() { unsafe entries[index] = endpoint }
         }
-        return UInt32(endpoints.count)
+        unsafe withUnsafeMutableBytes(of: &table.filter) { bytes in
+            let words = unsafe bytes.bindMemory(to: UInt32.self)
+            for endpoint in endpoints {
+                let bit = Int(nid_filter_bit(endpoint.address.word.3))
+                unsafe words[bit / 32] |= 1 << UInt32(bit % 32)
+            }
+        }
+        return table
     }
 }

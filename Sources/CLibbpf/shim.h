@@ -41,11 +41,11 @@ static inline void nid_name_thread(const char *name)
 	prctl(PR_SET_NAME, name);
 }
 
-/* Attaches a program to netfilter's PRE_ROUTING in the calling thread's network
+/* Attaches a program to one of netfilter's hooks in the calling thread's network
  * namespace. The layout is that of union bpf_attr's link_create since Linux 6.4,
  * which the headers that we build with may not know.
  */
-static inline int nid_link_netfilter(int program, uint32_t family, int32_t priority)
+static inline int nid_link_netfilter(int program, uint32_t family, uint32_t hook, int32_t priority)
 {
 	struct {
 		uint32_t program;
@@ -60,9 +60,52 @@ static inline int nid_link_netfilter(int program, uint32_t family, int32_t prior
 		.program = (uint32_t)program,
 		.attach_type = 45 /* BPF_NETFILTER */,
 		.family = family,
-		.hook = 0 /* NF_INET_PRE_ROUTING */,
+		.hook = hook,
 		.priority = priority,
 	};
 
 	return (int)syscall(SYS_bpf, 28 /* BPF_LINK_CREATE */, &attributes, sizeof(attributes));
+}
+
+/* Attaches a program behind all others to what an interface of the calling thread's
+ * network namespace sends (Linux 6.6).
+ */
+static inline int nid_link_tcx_egress(int program, uint32_t interface)
+{
+	struct {
+		uint32_t program;
+		uint32_t interface;
+		uint32_t attach_type;
+		uint32_t flags;
+		uint32_t relative;
+		uint32_t reserved;
+		uint64_t revision;
+	} attributes = {
+		.program = (uint32_t)program,
+		.interface = interface,
+		.attach_type = 47 /* BPF_TCX_EGRESS */,
+	};
+
+	return (int)syscall(SYS_bpf, 28 /* BPF_LINK_CREATE */, &attributes, sizeof(attributes));
+}
+
+/* The index of the interface that a tcx link is attached to: 0 if that is gone, -1 if
+ * the link is of another kind.
+ */
+static inline int64_t nid_tcx_interface(int link)
+{
+	struct {
+		uint32_t type;
+		uint32_t id;
+		uint32_t program_id;
+		uint32_t reserved;
+		uint32_t interface;
+		uint32_t attach_type;
+		uint64_t rest[8];
+	} info = { .type = 0 };
+	uint32_t length = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(link, &info, &length) != 0)
+		return -1;
+	return info.type == 11 /* BPF_LINK_TYPE_TCX */ ? (int64_t)info.interface : -1;
 }

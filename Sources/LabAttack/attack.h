@@ -61,6 +61,7 @@ void attack_udp(char **argument);
 /* packets.c */
 void attack_raw(char **argument);
 void attack_frame(char **argument);
+void attack_route(char **argument);
 
 /* handshake.c */
 void attack_handshake(char **argument);

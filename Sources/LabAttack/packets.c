@@ -1,6 +1,7 @@
 #include "segment.h"
 
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <netinet/ip.h>
 #include <stdio.h>
@@ -51,6 +52,42 @@ static void raw6(struct target source, struct target target)
 	printf("sent, no answer\n");
 }
 
+/* Puts a loose source route before the TCP header: the packet goes to `hop`, which
+ * sends it on to the address that it was made for.
+ */
+static void route_over(struct packet *packet, struct target hop)
+{
+	struct iphdr *ip = (struct iphdr *)packet->bytes;
+	/* Its length, and where the next address is; the last byte ends the options. */
+	uint8_t option[8] = { 131, 7, 4 };
+
+	memcpy(option + 3, &ip->daddr, 4);
+	memmove(packet->bytes + 28, packet->bytes + 20, packet->length - 20);
+	memcpy(packet->bytes + 20, option, sizeof(option));
+	packet->length += sizeof(option);
+	ip->ihl = 7;
+	ip->daddr = hop.v4.sin_addr.s_addr;
+	/* The kernel fills in the length and the sum. */
+}
+
+/* SOURCE HOP ADDRESS PORT: a SYN with a loose source route over HOP. */
+void attack_route(char **argument)
+{
+	struct target source = parse_target(argument[0], SOURCE_PORT);
+	struct target hop = parse_target(argument[1], argument[3]);
+	struct target target = parse_target(argument[2], argument[3]);
+	struct packet packet = make_segment(source, target, TH_SYN, SEQUENCE, 0, "");
+	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+	int listener = socket(AF_INET, SOCK_RAW, IPPROTO_TCP);
+
+	if (fd < 0 || listener < 0)
+		broken("raw socket", errno);
+	route_over(&packet, hop);
+	if (sendto(fd, packet.bytes, packet.length, 0, &hop.any, hop.length) < 0)
+		fail("send", errno);
+	await_answer(listener, source, target);
+}
+
 /* HOW SOURCE ADDRESS PORT: a SYN through a raw IP socket, whole, or in fragments of
  * which the first is addressed to an open port.
  */
@@ -89,8 +126,8 @@ void attack_raw(char **argument)
 	await_answer(listener, source, target);
 }
 
-/* INTERFACE NEXT-HOP SOURCE ADDRESS PORT: a SYN in a frame of our own, to the hardware
- * address of the next hop.
+/* INTERFACE NEXT-HOP SOURCE ADDRESS PORT [bypass]: a SYN in a frame of our own, to the
+ * hardware address of the next hop; round the interface's queue, if so asked.
  */
 void attack_frame(char **argument)
 {
@@ -102,6 +139,12 @@ void attack_frame(char **argument)
 	uint8_t hop[8];
 
 	parse_hardware(argument[1], hop);
+	if (argument[5]) {
+		int one = 1;
+
+		if (setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)) < 0)
+			broken("bypass", errno);
+	}
 	send_frame(fd, argument[0], hop, protocol, packet.bytes, packet.length);
 	await_answer(fd, source, target);
 }

@@ -14,6 +14,9 @@ struct NetlinkSocket: ~Copyable {
     static let create: UInt16 = 0x400
     static let append: UInt16 = 0x800
 
+    /// `SO_SNDBUFFORCE`, for which netfilter's CAP_NET_ADMIN is enough.
+    private static let forcedSendBuffer: CInt = 32
+    private static let requestBytesMax: CInt = 4 << 20
     private static let headerBytes = 16
     /// Larger than any answer to what is asked here, which is one object at a time.
     private static let answerBytesMax = 64 * 1024
@@ -24,6 +27,10 @@ struct NetlinkSocket: ~Copyable {
         // The kernel answers before send() returns; the limit is for a kernel that does not.
         var limit = timeval(tv_sec: 5, tv_usec: 0)
         unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        // A table for many endpoints is one message, which the default has no room for.
+        var bytes = Self.requestBytesMax
+        unsafe setsockopt(
+            descriptor, SOL_SOCKET, Self.forcedSendBuffer, &bytes, socklen_t(MemoryLayout<CInt>.size))
     }
 
     deinit {

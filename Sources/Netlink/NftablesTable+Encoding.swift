@@ -17,6 +17,10 @@ extension NftablesTable.Expression {
 
     private static let counterObject: UInt32 = 1
 
+    // `exthdr`: NFT_EXTHDR_OP_IPV4 (Linux 5.3) and NFT_EXTHDR_F_PRESENT.
+    private static let ipv4Options: UInt32 = 2
+    private static let isPresent: UInt32 = 1
+
     /// Appends the expression to a rule's list.
     func write(to list: inout NetlinkAttributes) {
         switch self {
@@ -44,6 +48,19 @@ extension NftablesTable.Expression {
                 data.nest(5) { $0.add(1, zeros) }
             }
             Self.compare(Self.different, zeros, to: &list)
+        case .ipv4Option(let type):
+            Self.element("exthdr", to: &list) { data in
+                data.add(1, number: Self.register)
+                data.add(2, [type])
+                data.add(3, number: 0)
+                data.add(4, number: 1)
+                data.add(5, number: Self.isPresent)
+                data.add(6, number: Self.ipv4Options)
+            }
+            Self.compare(Self.equal, [1], to: &list)
+        case .extensionByteDiffers(let type, let offset, let value):
+            Self.loadExtension(type, offset, to: &list)
+            Self.compare(Self.different, [value], to: &list)
         case .count(let name):
             Self.element("objref", to: &list) { data in
                 data.add(1, number: Self.counterObject)
@@ -80,6 +97,15 @@ extension NftablesTable.Expression {
             data.add(2, number: header.rawValue)
             data.add(3, number: offset)
             data.add(4, number: UInt32(length))
+        }
+    }
+
+    private static func loadExtension(_ type: UInt8, _ offset: UInt32, to list: inout NetlinkAttributes) {
+        element("exthdr", to: &list) { data in
+            data.add(1, number: register)
+            data.add(2, [type])
+            data.add(3, number: offset)
+            data.add(4, number: 1)
         }
     }
 

@@ -28,6 +28,8 @@ package struct NftablesTable: Sendable, Equatable {
     package struct Hook: Sendable, Equatable {
         package enum Place: UInt32, Sendable {
             case prerouting = 0
+            case input = 1
+            case forward = 2
         }
 
         package var place: Place
@@ -56,6 +58,10 @@ package struct NftablesTable: Sendable, Equatable {
         case bytesDiffer(of: Header, offset: UInt32, from: [[UInt8]])
         /// Some of the bits under the mask are set.
         case anyBit(of: Header, offset: UInt32, mask: [UInt8])
+        /// The IPv4 header has this option.
+        case ipv4Option(UInt8)
+        /// There is an IPv6 extension header of this type, and the byte at this offset of it is another one.
+        case extensionByteDiffers(type: UInt8, offset: UInt32, from: UInt8)
         /// Counts the packet.
         case count(String)
         case accept

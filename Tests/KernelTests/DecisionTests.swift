@@ -108,6 +108,79 @@ import Testing
         #expect(try !isProtected(Self.address(0, 0, 0, 0)))
     }
 
+    struct Route: CustomTestStringConvertible, Sendable {
+        var testDescription: String
+        /// From the IP header on.
+        var packet: [UInt8]
+        var leadsOn: Bool
+    }
+
+    /// An IPv4 header with these options.
+    private static func ipv4(_ options: [UInt8]) -> [UInt8] {
+        [0x40 | UInt8(5 + options.count / 4)] + [UInt8](repeating: 0, count: 19) + options
+    }
+
+    /// An IPv6 header with extension headers, the first of which has this number.
+    private static func ipv6(_ next: UInt8, _ extensions: [UInt8]) -> [UInt8] {
+        [0x60, 0, 0, 0, 0, 0, next] + [UInt8](repeating: 0, count: 33) + extensions
+    }
+
+    private static func segments(_ type: UInt8, left: UInt8, _ addresses: [[UInt8]]) -> [UInt8] {
+        [6, UInt8(addresses.count * 2), type, left, 0, 0, 0, 0] + addresses.flatMap { $0 }
+    }
+
+    private static let metadataBytes: [UInt8] = [169, 254, 169, 254]
+    private static let mappedBytes = [UInt8](repeating: 0, count: 10) + [0xff, 0xff] + metadataBytes
+    private static let elsewhere = [0x20, 0x01, 0x0d, 0xb8] + [UInt8](repeating: 1, count: 12)
+
+    @Test(
+        "a source route or routing header that names a protected address is found, wherever it stands",
+        arguments: [
+            Route(testDescription: "no options", packet: ipv4([]), leadsOn: false),
+            Route(testDescription: "router alert", packet: ipv4([0x94, 4, 0, 0]), leadsOn: false),
+            Route(
+                testDescription: "loose source route", packet: ipv4([131, 7, 4] + metadataBytes + [0]), leadsOn: true),
+            Route(
+                testDescription: "strict, the last of nine",
+                packet: ipv4([137, 39, 4] + [UInt8](repeating: 10, count: 32) + metadataBytes + [0]), leadsOn: true),
+            Route(
+                testDescription: "behind another option", packet: ipv4([1, 131, 7, 4] + metadataBytes), leadsOn: true),
+            Route(testDescription: "of others", packet: ipv4([131, 7, 4, 10, 0, 0, 1, 0]), leadsOn: false),
+            Route(testDescription: "TCP", packet: ipv6(6, []), leadsOn: false),
+            Route(
+                testDescription: "type 0", packet: ipv6(43, segments(0, left: 1, [mappedBytes])), leadsOn: true),
+            Route(
+                testDescription: "type 4, the last of three",
+                packet: ipv6(43, segments(4, left: 2, [elsewhere, elsewhere, mappedBytes])), leadsOn: true),
+            Route(
+                testDescription: "type 4 of others", packet: ipv6(43, segments(4, left: 1, [elsewhere])), leadsOn: false
+            ),
+            Route(
+                testDescription: "nothing left of it", packet: ipv6(43, segments(4, left: 0, [mappedBytes])),
+                leadsOn: false),
+            Route(
+                testDescription: "behind hop-by-hop options",
+                packet: ipv6(0, [43, 0, 0, 0, 0, 0, 0, 0] + segments(2, left: 1, [mappedBytes])), leadsOn: true),
+            Route(
+                testDescription: "a type that hides", packet: ipv6(43, segments(3, left: 1, [elsewhere])),
+                leadsOn: true),
+            Route(testDescription: "cut short", packet: ipv6(43, [6, 2, 4, 1, 0, 0, 0, 0]), leadsOn: true),
+            Route(
+                testDescription: "hop-by-hop without end",
+                packet: ipv6(0, (0..<8).flatMap { _ in [0, 0, 0, 0, 0, 0, 0, 0] as [UInt8] }), leadsOn: true),
+            Route(testDescription: "a later fragment", packet: ipv6(44, [43, 0, 1, 0, 0, 0, 0, 0]), leadsOn: false),
+        ]
+    )
+    func routes(_ route: Route) throws {
+        var context = test_route()
+        context.endpoint.address = Self.metadata
+        context.length = UInt32(route.packet.count)
+        context.is_ipv4 = route.packet[0] >> 4 == 4 ? 1 : 0
+        unsafe withUnsafeMutableBytes(of: &context.bytes) { unsafe $0.copyBytes(from: route.packet) }
+        unsafe try Programs().run({ unsafe $0.progs.test_route }, &context)
+        #expect((context.leads_on == 1) == route.leadsOn)
+    }
+
     @Test("an IPv4 address is compared in its mapped form")
     func mapped() throws {
         var context = test_mapped()
@@ -226,6 +299,7 @@ import Testing
     func sizes() {
         #expect(MemoryLayout<nid_address>.size == 16)
         #expect(MemoryLayout<nid_tag>.size == 96)
+        #expect(MemoryLayout<nid_endpoints>.size == 1796)
         #expect(MemoryLayout<nid_key>.size == 8)
         #expect(MemoryLayout<nid_note>.size == 120)
         #expect(MemoryLayout<nid_handover>.size == 112)

@@ -52,8 +52,12 @@ struct GuardLab {
 
     /// Takes the host guard away, whatever it is made of.
     func detachHostGuard() throws {
-        guard case .active(.nftables) = datapath.hostGuard else { return try detach("forward4", "forward6") }
+        guard case .active(.nftables) = datapath.hostGuard else { return try detachGuardLinks() }
         #expect(try node.network.run { try HostGuard.removeTable() } == "table inet podidentd")
+    }
+
+    private func detachGuardLinks() throws {
+        try detach("forward4", "forward6", "translated4", "translated6", "input4", "input6")
     }
 
     func addPod(

@@ -18,8 +18,15 @@
  */
 #define NID_ANCESTORS 5
 
-/* Endpoints that can be protected at once. */
-#define NID_ENDPOINTS_MAX 16
+/* Endpoints that can be protected at once: those of all known clouds are some
+ * twenty, the rest is the operator's.
+ */
+#define NID_ENDPOINTS_MAX 64
+
+/* Bits of the filter before them: with 20 endpoints one in two hundred other
+ * addresses is compared with each of them.
+ */
+#define NID_FILTER_BITS 4096
 
 /* Cgroups between the kubepods root and the pod level, each at its place: the two
  * QoS classes, the partition `system`, and the two QoS classes in it.
@@ -75,6 +82,24 @@ struct nid_endpoint {
 	/* enum nid_action */
 	__u16 action;
 };
+
+/* All of them. Constant from load to unload of a program: no map look-up. */
+struct nid_endpoints {
+	__u32 count;
+	/* The bit nid_filter_bit() of each address. A destination whose bit is not set
+	 * is not protected, and that is all that its packet costs.
+	 */
+	__u32 filter[NID_FILTER_BITS / 32];
+	struct nid_endpoint entries[NID_ENDPOINTS_MAX];
+};
+
+/* The place of an address in the filter, by its last word in network order. The
+ * same for an IPv4 address, its mapped form, and its form behind a translator.
+ */
+static inline __u32 nid_filter_bit(__u32 last_word)
+{
+	return (last_word * 0x9e3779b1u) >> 20;
+}
 
 /* What becomes of a pod's connections to protected endpoints. A pod without an
  * entry is attributed.
@@ -288,11 +313,22 @@ enum nid_stat {
 	NID_STAT_DROPPED_UNANNOUNCED = 20,
 	/* Connections, datagrams and packets from another kubepods tree. */
 	NID_STAT_REFUSED_OTHER_TREE = 21,
-	NID_STAT_COUNT = 22,
+	/* Packets that a translation of the node's (DNAT) had turned to a protected
+	 * address: Services whose endpoint is one.
+	 */
+	NID_STAT_DROPPED_TRANSLATED = 22,
+	/* Packets whose source route or routing header names a protected address. */
+	NID_STAT_DROPPED_ROUTED = 23,
+	/* Frames to protected addresses that pods in the node's network namespace
+	 * wrote to its interfaces themselves.
+	 */
+	NID_STAT_DROPPED_UPLINK = 24,
+	NID_STAT_COUNT = 25,
 };
 
 _Static_assert(sizeof(struct nid_address) == 16, "nid_address");
 _Static_assert(sizeof(struct nid_endpoint) == 20, "nid_endpoint");
+_Static_assert(sizeof(struct nid_endpoints) == 1796, "nid_endpoints");
 _Static_assert(sizeof(struct nid_tag) == 96, "nid_tag");
 _Static_assert(sizeof(struct nid_key) == 8, "nid_key");
 _Static_assert(sizeof(struct nid_note) == 120, "nid_note");

@@ -63,15 +63,28 @@ static __always_inline struct nid_address nid_bare(const struct nid_address *add
 	return nid_is_translated(address) ? nid_mapped(address->word[3]) : *address;
 }
 
-static __always_inline bool nid_is_protected(const volatile struct nid_endpoint *endpoints,
-					     __u32 count, const struct nid_address *destination)
+/* Whether an address may be protected, by its last word alone. */
+static __always_inline bool nid_may_be_protected(const volatile struct nid_endpoints *endpoints,
+						 __u32 last_word)
 {
-	struct nid_address bare = nid_bare(destination);
+	__u32 bit = nid_filter_bit(last_word);
 
+	return endpoints->filter[bit / 32] & (1U << (bit % 32));
+}
+
+static __always_inline bool nid_is_protected(const volatile struct nid_endpoints *endpoints,
+					     const struct nid_address *destination)
+{
+	struct nid_address bare;
+
+	if (!nid_may_be_protected(endpoints, destination->word[3]))
+		return false;
+	bare = nid_bare(destination);
+#pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < NID_ENDPOINTS_MAX; i++) {
-		if (i >= count)
+		if (i >= endpoints->count)
 			break;
-		if (nid_same_address(&endpoints[i].address, &bare))
+		if (nid_same_address(&endpoints->entries[i].address, &bare))
 			return true;
 	}
 	return false;
@@ -91,25 +104,26 @@ static __always_inline enum nid_verdict nid_judge_port(__u16 port, bool is_strea
 }
 
 /* The verdict on a destination: that of the first endpoint that covers it. */
-static __always_inline enum nid_verdict nid_judge(const volatile struct nid_endpoint *endpoints,
-						  __u32 count,
+static __always_inline enum nid_verdict nid_judge(const volatile struct nid_endpoints *endpoints,
 						  const struct nid_address *destination,
 						  __u16 port, bool is_stream)
 {
 	struct nid_address bare = nid_bare(destination);
 
+#pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < NID_ENDPOINTS_MAX; i++) {
+		const volatile struct nid_endpoint *endpoint = &endpoints->entries[i];
 		enum nid_verdict verdict;
 
-		if (i >= count)
+		if (i >= endpoints->count)
 			break;
-		if (!nid_same_address(&endpoints[i].address, &bare))
+		if (!nid_same_address(&endpoint->address, &bare))
 			continue;
-		if (endpoints[i].port && endpoints[i].port != port)
+		if (endpoint->port && endpoint->port != port)
 			continue;
-		verdict = endpoints[i].port ? NID_REFUSE : nid_judge_port(port, is_stream);
+		verdict = endpoint->port ? NID_REFUSE : nid_judge_port(port, is_stream);
 		/* Through a translator there is no way to the agent. */
-		if (verdict == NID_REDIRECT && (endpoints[i].action != NID_ACTION_REDIRECT ||
+		if (verdict == NID_REDIRECT && (endpoint->action != NID_ACTION_REDIRECT ||
 						nid_is_translated(destination)))
 			return NID_REFUSE;
 		return verdict;
@@ -125,16 +139,15 @@ static __always_inline enum nid_verdict nid_judge(const volatile struct nid_endp
  * fragment may hide its port, and neither DNS nor NTP to these addresses is ever
  * so long; other protocols, extension headers and tunnels have no business there.
  */
-static __always_inline bool nid_may_leave(const volatile struct nid_endpoint *endpoints,
-					  __u32 count, const struct nid_address *destination,
-					  __u8 protocol, bool is_fragment, __u16 port)
+static __always_inline bool nid_may_leave(const volatile struct nid_endpoints *endpoints,
+					  const struct nid_address *destination, __u8 protocol,
+					  bool is_fragment, __u16 port)
 {
 	if (protocol == NID_PROTOCOL_ICMP || protocol == NID_PROTOCOL_ICMPV6)
 		return true;
 	if (is_fragment || (protocol != NID_PROTOCOL_TCP && protocol != NID_PROTOCOL_UDP))
 		return false;
-	return nid_judge(endpoints, count, destination, port, protocol == NID_PROTOCOL_TCP) ==
-	       NID_PASS;
+	return nid_judge(endpoints, destination, port, protocol == NID_PROTOCOL_TCP) == NID_PASS;
 }
 
 #endif

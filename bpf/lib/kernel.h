@@ -81,6 +81,7 @@ struct net_device {
 };
 
 struct nf_hook_state {
+	__u8 hook;
 	__u8 pf;
 	struct net_device *in;
 };

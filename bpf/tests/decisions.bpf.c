@@ -8,26 +8,78 @@
 #include "lib/destination.h"
 #include "lib/handover.h"
 #include "lib/layout.h"
+#include "lib/routes.h"
 
 /* Too large for the stack. The tests run one at a time. */
-static struct nid_endpoint endpoints[NID_ENDPOINTS_MAX];
+static struct nid_endpoints endpoints;
+static __u8 packet[TEST_PACKET_MAX];
+static __u32 packet_length;
+
+static __always_inline void protect(const struct nid_endpoint *endpoint)
+{
+	__u32 bit = nid_filter_bit(endpoint->address.word[3]);
+	__u32 index = endpoints.count;
+
+	endpoints.filter[bit / 32] |= 1U << (bit % 32);
+	if (index >= NID_ENDPOINTS_MAX)
+		return;
+	endpoints.entries[index] = *endpoint;
+	endpoints.count = index + 1;
+}
+
+static __always_inline void protect_nothing(void)
+{
+	endpoints.count = 0;
+	for (int i = 0; i < NID_FILTER_BITS / 32; i++)
+		endpoints.filter[i] = 0;
+}
 
 SEC("syscall")
 int test_destination(struct test_destination *t)
 {
 	struct nid_address destination = t->destination;
 
-	__u32 count = t->endpoint_count;
+	protect_nothing();
+#pragma clang loop unroll(full)
+	for (__u32 i = 0; i < TEST_ENDPOINTS_MAX; i++) {
+		struct nid_endpoint endpoint = t->endpoints[i];
 
-	/* Not constant here as it is in the programs: the verifier tries them all. */
-	if (count > TEST_ENDPOINTS_MAX)
-		count = TEST_ENDPOINTS_MAX;
-	__builtin_memcpy(endpoints, t->endpoints, sizeof(endpoints));
-	t->is_protected = nid_is_protected(endpoints, count, &destination);
+		if (i < t->endpoint_count)
+			protect(&endpoint);
+	}
+	t->is_protected = nid_is_protected(&endpoints, &destination);
 	t->verdict = nid_judge_port(t->port, t->is_stream);
-	t->judgement = nid_judge(endpoints, count, &destination, t->port, t->is_stream);
-	t->may_leave = nid_may_leave(endpoints, count, &destination, t->protocol,
-				     t->is_fragment, t->port);
+	t->judgement = nid_judge(&endpoints, &destination, t->port, t->is_stream);
+	t->may_leave = nid_may_leave(&endpoints, &destination, t->protocol, t->is_fragment, t->port);
+	return 0;
+}
+
+static __always_inline bool read_bytes(void *unused, __u32 offset, void *to, __u32 size)
+{
+	__u8 *bytes = to;
+
+	if (offset + size > packet_length)
+		return false;
+	for (__u32 i = 0; i < size; i++)
+		bytes[i] = packet[(offset + i) % TEST_PACKET_MAX];
+	return true;
+}
+
+SEC("syscall")
+int test_route(struct test_route *t)
+{
+	struct nid_endpoint endpoint = t->endpoint;
+
+	protect_nothing();
+	protect(&endpoint);
+	packet_length = t->length;
+#pragma clang loop unroll(full)
+	for (__u32 i = 0; i < TEST_PACKET_MAX / 4; i++)
+		*(__u32 *)&packet[i * 4] = t->bytes[i];
+	if (t->is_ipv4)
+		t->leads_on = nid_options_lead_on(&endpoints, packet[0] & 0xf, read_bytes, NULL);
+	else
+		t->leads_on = nid_extensions_lead_on(&endpoints, packet[6], 40, read_bytes, NULL);
 	return 0;
 }
 

@@ -6,9 +6,10 @@
 #include "podidentd_abi.h"
 
 #define TEST_ENDPOINTS_MAX 4
+#define TEST_PACKET_MAX 128
 
 struct test_destination {
-	struct nid_endpoint endpoints[NID_ENDPOINTS_MAX];
+	struct nid_endpoint endpoints[TEST_ENDPOINTS_MAX];
 	struct nid_address destination;
 	__u32 endpoint_count;
 	/* Host order. */
@@ -39,6 +40,16 @@ struct test_tree {
 	__u64 ancestor;
 	__u32 is_tree;
 	__u32 reserved;
+};
+
+/* One endpoint, and a packet from its IP header on. */
+struct test_route {
+	struct nid_endpoint endpoint;
+	__u32 length;
+	__u8 is_ipv4;
+	__u8 leads_on;
+	__u8 reserved[2];
+	__u32 bytes[TEST_PACKET_MAX / 4];
 };
 
 struct test_mapped {

@@ -29,6 +29,7 @@ extension PostureCheck {
                 "tracepoints with types (tp_btf), which report new cgroups",
                 without: "Inotify reports them instead: later, and with a walk of the hierarchy when events are lost."))
         items.append(netfilter(features))
+        items.append(interfaces(features))
         items.append(
             pins.isOnBPFFileSystem
                 ? Posture.Item("kernel.bpf-file-system", .ok, "\(pins.path) is on a BPF file system")
@@ -65,6 +66,20 @@ extension PostureCheck {
             id, features.nftables, .degraded, "BPF netfilter links (Linux 6.4) or nftables, for the host guard",
             without: "Frames that pods with CAP_NET_RAW or sandboxed pods write themselves are not held back. Load the "
                 + "module nf_tables.")
+    }
+
+    private func interfaces(_ features: KernelFeatures) -> Posture.Item {
+        let id = "kernel.interfaces"
+        switch features.interfaceLinks {
+        case .present:
+            return Posture.Item(id, .ok, "programs at interfaces (tcx, Linux 6.6) for hostNetwork pods' frames")
+        case .absent:
+            // Whether that matters is for paths.host-network to say.
+            return Posture.Item(id, .ok, "no programs at interfaces (tcx, Linux 6.6) for hostNetwork pods' frames")
+        case .unknown:
+            return item(
+                id, .unknown, .degraded, "programs at interfaces (tcx, Linux 6.6)", without: "")
+        }
     }
 
     private func item(

@@ -37,6 +37,7 @@ package struct PostureCheck: Sendable {
             Posture.Section(
                 "Hooks", hookItems(hooks, layout, isInstalled: isInstalled) + exclusivePrograms(layout)),
             Posture.Section("Guards", guards(hooks, layout, isInstalled: isInstalled) + [bootGuard()]),
+            Posture.Section("Paths", paths(features, layout, isInstalled: isInstalled)),
         ]
         sections.append(
             Posture.Section(

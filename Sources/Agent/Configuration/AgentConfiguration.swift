@@ -21,7 +21,9 @@ package struct AgentConfiguration: Sendable, Equatable {
 
     package var redirectEndpoints: [Address] = []
     package var socketMark: UInt32 = 0
-    package var protectedEndpoints: [ProtectedEndpoint] = []
+    package var clouds: [Cloud] = []
+    /// The operator's, besides the clouds'. All of them are ``protectedEndpoints``.
+    package var ownProtectedEndpoints: [ProtectedEndpoint] = []
     package var requiresHostGuard = false
     /// `nil`: the first that this kernel has.
     package var hostGuardMechanism: HostGuard.Mechanism?

@@ -132,7 +132,7 @@ extension ConfigurationKey {
 
     private static func protectedEndpoints(_ text: String) -> [ProtectedEndpoint]? {
         let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }
-        guard parts.count <= 8 else { return nil }
+        guard parts.count <= 32 else { return nil }
         let endpoints = parts.compactMap(protectedEndpoint)
         return endpoints.count == parts.count ? endpoints : nil
     }
@@ -196,14 +196,22 @@ extension ConfigurationKey {
             "SO_MARK for redirected sockets, for meshes that let marked connections pass. 0: none."
         ),
         key(
-            "guard.endpoints", \.protectedEndpoints,
-            default: "fd00:ec2::254, 168.63.129.16:80, 168.63.129.16:32526",
-            allowed: "a list of at most 8 endpoints such as 192.0.2.1, 192.0.2.1:80, 2001:db8::1 or [2001:db8::1]:80",
+            "guard.clouds", \.clouds, default: Cloud.byDefault.map(\.rawValue).joined(separator: ", "),
+            allowed: "a list of names among " + Cloud.allCases.map(\.rawValue).joined(separator: ", "),
+            parse: Cloud.list,
+            """
+            Clouds whose metadata servers pods may not reach, besides redirect.endpoints: clouds.md has their addresses \
+            and ports. Default: all but aws-containers, whose addresses are also those of EKS Pod Identity. The list \
+            need not name the cloud that the node is in, and names of others cost nothing.
+            """
+        ),
+        key(
+            "guard.endpoints", \.ownProtectedEndpoints, default: "",
+            allowed: "a list of at most 32 endpoints such as 192.0.2.1, 192.0.2.1:80, 2001:db8::1 or [2001:db8::1]:80",
             parse: protectedEndpoints,
             """
-            What else pods may not reach, besides redirect.endpoints; without a port, DNS (53) and NTP (123) stay open. \
-            Default: EC2's metadata address, and the two ports of Azure's host agent that hand out the machine's \
-            secrets; its DNS and its load balancer's probes are not touched.
+            What else pods may not reach, besides redirect.endpoints and guard.clouds; without a port, DNS (53) and NTP \
+            (123) stay open.
             """
         ),
         key(
@@ -220,7 +228,8 @@ extension ConfigurationKey {
             """
             How the guard of the node's network namespace is made: by BPF (Linux 6.4 and later) or by an nftables table \
             "inet podidentd" (any kernel). auto: BPF where the kernel has it. The nftables form knows no pods: those \
-            that are allowed through to the machine's own metadata server are held back as well.
+            that are allowed through to the machine's own metadata server are held back as well. It reads no lists of \
+            addresses: it drops every packet with an IPv4 source route or an unfinished IPv6 routing header.
             """
         ),
         key(

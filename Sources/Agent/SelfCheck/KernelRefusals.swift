@@ -6,7 +6,7 @@ struct KernelRefusals: Sendable {
     /// Counters that do not rise on a healthy node.
     static let names: Set<String> = [
         "refused_no_note", "refused_limit", "claim_table_full", "claim_conflict", "torn", "voided", "untagged",
-        "dropped_unannounced", "refused_other_tree",
+        "dropped_unannounced", "refused_other_tree", "dropped_translated", "dropped_routed", "dropped_uplink",
     ]
     static let pause = Duration.seconds(60)
 

@@ -42,6 +42,7 @@ struct SelfCheck: Sendable {
             if looks % Self.looksPerArrivalCheck == 0 { checkArrivals() }
             tracking.checkRoot()
             if looks % Self.looksPerSearch == 0 { tracking.checkOtherRoots() }
+            UplinkReport(logger: logger).refresh(datapath.current)
             await checkSockets()
         }
     }
@@ -100,6 +101,7 @@ struct SelfCheck: Sendable {
         case .restored:
             incidents.increment(.pinsRestored)
             logger.notice("hooks and maps are pinned again")
+            UplinkReport(logger: logger).refresh(datapath.current, afterLoss: true)
         }
     }
 

@@ -9,6 +9,7 @@
 #include "tag.skel.h"
 #include "guard.skel.h"
 #include "forward.skel.h"
+#include "uplink.skel.h"
 #include "cgroups.skel.h"
 #include "level.skel.h"
 #endif

@@ -62,7 +62,7 @@ package struct AttackSuite: Sendable {
     /// In the order of the list of threats, but for those that take the agent away, which come last.
     private var attacks: [Attack] {
         connects + layouts + packets + detours + ports + requests + outsiders + descriptors + claims + cgroups
-            + connections + exhaustion + resources + names + outages + starts + tenants
+            + connections + exhaustion + resources + names + detoursOfPackets + handover + outages + starts + tenants
             + meshes
     }
 

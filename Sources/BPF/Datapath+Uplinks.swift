@@ -1,0 +1,28 @@
+/// The guard of the node's interfaces.
+extension Datapath {
+    /// Holds back frames that pods in the network namespace of the calling thread, which must be the node's, write to its
+    /// interfaces themselves.
+    ///
+    /// - Returns: The interfaces that are guarded now, and those that are not.
+    /// - Throws: Why there cannot be such a guard, such as a kernel before 6.6.
+    package func guardUplinks() throws(BPFError) -> [UplinkGuard.Change] {
+        let uplinks = try UplinkGuard(configuration)
+        let changes = try uplinks.refresh()
+        // A kernel that cannot do it says so for each of them.
+        let isPossible = changes.contains { if case .guarded = $0 { true } else { false } }
+        if !isPossible, case .failed(_, let error) = changes.first { throw error }
+        guardState.withLock { $0.uplinks = uplinks }
+        return changes
+    }
+
+    /// Guards the interfaces that have come since ``guardUplinks()``, and forgets those that have gone.
+    ///
+    /// - Parameter afterLoss: Whether the pins' file system was mounted again, and all of them are to be guarded again.
+    /// - Returns: The changes.
+    /// - Throws: Why the interfaces cannot be listed.
+    package func refreshUplinks(afterLoss: Bool = false) throws(BPFError) -> [UplinkGuard.Change] {
+        guard let uplinks = guardState.withLock(\.uplinks) else { return [] }
+        if afterLoss { uplinks.forgetLinks() }
+        return try uplinks.refresh()
+    }
+}

@@ -1,0 +1,124 @@
+import Glibc
+
+/// One interface of a network namespace.
+package struct NetworkInterface: Sendable, Equatable {
+    package var index: UInt32
+    package var name: String
+    /// `ARPHRD_…` of linux/if_arp.h.
+    package var type: UInt16
+    /// The driver's name for virtual interfaces: `veth`, `bridge`, `ipvlan`; empty for others.
+    package var kind: String
+    /// The interface that it is a port of, such as a bridge; 0: none.
+    package var master: UInt32
+    /// Whether it has an IP address that is valid beyond its link.
+    package var hasAddress = false
+
+    package init(
+        index: UInt32, name: String, type: UInt16, kind: String, master: UInt32 = 0, hasAddress: Bool = false
+    ) {
+        self.index = index
+        self.name = name
+        self.type = type
+        self.kind = kind
+        self.master = master
+        self.hasAddress = hasAddress
+    }
+}
+
+/// Lists the interfaces of the network namespace of the thread that made this value.
+///
+/// The socket is opened once, so that a process that may open no more of its kind can go on asking.
+package struct NetworkInterfaces: ~Copyable, Sendable {
+    private let descriptor: CInt
+
+    // linux/rtnetlink.h, linux/if_link.h.
+    private static let netlinkFamily: CInt = 16
+    private static let route: CInt = 0
+    private static let getLink: UInt16 = 18
+    private static let getAddress: UInt16 = 22
+    private static let request: UInt16 = 0x1
+    private static let dump: UInt16 = 0x300
+    private static let done: UInt16 = 3
+    private static let error: UInt16 = 2
+    private static let nameAttribute: UInt16 = 3
+    private static let masterAttribute: UInt16 = 10
+    private static let infoAttribute: UInt16 = 18
+    private static let infoKind: UInt16 = 1
+    /// `RT_SCOPE_LINK`: addresses of this scope or a narrower one say nothing.
+    private static let linkScope: UInt8 = 253
+
+    private static let headerBytes = 16
+    private static let answerBytesMax = 64 * 1024
+    /// More interfaces than any node has.
+    private static let messagesMax = 65536
+
+    package init() throws(NetlinkError) {
+        descriptor = socket(
+            Self.netlinkFamily, CInt(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), Self.route)
+        guard descriptor >= 0 else { throw NetlinkError("open a netlink socket for routes", errorNumber: errno) }
+        var limit = timeval(tv_sec: 5, tv_usec: 0)
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    deinit {
+        close(descriptor)
+    }
+
+    /// Every interface, by index.
+    package func list() throws(NetlinkError) -> [NetworkInterface] {
+        var interfaces: [UInt32: NetworkInterface] = [:]
+        for message in try dump(Self.getLink, "list the network interfaces") where message.count >= 16 {
+            // struct ifinfomsg: family, padding, type, index, flags, change.
+            let attributes = NetlinkAttributeReader(message.dropFirst(16))
+            let kind = attributes[Self.infoAttribute].flatMap { NetlinkAttributeReader($0)[Self.infoKind] }
+            let index = message.host32(at: 4)
+            interfaces[index] = NetworkInterface(
+                index: index, name: Self.text(attributes[Self.nameAttribute]), type: message.host16(at: 2),
+                kind: Self.text(kind), master: attributes[Self.masterAttribute].map { $0.host32(at: 0) } ?? 0)
+        }
+        for message in try dump(Self.getAddress, "list the network addresses") where message.count >= 8 {
+            // struct ifaddrmsg: family, prefix length, flags, scope, index.
+            guard message[message.startIndex + 3] < Self.linkScope else { continue }
+            interfaces[message.host32(at: 4)]?.hasAddress = true
+        }
+        return interfaces.values.sorted { $0.index < $1.index }
+    }
+
+    private static func text(_ bytes: ArraySlice<UInt8>?) -> String {
+        String(decoding: (bytes ?? []).prefix { $0 != 0 }, as: UTF8.self)
+    }
+
+    /// Sends a request for all of something, and returns the messages of the answer without their headers.
+    private func dump(_ type: UInt16, _ operation: String) throws(NetlinkError) -> [ArraySlice<UInt8>] {
+        var bytes: [UInt8] = []
+        bytes.append(host: UInt32(Self.headerBytes + 16))
+        bytes.append(host: type)
+        bytes.append(host: Self.request | Self.dump)
+        bytes += [UInt8](repeating: 0, count: 8 + 16)
+        guard unsafe send(descriptor, bytes, bytes.count, 0) == bytes.count else {
+            throw NetlinkError(operation, errorNumber: errno)
+        }
+        var messages: [ArraySlice<UInt8>] = []
+        while messages.count < Self.messagesMax {
+            var buffer = [UInt8](repeating: 0, count: Self.answerBytesMax)
+            let length = unsafe recv(descriptor, &buffer, buffer.count, 0)
+            if length < 0, errno == EINTR { continue }
+            guard length > 0 else { throw NetlinkError(operation, errorNumber: length < 0 ? errno : EPIPE) }
+            var rest = buffer[..<length]
+            while rest.count >= Self.headerBytes {
+                let size = Int(rest.host32(at: 0))
+                guard size >= Self.headerBytes, size <= rest.count else { break }
+                let body = rest[(rest.startIndex + Self.headerBytes)..<(rest.startIndex + size)]
+                switch rest.host16(at: 4) {
+                case Self.done: return messages
+                case Self.error:
+                    let number = body.count >= 4 ? -CInt(bitPattern: body.host32(at: 0)) : EPROTO
+                    throw NetlinkError(operation, errorNumber: number)
+                default: messages.append(body)
+                }
+                rest = rest.dropFirst((size + 3) & ~3)
+            }
+        }
+        throw NetlinkError(operation, errorNumber: E2BIG)
+    }
+}
