@@ -1,3 +1,5 @@
+import Synchronization
+
 /// The guard of the node's interfaces.
 extension Datapath {
     /// Holds back frames that pods in the network namespace of the calling thread, which must be the node's, write to its
