@@ -92,11 +92,26 @@ final class AttackStage: Sendable {
     /// Where the host guard has no links, its nftables table goes, with either of their names.
     func detach(_ hooks: String...) async throws {
         for hook in hooks {
-            if hook.hasPrefix("forward"), !LabKernel.hasNetfilterLinks {
+            if hook == Self.uplinks {
+                try detachUplinks()
+                continue
+            }
+            let isHostGuard = ["forward", "translated", "input"].contains { hook.hasPrefix($0) }
+            if isHostGuard, !LabKernel.hasNetfilterLinks {
                 try await world.node.removeHostGuardTable()
             } else {
                 try PinnedLink.detach(at: "\(world.pinDirectory)/links/\(hook)")
             }
+        }
+    }
+
+    /// Stands for the links at all interfaces of the node, where the kernel has such (Linux 6.6).
+    static let uplinks = "the uplinks"
+
+    private func detachUplinks() throws {
+        let links = world.pinDirectory + "/links"
+        for name in try FileManager.default.contentsOfDirectory(atPath: links) where name.hasPrefix("uplink-") {
+            try PinnedLink.detach(at: "\(links)/\(name)")
         }
     }
 

@@ -74,18 +74,19 @@ extension AttackSuite {
 
     private var guards: [Guard] {
         [
-            link("connect4", passedByHost(isIPv6: false, isDatagram: false)),
-            link("connect6", passedByHost(isIPv6: true, isDatagram: false)),
-            link("sendmsg4", passedByHost(isIPv6: false, isDatagram: true)),
-            link("sendmsg6", passedByHost(isIPv6: true, isDatagram: true)),
-            link("egress", rawOnHost),
-            link("forward4", frame),
-            link("forward6", frame6),
-            link("getpeername4", peer(LabNode.metadataAddress)),
-            link("getpeername6", peer(LabNode.metadataAddress6)),
+            link("connect4", attack: passedByHost(isIPv6: false, isDatagram: false)),
+            link("connect6", attack: passedByHost(isIPv6: true, isDatagram: false)),
+            link("sendmsg4", attack: passedByHost(isIPv6: false, isDatagram: true)),
+            link("sendmsg6", attack: passedByHost(isIPv6: true, isDatagram: true)),
+            // Each of these stands before others on the same way.
+            link("egress", with: "input4", AttackStage.uplinks, attack: rawOnHost),
+            link("forward4", with: "translated4", "input4", attack: frame),
+            link("forward6", with: "translated6", "input6", attack: frame6),
+            link("getpeername4", attack: peer(LabNode.metadataAddress)),
+            link("getpeername6", attack: peer(LabNode.metadataAddress6)),
             link(
                 "sockops",
-                Attack("R1", .unprivileged, "connect(): must work", .ownIdentity) {
+                attack: Attack("R1", .unprivileged, "connect(): must work", .ownIdentity) {
                     try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged)
                 }
             ),
@@ -130,10 +131,13 @@ extension AttackSuite {
         ]
     }
 
-    private func link(_ name: String, _ attack: Attack) -> Guard {
+    private func link(_ name: String, with others: String..., attack: Attack) -> Guard {
         Guard(
-            name: name, means: "its pinned link removed", attacks: [attack],
-            switchOff: { try await stage.detach(name) }
+            name: name,
+            means: others.isEmpty
+                ? "its pinned link removed" : "its link removed, and \(others.joined(separator: ", "))",
+            attacks: [attack],
+            switchOff: { for hook in [name] + others { try await stage.detach(hook) } }
         )
     }
 

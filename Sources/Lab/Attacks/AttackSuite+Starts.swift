@@ -20,11 +20,13 @@ extension AttackSuite {
                 return try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged)
             },
             absence("R20", "connects while the node boots, before the agent (with the boot guard)", .nothing) {
-                let node = RebootingNode(world)
-                try await stage.killAgent()
-                try await node.installGuard()
-                try await node.reboot([])
-                try await node.loadUnit()
+                try await victim.whilePaused {
+                    let node = RebootingNode(world)
+                    try await stage.killAgent()
+                    try await node.installGuard()
+                    try await node.reboot([])
+                    try await node.loadUnit()
+                }
                 return try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged)
             },
             absence("R20", "the same from a pod with the host's network", .nothing) {
@@ -39,12 +41,15 @@ extension AttackSuite {
 
     /// Starts an agent on a node without hooks, whose port is held, and connects.
     private func heldPort() async throws -> String {
-        try await stage.killAgent()
-        try await Command.require(world.uninstallCommand)
-        let holder = try world.node.network.listen(host: LabNode.address, port: AgentProcess.port)
+        let (holder, agent) = try await victim.whilePaused {
+            try await stage.killAgent()
+            try await Command.require(world.uninstallCommand)
+            let holder = try world.node.network.listen(host: LabNode.address, port: AgentProcess.port)
+            let agent = try world.launchAgent()
+            try await agent.log.first { $0.contains("port held: pods are refused") }
+            return (holder, agent)
+        }
         defer { close(holder) }
-        let agent = try world.launchAgent()
-        try await agent.log.first { $0.contains("port held: pods are refused") }
         let output = try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged)
         await agent.kill()
         var polled = pollfd(fd: holder, events: Int16(POLLIN), revents: 0)

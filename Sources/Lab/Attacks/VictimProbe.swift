@@ -32,6 +32,13 @@ final class VictimProbe: Sendable {
         command = try world.probe(pod, ["--stream", AttackSuite.tokenPath])
     }
 
+    /// Stops the asking process for the time of `body`, in which no pod of a real node would run.
+    func whilePaused<Result>(_ body: () async throws -> Result) async rethrows -> Result {
+        command.signal(SIGSTOP)
+        defer { command.signal(SIGCONT) }
+        return try await body()
+    }
+
     /// What happened since the last call, which includes at least `count` requests that began after this one.
     func take(atLeast count: Int) async throws -> Notice {
         let last = command.errorLines.events.last.flatMap(ProbeStream.Sample.init)?.number ?? -1
