@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    @Test("while it serves, the agent may use the maps that are there, and load and attach nothing")
+    @Test("while it serves, the agent uses the maps that are there, attaches what it holds, and loads nothing")
     func serving() async {
         await #expect(processExitsWith: .success) {
             try ProcessRights.reduce()
@@ -45,8 +45,10 @@ import Testing
             for command in [1, 2, 3, 15] { expect(test_call(TEST_BPF, command, 0, 0), EFAULT, EINVAL) }
             // A run of a program that was loaded before: a cgroup's level.
             expect(test_call(TEST_BPF, 10, 0, 0), EFAULT, EINVAL, EBADF)
-            // Map creation, program load, attach, detach, link creation and update, tokens.
-            for command in [0, 5, 8, 9, 28, 29, 34, 36] { expect(test_call(TEST_BPF, command, 0, 0), EPERM) }
+            // A link of a program that was loaded before, to an interface that is new.
+            expect(test_call(TEST_BPF, 28, 0, 0), EFAULT, EINVAL, EBADF)
+            // Map creation, program load, attach, detach, link update and detach, tokens.
+            for command in [0, 5, 8, 9, 29, 34, 36] { expect(test_call(TEST_BPF, command, 0, 0), EPERM) }
             expect(test_call(TEST_SOCKET, Int(AF_NETLINK), Int(SOCK_RAW.rawValue), 0), EPERM)
             expect(test_call(TEST_SOCKET, Int(AF_INET6), Int(SOCK_STREAM.rawValue), 0), 0)
             expect(test_call(TEST_MOUNT, 0, 0, 0), EPERM)
