@@ -69,7 +69,7 @@ import Testing
         for document in try Document.all() {
             // Of a console only what was typed.
             let typed = document.blockLines(["console"]).filter { $0.hasPrefix("$ ") }
-            let spans = document.codeSpans.filter { $0.hasPrefix("podidentd") }
+            let spans = document.codeSpans.filter { $0.hasPrefix("podidentd") || $0.contains("-- podidentd ") }
             for line in (document.blockLines(["sh"]) + typed + spans).flatMap(commandLines) {
                 guard let first = line.words.first, Self.isWord(first), !first.hasPrefix("-") else { continue }
                 let words = line.words.prefix { Self.isWord($0) && !$0.hasPrefix("-") }

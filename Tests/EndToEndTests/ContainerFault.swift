@@ -29,6 +29,21 @@ struct ContainerFault: CustomTestStringConvertible, Sendable {
         ContainerFault(testDescription: "listener gone", item: connection, words: ["refused", "Nothing listens"]) {
             try await $0.shutDownListeners()
         },
+        ContainerFault(
+            testDescription: "second tree", item: "cgroups.other-kubepods", words: ["kubepods.slice", "beside"]
+        ) {
+            // Beside the node's own, as a kubelet whose cgroup driver was changed leaves it.
+            let node = $0.world.node
+            let parent = (node.cgroupDirectory(node.kubepods) as NSString).deletingLastPathComponent
+            try FileManager.default.createDirectory(
+                atPath: parent + "/kubepods.slice", withIntermediateDirectories: false)
+        },
+        ContainerFault(
+            testDescription: "bridge without PRE_ROUTING", item: "paths.bridges",
+            words: ["br0", "bridge-nf-call-iptables is 0"]
+        ) {
+            try await $0.inNode("sh", "-c", "echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables")
+        },
         ContainerFault(testDescription: "watch blind", item: "agent.watch", words: ["no watch is open"]) {
             await $0.world.cluster.kubernetesServer.takeDown()
         },
