@@ -1,7 +1,7 @@
 import Lab
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct AttackTests {
     @Test("every known way round the redirect and the attribution is closed, and the victim notices nothing")
     func everyAttackHolds() async throws {
@@ -12,9 +12,11 @@ struct AttackTests {
             }
             // Every line of the list of threats has at least one row.
             let numbers = Set(reports.map(\.number))
-            for number in (1...23).map({ "R\($0)" }) + (1...13).map({ "A\($0)" })
-                + ["A2b", "D1", "D2", "D3", "D4", "D6", "D7", "D8", "D9", "N1", "H1"]
-            {
+            let isNested = world.node.layout.depth > 0
+            let routes = (1...23).filter { $0 != 20 || !isNested }.map { "R\($0)" }
+            let attributions = (1...13).map { "A\($0)" }
+            let others = ["A2b", "D1", "D2", "D3", "D4", "D6", "D7", "D8", "D9", "N1", "H1"]
+            for number in routes + attributions + others {
                 #expect(numbers.contains(number), "nothing tries \(number)")
             }
         }

@@ -19,6 +19,12 @@ extension AttackSuite {
                 try await stage.startAgent()
                 return try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged)
             },
+        ] + (world.node.layout.depth > 0 ? [] : boots)
+    }
+
+    /// A node in a cgroup namespace (kind) is a container: the machine boots, and its nodes with it.
+    private var boots: [Attack] {
+        [
             absence("R20", "connects while the node boots, before the agent (with the boot guard)", .nothing) {
                 try await victim.whilePaused {
                     let node = RebootingNode(world)
