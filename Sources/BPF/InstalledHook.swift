@@ -80,7 +80,7 @@ extension BPFLink {
 }
 
 extension InstalledHook.Program {
-    /// The program with this ID, whoever loaded it.
+    /// The program with this ID, also one that another process loaded.
     init(id: UInt32) throws(BPFError) {
         let descriptor = bpf_prog_get_fd_by_id(id)
         // From the ID to the program needs CAP_SYS_ADMIN (kernel/bpf/syscall.c, bpf_prog_get_fd_by_id); CAP_BPF has

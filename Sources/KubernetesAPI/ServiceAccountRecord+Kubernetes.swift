@@ -6,7 +6,7 @@ extension ServiceAccountRecord {
     private static let principalAsEmailKey = "iam.gke.io/return-principal-id-as-email"
     private static let quotaProjectKey = "iam.gke.io/credential-quota-project"
 
-    /// What is used of a ServiceAccount: whoever may change one may fill the rest of it.
+    /// The fields of a ServiceAccount that the agent uses. A tenant who may change one may fill the others.
     static let mask = FieldMask.members([
         "metadata": .members([
             "name": .scalar, "namespace": .scalar, "uid": .scalar,

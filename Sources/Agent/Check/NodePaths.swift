@@ -13,7 +13,7 @@ struct NodePaths: Sendable {
     var bridgesCallNetfilter: Bool?
     /// Plug-ins of container networks that give pods interfaces of their own, by the files in /etc/cni/net.d.
     var directPlugins: [String]
-    /// What Cilium wrote when it was set up; `nil`: it is not to be seen.
+    /// Cilium's configuration of the node, as its agent wrote it; `nil`: this process sees no such file.
     var ciliumConfiguration: String?
 
     /// Types of CNI plug-ins whose packets the node's network stack does not see.

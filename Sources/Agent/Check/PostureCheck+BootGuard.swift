@@ -1,7 +1,7 @@
 import Operations
 
 extension PostureCheck {
-    /// What holds pods back after the next reboot. It is no part of the verdict, which is about this moment.
+    /// The boot guard, which holds pods back after the next reboot. The verdict leaves it out: it is about this moment.
     func bootGuard() -> Posture.Item {
         let id = "guards.boot"
         // The node's own root, where `check` runs on the node; else where the manifests mount the unit's directory.

@@ -225,7 +225,7 @@ extension PostureCheck {
             id, .ok, "redirected to the agent at \(remote), which answers with this pod's own UID \(uid)")
     }
 
-    /// What a redirected connection that fails with this error number means.
+    /// Explains the error number of a redirected connection that failed.
     private func unanswered(_ number: Int32) -> String {
         let consequence = "Pods get no answer at this address, and reach nobody else."
         let place = agents.joined(separator: " and ")

@@ -2,7 +2,7 @@ import Attribution
 import BPF
 import Operations
 
-/// What else is on the node, and in the way: other kubelets' pods, other programs at the same hooks.
+/// Neighbours on the node that are in the way: other kubelets' pods, and other programs at the same hooks.
 extension PostureCheck {
     /// Kubepods cgroups beside the agent's own.
     func otherKubepods(_ layout: CgroupLayoutFinding, isInstalled: Bool) -> [Posture.Item] {
