@@ -21,6 +21,8 @@ package struct ConnectionState: Sendable {
         case answer(Exchange)
         /// Answer with an error; the connection ends with it.
         case refuse(RequestRefusal)
+        /// Let the event loop serve its other connections, then call ``turnBegan()``.
+        case yield
         case close
     }
 
@@ -57,6 +59,8 @@ package struct ConnectionState: Sendable {
     private var isWritable = true
     private var answeredRequests = 0
     private var hasReceivedBytes = false
+    private var answersInTurn = 0
+    private var isYielding = false
 
     /// Whether a request was dropped because too many waited. Reading ended there.
     package private(set) var hasOverflowed = false
@@ -94,6 +98,7 @@ package struct ConnectionState: Sendable {
     /// Bytes arrived; the parser has not seen them yet.
     package mutating func receivedBytes() {
         hasReceivedBytes = true
+        if !isYielding { answersInTurn = 0 }
         if input == .awaitingHead { input = .readingHead }
     }
 
@@ -188,6 +193,13 @@ package struct ConnectionState: Sendable {
         return next()
     }
 
+    /// The event loop has served its other connections since ``Action/yield``.
+    package mutating func turnBegan() -> Action {
+        answersInTurn = 0
+        isYielding = false
+        return next()
+    }
+
     private mutating func end(with refusal: RequestRefusal) -> Action {
         input = .discarding
         return enqueue(.refusal(refusal))
@@ -204,11 +216,16 @@ package struct ConnectionState: Sendable {
     }
 
     private mutating func next() -> Action {
-        guard !isAnswering, isWritable else { return .none }
+        guard !isAnswering, isWritable, !isYielding else { return .none }
+        if !queue.isEmpty, answersInTurn >= limits.answersPerTurn {
+            isYielding = true
+            return .yield
+        }
         guard let item = queue.popFirst() else {
             return input == .discarding ? .close : .none
         }
         isAnswering = true
+        answersInTurn += 1
         switch item {
         case .refusal(let refusal):
             return .refuse(refusal)

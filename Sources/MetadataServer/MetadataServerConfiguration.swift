@@ -81,6 +81,9 @@ extension MetadataServerConfiguration {
         /// Complete requests that wait behind the one being answered, over it the connection closes after answering
         /// them. Reading stops meanwhile; this is what one read may bring.
         package var pipelinedRequests = 64
+        /// Answers that one connection gets before the event loop serves its other connections. One read may bring dozens
+        /// of requests, and thousands of connections may have one each.
+        package var answersPerTurn = 4
         /// Connections of all pods beyond those that are reserved for each, over it reset.
         package var connections = 2048
         /// Connections that each pod can have however many others there are: a client and its next try, twice.

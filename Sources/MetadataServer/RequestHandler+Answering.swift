@@ -12,6 +12,7 @@ extension RequestHandler {
         switch action {
         case .none: break
         case .close: close(context)
+        case .yield: context.eventLoop.assumeIsolated().execute { self.takeTurn(context) }
         case .answer(let exchange): answer(exchange, context)
         case .refuse(let refusal):
             if let limit = refusal.limit { observer.limitHit(limit) }
@@ -19,6 +20,25 @@ extension RequestHandler {
             finish(responder.errors.response(to: refusal), exchange, .unrouted, lingers: true, context)
         }
         if !isReading { updateDeadline(context) }
+    }
+
+    /// Answers some more of the requests that wait, after the event loop has served its other connections.
+    private func takeTurn(_ context: ChannelHandlerContext) {
+        guard !isClosing else { return }
+        isReading = true
+        perform(state.turnBegan(), context)
+        endTurn(context)
+        noteUnanswered()
+    }
+
+    /// Flushes what was written since the turn began.
+    func endTurn(_ context: ChannelHandlerContext) {
+        isReading = false
+        if needsFlush {
+            needsFlush = false
+            context.flush()
+        }
+        updateDeadline(context)
     }
 
     /// Stands for a request whose head is not known, or not to be trusted.

@@ -32,7 +32,7 @@ final class RequestHandler: ChannelDuplexHandler {
     var current: Current?
     /// Counts the answers, so that a result that comes late is known as such.
     var generation = 0
-    /// Whether a read is in progress, at whose end everything written is flushed at once.
+    /// Whether a read, or a later turn, is in progress, at whose end everything written is flushed at once.
     var isReading = false
     var needsFlush = false
     /// Bytes that the decoder got and that belong to no answered request. Known requests keep none.
@@ -167,12 +167,7 @@ final class RequestHandler: ChannelDuplexHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        isReading = false
-        if needsFlush {
-            needsFlush = false
-            context.flush()
-        }
-        updateDeadline(context)
+        endTurn(context)
         context.fireChannelReadComplete()
     }
 

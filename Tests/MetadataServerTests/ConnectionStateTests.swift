@@ -47,6 +47,36 @@ import Testing
         #expect(state.answered() == .close)
     }
 
+    @Test func `after some answers the other connections have their turn, and nothing is read meanwhile`() {
+        var limits = MetadataServerConfiguration.Limits()
+        limits.answersPerTurn = 2
+        var state = ConnectionState(limits: limits)
+        state.receivedBytes()
+        #expect(state.received(whole: Exchange(head: head("/1"), closes: false)) != .none)
+        for number in 2...5 { _ = state.received(whole: Exchange(head: head("/\(number)"), closes: false)) }
+        #expect(state.answered() == .answer(Exchange(head: head("/2"), closes: false)))
+        #expect(state.answered() == .yield)
+        #expect(state.writabilityChanged(true) == .none && !state.wantsInput && state.phase == .answer(2))
+        #expect(state.turnBegan() == .answer(Exchange(head: head("/3"), closes: false)))
+        #expect(state.answered() == .answer(Exchange(head: head("/4"), closes: false)))
+        #expect(state.answered() == .yield)
+        #expect(state.inputClosed() == .none, "the last one is still owed")
+        #expect(state.turnBegan() == .answer(Exchange(head: head("/5"), closes: true)))
+        #expect(state.answered() == .close)
+    }
+
+    @Test func `each read begins a turn`() {
+        var limits = MetadataServerConfiguration.Limits()
+        limits.answersPerTurn = 1
+        var state = ConnectionState(limits: limits)
+        for number in 0..<3 {
+            state.receivedBytes()
+            let exchange = Exchange(head: head("/\(number)"), closes: false)
+            #expect(state.received(whole: exchange) == .answer(exchange))
+            #expect(state.answered() == .none)
+        }
+    }
+
     @Test func `a request is whole when nothing is before it and it has no body`() {
         var state = state()
         #expect(state.onlyExchangeWithoutBody == nil)

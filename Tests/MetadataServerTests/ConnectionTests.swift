@@ -1,6 +1,8 @@
 import Attribution
+import EventLoops
 import NIOCore
 import NIOEmbedded
+import NIOPosix
 import Testing
 import Tokens
 
@@ -122,6 +124,37 @@ private let tag = EntityTag.of("p")
         #expect(try await connection.receive().body == "p")
         #expect(try await connection.receive().body == "computeMetadata/\n")
         await connection.close()
+    }
+
+    @Test func `requests of one read do not keep the other connections of the loop waiting`() throws {
+        let loop = EmbeddedEventLoop()
+        let (greedy, other) = (try embedded(loop), try embedded(loop))
+        try greedy.writeInbound(ByteBuffer(string: String(repeating: get(projectID), count: 10)))
+        #expect(try answers(greedy) == MetadataServerConfiguration.Limits().answersPerTurn)
+        try other.writeInbound(ByteBuffer(string: get(projectID)))
+        #expect(try answers(other) == 1, "answered before the rest of the first connection")
+        loop.run()
+        #expect(try answers(greedy) == 10 - MetadataServerConfiguration.Limits().answersPerTurn)
+        for channel in [greedy, other] { _ = try? channel.finish() }
+    }
+
+    /// A connection whose loop runs only when the test says so.
+    private func embedded(_ loop: EmbeddedEventLoop) throws -> EmbeddedChannel {
+        let handler = RequestHandler(
+            tag: .test, responder: MetadataResponder(configuration: .test, backend: FakeBackend()),
+            limits: MetadataServerConfiguration.test.limits, observer: RecordingObserver(), date: DateHeader(),
+            executor: EventLoopExecutor(MultiThreadedEventLoopGroup.singleton.next()))
+        let channel = EmbeddedChannel(loop: loop)
+        try channel.pipeline.syncOperations.addHandlers(
+            MetadataServer.handlers(handler, known: KnownRequests(), limits: MetadataServerConfiguration.test.limits))
+        channel.connect(to: try SocketAddress(ipAddress: "169.254.169.254", port: 80), promise: nil)
+        return channel
+    }
+
+    private func answers(_ channel: EmbeddedChannel) throws -> Int {
+        var count = 0
+        while try channel.readOutbound(as: ByteBuffer.self) != nil { count += 1 }
+        return count
     }
 
     @Test func `pipelining without end is cut off`() async throws {
