@@ -109,12 +109,6 @@ package struct Agent: Sendable {
 
         let node = NodeInformation(configuration: configuration, client: kubernetes, logger: logger)
 
-        let startupTaint = taintCredentials.map { [options] credentials in
-            StartupTaint(
-                key: configuration.startupTaint ?? "", nodeName: configuration.nodeName, reader: kubernetes,
-                credentials: credentials, options: options, watcher: watcher, logger: logger)
-        }
-
         let reloader = ConfigurationReloader(
             configuration, source: reload, client: kubernetes, watcher: watcher, logger: logger)
         let events = PodEventRecorder(client: kubernetes, nodeName: configuration.nodeName, logger: logger)
@@ -147,6 +141,11 @@ package struct Agent: Sendable {
         let readiness = ReadinessProbe(
             datapath: datapathSlot, watcher: watcher, credentials: credentials, proof: proof,
             arrivals: arrivals, isServing: { server.isAccepting })
+        let startupTaint = taintCredentials.map { [options] credentials in
+            StartupTaint(
+                key: configuration.startupTaint ?? "", nodeName: configuration.nodeName, reader: kubernetes,
+                credentials: credentials, options: options, isReady: { readiness.readiness.isReady }, logger: logger)
+        }
         let admin = AdminServer(
             path: configuration.adminSocket, views: debug.views(readiness), questions: debug.questions(readiness),
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger

@@ -2,7 +2,9 @@ import KubernetesAPI
 import Logging
 import Tokens
 
-/// Takes the startup taint from this node when the agent serves, so that no pod is scheduled there before.
+/// Takes the startup taint from this node when the agent is ready, so that no pod is scheduled there before.
+///
+/// Ready means what the readiness probe means: among other conditions, a connection of the agent's own pod was answered.
 ///
 /// The Node is read with the node's credentials and changed with the agent's own ServiceAccount, because no node may change
 /// its taints. Whatever goes wrong is said and tried again; it never stops the agent.
@@ -14,7 +16,8 @@ struct StartupTaint: Sendable {
     /// Of the agent's own ServiceAccount.
     let credentials: NodeCredentials
     let options: KubernetesClientOptions
-    let watcher: PodWatcher
+    /// Whether the readiness probe of this agent would succeed.
+    let isReady: @Sendable () -> Bool
     let logger: Logger
 
     /// The credentials of the agent's own ServiceAccount, if a taint is configured. Their token is checked here, so that an
@@ -34,10 +37,10 @@ struct StartupTaint: Sendable {
         var plan = StartupTaintPlan()
         while !Task.isCancelled {
             let pause: Duration
-            if watcher.status.isSynced {
+            if isReady() {
                 pause = await step(&plan, writer: writer)
             } else {
-                pause = StartupTaintPlan.syncPause
+                pause = StartupTaintPlan.readinessPause
             }
             // Cancellation is what the loop's condition looks at.
             try? await Task.sleep(for: pause)
@@ -77,8 +80,8 @@ struct StartupTaintPlan: Equatable {
         var isNews: Bool
     }
 
-    /// While the pods of this node are not known yet.
-    static let syncPause = Duration.milliseconds(200)
+    /// While the agent is not ready.
+    static let readinessPause = Duration.milliseconds(200)
     /// A Node object that was deleted and made anew by the kubelet is tainted again.
     static let checkPause = Duration.seconds(60)
     static let shortestPause = Duration.seconds(1)

@@ -23,6 +23,26 @@ struct StartupTaintTests {
         }
     }
 
+    @Test("an agent whose own pod's connection is not answered leaves the taint in place")
+    func keptWithoutProof() async throws {
+        try await withTaintedWorld { world, changes in
+            let pod = try await world.addPod("agent", namespace: "podidentd", isHostNetwork: true)
+            let changes = changes.merging(
+                ["pod-uid": pod.uid, "policies": "[{policy: deny, namespace: podidentd}]"]
+            ) { $1 }
+            let agent = try world.launchAgent(
+                changes,
+                prefix: [
+                    "sh", "-c", "echo 0 > \"$0\" && exec \"$@\"",
+                    world.node.cgroupDirectory(pod.containerCgroup) + "/cgroup.procs",
+                ])
+            try await agent.log.first(within: .seconds(20)) { $0.contains("is not answered: not ready") }
+            #expect(Self.patches(world).isEmpty)
+            #expect(world.cluster.kubernetes.taints(ofNode: LabWorld.nodeName) == [Self.other, Self.taint])
+            await agent.stop()
+        }
+    }
+
     @Test("an API server that fails once is asked again")
     func retried() async throws {
         try await withTaintedWorld { world, changes in

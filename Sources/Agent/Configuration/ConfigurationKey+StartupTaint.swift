@@ -3,7 +3,7 @@ extension ConfigurationKey {
         "startup-taint.key", \.startupTaint, allowed: "a taint's key such as example.org/name",
         parse: { isTaintKey($0) ? $0 : nil },
         """
-        The key of a taint that the agent takes from its own node when it serves (the component startup-taint). Empty: none.
+        The key of a taint that the agent takes from its own node when it is ready (the component startup-taint). Empty: none.
         """
     )
 
