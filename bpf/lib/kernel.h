@@ -87,7 +87,7 @@ struct nf_hook_state {
 };
 
 struct sk_buff {
-	unsigned int len;
+	unsigned char *data;
 };
 
 struct bpf_nf_ctx {
