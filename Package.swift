@@ -100,7 +100,7 @@ let package = Package(
             name: "Agent",
             dependencies: [
                 "Attribution", "Tokens", "BPF", "EventLoops", "UpstreamHTTP", "KubernetesAPI", "TokenExchange",
-                "MetadataServer", "Operations", "Netlink",
+                "MetadataServer", "Operations", "Netlink", "CSockets",
                 asyncHTTPClient, nioCore, nioPosix, nioSSL, logging, yams,
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -2,6 +2,7 @@ package import Attribution
 import CBPFPrograms
 import CLibbpf
 import Glibc
+import Netlink
 
 /// What the pinned maps say, read without an agent.
 package struct PinnedMaps: Sendable {
@@ -31,6 +32,14 @@ package struct PinnedMaps: Sendable {
         }
         return KubepodsCgroup(
             id: CgroupID(rawValue: value.kubepods_id), level: Int(value.kubepods_level), others: others)
+    }
+
+    /// The packets that the guard in the node's network namespace has dropped since it was installed.
+    package func packetsDroppedByHostGuard() throws(BPFError) -> UInt64 {
+        let map = try open("nid_stats")
+        let table = (try? Nftables())?.droppedByHostGuard ?? [:]
+        let counters = try DatapathCounters(readingMap: map.rawValue, droppedByTable: table)
+        return ["dropped_forward", "dropped_translated", "dropped_routed"].reduce(0) { $0 + counters[$1] }
     }
 
     /// The pod-level cgroups with a policy of their own.

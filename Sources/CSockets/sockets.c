@@ -1,9 +1,14 @@
 #include "CSockets.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 int nid_accept(int listener)
@@ -51,4 +56,28 @@ uint32_t nid_wait_idle(int set, int timeout)
 void nid_name_this_thread(const char *name)
 {
 	pthread_setname_np(pthread_self(), name);
+}
+
+int nid_make_device(const char *name)
+{
+	struct ifreq request = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	int device = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	int control, reason, result = -1;
+
+	if (device < 0)
+		return -1;
+	strncpy(request.ifr_name, name, sizeof(request.ifr_name) - 1);
+	control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (control >= 0 && ioctl(device, TUNSETIFF, &request) == 0) {
+		request.ifr_flags = IFF_UP;
+		result = ioctl(control, SIOCSIFFLAGS, &request);
+	}
+	reason = errno;
+	if (control >= 0)
+		close(control);
+	if (result == 0)
+		return device;
+	close(device);
+	errno = reason;
+	return -1;
 }

@@ -66,6 +66,7 @@ struct CheckTests {
             #expect(try outcome.item("google.sts").state == .ok)
             let host = LabKernel.hasNetfilterLinks ? "BPF" : "nftables table inet podidentd"
             #expect(try outcome.item("guards.host").found.contains(host))
+            #expect(try outcome.item("guards.frames").found.contains("dropped and counted"))
             #expect(world.cluster.trap?.connections == 0)
             // Nothing of the check stays in the agent.
             #expect(try await agent.status().pods == 1)
@@ -159,6 +160,18 @@ struct CheckTests {
                 inNode + [world.binaries + "/podidentd", "uninstall", "--pin-directory", world.pinDirectory]
             #expect(try await Command.require(uninstall).contains("removed table inet podidentd\n"))
             #expect(try await Command.require(inNode + ["nft", "list", "ruleset"]) == "")
+        }
+    }
+
+    @Test("packets that nothing drops are told: the check is made where the guard is not")
+    func framesPass() async throws {
+        try await Self.withPod { world, _ in
+            let pod = try await world.addPod("elsewhere")
+            let inPod = ["nsenter", "--net=\(pod.network.path)", "--"]
+            let arguments = Array(try Self.command(world, ["--output", "json"]).drop { $0 != "--" }.dropFirst())
+            let outcome = try CheckOutcome(await Command.run(inPod + arguments))
+            let item = try outcome.item("guards.frames")
+            #expect(item.state == .unsafe && item.found.hasPrefix("2 of 2 packets"), "\(item)")
         }
     }
 

@@ -36,7 +36,9 @@ package struct PostureCheck: Sendable {
             Posture.Section("Cgroups", cgroups(layout) + otherKubepods(layout, isInstalled: isInstalled)),
             Posture.Section(
                 "Hooks", hookItems(hooks, layout, isInstalled: isInstalled) + exclusivePrograms(layout)),
-            Posture.Section("Guards", guards(hooks, layout, isInstalled: isInstalled) + [bootGuard()]),
+            Posture.Section(
+                "Guards",
+                guards(hooks, layout, isInstalled: isInstalled) + frames(isInstalled: isInstalled) + [bootGuard()]),
             Posture.Section("Paths", paths(features, layout, isInstalled: isInstalled)),
         ]
         sections.append(

@@ -26,3 +26,8 @@ uint32_t nid_wait_idle(int set, int timeout);
 
 /* The name of the calling thread, as ps and top show it: at most 15 bytes. */
 void nid_name_this_thread(const char *name);
+
+/* Makes a network device that is up and has no address, in this process's network namespace. What is written to the
+ * descriptor is a packet that the kernel receives on it. Closing the descriptor removes the device.
+ */
+int nid_make_device(const char *name);
