@@ -13,7 +13,7 @@ SWIFT ?= swift
 BUILD := .build/debug
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance demo clients attack cost \
-	soak reference captures splice memory storm bench bench-test floor clean
+	soak reference captures splice memory storm bench bench-test ci-test floor clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,8 +34,8 @@ build: bpf ## Builds everything, tests included
 lint: ## Checks the format of every Swift file
 	@$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
 
-test: build lint setup-clients deploy-test bench-test ## Runs every test, with the real kernel
-	@bash .ci/test
+test: build lint setup-clients deploy-test bench-test ci-test ## Runs every test, with the real kernel
+	@.ci/test
 
 deploy-test: ## Renders and checks what is in deploy/
 	@bash .ci/deploy-tests
@@ -57,7 +57,7 @@ faults: build ## Runs the fault table; SECONDS: how long the agent is stopped (d
 		--filter FaultTests
 
 conformance: build ## Runs the numbered cases of the metadata protocol, one line each
-	@bash .ci/conformance
+	@.ci/conformance
 
 demo: bpf ## Runs the main job; KEEP=1 leaves it running, LAYOUT=nested makes a node like kind's (also nested-3, systemd, ...)
 	@echo "Building (the first time takes some minutes)"
@@ -117,6 +117,9 @@ bench: bpf ## Measures beside references and draws; QUICK=1 (shorter), ONLY=1,5 
 
 bench-test: ## Tests what computes and draws the benchmarks' figures
 	@python3 -m unittest discover --quiet --start-directory Benchmarks/tests --top-level-directory Benchmarks
+
+ci-test: ## Tests what runs the tests
+	@python3 -m unittest discover --quiet --start-directory .ci/tests --top-level-directory .ci
 
 floor: build ## Runs the kernel rings on Debian 12's Linux 6.1, in an emulated machine (some 15 minutes)
 	@bash .ci/floor

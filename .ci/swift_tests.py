@@ -1,0 +1,225 @@
+"""Runs `swift test`, reads what it prints, and ends a run that hangs."""
+
+import collections
+import ctypes
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+TEST = ["swift", "test", "--skip-build", "--disable-xctest", "--no-parallel"]
+# `prctl(2)`: orphans below this process become its children, so that none of a run's processes gets lost.
+PR_SET_CHILD_SUBREAPER = 36
+
+BEGUN = re.compile(r"^◇ (?:Test|Suite) (?!case |run )(.*) started\.$")
+ENDED = re.compile(r"^. (?:Test|Suite) (?!run )(.*?)(?: with \d+ test cases?)? (passed|failed) after .*$")
+SKIPPED = re.compile(r"^[➜⚠].*skipped")
+ROUTINE = re.compile(r"^[◇↳]|passed after|Test Case|started\.$")
+ROW = re.compile(r'^◇ Test case passing .* → (case \d+ .*) to "[^"]*" started\.$')
+TITLE = re.compile(r'^◇ Test "(case \d+ .*)" started\.$')
+
+
+class Record:
+    """What a run has said so far."""
+
+    def __init__(self):
+        self.running = []
+        self.ended = 0
+        self.failed = 0
+        self.skipped = []
+        self.summary = None
+        self.errors = []
+        # By the title of a numbered case: whether it passes. A row of a parameterised test is a case of its own.
+        self.cases = {}
+        self._case = None
+
+    def read(self, line):
+        """Takes one line. Returns whether a reader of the run's output wants to see it."""
+        if match := TITLE.match(line) or ROW.match(line):
+            self._case = match[1]
+            self.cases.setdefault(self._case, True)
+        if match := BEGUN.match(line):
+            self.running.append(match[1])
+        elif match := ENDED.match(line):
+            self._end(match[1], match[2] == "passed")
+        elif SKIPPED.match(line):
+            self.skipped.append(line)
+        elif line.startswith("✘") and "recorded an issue" in line and self._case:
+            self.cases[self._case] = False
+        if line.startswith(("✘", "error")):
+            self.errors.append(line)
+        if re.match(r"^. Test run with", line):
+            self.summary = line
+        return bool(line.strip()) and not ROUTINE.search(line)
+
+    def _end(self, name, is_passed):
+        if name in self.running:
+            self.running.remove(name)
+        self.ended += 1
+        self.failed += not is_passed
+        self._case = None
+
+    def finish(self):
+        """No line comes any more: a case that has not ended has failed."""
+        if self._case:
+            self.cases[self._case] = False
+
+    def numbered(self):
+        """(number, whether it passes, what it says) of each case; one title may have several numbers."""
+        rows = []
+        for title, is_passed in self.cases.items():
+            numbers, rest = [], title
+            while match := re.match(r"case (\d+) ", rest):
+                numbers.append(int(match[1]))
+                rest = rest[match.end():]
+            rows += [(number, is_passed, rest) for number in numbers]
+        return sorted(rows)
+
+
+class Limits:
+    """After how long a run is taken to hang, in seconds, and how often it says that it goes on."""
+
+    def __init__(self, silence=600, total=3000, progress=60):
+        self.silence = silence
+        self.total = total
+        self.progress = progress
+
+
+def run(arguments, record, show, limits=None, command=None, note=print, explain=None):
+    """Runs the tests and feeds `record`; `show` gets each line that is not routine, `note` what this function has to say.
+
+    Returns the exit status; that of a run that was ended for hanging is 124.
+    """
+    limits = limits or Limits()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    command = (command or TEST) + list(arguments)
+    # Line by line, or a test's last words stay in a buffer when it hangs.
+    buffering = ["stdbuf", "-oL"] if shutil.which("stdbuf") else []
+    child = subprocess.Popen(
+        buffering + command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    lines = queue.Queue()
+
+    def read():
+        for line in child.stdout:
+            lines.put(line.rstrip("\n"))
+        lines.put(None)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reason = None
+    begun = heard = told = time.monotonic()
+    last = collections.deque(maxlen=3)
+    while True:
+        try:
+            line = lines.get(timeout=1)
+        except queue.Empty:
+            line = ""
+        now = time.monotonic()
+        if line is None:
+            break
+        if line:
+            heard = now
+            last.append(line)
+            if record.read(line):
+                show(line)
+        if now - told >= limits.progress:
+            told = now
+            running = f"; running: {record.running[-1]}" if record.running else ""
+            note(f"After {int(now - begun)} s: {record.ended} tests and suites ended, {record.failed} failed{running}")
+        reason = hang(now - heard, now - begun, limits)
+        if reason:
+            note(reason)
+            note("Begun and not ended: " + (", ".join(record.running) or "nothing"))
+            for line in last:
+                note(line)
+            (explain or describe)(note)
+            end_all()
+            break
+    record.finish()
+    status = child.wait()
+    reader.join()
+    child.stdout.close()
+    return 124 if reason else status
+
+
+def hang(silence, total, limits):
+    """Why a run is taken to hang; None: it is not."""
+    if silence >= limits.silence:
+        return f"No test has said anything for {int(limits.silence / 60)} minutes."
+    if total >= limits.total:
+        return f"The tests have run for {int(limits.total / 60)} minutes."
+    return None
+
+
+def descendants(process):
+    """The processes below one, its orphans included, parents first."""
+    children = collections.defaultdict(list)
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                children[int(file.read().rpartition(")")[2].split()[1])].append(int(name))
+        except OSError:
+            continue
+    found, waiting = [], [process]
+    while waiting:
+        below = children[waiting.pop()]
+        found += below
+        waiting += below
+    return found
+
+
+def end_all():
+    """Ends all processes below this one, those that were orphaned included, and waits for their end."""
+    while processes := descendants(os.getpid()):
+        for process in processes:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def describe(note):
+    """Says what the processes of the run wait for."""
+    processes = descendants(os.getpid())
+    for process in processes:
+        try:
+            with open(f"/proc/{process}/cmdline", "rb") as file:
+                words = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+            waits = []
+            for task in os.listdir(f"/proc/{process}/task"):
+                with open(f"/proc/{process}/task/{task}/wchan") as file:
+                    waits.append(file.read() or "running")
+        except OSError:
+            continue
+        kinds = ", ".join(f"{count} x {name}" for name, count in collections.Counter(waits).most_common(4))
+        note(f"{process} {words[:160]}: {kinds}")
+    tests = [each for each in processes if "podidentdPackageTests" in program(each)]
+    if tests and shutil.which("gdb"):
+        result = subprocess.run(
+            ["gdb", "--batch", "-p", str(tests[-1]), "-ex", "thread apply all backtrace 24"],
+            capture_output=True, text=True, errors="replace", timeout=120)
+        for line in result.stdout.splitlines():
+            if line.startswith(("Thread", "#")):
+                note(line[:200])
+
+
+def program(process):
+    try:
+        with open(f"/proc/{process}/cmdline", "rb") as file:
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def require_root(target):
+    if os.geteuid() != 0:
+        sys.exit(f"The tests attach to the kernel and make namespaces and cgroups: run 'make {target}' as root.")

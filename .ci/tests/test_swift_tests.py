@@ -1,0 +1,85 @@
+"""What a run of the tests says is read rightly, and one that hangs is ended with all its processes."""
+
+import os
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import swift_tests  # noqa: E402
+
+OUTPUT = """\
+◇ Test run started.
+↳ Testing Library Version: 6.3.1
+◇ Suite ConformanceTests started.
+◇ Test "case 7 case 8 a token" started.
+✔ Test "case 7 case 8 a token" passed after 0.100 seconds.
+◇ Test "the checklist holds" started.
+◇ Test case passing 1 argument row → case 12 a slash to "the checklist holds" started.
+✘ Test "the checklist holds" recorded an issue with 1 argument row → case 12 a slash at X.swift:1:2: failed
+◇ Test case passing 1 argument row → case 13 no slash to "the checklist holds" started.
+✘ Test "the checklist holds" with 2 test cases failed after 0.2 seconds with 1 issue.
+➜ Test "not here" skipped: "no kernel"
+◇ Test hangs() started.
+a line of a test's own
+✘ Test run with 4 tests in 1 suite failed after 3 seconds with 1 issue.
+"""
+
+
+class RecordTests(unittest.TestCase):
+    def setUp(self):
+        self.record = swift_tests.Record()
+        self.shown = [line for line in OUTPUT.splitlines() if self.record.read(line)]
+        self.record.finish()
+
+    def test_what_began_and_did_not_end_is_known(self):
+        self.assertEqual(self.record.running, ["ConformanceTests", "hangs()"])
+        self.assertEqual((self.record.ended, self.record.failed), (2, 1))
+
+    def test_a_skipped_test_is_known(self):
+        self.assertEqual(len(self.record.skipped), 1)
+
+    def test_cases_are_rows_with_a_verdict_of_their_own(self):
+        self.assertEqual(
+            self.record.numbered(),
+            [(7, True, "a token"), (8, True, "a token"), (12, False, "a slash"), (13, True, "no slash")])
+
+    def test_routine_is_not_shown_and_everything_else_is(self):
+        self.assertIn("a line of a test's own", self.shown)
+        self.assertTrue(any("recorded an issue" in line for line in self.shown))
+        self.assertFalse(any("passed after" in line or line.startswith("◇") for line in self.shown))
+
+    def test_a_case_that_never_ends_has_failed(self):
+        record = swift_tests.Record()
+        record.read('◇ Test "case 3 never ends" started.')
+        record.finish()
+        self.assertEqual(record.numbered(), [(3, False, "never ends")])
+
+
+class RunTests(unittest.TestCase):
+    def run_shell(self, script, **limits):
+        self.record, self.lines, self.notes = swift_tests.Record(), [], []
+        return swift_tests.run(
+            [script], self.record, self.lines.append, swift_tests.Limits(**limits), command=["sh", "-c"],
+            note=self.notes.append, explain=lambda note: None)
+
+    def test_the_status_is_the_programs(self):
+        self.assertEqual(self.run_shell("echo said; exit 3"), 3)
+        self.assertEqual(self.lines, ["said"])
+
+    def test_a_silent_run_is_ended_with_what_it_started(self):
+        # The inner shell leaves its parent, as a daemon does; its number is told before.
+        script = "echo '◇ Test hangs() started.'; sh -c 'sleep 600 & echo $!'; sleep 600"
+        self.assertEqual(self.run_shell(script, silence=1), 124)
+        self.assertIn("Begun and not ended: hangs()", self.notes)
+        orphan = int(self.lines[0])
+        self.assertFalse(os.path.exists(f"/proc/{orphan}"))
+
+    def test_a_long_run_says_that_it_goes_on(self):
+        self.assertEqual(self.run_shell("echo '✔ Test a() passed after 1 seconds.'", progress=0), 0)
+        self.assertTrue(any("1 tests and suites ended, 0 failed" in note for note in self.notes))
+
+
+if __name__ == "__main__":
+    unittest.main()
