@@ -29,7 +29,7 @@ bpf: setup ## Compiles the kernel programs
 
 build: bpf ## Builds everything, tests included
 	@echo "Building (the first time takes some minutes)"
-	@$(SWIFT) build --build-tests
+	@$(SWIFT) build --build-tests --explicit-target-dependency-import-check error
 
 lint: ## Checks the format of every Swift file
 	@$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift

@@ -101,7 +101,7 @@ let package = Package(
             dependencies: [
                 "Attribution", "Tokens", "BPF", "EventLoops", "UpstreamHTTP", "KubernetesAPI", "TokenExchange",
                 "MetadataServer", "Operations", "Netlink", "CSockets",
-                asyncHTTPClient, nioCore, nioPosix, nioSSL, logging, yams,
+                nioCore, nioPosix, logging, yams,
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -132,8 +132,7 @@ let package = Package(
         .target(
             name: "Lab",
             dependencies: [
-                "CLabShims", nioCore, nioPosix, nioHTTP1, nioSSL, logging,
-                .product(name: "NIOFoundationCompat", package: "swift-nio"),
+                "CLabShims", nioCore, nioPosix, nioHTTP1, nioSSL,
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -185,21 +184,21 @@ let package = Package(
         ),
         .testTarget(
             name: "UpstreamHTTPTests",
-            dependencies: ["UpstreamHTTP", "Tokens", "UpstreamTesting", "Fuzzing", nioCore, nioHTTP1],
+            dependencies: ["UpstreamHTTP", "Tokens", "UpstreamTesting", nioCore, nioHTTP1],
             swiftSettings: strict
         ),
         .testTarget(
             name: "KubernetesAPITests",
             dependencies: [
                 "KubernetesAPI", "Attribution", "Tokens", "UpstreamHTTP", "UpstreamTesting", "Fuzzing", nioCore,
-                nioHTTP1, nioSSL, logging,
+                nioHTTP1, logging,
             ],
             resources: [.copy("Corpus")],
             swiftSettings: strict
         ),
         .testTarget(
             name: "TokenExchangeTests",
-            dependencies: ["TokenExchange", "Tokens", "UpstreamHTTP", "UpstreamTesting", nioHTTP1],
+            dependencies: ["TokenExchange", "Tokens", "UpstreamTesting", nioHTTP1],
             swiftSettings: strict
         ),
         .testTarget(
@@ -240,7 +239,7 @@ let package = Package(
         .target(name: "CBPFTestPrograms", dependencies: ["CLibbpf", "CBPFPrograms"], path: "Tests/CBPFTestPrograms"),
         .testTarget(
             name: "KernelTests",
-            dependencies: ["BPF", "Attribution", "Lab", "Netlink", "CLibbpf", "CBPFPrograms", "CBPFTestPrograms"],
+            dependencies: ["BPF", "Attribution", "Lab", "CLibbpf", "CBPFPrograms", "CBPFTestPrograms"],
             swiftSettings: strict
         ),
         .testTarget(name: "ClientTests", dependencies: ["Lab", nioHTTP1], swiftSettings: strict),
@@ -248,7 +247,7 @@ let package = Package(
             name: "EndToEndTests", dependencies: ["Operations", "Lab", "MetricsTesting"], swiftSettings: strict),
         // The same world with everything around the agent broken; shares some files of the former by symbolic links.
         .testTarget(
-            name: "FaultTests", dependencies: ["Operations", "Lab", "CLibbpf", "CBPFPrograms", "CBPFTestPrograms"],
+            name: "FaultTests", dependencies: ["Operations", "Lab", "CLibbpf", "CBPFTestPrograms"],
             path: "Tests/Faults", exclude: ["Shims"], swiftSettings: strict
         ),
     ]

@@ -1,0 +1,46 @@
+"""Every dependency that the package manifest declares for a target is imported by it. The build refuses the opposite."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+IMPORT = re.compile(
+    r"^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:package|public|internal|private)\s+)?import\s+(?:(?:struct|class|enum|func)\s+)?(\w+)",
+    re.MULTILINE)
+
+
+def description():
+    output = subprocess.run(
+        [os.environ.get("SWIFT", "swift"), "package", "describe", "--type", "json"], cwd=ROOT, capture_output=True,
+        text=True, check=True).stdout
+    # Warnings about packages come first.
+    return json.loads(output[output.index("{"):])
+
+
+def imports(target):
+    """The modules that a target's Swift files import."""
+    files = [ROOT / target["path"] / source for source in target["sources"] if source.endswith(".swift")]
+    return set().union(*(IMPORT.findall(file.read_text()) for file in files))
+
+
+class PackageTests(unittest.TestCase):
+    def test_no_dependency_is_stale(self):
+        targets = description()["targets"]
+        programs = {target["name"] for target in targets if target["type"] == "executable"}
+        stale = []
+        for target in targets:
+            declared = target.get("target_dependencies", []) + target.get("product_dependencies", [])
+            # Tests and the lab run programs that they do not import.
+            unused = set(declared) - programs - imports(target)
+            # A target in C names what it includes, not what it imports.
+            if unused and any(source.endswith(".swift") for source in target["sources"]):
+                stale.append(f"{target['name']}: {', '.join(sorted(unused))}")
+        self.assertEqual(stale, [], "targets with dependencies that they do not import")
+
+
+if __name__ == "__main__":
+    unittest.main()
