@@ -22,5 +22,5 @@ extension ConfigurationKey {
         [kube-system, kube-public]}]; the variable takes the same text. Users who may label pods choose among the rules that look \
         at nothing but labels.
         """
-    )
+    ).reloadable()
 }

@@ -18,11 +18,28 @@ package struct ConfigurationKey: Sendable {
     package let isOptional: Bool
     /// Stores a value, or returns `false` if it is not allowed.
     private let store: @Sendable (String, inout AgentConfiguration) throws(ConfigurationError) -> Bool
+    /// Takes the key's value over from the first configuration to the second.
+    private let copy: @Sendable (AgentConfiguration, inout AgentConfiguration) -> Void
+    /// Whether a running agent takes over a change when it receives SIGHUP. What the other keys configure is fixed when the
+    /// agent starts: sockets, hooks, clients.
+    private(set) package var isReloadable = false
 
     /// `PODIDENTD_LISTEN_PORT` for `listen.port`.
     package var environmentName: String {
         "PODIDENTD_"
             + String(name.map { $0 == "." || $0 == "-" ? "_" : Character(String($0).uppercased()) })
+    }
+
+    /// The same key, whose changes a running agent takes over.
+    func reloadable() -> ConfigurationKey {
+        var key = self
+        key.isReloadable = true
+        return key
+    }
+
+    /// Takes the key's value over from `new` to `current`, if a running agent can.
+    func reload(from new: AgentConfiguration, into current: inout AgentConfiguration) {
+        if isReloadable { copy(new, &current) }
     }
 
     func apply(_ value: String, from source: String, to configuration: inout AgentConfiguration) throws {
@@ -50,7 +67,8 @@ extension ConfigurationKey {
                 guard let value = parse(text) else { return false }
                 configuration[keyPath: field] = value
                 return true
-            }
+            },
+            copy: { $1[keyPath: field] = $0[keyPath: field] }
         )
     }
 
@@ -64,7 +82,8 @@ extension ConfigurationKey {
             store: { text, configuration throws(ConfigurationError) in
                 configuration[keyPath: field] = try decode(text)
                 return true
-            }
+            },
+            copy: { $1[keyPath: field] = $0[keyPath: field] }
         )
     }
 
@@ -83,7 +102,8 @@ extension ConfigurationKey {
                 guard let value = parse(text) else { return false }
                 configuration[keyPath: field] = value
                 return true
-            }
+            },
+            copy: { $1[keyPath: field] = $0[keyPath: field] }
         )
     }
 
@@ -283,7 +303,7 @@ extension ConfigurationKey {
             "kubernetes.events", \.writesEvents, default: "true", allowed: "true or false",
             parse: { ["true": true, "false": false][$0] },
             "Whether errors that a pod's owner can put right are told as Kubernetes Events on the pod."
-        ),
+        ).reloadable(),
         key(
             "google.provider", \.providerAudience, allowed: "a workload identity provider's full name", parse: text,
             """
@@ -406,7 +426,7 @@ extension ConfigurationKey {
             "log.level", \.logLevel, default: "info",
             allowed: "one of trace, debug, info, notice, warning, error, critical",
             parse: { Logger.Level(rawValue: $0) }, "The least severe messages that are logged."
-        ),
+        ).reloadable(),
         key(
             "shutdown.drain-seconds", \.drainSeconds, default: "5", allowed: "a number from 0 to 300",
             parse: number(0...300), "How long requests in flight may take to finish when the agent is stopped."

@@ -11,7 +11,8 @@ extension ConfigurationKey {
                 lines += ["", own.isEmpty ? "## Without a section" : "## \(own)", ""]
                 lines += ["| Key | Default | Allowed | Meaning |", "|---|---|---|---|"]
             }
-            lines.append("| `\(key.name)` | \(key.defaultCell) | \(cell(key.allowed)) | \(cell(key.summary)) |")
+            let remark = key.isReloadable ? " **Reloadable**: SIGHUP applies a change." : ""
+            lines.append("| `\(key.name)` | \(key.defaultCell) | \(cell(key.allowed)) | \(cell(key.summary))\(remark) |")
         }
         return lines.dropFirst().joined(separator: "\n") + "\n"
     }

@@ -9,9 +9,7 @@ package struct ConfigurationChange: Sendable, Equatable {
 
     package init(from old: AgentConfiguration, to new: AgentConfiguration) {
         result = old
-        result.policies = new.policies
-        result.writesEvents = new.writesEvents
-        result.logLevel = new.logLevel
+        for key in ConfigurationKey.all { key.reload(from: new, into: &result) }
         let wanted = Dictionary(new.settings.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
         let keys = Dictionary(ConfigurationKey.all.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         for (index, setting) in old.settings.enumerated() {
