@@ -13,7 +13,7 @@ SWIFT ?= swift
 BUILD := .build/debug
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance demo clients attack cost \
-	soak reference captures splice memory storm bench bench-test ci-test floor clean
+	soak reference captures memory storm bench bench-test ci-test floor clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -103,9 +103,6 @@ captures: bpf ## Writes deploy/debug.md anew: what the debug commands print, fro
 	@for product in podidentd podidentd-lab; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab captures deploy/debug.md
 
-splice: setup ## Tries the in-kernel splice: speed, captures, and the cases that break it
-	@$(MAKE) --no-print-directory -C Benchmarks/splice splice
-
 bench: bpf ## Measures beside references and draws; QUICK=1 (shorter), ONLY=1,5 (figures), AGENT=path (other binary)
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
@@ -127,5 +124,4 @@ floor: build ## Runs the kernel rings on Debian 12's Linux 6.1, in an emulated m
 clean: ## Removes what was built, and what killed labs left behind
 	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi
 	@$(MAKE) --no-print-directory -C bpf clean
-	@$(MAKE) --no-print-directory -C Benchmarks/splice clean
 	@rm -rf .build .build-release .build-bench

@@ -12,7 +12,8 @@ extension ConfigurationKey {
                 lines += ["| Key | Default | Allowed | Meaning |", "|---|---|---|---|"]
             }
             let remark = key.isReloadable ? " **Reloadable**: SIGHUP applies a change." : ""
-            lines.append("| `\(key.name)` | \(key.defaultCell) | \(cell(key.allowed)) | \(cell(key.summary))\(remark) |")
+            lines.append(
+                "| `\(key.name)` | \(key.defaultCell) | \(cell(key.allowed)) | \(cell(key.summary))\(remark) |")
         }
         return lines.dropFirst().joined(separator: "\n") + "\n"
     }
