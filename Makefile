@@ -119,7 +119,7 @@ ci-test: ## Tests what runs the tests
 	@python3 -m unittest discover --quiet --start-directory .ci/tests --top-level-directory .ci
 
 floor: build ## Runs the kernel rings on Debian 12's Linux 6.1, in an emulated machine (some 15 minutes)
-	@bash .ci/floor
+	@.ci/floor
 
 clean: ## Removes what was built, and what killed labs left behind
 	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi

@@ -1,0 +1,176 @@
+"""What the emulated machine boots: a kernel's package of Debian, an initial RAM disk, and a root file system that holds what
+was built here, byte for byte, with what it loads and the commands that it calls."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+# The initial RAM disk loads these, each after those that it needs: they reach the disk.
+DISK_MODULES = ["virtio_pci", "virtio_blk", "ext4", "crc32c_generic"]
+MODULE_TREES = ["net", "lib", "crypto", "arch", "drivers/net", "drivers/virtio"]
+# Busybox's own shell would call its applets whatever PATH says.
+COMMANDS = "sh bash curl ip nft bpftool nsenter unshare setpriv mount umount iptables tc sysctl env".split()
+PROGRAMS = ["podidentdPackageTests.xctest", "podidentd", "podidentd-init", "podidentd-opener", "podidentd-lab", "lab-attack"]
+FILES = ["passwd", "group", "hosts", "nsswitch.conf", "protocols", "services", "ssl/certs/ca-certificates.crt"]
+LIBRARY = re.compile(r"^\s*(?:.* => )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
+
+
+class Unavailable(Exception):
+    """Why no machine can be made, in a sentence for whoever called `make floor`."""
+
+
+def output(*command, **options):
+    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+
+
+def mirror(targets, release):
+    """The repository of a release in what `apt-get indextargets` prints."""
+    for line in targets.splitlines():
+        address, _, name = line.partition(" ")
+        if name == release:
+            return address
+    raise Unavailable(
+        f"apt has no index of Debian's release {release}, whose kernel is tried: add it to the sources and run "
+        "'apt-get update'.")
+
+
+def kernel(directory, package, release="bookworm"):
+    """The directory of the kernel's unpacked package; `package` None: that of the release's `linux-image-amd64`."""
+    remembered = directory / "package"
+    if not package and remembered.exists():
+        package = remembered.read_text().strip()
+    if package and (directory / package).is_dir():
+        return directory / package
+    # Lists of its own: the machine's stay as they are.
+    apt = directory / "apt"
+    for name in ("lists/partial", "cache/archives/partial"):
+        (apt / name).mkdir(parents=True, exist_ok=True)
+    targets = output("apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages")
+    (apt / "sources.list").write_text(f"deb [arch=amd64] {mirror(targets, release)} {release} main\n")
+    options = ["-qq"]
+    for name, value in {
+        "Dir::Etc::sourcelist": apt / "sources.list", "Dir::Etc::sourceparts": "-", "Dir::State::lists": apt / "lists",
+        "Dir::Cache": apt / "cache", "APT::Sandbox::User": "root",
+    }.items():
+        options += ["-o", f"{name}={value}"]
+    subprocess.run(["apt-get", *options, "update"], check=True)
+    if not package:
+        depends = output("apt-cache", *options, "depends", "linux-image-amd64")
+        package = re.search(r"Depends: (linux-image-\S+)", depends)[1]
+    print(f"Fetching {package}", flush=True)
+    for old in apt.glob("*.deb"):
+        old.unlink()
+    subprocess.run(["apt-get", *options, "download", package], check=True, cwd=apt)
+    new = directory / "new"
+    shutil.rmtree(new, ignore_errors=True)
+    archive, = apt.glob("*.deb")
+    subprocess.run(["dpkg-deb", "-x", archive, new], check=True)
+    archive.unlink()
+    new.rename(directory / package)
+    remembered.write_text(package + "\n")
+    return directory / package
+
+
+def module_paths(text):
+    """The files that `modprobe --show-depends` names, each once, in the order of loading."""
+    paths = [line.split()[1] for line in text.splitlines() if line.startswith("insmod ")]
+    return list(dict.fromkeys(paths))
+
+
+def initial_disk(directory, package, release, init):
+    """Busybox, and the modules that reach the disk."""
+    tree = directory / "initramfs"
+    shutil.rmtree(tree, ignore_errors=True)
+    (tree / "bin").mkdir(parents=True)
+    (tree / "modules").mkdir()
+    shutil.copy("/bin/busybox", tree / "bin/busybox")
+    shutil.copy(init, tree / "init")
+    (tree / "init").chmod(0o755)
+    subprocess.run(["depmod", "-b", package, release], check=True)
+    shown = "".join(
+        output("modprobe", "-d", package, "-S", release, "--ignore-install", "--show-depends", module)
+        for module in DISK_MODULES)
+    with (tree / "modules/order").open("w") as order:
+        for path in module_paths(shown):
+            shutil.copy(path, tree / "modules")
+            order.write(os.path.basename(path) + "\n")
+    names = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*"))) + "\n"
+    image = directory / "initramfs.img"
+    with image.open("wb") as file:
+        subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], input=names.encode(), stdout=file, cwd=tree, check=True)
+    return image
+
+
+class Root:
+    """The root file system, as a tree that becomes an image."""
+
+    def __init__(self, directory):
+        self.tree = directory / "root"
+        self.image = directory / "root.img"
+        shutil.rmtree(self.tree, ignore_errors=True)
+        for name in ["usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "proc", "sys", "dev", "run", "tmp", "root",
+                     "var/tmp", "floor/build"]:
+            (self.tree / name).mkdir(parents=True)
+        for name in ("bin", "sbin", "lib", "lib64"):
+            (self.tree / name).symlink_to(f"usr/{name}")
+
+    def put(self, source, place):
+        target = self.tree / str(place).lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+
+    def add_commands(self):
+        self.put("/bin/busybox", "bin/busybox")
+        for applet in output("/bin/busybox", "--list-full").split():
+            if not os.path.lexists(self.tree / applet):
+                (self.tree / applet).symlink_to("/bin/busybox")
+        for command in COMMANDS:
+            path = shutil.which(command)
+            if not path:
+                continue
+            for place in ("usr/bin", "usr/sbin"):
+                (self.tree / place / command).unlink(missing_ok=True)
+            self.put(path, f"usr/bin/{command}")
+
+    def add_build(self, build):
+        for program in PROGRAMS:
+            if (build / program).exists():
+                self.put(build / program, f"floor/build/{program}")
+        for resources in build.glob("*.resources"):
+            shutil.copytree(resources, self.tree / "floor/build" / resources.name, symlinks=True)
+
+    def add_libraries(self):
+        """What the programs load, at the paths where they look for it."""
+        programs = [path for place in ("floor/build", "usr/bin") for path in (self.tree / place).rglob("*")
+                    if path.is_file() and not path.is_symlink()]
+        # ldd(1) fails for what is no program, and goes on.
+        listed = subprocess.run(["ldd", *programs], capture_output=True, text=True).stdout
+        for library in sorted(set(LIBRARY.findall(listed))):
+            self.put(library, library)
+
+    def add_system(self, package, release):
+        for name in FILES:
+            if os.path.exists(f"/etc/{name}"):
+                self.put(f"/etc/{name}", f"etc/{name}")
+        extensions = pathlib.Path("/usr/lib/x86_64-linux-gnu/xtables")
+        if extensions.is_dir():
+            shutil.copytree(extensions, self.tree / str(extensions).lstrip("/"), dirs_exist_ok=True)
+        modules = package / "lib/modules" / release
+        target = self.tree / "usr/lib/modules" / release
+        target.mkdir(parents=True)
+        for file in modules.glob("modules.*"):
+            shutil.copy(file, target)
+        for name in MODULE_TREES:
+            shutil.copytree(modules / "kernel" / name, target / "kernel" / name, dirs_exist_ok=True)
+
+    def write(self):
+        """Makes the image, and removes the tree."""
+        size = sum(path.lstat().st_size for path in self.tree.rglob("*")) // (1 << 20) * 5 // 4 + 192
+        self.image.unlink(missing_ok=True)
+        subprocess.run(
+            ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", self.tree, self.image, f"{size}M"],
+            check=True)
+        shutil.rmtree(self.tree)
+        return self.image
