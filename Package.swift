@@ -16,6 +16,11 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
+let nioHPACK: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
+let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
@@ -25,17 +30,19 @@ let package = Package(
     products: [
         .executable(name: "podidentd", targets: ["podidentd"]),
         .executable(name: "podidentd-init", targets: ["podidentd-init"]),
+        .executable(name: "podidentd-signer", targets: ["podidentd-signer"]),
         .executable(name: "podidentd-lab", targets: ["podidentd-lab"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
+        .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
         .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.0"),
-        // The lab alone signs and verifies tokens and issues certificates; the agent only hashes token IDs.
+        // The signer and the lab sign; the agent makes keys for SVIDs and verifies what it is given.
         .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.0"),
         .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
@@ -95,12 +102,52 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // SPIFFE: what IDs, certificates, tokens and bundles are (values, no I/O), the endpoint that pods ask, and the agent's
+        // way to the signer.
+        .target(name: "SpiffeIdentity", dependencies: [x509, asn1, crypto], swiftSettings: strict),
+        .target(
+            name: "SpiffeWorkload",
+            dependencies: [
+                "Attribution", "EventLoops", "SpiffeIdentity", nioCore, nioPosix, nioHTTP2, nioHPACK, logging,
+            ],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "SignerExchange",
+            dependencies: [
+                "Attribution", "SpiffeIdentity", "SpiffeWorkload", "Tokens", "UpstreamHTTP", nioCore, nioHTTP1, nioSSL,
+            ],
+            swiftSettings: strict
+        ),
+
+        // The only holder of keys, a process of its own beside the API server.
+        .target(
+            name: "Signer",
+            dependencies: [
+                "KubernetesAPI", "Operations", "SpiffeIdentity", "Tokens", x509, asn1, crypto, nioCore, nioPosix,
+                nioHTTP1,
+                nioSSL, logging,
+            ],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "podidentd-signer",
+            dependencies: [
+                "KubernetesAPI", "Operations", "Signer", "SpiffeIdentity", logging, nioPosix,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict,
+            linkerSettings: [.unsafeFlags(["-use-ld=lld"])]
+        ),
+
         // The composition root, and the command line in front of it.
         .target(
             name: "Agent",
             dependencies: [
                 "Attribution", "Tokens", "BPF", "EventLoops", "UpstreamHTTP", "KubernetesAPI", "TokenExchange",
-                "MetadataServer", "Operations", "Netlink", "CSockets",
+                "MetadataServer", "Operations", "Netlink", "CSockets", "SignerExchange", "SpiffeIdentity",
+                "SpiffeWorkload",
                 nioCore, nioPosix, logging, yams,
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -132,7 +179,7 @@ let package = Package(
         .target(
             name: "Lab",
             dependencies: [
-                "CLabShims", nioCore, nioPosix, nioHTTP1, nioSSL,
+                "CLabShims", nioCore, nioPosix, nioHTTP1, nioHTTP2, nioHPACK, nioSSL,
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -208,6 +255,23 @@ let package = Package(
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             resources: [.copy("Corpus")],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "SignerTests",
+            dependencies: [
+                "Signer", "SpiffeIdentity", "KubernetesAPI", "Fuzzing", x509, asn1, crypto, logging,
+                .product(name: "_CryptoExtras", package: "swift-crypto"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "SpiffeWorkloadTests",
+            dependencies: [
+                "SpiffeWorkload", "SpiffeIdentity", "Signer", "Attribution", "Fuzzing", x509, asn1, crypto, nioCore,
+                nioPosix,
+                nioHPACK,
+            ],
             swiftSettings: strict
         ),
         // Strict readers of what the agent exposes: metrics, and the queries that are made of them.

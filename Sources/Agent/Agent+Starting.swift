@@ -1,5 +1,6 @@
 import Attribution
 import BPF
+import KubernetesAPI
 import Logging
 import MetadataServer
 import Operations
@@ -50,6 +51,18 @@ extension Agent {
         }
         logger.info("serving metadata", metadata: kernel.addresses)
         return (tracking, sockets.descriptors)
+    }
+
+    static func kubernetes(_ configuration: AgentConfiguration) throws -> KubernetesClientOptions {
+        let isSpiffe = configuration.spiffePort != 0 || configuration.spiffeSocket != nil
+        var options = try KubernetesClientOptions(
+            audience: configuration.tokenAudience ?? configuration.providerAudience,
+            podTokenAudiences: Set(configuration.podTokenAudiences + (isSpiffe ? [configuration.spiffeAudience] : [])),
+            tokenSeconds: configuration.tokenLifetimeSeconds,
+            userAgent: "podidentd/\(AgentVersion.current)"
+        )
+        options.policies = configuration.policies
+        return options
     }
 
     static func exchange(_ configuration: AgentConfiguration) -> TokenExchangeConfiguration {

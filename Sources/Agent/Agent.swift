@@ -37,6 +37,7 @@ package struct Agent: Sendable {
         reload: ReloadSource? = nil, supervisor: SupervisorLink? = nil
     ) async throws {
         self.logger = logger
+        let spiffeSettings = try SpiffeSettings(configuration)
         let cgroups = try CgroupFiles.open(mountPoint: configuration.cgroupMountPoint)
         let (root, kubepods) = try KubepodsSearch.find(configuration, in: cgroups)
         let pins = PinDirectory(path: configuration.pinDirectory)
@@ -63,13 +64,7 @@ package struct Agent: Sendable {
                 "found-as-well": "\(kubeconfig.others.isEmpty ? "none" : kubeconfig.others.joined(separator: ", "))",
             ])
         let credentials = try NodeCredentials(kubeconfig: kubeconfig, logger: logger)
-        var options = try KubernetesClientOptions(
-            audience: configuration.tokenAudience ?? configuration.providerAudience,
-            podTokenAudiences: Set(configuration.podTokenAudiences),
-            tokenSeconds: configuration.tokenLifetimeSeconds,
-            userAgent: "podidentd/\(AgentVersion.current)"
-        )
-        options.policies = configuration.policies
+        let options = try Self.kubernetes(configuration)
         let taintCredentials = try StartupTaint.credentials(
             configuration, asked: credentials.kubeconfig, logger: logger)
         let callers = RecentCallers()
@@ -86,10 +81,13 @@ package struct Agent: Sendable {
             clock: LoopTokenClock(executor: .upstreams), observer: { audit.record($0) },
             accountObserver: { audit.record($0) })
 
+        let spiffe = spiffeSettings.map { SpiffeFront($0, tokens: upstreams, audit: audit, logger: logger) }
+
         let index = CgroupIndex(root: root, resolver: cgroups)
         let directory = PodDirectory { uid in
             tokens.forget(uid)
             callers.forget(uid)
+            spiffe?.forget(uid)
         }
         let podsListed = Gate()
         let enforcement = PolicyEnforcement(
@@ -119,18 +117,18 @@ package struct Agent: Sendable {
         let attributions = AttributionCounters()
         let arrivals = ArrivalMonitor(ownPod: configuration.podUID, index: index, directory: directory)
         let proof = ConnectionProof(configuration, datapath: datapathSlot, directory: directory, logger: logger)
+        let attributor = Attributor(index: index, directory: directory)
         let server = MetadataServer(
             configuration: Self.metadata(configuration),
             backend: AgentBackend(
-                attributor: Attributor(index: index, directory: directory), tokens: tokens, node: node,
-                attributions: attributions, callers: callers),
+                attributor: attributor, tokens: tokens, node: node, attributions: attributions, callers: callers),
             readTag: { descriptor in
                 let tag = datapathSlot.tag(ofAcceptedSocket: descriptor)
                 if let tag { proof.observe(tag) }
                 return tag
             },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters,
-            acceptFailed: { incidents.increment(.acceptFailed) }
+            acceptFailed: { incidents.increment(.acceptFailed) }, elsewhere: spiffe?.service(attributor)
         )
         let debug = DebugViews(
             configuration: configuration, reloader: reloader, root: root, index: index, directory: directory,
@@ -154,7 +152,7 @@ package struct Agent: Sendable {
             requests: counters, attributions: attributions, upstreams: upstreams.meters, datapath: datapathSlot,
             server: { server.connectionCount }, tokens: tokens, index: index, directory: directory, watcher: watcher,
             credentials: credentials, readiness: readiness, audit: audit, events: events,
-            incidents: incidents
+            incidents: incidents, spiffe: spiffe
         )
         let metricsServer = MetricsServer(
             address: configuration.metricsAddress.text, port: Int(configuration.metricsPort),
@@ -196,6 +194,7 @@ package struct Agent: Sendable {
                 await metricsPort.start(offered)
             }
             offered.closeRest()
+            try await spiffe?.listen(attributor, peers: UnixPeers(root: root, cgroups: cgroups))
             try await Self.start(
                 endpoint, offering: listeners + [metricsPort.descriptor].compactMap { $0 }, incidents: incidents,
                 logger: logger)
@@ -216,6 +215,7 @@ package struct Agent: Sendable {
                     await exchange.shutdown(); await kubernetes.shutdown()
                 },
             ]
+            services += spiffe?.services(drainSeconds: configuration.drainSeconds) ?? []
             services += [
                 RunningService { await events.run() },
                 ClosingService { tracking.stop() },
@@ -261,6 +261,7 @@ package struct Agent: Sendable {
         } catch {
             watching.cancel()
             await server.shutDownGracefully(within: .zero)
+            await spiffe?.shutdown(within: .zero)
             await admin.stop()
             await metricsServer.stop()
             await audit.close()

@@ -87,7 +87,20 @@ final class AuditLog: Sendable {
         if let record = denials.withLock({ $0.note(record, now: .now) }) { file.append(record.line) }
     }
 
-    private func deny(_ record: AuditRecord, _ words: Logger.Message) {
+    /// The record of something that was asked for on behalf of a pod, without its end.
+    func mintRecord(of pod: PodRecord, kind: String) -> AuditRecord {
+        var record = AuditRecord(event: .mint, time: Self.now, node: node)
+        record.subject = AuditRecord.Subject(pod, callers.last(of: pod.uid))
+        record.object = AuditRecord.Object(kind: kind)
+        return record
+    }
+
+    func append(_ record: AuditRecord, _ words: Logger.Message) {
+        file?.append(record.line)
+        logger.debug(words, metadata: record.metadata)
+    }
+
+    func deny(_ record: AuditRecord, _ words: Logger.Message) {
         guard let record = denials.withLock({ $0.note(record, now: .now) }) else { return }
         file?.append(record.line)
         logger.warning(words, metadata: record.metadata)
@@ -146,7 +159,7 @@ extension AuditRecord.Object {
 }
 
 extension Duration {
-    fileprivate var wholeMilliseconds: Int64 {
+    var wholeMilliseconds: Int64 {
         components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
     }
 }

@@ -1,4 +1,5 @@
 import BPF
+import FoundationEssentials
 import Glibc
 
 /// Removes what agents leave on a node, with or without one running.
@@ -52,8 +53,8 @@ package enum Uninstallation {
 
     /// Removes a socket that nobody serves any more, and nothing that is not a socket.
     private static func removeSocket(_ path: String) -> Bool {
-        var info = stat()
-        guard unsafe lstat(path, &info) == 0, info.st_mode & S_IFMT == S_IFSOCK else { return false }
+        let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+        guard attributes?[.type] as? FileAttributeType == .typeSocket else { return false }
         return unsafe unlink(path) == 0
     }
 }

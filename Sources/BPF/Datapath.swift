@@ -10,7 +10,9 @@ package struct DatapathConfiguration: Sendable {
     package var pinDirectory: PinDirectory
     /// The addresses whose port 80 is redirected and whose other ports are refused, but for DNS and NTP.
     package var endpoints: [OriginalDestination.Address]
-    /// Endpoints that are refused altogether. At most 64 of both kinds.
+    /// Further TCP ports of ``endpoints`` that are redirected.
+    package var furtherPorts: [UInt16] = []
+    /// Endpoints that are refused altogether. At most 64 of all kinds.
     package var protectedEndpoints: [ProtectedEndpoint]
     /// Whether an installation without ``HostGuard`` is one.
     package var requiresHostGuard: Bool

@@ -20,9 +20,18 @@ extension DatapathConfiguration {
         endpoints = []
     }
 
-    /// Every protected endpoint as the programs compare them, the redirected ones first.
+    /// Every protected endpoint as the programs compare them: single ports before the address that they belong to, and
+    /// the redirected ones first.
     private var kernelEndpoints: [nid_endpoint] {
-        endpoints.map { nid_endpoint(address: nid_address($0), port: 0, action: UInt16(NID_ACTION_REDIRECT.rawValue)) }
+        endpoints.flatMap { address in
+            furtherPorts.map { port in
+                nid_endpoint(
+                    address: nid_address(address), port: port, action: UInt16(NID_ACTION_REDIRECT.rawValue))
+            }
+        }
+            + endpoints.map {
+                nid_endpoint(address: nid_address($0), port: 0, action: UInt16(NID_ACTION_REDIRECT.rawValue))
+            }
             + protectedEndpoints.map {
                 nid_endpoint(
                     address: nid_address($0.address), port: $0.port ?? 0, action: UInt16(NID_ACTION_REFUSE.rawValue)
@@ -32,7 +41,7 @@ extension DatapathConfiguration {
 
     /// Refuses more endpoints than the programs have room for.
     package func checkEndpoints() throws(BPFError) {
-        let count = endpoints.count + protectedEndpoints.count
+        let count = endpoints.count * (1 + furtherPorts.count) + protectedEndpoints.count
         guard count <= Int(NID_ENDPOINTS_MAX) else {
             throw BPFError("protect \(count) endpoints", hint: "at most \(NID_ENDPOINTS_MAX) in all")
         }

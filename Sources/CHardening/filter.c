@@ -27,6 +27,9 @@
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
 	 CLONE_NEWNET)
 
+/* PIDFD_GET_INFO with the first version of its structure, see Sources/CSockets/peer_cgroup.c. */
+#define GET_PEER_INFO 0xc040ff0bu
+
 #define INSTRUCTIONS_MAX 512
 
 struct builder {
@@ -160,7 +163,8 @@ int hardening_filter_system_calls(void)
 	/* bpf(2) as a whole: it loads and attaches until hardening_filter_serving(). */
 	answer_if_equal(&builder, SYS_bpf, SECCOMP_RET_ALLOW);
 	ALLOW_VALUES(&builder, SYS_socket, 0, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK);
-	ALLOW_VALUES(&builder, SYS_ioctl, 1, FIONBIO, FIONREAD, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ, TIOCGPGRP);
+	ALLOW_VALUES(&builder, SYS_ioctl, 1, FIONBIO, FIONREAD, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ, TIOCGPGRP,
+		     GET_PEER_INFO);
 
 	for (size_t index = 0; index < sizeof(allowed_system_calls) / sizeof(allowed_system_calls[0]); index++)
 		answer_if_equal(&builder, (uint32_t)allowed_system_calls[index], SECCOMP_RET_ALLOW);

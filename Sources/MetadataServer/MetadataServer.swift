@@ -25,6 +25,7 @@ package final class MetadataServer: Sendable {
     private let logger: Logger
     private let observer: any MetadataServerObserver
     private let acceptFailed: @Sendable () -> Void
+    private let elsewhere: OtherService?
     private let registry: ConnectionRegistry
     private let known = KnownRequests()
     private let fronts: [(loop: any EventLoop, front: NIOLoopBoundBox<LoopFront>)]
@@ -41,7 +42,8 @@ package final class MetadataServer: Sendable {
     }
 
     /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing. `acceptFailed` is
-    /// called whenever a connection could not be accepted; it waits with the kernel and is tried again.
+    /// called whenever a connection could not be accepted; it waits with the kernel and is tried again. `elsewhere` takes
+    /// the connections to its port.
     package init(
         configuration: MetadataServerConfiguration,
         backend: any MetadataBackend,
@@ -49,7 +51,7 @@ package final class MetadataServer: Sendable {
         eventLoopGroup: any EventLoopGroup,
         logger: Logger,
         observer: any MetadataServerObserver,
-        acceptFailed: @escaping @Sendable () -> Void = {}
+        acceptFailed: @escaping @Sendable () -> Void = {}, elsewhere: OtherService? = nil
     ) {
         self.configuration = configuration
         self.responder = MetadataResponder(configuration: configuration, backend: backend)
@@ -59,6 +61,7 @@ package final class MetadataServer: Sendable {
         self.logger = logger
         self.observer = observer
         self.acceptFailed = acceptFailed
+        self.elsewhere = elsewhere
         self.registry = ConnectionRegistry(limits: configuration.limits)
         self.fronts = eventLoopGroup.makeIterator().map { loop in
             (loop, .makeBoxSendingValue(LoopFront(loop: loop), eventLoop: loop))
@@ -106,7 +109,9 @@ package final class MetadataServer: Sendable {
                 listener: descriptor, queue: queue, isPaused: isPaused, loop: loop, logger: logger,
                 acceptFailed: acceptFailed
             ) { [self] in
-                Reception(responder: responder, known: known, observer: observer, readTag: readTag) { descriptor, tag in
+                Reception(
+                    responder: responder, known: known, observer: observer, readTag: readTag, elsewhere: elsewhere
+                ) { descriptor, tag in
                     if let reason = self.registry.resetReason(for: self.account(of: tag)) {
                         self.count(reason)
                         Reception.reset(descriptor)

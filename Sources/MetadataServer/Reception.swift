@@ -1,4 +1,4 @@
-import Attribution
+package import Attribution
 import NIOCore
 
 #if canImport(Glibc)
@@ -6,6 +6,19 @@ import NIOCore
 #elseif canImport(Musl)
     import Musl
 #endif
+
+/// What connections to another port of the metadata addresses are for: they come in by the same sockets.
+package struct OtherService: Sendable {
+    /// The port that the caller asked for.
+    package var port: UInt16
+    /// Owns the accepted socket, which does not block, from then on. Must not block.
+    package var serve: @Sendable (CInt, CallerTag) -> Void
+
+    package init(port: UInt16, serve: @escaping @Sendable (CInt, CallerTag) -> Void) {
+        self.port = port
+        self.serve = serve
+    }
+}
 
 /// What becomes of a connection that was just accepted: one without a tag is reset unread, one whose only request has its
 /// answer at hand is answered and closed, and any other is handed on.
@@ -29,6 +42,7 @@ final class Reception {
     private let observer: any MetadataServerObserver
     private let readTag: @Sendable (CInt) -> CallerTag?
     private let handOn: @Sendable (CInt, CallerTag) -> Void
+    private let elsewhere: OtherService?
     private let date = DateHeader()
     private let leased = LeasedAnswers()
     private var request = ByteBufferAllocator().buffer(capacity: KnownRequests.longest + 1)
@@ -38,16 +52,18 @@ final class Reception {
     /// When to drop what is out of date, if there is anything.
     private(set) var tidyUpTime: NIODeadline?
 
-    /// `readTag` is the ``MetadataServer``'s. `handOn` owns the descriptor that it is given from then on.
+    /// `readTag` and `elsewhere` are the ``MetadataServer``'s. `handOn` owns the descriptor that it is given from then on.
     init(
         responder: MetadataResponder, known: KnownRequests, observer: any MetadataServerObserver,
-        readTag: @escaping @Sendable (CInt) -> CallerTag?, handOn: @escaping @Sendable (CInt, CallerTag) -> Void
+        readTag: @escaping @Sendable (CInt) -> CallerTag?, elsewhere: OtherService? = nil,
+        handOn: @escaping @Sendable (CInt, CallerTag) -> Void
     ) {
         self.responder = responder
         self.known = known
         self.observer = observer
         self.readTag = readTag
         self.handOn = handOn
+        self.elsewhere = elsewhere
     }
 
     /// Takes over an accepted socket that does not block.
@@ -55,6 +71,10 @@ final class Reception {
         guard let tag = readTag(descriptor) else {
             observer.connectionReset(.untagged)
             Self.reset(descriptor)
+            return
+        }
+        if let elsewhere, tag.originalDestination.port == elsewhere.port {
+            elsewhere.serve(descriptor, tag)
             return
         }
         switch answer(descriptor, tag) {

@@ -9,13 +9,16 @@ import NIOPosix
 
 /// Who may reach the admin socket, whatever becomes of its mode.
 enum AdminAccess {
-    /// Makes the socket's directory, mode 0700, or checks the one that is there: ours or root's, and nobody else may put
+    /// Makes the socket's directory, mode 0700 (0755 if it is public), or checks the one that is there: ours or root's, and nobody else may put
     /// anything into it, so that no other socket can take the place of ours.
-    static func prepareDirectory(of path: String) throws(AdminServerError) {
+    static func prepareDirectory(of path: String, isPublic: Bool = false) throws(AdminServerError) {
         let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
         guard !directory.isEmpty else { return }
-        if unsafe mkdir(directory, 0o700) != 0, errno != EEXIST {
-            throw AdminServerError(path, "cannot make its directory: errno \(errno)")
+        if unsafe mkdir(directory, 0o700) != 0 {
+            guard errno == EEXIST else { throw AdminServerError(path, "cannot make its directory: errno \(errno)") }
+        } else if isPublic, unsafe chmod(directory, 0o755) != 0 {
+            // Whatever the mask of the process is.
+            throw AdminServerError(path, "cannot open its directory to others: errno \(errno)")
         }
         var status = stat()
         guard unsafe stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {

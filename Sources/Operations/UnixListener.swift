@@ -7,7 +7,7 @@ package import NIOPosix
     import Musl
 #endif
 
-/// A Unix socket that only its owner may open, put in place of whatever had its path, without a moment at which nobody
+/// A Unix socket that only its owner may open, unless it is public, put in place of whatever had its path, without a moment at which nobody
 /// listens there.
 package struct UnixListener: Sendable {
     package let path: String
@@ -15,17 +15,18 @@ package struct UnixListener: Sendable {
     private let device: UInt64
     private let inode: UInt64
 
-    /// Binds beside `path`, restricts the mode to 0600, and renames.
+    /// Binds beside `path`, sets the mode, and renames.
     ///
     /// - Parameters:
     ///   - path: Where to listen; the directory is made, or checked (see ``AdminAccess``).
+    ///   - isPublic: Whether everybody may connect: mode 0666 in a directory of 0755.
     ///   - bootstrap: What becomes of a connection.
     /// - Throws: What cannot be done, with the path.
     /// - Returns: The listening socket.
     package static func open(
-        at path: String, _ bootstrap: ServerBootstrap
+        at path: String, isPublic: Bool = false, _ bootstrap: ServerBootstrap
     ) async throws(AdminServerError) -> UnixListener {
-        try AdminAccess.prepareDirectory(of: path)
+        try AdminAccess.prepareDirectory(of: path, isPublic: isPublic)
         var info = stat()
         if unsafe lstat(path, &info) == 0, info.st_mode & S_IFMT != S_IFSOCK {
             throw AdminServerError(path, "something that is no socket is in its place; remove it")
@@ -42,13 +43,13 @@ package struct UnixListener: Sendable {
             failure.isOutOfSpace = [ENOSPC, EDQUOT].contains((error as? IOError)?.errnoCode)
             throw failure
         }
-        guard unsafe chmod(temporary, 0o600) == 0, unsafe stat(temporary, &info) == 0,
+        guard unsafe chmod(temporary, isPublic ? 0o666 : 0o600) == 0, unsafe stat(temporary, &info) == 0,
             unsafe rename(temporary, path) == 0
         else {
             let number = errno
             try? await channel.close().get()
             unsafe unlink(temporary)
-            throw AdminServerError(path, "cannot restrict it to its owner: errno \(number)")
+            throw AdminServerError(path, "cannot set its mode: errno \(number)")
         }
         return UnixListener(path: path, channel: channel, device: UInt64(info.st_dev), inode: UInt64(info.st_ino))
     }

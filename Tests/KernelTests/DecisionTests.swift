@@ -181,6 +181,35 @@ import Testing
         #expect((context.leads_on == 1) == route.leadsOn)
     }
 
+    @Test("one TCP port more of an address is redirected where it is listed, and leaves the pod nowhere")
+    func furtherPort() throws {
+        let programs = try Programs()
+        func judge(_ port: UInt16, isStream: Bool = true, isListed: Bool = true, _ destination: nid_address) throws
+            -> (verdict: Verdict?, mayLeave: Bool)
+        {
+            var context = test_destination()
+            let redirect = UInt16(NID_ACTION_REDIRECT.rawValue)
+            context.endpoints.0 = nid_endpoint(address: Self.metadata, port: isListed ? 9256 : 9999, action: redirect)
+            context.endpoints.1 = nid_endpoint(address: Self.metadata, port: 0, action: redirect)
+            context.endpoint_count = 2
+            context.destination = destination
+            context.port = port
+            context.is_stream = isStream ? 1 : 0
+            context.`protocol` = isStream ? 6 : 17
+            unsafe try programs.run({ unsafe $0.progs.test_destination }, &context)
+            return (Verdict(rawValue: context.judgement), context.may_leave == 1)
+        }
+        #expect(try judge(9256, Self.metadata) == (.redirect, false))
+        #expect(try judge(80, Self.metadata) == (.redirect, false))
+        #expect(try judge(9256, isListed: false, Self.metadata) == (.refuse, false))
+        #expect(try judge(9256, isStream: false, Self.metadata) == (.refuse, false))
+        #expect(try judge(9255, Self.metadata) == (.refuse, false))
+        #expect(try judge(53, Self.metadata) == (.pass, true))
+        // Through a translator there is no way to the agent.
+        #expect(try judge(9256, Self.address(0x0064_ff9b, 0, 0, 0xa9fe_a9fe)) == (.refuse, false))
+        #expect(try judge(9256, Self.metadata6) == (.pass, true))
+    }
+
     @Test("an IPv4 address is compared in its mapped form")
     func mapped() throws {
         var context = test_mapped()

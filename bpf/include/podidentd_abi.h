@@ -70,7 +70,7 @@ struct nid_address {
 enum nid_action {
 	/* Nobody but the machine has business there. */
 	NID_ACTION_REFUSE = 0,
-	/* TCP port 80 is the agent's to answer. */
+	/* TCP port 80 is the agent's to answer; with a port, that port alone. */
 	NID_ACTION_REDIRECT = 1,
 };
 

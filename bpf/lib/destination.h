@@ -121,7 +121,12 @@ static __always_inline enum nid_verdict nid_judge(const volatile struct nid_endp
 			continue;
 		if (endpoint->port && endpoint->port != port)
 			continue;
-		verdict = endpoint->port ? NID_REFUSE : nid_judge_port(port, is_stream);
+		if (!endpoint->port)
+			verdict = nid_judge_port(port, is_stream);
+		else if (endpoint->action == NID_ACTION_REDIRECT && is_stream)
+			verdict = NID_REDIRECT;
+		else
+			verdict = NID_REFUSE;
 		/* Through a translator there is no way to the agent. */
 		if (verdict == NID_REDIRECT && (endpoint->action != NID_ACTION_REDIRECT ||
 						nid_is_translated(destination)))

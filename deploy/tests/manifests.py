@@ -117,6 +117,7 @@ def renderings():
     components for workloads on one of each kind, and the chart."""
     result = {path.name: kustomize(path) for path in overlays()}
     result["site"] = kustomize(DEPLOY / "site")
+    result["signer"] = kustomize(DEPLOY / "signer")
     for component in components():
         result[f"component-{component.name}"] = with_components(DEPLOY / "overlays/kubeadm", [component])
     for component in workload_components():

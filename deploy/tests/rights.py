@@ -2,6 +2,10 @@
 
 AUDIENCE_VERB = "request-serviceaccounts-token-audience"
 AUDIENCE_PREFIXES = ("//iam.googleapis.com/projects/", "identitynamespace:")
+# The audience of the component `spiffe`, by its exact name.
+SIGNER_AUDIENCE = "podidentd-signer"
+# What the signer may, which is no agent: ask whose token it was shown.
+REVIEW = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
 # The annotations of ServiceAccounts, by name, for clusters whose nodes may not read them by themselves.
 READ = {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"]}
 # The only right to change something, and the fence that must come with it.
@@ -50,10 +54,12 @@ def granted(document, documents):
         if any(verb in ("impersonate", "bind", "escalate") for verb in verbs):
             yield f"grants a right to become somebody else: {rule}"
         if AUDIENCE_VERB in verbs:
-            exact = all(resource.startswith(AUDIENCE_PREFIXES) for resource in rule["resources"])
+            exact = all(
+                resource.startswith(AUDIENCE_PREFIXES) or resource == SIGNER_AUDIENCE for resource in rule["resources"]
+            )
             if verbs != [AUDIENCE_VERB] or groups != [""] or len(resources) != 1 or not exact:
                 yield f"opens more than one exact audience: {rule}"
-        elif rule == READ:
+        elif rule == READ or (rule == REVIEW and document["metadata"]["name"] == "podidentd-signer"):
             continue
         elif rule == FENCED:
             yield from unfenced(documents)
@@ -100,5 +106,6 @@ def bound(document, documents):
     for subject in document.get("subjects") or []:
         nodes = subject["kind"] == "Group" and subject["name"] == "system:nodes"
         agent = subject["kind"] == "ServiceAccount" and subject.get("namespace") == "podidentd"
-        if not nodes and not agent:
+        signer = subject["kind"] == "ServiceAccount" and subject.get("namespace") == "podidentd-signer"
+        if not nodes and not agent and not (signer and reference["name"] == "podidentd-signer"):
             yield f"gives rights to somebody else: {subject}"

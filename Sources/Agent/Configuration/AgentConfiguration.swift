@@ -65,6 +65,16 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var startupTaint: String?
     package var startupTaintTokenFile = ""
 
+    /// 0: there is no SPIFFE endpoint on the metadata addresses.
+    package var spiffePort: UInt16 = 0
+    /// `nil`: there is no Unix socket beside it.
+    package var spiffeSocket: String?
+    package var spiffeTrustDomain: String?
+    package var spiffeSigner: String?
+    package var spiffeAuthorities: String?
+    package var spiffeAudience = ""
+    package var spiffeBundleSeconds = 0
+
     package var adminSocket = ""
     package var metricsAddress = Address(text: "", value: .ipv4(0))
     /// 0: no metrics are served.

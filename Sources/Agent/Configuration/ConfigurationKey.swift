@@ -57,7 +57,7 @@ extension ConfigurationKey {
     typealias Field<Value> = WritableKeyPath<AgentConfiguration, Value> & Sendable
 
     /// A key whose values `parse` understands.
-    private static func key<Value>(
+    static func key<Value>(
         _ name: String, _ field: any Field<Value>, default defaultValue: String? = nil, allowed: String,
         parse: @escaping @Sendable (String) -> Value?, _ summary: String
     ) -> ConfigurationKey {
@@ -107,15 +107,15 @@ extension ConfigurationKey {
         )
     }
 
-    private static func text(_ text: String) -> String? {
+    static func text(_ text: String) -> String? {
         !text.isEmpty && text.utf8.count <= 1024 && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f } ? text : nil
     }
 
-    private static func path(_ text: String) -> String? {
+    static func path(_ text: String) -> String? {
         text.hasPrefix("/") && text.utf8.count < 4096 && !text.utf8.contains(0) ? text : nil
     }
 
-    private static func url(_ text: String) -> String? {
+    static func url(_ text: String) -> String? {
         guard text.hasPrefix("https://") else { return nil }
         return Self.text(text).flatMap { $0.utf8.contains(UInt8(ascii: " ")) ? nil : $0 }
     }
@@ -169,7 +169,7 @@ extension ConfigurationKey {
         return address.map { ProtectedEndpoint(address: $0.value, port: port) }
     }
 
-    private static func number<Value: FixedWidthInteger & Sendable>(
+    static func number<Value: FixedWidthInteger & Sendable>(
         _ range: ClosedRange<Value>
     ) -> @Sendable (String) -> Value? {
         { text in
@@ -418,6 +418,13 @@ extension ConfigurationKey {
         ),
         startupTaint,
         startupTaintTokenFile,
+        spiffePort,
+        spiffeSocket,
+        spiffeTrustDomain,
+        spiffeSigner,
+        spiffeAuthorities,
+        spiffeAudience,
+        spiffeBundleSeconds,
         key(
             "log.format", \.logFormat, default: "text", allowed: "text or json", parse: { LogFormat(rawValue: $0) },
             "How log records are written to standard error, one a line."

@@ -22,11 +22,12 @@ struct AgentMetrics: Sendable {
     let audit: AuditLog
     let events: PodEventRecorder
     let incidents: CounterTable<Incident>
+    let spiffe: SpiffeFront?
     private let startedAt = ContinuousClock.now
 
     /// In the order of ``MetricNames/all``, each exactly once.
     func families() -> [MetricFamily] {
-        requestFamilies + kernelFamilies + tokenFamilies + nodeFamilies + recordFamilies
+        requestFamilies + kernelFamilies + tokenFamilies + spiffeFamilies + nodeFamilies + recordFamilies
             + [MetricFamily(MetricNames.build, [MetricSample([AgentVersion.current], .integer(1))])]
             + ProcessMetrics.families()
     }
@@ -99,6 +100,27 @@ struct AgentMetrics: Sendable {
                     MetricSample([$0.rawValue], .integer(counters.retries[$0] ?? 0))
                 }),
             MetricFamily(MetricNames.upstreamDuration, upstreams.durations),
+        ]
+    }
+
+    /// All zero where there is no SPIFFE endpoint.
+    private var spiffeFamilies: [MetricFamily] {
+        let counters = spiffe?.counters ?? SpiffeCounters()
+        let holdings = spiffe?.holdings ?? (connections: 0, streams: 0, certificates: 0, tokens: 0)
+        return [
+            MetricFamily(MetricNames.spiffeCalls, counters.callSamples),
+            MetricFamily(MetricNames.spiffeIssued, counters.issued.samples),
+            MetricFamily(MetricNames.spiffeFailures, counters.failed.samples),
+            MetricFamily(MetricNames.spiffePushes, .integer(counters.pushes.current)),
+            MetricFamily(MetricNames.spiffeConnectionsRefused, .integer(counters.refusedConnections.current)),
+            MetricFamily(
+                MetricNames.spiffeHoldings,
+                [
+                    MetricSample(["connections"], .count(holdings.connections)),
+                    MetricSample(["streams"], .count(holdings.streams)),
+                    MetricSample(["certificates"], .count(holdings.certificates)),
+                    MetricSample(["tokens"], .count(holdings.tokens)),
+                ]),
         ]
     }
 

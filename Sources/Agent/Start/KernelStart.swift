@@ -137,6 +137,7 @@ final class KernelStart: Sendable {
             agentPort: configuration.listenPort,
             socketMark: configuration.socketMark
         )
+        if configuration.spiffePort != 0 { datapathConfiguration.furtherPorts = [configuration.spiffePort] }
         if refusesAll { datapathConfiguration.refuseAll() }
         let datapath = try Datapath(datapathConfiguration, cgroups: cgroups)
         slot.set(datapath)

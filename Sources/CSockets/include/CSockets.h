@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "PeerCgroup.h"
+
 /* Accepts a connection as a socket that does not block and that no program inherits (accept4(2)). */
 int nid_accept(int listener);
 

@@ -46,6 +46,9 @@ package struct LabPKI: Sendable {
     package let authorityPEM: String
     private let authorityKey: P256.Signing.PrivateKey
 
+    /// The authority's key, `EC PRIVATE KEY`.
+    package var authorityKeyPEM: String { Self.sec1PEM(authorityKey) }
+
     /// Makes a new authority whose common name is `name`.
     package init(name: String = "podidentd lab") throws {
         let key = P256.Signing.PrivateKey()
@@ -61,6 +64,7 @@ package struct LabPKI: Sendable {
             extensions: Certificate.Extensions {
                 Critical(BasicConstraints.isCertificateAuthority(maxPathLength: 0))
                 Critical(KeyUsage(keyCertSign: true))
+                SubjectKeyIdentifier(hash: Certificate.PublicKey(key.publicKey))
             },
             issuerPrivateKey: Certificate.PrivateKey(key)
         )

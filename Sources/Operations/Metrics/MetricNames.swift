@@ -63,6 +63,22 @@ package enum MetricNames {
         "podidentd_upstream_call_duration_seconds", .histogram, unit: .seconds, labels: ["upstream"],
         "Duration of these calls.")
 
+    // MARK: SPIFFE
+
+    package static let spiffeCalls = MetricDefinition(
+        "podidentd_spiffe_calls", .counter, labels: ["method", "status"],
+        "Ended calls of the SPIFFE Workload API by method and gRPC status. A stream counts when it ends.")
+    package static let spiffeIssued = MetricDefinition(
+        "podidentd_spiffe_issued", .counter, labels: ["kind"], "SVIDs obtained from the signer.")
+    package static let spiffeFailures = MetricDefinition(
+        "podidentd_spiffe_issue_failures", .counter, labels: ["reason"], "SVIDs that could not be obtained.")
+    package static let spiffePushes = MetricDefinition(
+        "podidentd_spiffe_pushes", .counter, "Messages pushed into open streams: new certificates and bundles.")
+    package static let spiffeConnectionsRefused = MetricDefinition(
+        "podidentd_spiffe_connections_refused", .counter, "Connections reset because their pod had too many.")
+    package static let spiffeHoldings = MetricDefinition(
+        "podidentd_spiffe_held", .gauge, labels: ["what"], "What the SPIFFE endpoint holds now.")
+
     // MARK: View of the node
 
     package static let ready = MetricDefinition(
@@ -113,6 +129,7 @@ package enum MetricNames {
         kernelEvents, mapEntries, mapCapacity, hooks, hostGuard,
         tokenLookups, tokenEntries, tokenFetches, accountReads, tokenRefreshes, tokenEvictions, upstreamCalls,
         upstreamRetries, upstreamDuration,
+        spiffeCalls, spiffeIssued, spiffeFailures, spiffePushes, spiffeConnectionsRefused, spiffeHoldings,
         ready, podsNotArriving, watchSilence, watchLists, pods, cgroups, credentialExpiry, incidents,
         auditLines, podEvents,
         build, cpuSeconds, residentMemory, virtualMemory, openDescriptors, descriptorLimit, startTime,

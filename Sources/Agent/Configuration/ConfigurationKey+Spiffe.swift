@@ -1,0 +1,58 @@
+import SpiffeIdentity
+
+extension ConfigurationKey {
+    /// Ports with another meaning on a metadata address.
+    private static let otherPorts: Set<UInt16> = [53, 80, 123]
+
+    static let spiffePort = key(
+        "spiffe.port", \.spiffePort, default: "off", allowed: "off, or a port from 1 to 65535 but 53, 80 and 123",
+        parse: { text in
+            if text == "off" || text == "0" { return 0 }
+            return number(1...UInt16.max)(text).flatMap { otherPorts.contains($0) ? nil : $0 }
+        },
+        """
+        The port of redirect.endpoints on which pods find the SPIFFE Workload API, such as 9256: \
+        SPIFFE_ENDPOINT_SOCKET=tcp://169.254.169.254:9256. off: pods are refused there, as on every other port.
+        """
+    )
+    static let spiffeSocket = optional(
+        "spiffe.socket", \.spiffeSocket, allowed: "an absolute path of at most 107 bytes",
+        parse: { $0.utf8.count <= 107 ? path($0) : nil },
+        """
+        A Unix socket with the same API, for clients that know no other, in a directory of its own that is mounted into pods \
+        (read-only). Needs Linux 6.13, which says of a Unix peer which cgroup it is in. Default: none.
+        """
+    )
+    static let spiffeTrustDomain = optional(
+        "spiffe.trust-domain", \.spiffeTrustDomain, allowed: "lower-case letters, digits, '.', '-' and '_'",
+        parse: { TrustDomain($0)?.name },
+        """
+        The trust domain of the pods' SPIFFE IDs, spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICEACCOUNT; the signer's. No two \
+        clusters share one by accident: there is no default. Required with spiffe.port or spiffe.socket.
+        """
+    )
+    static let spiffeSigner = optional(
+        "spiffe.signer", \.spiffeSigner, allowed: "an https URL without a slash at the end",
+        parse: { text in url(text).flatMap { $0.hasSuffix("/") ? nil : $0 } },
+        "Where podidentd-signer is, such as https://10.96.0.20:8443. Required with spiffe.port or spiffe.socket."
+    )
+    static let spiffeAuthorities = optional(
+        "spiffe.ca-file", \.spiffeAuthorities, allowed: "an absolute path", parse: path,
+        "PEM certificates to trust for the signer's own HTTPS, instead of the system's."
+    )
+    static let spiffeAudience = key(
+        "spiffe.audience", \.spiffeAudience, default: "podidentd-signer", allowed: "a name", parse: text,
+        """
+        The audience of the pod-bound tokens that prove to the signer for which pod the agent asks. RBAC must allow it to the \
+        node, as google.token-audience.
+        """
+    )
+    static let spiffeBundleSeconds = key(
+        "spiffe.bundle-seconds", \.spiffeBundleSeconds, default: "60", allowed: "a number from 1 to 3600",
+        parse: number(1...3600),
+        """
+        Within what time a changed trust bundle reaches every open stream: the agent reads it twice as often, and spreads what \
+        it pushes over half of it.
+        """
+    )
+}

@@ -1,0 +1,173 @@
+import Attribution
+import Logging
+import MetadataServer
+import NIOCore
+import NIOPosix
+import Operations
+import ServiceLifecycle
+import SignerExchange
+import SpiffeIdentity
+import SpiffeWorkload
+import Synchronization
+import Tokens
+
+/// The SPIFFE endpoint of the agent, put together.
+final class SpiffeFront: Sendable {
+    let settings: SpiffeSettings
+    let counters = SpiffeCounters()
+    private let client: SignerClient
+    private let store: IdentityStore
+    private let server: WorkloadServer
+    private let listener = Mutex<UnixListener?>(nil)
+
+    init(_ settings: SpiffeSettings, tokens: any SubjectTokenIssuing, audit: AuditLog, logger: Logger) {
+        self.settings = settings
+        client = SignerClient(settings.signer, tokens: tokens)
+        let observer = SpiffeReporter(counters: counters, audit: audit, logger: logger)
+        let group = MultiThreadedEventLoopGroup.singleton
+        store = IdentityStore(
+            configuration: settings.workload, issuer: client, observer: observer, loop: group.next())
+        server = WorkloadServer(store: store, group: group, observer: observer, logger: logger)
+    }
+
+    /// What takes the connections to the endpoint's port, from pods that `attributor` knows; `nil` without one.
+    func service(_ attributor: Attributor) -> OtherService? {
+        guard settings.port != 0 else { return nil }
+        return OtherService(port: settings.port) { [server] descriptor, tag in
+            server.serve(
+                descriptor,
+                WorkloadPeer(
+                    transport: .tcp, identify: { attributor.identify(tag) },
+                    identifyHolding: { await attributor.identify(tag, holdingAtMost: $0) }))
+        }
+    }
+
+    /// Drops everything of a pod that is gone.
+    func forget(_ pod: PodUID) { store.forget(pod) }
+
+    /// Keeps what is served up to date until the task is cancelled.
+    func run() async { await store.run() }
+
+    /// Listens on the Unix socket, if there is to be one.
+    func listen(_ attributor: Attributor, peers: UnixPeers) async throws(AdminServerError) {
+        guard let path = settings.socket else { return }
+        let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .childChannelInitializer { [server] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    // Whoever is in no pod's cgroup is closed unread.
+                    guard let tag = try peers.tag(ofPeerOn: channel) else { throw UnixPeers.NoPod() }
+                    try server.adopt(
+                        channel,
+                        WorkloadPeer(
+                            transport: .unix, identify: { attributor.identify(tag) },
+                            identifyHolding: { await attributor.identify(tag, holdingAtMost: $0) }))
+                }
+            }
+        let opened = try await UnixListener.open(at: path, isPublic: true, bootstrap)
+        listener.withLock { $0 = opened }
+    }
+
+    /// What runs while the agent does.
+    func services(drainSeconds: Int) -> [any Service] {
+        [
+            RunningService { [self] in await run() },
+            ClosingService { [self] in await shutdown(within: .seconds(drainSeconds)) },
+        ]
+    }
+
+    /// Ends every stream, spread over a part of `time`, and closes.
+    func shutdown(within time: Duration) async {
+        let listener = self.listener.withLock { listener in
+            defer { listener = nil }
+            return listener
+        }
+        await listener?.close()
+        await server.drain(within: time)
+        await client.shutdown()
+    }
+
+    /// For the metrics.
+    var holdings: (connections: Int, streams: Int, certificates: Int, tokens: Int) {
+        let holdings = store.holdings
+        return (server.connectionCount, holdings.streams, holdings.certificates, holdings.tokens)
+    }
+}
+
+/// What the endpoint has done so far.
+struct SpiffeCounters: Sendable {
+    /// A method, or what is none.
+    enum Method: String, Sendable, Hashable, CaseIterable {
+        case fetchX509SVID = "fetch_x509_svid"
+        case fetchX509Bundles = "fetch_x509_bundles"
+        case fetchJWTSVID = "fetch_jwt_svid"
+        case fetchJWTBundles = "fetch_jwt_bundles"
+        case validateJWTSVID = "validate_jwt_svid"
+        case other
+
+        init(_ method: WorkloadMethod?) {
+            switch method {
+            case .fetchX509SVID: self = .fetchX509SVID
+            case .fetchX509Bundles: self = .fetchX509Bundles
+            case .fetchJWTSVID: self = .fetchJWTSVID
+            case .fetchJWTBundles: self = .fetchJWTBundles
+            case .validateJWTSVID: self = .validateJWTSVID
+            case nil: self = .other
+            }
+        }
+    }
+
+    private let calls = Dictionary(
+        uniqueKeysWithValues: Method.allCases.flatMap { method in
+            GRPCStatus.Code.allCases.map { (Call(method: method, code: $0), MetricCounter()) }
+        })
+    let issued = CounterTable<IssuedSVID.Kind>()
+    let failed = CounterTable<IssueFailure.Kind>()
+    let pushes = MetricCounter()
+    let refusedConnections = MetricCounter()
+
+    private struct Call: Hashable {
+        var method: Method
+        var code: GRPCStatus.Code
+    }
+
+    func count(_ method: WorkloadMethod?, _ code: GRPCStatus.Code) {
+        calls[Call(method: Method(method), code: code)]?.increment()
+    }
+
+    var callSamples: [MetricSample] {
+        Method.allCases.flatMap { method in
+            GRPCStatus.Code.allCases.map { code in
+                MetricSample(
+                    [method.rawValue, "\(code.rawValue)"],
+                    .integer(calls[Call(method: method, code: code)]?.current ?? 0))
+            }
+        }
+    }
+}
+
+/// Counts what the endpoint does, and writes it to audit and log.
+struct SpiffeReporter: WorkloadObserver {
+    let counters: SpiffeCounters
+    let audit: AuditLog
+    let logger: Logger
+
+    func ended(_ method: WorkloadMethod?, with status: GRPCStatus.Code) { counters.count(method, status) }
+
+    func refused(_ pod: PodRecord?, _ method: WorkloadMethod?, _ status: GRPCStatus) {
+        audit.recordSpiffeRefusal(of: pod, method?.rawValue ?? "unknown", reason: status.message)
+    }
+
+    func issued(_ svid: IssuedSVID, for pod: PodRecord, took: Duration) {
+        counters.issued.increment(svid.kind)
+        audit.record(svid, for: pod, took: took)
+    }
+
+    func failed(_ kind: IssuedSVID.Kind, for pod: PodRecord, _ failure: IssueFailure) {
+        counters.failed.increment(failure.kind)
+        audit.record(kind, for: pod, failure)
+    }
+
+    func pushed(_ method: WorkloadMethod) { counters.pushes.increment() }
+
+    func connectionRefused() { counters.refusedConnections.increment() }
+}

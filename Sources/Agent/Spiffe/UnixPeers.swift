@@ -1,0 +1,46 @@
+import Attribution
+import BPF
+import CSockets
+import NIOCore
+import NIOPosix
+
+/// Tells of Unix sockets who is at their other end, in the form in which the hooks tell it of TCP connections.
+///
+/// The kernel names the cgroup of the task that connected; no process ID takes part. What a socket's creator was, the kernel
+/// does not say here: a connection is its connector's.
+struct UnixPeers: Sendable {
+    let root: KubepodsRoot
+    let cgroups: CgroupFileSystem
+
+    /// The peer is in no pod's cgroup, or the kernel cannot say.
+    struct NoPod: Error {}
+
+    /// What the hooks would have noted of the task that connected; `nil` if it is not below kubepods.
+    func tag(ofPeerOn channel: any Channel) throws -> CallerTag? {
+        let cgroup = try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+            descriptor -> CgroupID? in
+            var id: UInt64 = 0
+            return unsafe nid_peer_cgroup(descriptor, &id) == 0 ? CgroupID(rawValue: id) : nil
+        }
+        guard case .some(.some(let cgroup)) = cgroup else { return nil }
+        return tag(of: cgroup)
+    }
+
+    /// The tag of a task in the cgroup with this ID.
+    func tag(of cgroup: CgroupID) -> CallerTag? {
+        guard let path = cgroups.path(of: cgroup), path.starts(with: root.path) else { return nil }
+        var ancestors: InlineArray<5, UInt64> = .init(repeating: 0)
+        var ancestor = root.path
+        let names = path.dropFirst(root.path.count).split(separator: UInt8(ascii: "/"))
+        // A cgroup beside the root whose name begins with the root's.
+        guard !names.isEmpty, path[root.path.count] == UInt8(ascii: "/") else { return nil }
+        for (index, name) in names.prefix(CallerTag.ancestorCount).enumerated() {
+            ancestor += [UInt8(ascii: "/")] + name
+            guard let id = cgroups.id(of: ancestor) else { return nil }
+            ancestors[index] = id.rawValue
+        }
+        return CallerTag(
+            ancestors: ancestors, leaf: cgroup, networkNamespaceCookie: 0, socketCookie: 0,
+            originalDestination: OriginalDestination(address: .ipv4(0), port: 0))
+    }
+}

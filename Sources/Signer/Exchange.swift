@@ -1,0 +1,158 @@
+import Crypto
+package import FoundationEssentials
+package import SpiffeIdentity
+
+/// A pod as the API server's TokenReview vouches for it.
+package struct ReviewedPod: Sendable, Hashable {
+    package var namespace: String
+    package var serviceAccount: String
+    package var serviceAccountUID: String
+    package var name: String
+    package var uid: String
+    package var node: String?
+    package var nodeUID: String?
+    /// The `jti` of the token, by which the API server's audit log names it.
+    package var credentialID: String?
+
+    package init(
+        namespace: String, serviceAccount: String, serviceAccountUID: String, name: String, uid: String,
+        node: String? = nil, nodeUID: String? = nil, credentialID: String? = nil
+    ) {
+        self.namespace = namespace
+        self.serviceAccount = serviceAccount
+        self.serviceAccountUID = serviceAccountUID
+        self.name = name
+        self.uid = uid
+        self.node = node
+        self.nodeUID = nodeUID
+        self.credentialID = credentialID
+    }
+}
+
+/// What a TokenReview said.
+package enum TokenVerdict: Sendable, Hashable {
+    case pod(ReviewedPod)
+    /// The token is nobody's, or no pod's. The reason quotes nothing of it.
+    case refused(String)
+    /// The API server did not answer.
+    case unavailable(String)
+}
+
+/// Asks the API server whose token it is.
+package protocol TokenReviewing: Sendable {
+    func review(_ token: String, audience: String) async -> TokenVerdict
+}
+
+/// Why the signer does not sign, with the HTTP status that says so.
+package struct ExchangeRefusal: Error, Sendable, Hashable {
+    package var status: Int
+    package var reason: String
+}
+
+/// Turns a proof of who asks into SVIDs of exactly that pod.
+package struct Exchange: Sendable {
+    package let configuration: SignerConfiguration
+    private let reviewer: any TokenReviewing
+
+    package init(_ configuration: SignerConfiguration, reviewer: any TokenReviewing) {
+        self.configuration = configuration
+        self.reviewer = reviewer
+    }
+
+    /// A pod that asks, and what was signed for it.
+    package struct Outcome: Sendable {
+        package var pod: ReviewedPod
+        package var answer: ExchangeAnswer
+        package var serialNumber: String?
+        package var tokenID: String?
+    }
+
+    package func exchange(
+        _ request: ExchangeRequest, token: String?, keys: SignerKeys, now: Date = Date()
+    ) async throws(ExchangeRefusal) -> Outcome {
+        guard let token, !token.isEmpty, token.utf8.count <= JWTSVID.longest else {
+            throw ExchangeRefusal(status: 401, reason: "no bearer token")
+        }
+        try Self.check(request)
+        let pod = try await review(token)
+        guard
+            let id = SpiffeID(
+                configuration.trustDomain, namespace: pod.namespace, serviceAccount: pod.serviceAccount)
+        else { throw ExchangeRefusal(status: 403, reason: "the ServiceAccount's name fits into no SPIFFE ID") }
+        var outcome = Outcome(pod: pod, answer: ExchangeAnswer(spiffeID: id.description))
+        if let csr = request.csr {
+            guard let der = request.csrBytes, !csr.isEmpty else {
+                throw ExchangeRefusal(status: 400, reason: "csr is not base64")
+            }
+            do throws(SpiffeError) {
+                let issued = try keys.authority.sign(
+                    der, as: id, for: TimeInterval(configuration.certificateSeconds), now: now)
+                outcome.answer = ExchangeAnswer(spiffeID: id.description, chain: issued.chain)
+                outcome.serialNumber = issued.serialNumber
+            } catch {
+                throw ExchangeRefusal(status: 400, reason: error.description)
+            }
+        }
+        if let audience = request.audience {
+            let tokenID = UUID().uuidString.lowercased()
+            do throws(SpiffeError) {
+                outcome.answer.token = try JWTSVID.sign(
+                    claims(of: pod, id, audience, tokenID, now), with: keys.tokenKey, id: keys.tokenKeyID)
+                outcome.tokenID = tokenID
+            } catch {
+                throw ExchangeRefusal(status: 500, reason: error.description)
+            }
+        }
+        return outcome
+    }
+
+    private func review(_ token: String) async throws(ExchangeRefusal) -> ReviewedPod {
+        switch await reviewer.review(token, audience: configuration.audience) {
+        case .pod(let pod): return pod
+        case .refused(let reason): throw ExchangeRefusal(status: 401, reason: reason)
+        case .unavailable(let reason): throw ExchangeRefusal(status: 503, reason: reason)
+        }
+    }
+
+    private static func check(_ request: ExchangeRequest) throws(ExchangeRefusal) {
+        guard request.csr != nil || request.audience != nil else {
+            throw ExchangeRefusal(status: 400, reason: "neither csr nor audience: nothing is asked for")
+        }
+        guard let audience = request.audience else { return }
+        let limit = ExchangeRequest.audienceLimit
+        guard (1...limit.count).contains(audience.count),
+            audience.allSatisfy({ !$0.isEmpty && $0.utf8.count <= limit.bytes })
+        else {
+            throw ExchangeRefusal(
+                status: 400, reason: "audience must be 1 to \(limit.count) texts of 1 to \(limit.bytes) bytes")
+        }
+    }
+
+    /// The claims of a JWT-SVID: those of the profile, and what the API server vouches for, in the form of its own tokens.
+    private func claims(
+        of pod: ReviewedPod, _ id: SpiffeID, _ audience: [String], _ tokenID: String, _ now: Date
+    ) -> [String: JSONValue] {
+        func object(_ name: String, _ uid: String?) -> JSONValue {
+            var members: [String: JSONValue] = ["name": .string(name)]
+            if let uid { members["uid"] = .string(uid) }
+            return .object(members)
+        }
+        var kubernetes: [String: JSONValue] = [
+            "namespace": .string(pod.namespace),
+            "pod": object(pod.name, pod.uid),
+            "serviceaccount": object(pod.serviceAccount, pod.serviceAccountUID),
+        ]
+        if let node = pod.node { kubernetes["node"] = object(node, pod.nodeUID) }
+        let issued = now.timeIntervalSince1970.rounded(.down)
+        var claims: [String: JSONValue] = [
+            "sub": .string(id.description),
+            "aud": .array(audience.map { .string($0) }),
+            "iat": .number(issued),
+            "exp": .number(issued + Double(configuration.tokenSeconds)),
+            "jti": .string(tokenID),
+            "kubernetes.io": .object(kubernetes),
+        ]
+        if let issuer = configuration.issuer { claims["iss"] = .string(issuer) }
+        return claims
+    }
+}

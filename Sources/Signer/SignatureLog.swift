@@ -1,0 +1,62 @@
+import FoundationEssentials
+package import Operations
+import SpiffeIdentity
+import Synchronization
+
+/// The signer's audit: one JSON line for each signature and each refusal, naming who and what, never a token.
+package final class SignatureLog: Sendable {
+    /// How an exchange ended.
+    package enum Result: String, Sendable, CaseIterable {
+        case signed
+        case refused
+        case failed
+    }
+
+    private let write: @Sendable (String) -> Void
+    private let counters = CounterTable<Result>()
+
+    package init(write: @escaping @Sendable (String) -> Void) {
+        self.write = write
+    }
+
+    package var samples: [MetricSample] { counters.samples }
+
+    func record(_ outcome: Exchange.Outcome, audience: [String]?) {
+        counters.increment(.signed)
+        var fields = subject(outcome.pod)
+        fields.append(("spiffeId", JSONText.string(outcome.answer.spiffeID)))
+        if let serial = outcome.serialNumber { fields.append(("serialNumber", JSONText.string(serial))) }
+        if let id = outcome.tokenID { fields.append(("tokenId", JSONText.string(id))) }
+        if let audience {
+            fields.append(("audience", "[" + audience.map(JSONText.string).joined(separator: ",") + "]"))
+        }
+        emit("sign", .signed, fields)
+    }
+
+    func record(_ refusal: ExchangeRefusal) {
+        let result: Result = refusal.status < 500 ? .refused : .failed
+        counters.increment(result)
+        emit(
+            "sign", result,
+            [("status", "\(refusal.status)"), ("reason", JSONText.string(refusal.reason))])
+    }
+
+    private func subject(_ pod: ReviewedPod) -> [(String, String)] {
+        var fields = [
+            ("namespace", JSONText.string(pod.namespace)), ("pod", JSONText.string(pod.name)),
+            ("podUid", JSONText.string(pod.uid)), ("serviceAccount", JSONText.string(pod.serviceAccount)),
+        ]
+        if let node = pod.node { fields.append(("node", JSONText.string(node))) }
+        if let id = pod.credentialID { fields.append(("credentialId", JSONText.string(id))) }
+        return fields
+    }
+
+    private func emit(_ event: String, _ result: Result, _ fields: [(String, String)]) {
+        let time = Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+        let all = [
+            ("version", "1"), ("time", JSONText.string(time)), ("event", JSONText.string(event)),
+            ("result", JSONText.string(result.rawValue)),
+        ]
+        write("{" + (all + fields).map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}\n")
+    }
+}

@@ -1,0 +1,137 @@
+import Crypto
+package import FoundationEssentials
+package import SpiffeIdentity
+import SwiftASN1
+package import X509
+
+/// A certificate authority with its private key: what signs X.509-SVIDs.
+package struct SigningAuthority: Sendable {
+    /// An SVID that was signed.
+    package struct Issued: Sendable {
+        /// In DER: the leaf, then the intermediates.
+        package var chain: [[UInt8]]
+        package var serialNumber: String
+        package var notBefore: Date
+        package var notAfter: Date
+    }
+
+    /// What two clocks of one cluster may differ by.
+    private static let backdating: TimeInterval = 120
+    /// An authority whose end is nearer than this signs nothing any more.
+    private static let leastLifetime: TimeInterval = 60
+
+    private let certificate: Certificate
+    private let key: Certificate.PrivateKey
+    /// What goes into every chain behind the leaf: the authority and its issuers, but no root.
+    private let intermediates: [[UInt8]]
+
+    /// Takes the authority's certificate with those of its issuers, and its key, in PEM.
+    ///
+    /// - Throws: What does not fit: a key of another certificate, or a certificate that may not sign certificates.
+    package init(chainPEM: String, keyPEM: String) throws(SpiffeError) {
+        let chain = try Self.certificates(pem: chainPEM)
+        guard let certificate = chain.first else { throw SpiffeError("the authority's file holds no certificate") }
+        guard let key = try? Certificate.PrivateKey(pemEncoded: keyPEM) else {
+            throw SpiffeError("the authority's key is not a private key in PEM")
+        }
+        guard key.publicKey == certificate.publicKey else {
+            throw SpiffeError("the authority's key is not that of its certificate")
+        }
+        guard case .isCertificateAuthority? = try? certificate.extensions.basicConstraints,
+            (try? certificate.extensions.keyUsage)?.keyCertSign ?? true
+        else { throw SpiffeError("the authority's certificate may not sign certificates") }
+        self.certificate = certificate
+        self.key = key
+        intermediates = chain.filter { $0.issuer != $0.subject }.compactMap { try? Self.der($0) }
+    }
+
+    /// When the authority's own certificate ends.
+    package var notAfter: Date { certificate.notValidAfter }
+    /// The certificate in DER.
+    package var der: [UInt8] { (try? Self.der(certificate)) ?? [] }
+    /// Whether nobody else has signed the certificate: it is an authority of the bundle by itself.
+    package var isRoot: Bool { certificate.issuer == certificate.subject }
+
+    /// The certificates of a PEM text, in its order.
+    package static func certificates(pem: String) throws(SpiffeError) -> [Certificate] {
+        guard let documents = try? PEMDocument.parseMultiple(pemString: pem) else {
+            throw SpiffeError("the certificates are not PEM")
+        }
+        let certificates = documents.filter { $0.discriminator == "CERTIFICATE" }
+            .compactMap { try? Certificate(pemDocument: $0) }
+        guard certificates.count == documents.count else { throw SpiffeError("the PEM holds more than certificates") }
+        return certificates
+    }
+
+    /// A certificate in DER.
+    package static func der(_ certificate: Certificate) throws -> [UInt8] {
+        var serializer = DER.Serializer()
+        try serializer.serialize(certificate)
+        return serializer.serializedBytes
+    }
+
+    /// Signs a certificate for the key of a signing request, in the profile that every known client takes: one URI, no
+    /// subject, no authority, for servers and clients.
+    ///
+    /// - Throws: Why the request is refused, or the authority cannot sign.
+    package func sign(
+        _ request: [UInt8], as id: SpiffeID, for lifetime: TimeInterval, now: Date = Date()
+    ) throws(SpiffeError) -> Issued {
+        let publicKey = try Self.key(of: request)
+        let notBefore = now.addingTimeInterval(-Self.backdating)
+        let notAfter = min(now.addingTimeInterval(lifetime), certificate.notValidAfter)
+        guard notAfter.timeIntervalSince(now) >= min(lifetime, Self.leastLifetime) else {
+            throw SpiffeError("the authority ends within a minute: replace it")
+        }
+        do {
+            let leaf = try Certificate(
+                version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: publicKey,
+                notValidBefore: notBefore, notValidAfter: notAfter, issuer: certificate.subject,
+                subject: DistinguishedName(), extensions: extensions(id), issuerPrivateKey: key)
+            return Issued(
+                chain: [try Self.der(leaf)] + intermediates, serialNumber: Self.text(leaf.serialNumber),
+                notBefore: notBefore, notAfter: notAfter)
+        } catch {
+            throw SpiffeError("the authority cannot sign")
+        }
+    }
+
+    private func extensions(_ id: SpiffeID) throws -> Certificate.Extensions {
+        var extensions = try Certificate.Extensions {
+            Critical(BasicConstraints.notCertificateAuthority)
+            Critical(KeyUsage(digitalSignature: true))
+            try ExtendedKeyUsage([.serverAuth, .clientAuth])
+            // RFC 5280 section 4.2.1.6: critical where the subject is empty.
+            Critical(SubjectAlternativeNames([.uniformResourceIdentifier(id.description)]))
+        }
+        if let identifier = try certificate.extensions.subjectKeyIdentifier {
+            try extensions.append(
+                Certificate.Extension(
+                    AuthorityKeyIdentifier(keyIdentifier: identifier.keyIdentifier), critical: false))
+        }
+        return extensions
+    }
+
+    /// The key of a request that says nothing else and proves that its sender has the key.
+    private static func key(of request: [UInt8]) throws(SpiffeError) -> Certificate.PublicKey {
+        guard request.count <= 4096, let request = try? CertificateSigningRequest(derEncoded: request) else {
+            throw SpiffeError("the signing request is none")
+        }
+        guard request.publicKey.isValidSignature(request.signature, for: request) else {
+            throw SpiffeError("the signing request is not signed with its key")
+        }
+        guard request.subject.isEmpty, request.attributes.isEmpty else {
+            throw SpiffeError("the signing request asks for names: it must be empty")
+        }
+        guard P256.Signing.PublicKey(request.publicKey) != nil || P384.Signing.PublicKey(request.publicKey) != nil
+        else { throw SpiffeError("the signing request's key is neither EC P-256 nor P-384") }
+        return request.publicKey
+    }
+
+    private static func text(_ number: Certificate.SerialNumber) -> String {
+        number.bytes.map { byte in
+            let text = String(byte, radix: 16, uppercase: true)
+            return text.count < 2 ? "0" + text : text
+        }.joined()
+    }
+}

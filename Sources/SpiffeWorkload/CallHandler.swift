@@ -1,0 +1,235 @@
+import Attribution
+import NIOCore
+import NIOHPACK
+import NIOHTTP2
+
+/// One call: one HTTP/2 stream, from its headers to its trailers.
+final class CallHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTP2Frame.FramePayload
+    typealias OutboundOut = HTTP2Frame.FramePayload
+
+    private enum State {
+        case awaitingHead
+        case reading(WorkloadMethod, CallBody)
+        /// The answer is being made.
+        case answering(WorkloadMethod)
+        /// The answer's headers are sent, and more messages may follow.
+        case streaming(WorkloadMethod, pod: PodUID, number: Int)
+        case ended
+    }
+
+    private let store: IdentityStore
+    private let peer: WorkloadPeer
+    private let observer: any WorkloadObserver
+    private var state = State.awaitingHead
+    private var deadline: Scheduled<Void>?
+    private var work: Task<Void, Never>?
+    private var hasSentHeaders = false
+
+    init(store: IdentityStore, peer: WorkloadPeer, observer: any WorkloadObserver) {
+        self.store = store
+        self.peer = peer
+        self.observer = observer
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        deadline = context.eventLoop.scheduleTask(in: store.configuration.requestTime) {
+            let (handler, context) = bound.value
+            handler.end(GRPCStatus(.unavailable, "the request did not arrive in time"), context)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        release()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        release()
+        context.close(promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .headers(let frame):
+            guard case .awaitingHead = state else { return reset(context) }
+            received(frame.headers, isLast: frame.endStream, context)
+        case .data(let frame):
+            guard case .byteBuffer(let bytes) = frame.data else { return reset(context) }
+            received(bytes, isLast: frame.endStream, context)
+        default: break
+        }
+    }
+
+    private func received(_ headers: HPACKHeaders, isLast: Bool, _ context: ChannelHandlerContext) {
+        do {
+            let method = try CallRequest.method(
+                of: headers, transport: peer.transport, authorities: store.configuration.authorities)
+            state = .reading(method, CallBody(limit: store.configuration.messageBytes))
+            if isLast { end(.malformed, context) }
+        } catch let error as CallRequest.NotGRPC {
+            endPlainly(error.status, context)
+        } catch let status as GRPCStatus {
+            end(status, context)
+        } catch {
+            reset(context)
+        }
+    }
+
+    private func received(_ bytes: ByteBuffer, isLast: Bool, _ context: ChannelHandlerContext) {
+        guard case .reading(let method, var body) = state else {
+            // Whatever follows the message, or an end that came before, changes nothing.
+            return
+        }
+        do throws(GRPCStatus) {
+            guard let message = try body.append(bytes) else {
+                state = .reading(method, body)
+                if isLast { throw .malformed }
+                return
+            }
+            deadline?.cancel()
+            state = .answering(method)
+            begin(method, message, context)
+        } catch {
+            end(error, context)
+        }
+    }
+
+    // MARK: Answering
+
+    /// Answers at once where everything is at hand; in a task otherwise.
+    private func begin(_ method: WorkloadMethod, _ message: ByteBuffer, _ context: ChannelHandlerContext) {
+        let call: Call
+        do throws(GRPCStatus) {
+            call = try Call(method, message)
+        } catch {
+            return end(error, context)
+        }
+        if case .caller(let caller) = peer.identify(), let answer = call.answerAtHand(for: caller.pod, store) {
+            return finish(.success((caller.pod, answer)), method, context)
+        }
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let (loop, peer, store) = (context.eventLoop, peer, store)
+        work = Task {
+            let result = await call.answer(peer, store)
+            loop.execute {
+                let (handler, context) = bound.value
+                handler.finish(result, method, context)
+            }
+        }
+    }
+
+    private func finish(
+        _ result: Result<(PodRecord, ByteBuffer), GRPCStatus>, _ method: WorkloadMethod,
+        _ context: ChannelHandlerContext
+    ) {
+        guard case .answering = state else { return }
+        work = nil
+        switch result {
+        case .failure(let status): end(status, context)
+        case .success(let (pod, message)):
+            guard method.isStream else {
+                write(message, context)
+                return end(.ok, context)
+            }
+            stream(message, method, pod, context)
+        }
+    }
+
+    private func stream(
+        _ message: ByteBuffer, _ method: WorkloadMethod, _ pod: PodRecord, _ context: ChannelHandlerContext
+    ) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let loop = context.eventLoop
+        do throws(GRPCStatus) {
+            let number = try store.open(
+                method, for: pod, peer: peer, eventLoop: loop,
+                write: { message in
+                    loop.execute {
+                        let (handler, context) = bound.value
+                        handler.push(message, context)
+                    }
+                },
+                end: { status in
+                    loop.execute {
+                        let (handler, context) = bound.value
+                        handler.end(status, context)
+                    }
+                })
+            state = .streaming(method, pod: pod.uid, number: number)
+        } catch {
+            return end(error, context)
+        }
+        write(message, context)
+        context.flush()
+        // What changed while the answer was made was pushed into no stream.
+        if let latest = store.message(of: method, for: pod), latest != message { push(latest, context) }
+    }
+
+    private func push(_ message: ByteBuffer, _ context: ChannelHandlerContext) {
+        guard case .streaming = state else { return }
+        guard context.channel.isWritable else {
+            return end(GRPCStatus(.resourceExhausted, "the client does not read its stream"), context)
+        }
+        write(message, context)
+        context.flush()
+    }
+
+    private func write(_ message: ByteBuffer, _ context: ChannelHandlerContext) {
+        if !hasSentHeaders {
+            hasSentHeaders = true
+            context.write(wrapOutboundOut(.headers(.init(headers: Self.head, endStream: false))), promise: nil)
+        }
+        context.write(wrapOutboundOut(.data(.init(data: .byteBuffer(message), endStream: false))), promise: nil)
+    }
+
+    private static let head: HPACKHeaders = [":status": "200", "content-type": "application/grpc"]
+
+    // MARK: Ends
+
+    /// Ends the call with trailers, or with trailers alone.
+    private func end(_ status: GRPCStatus, _ context: ChannelHandlerContext) {
+        let method: WorkloadMethod?
+        switch state {
+        case .ended: return
+        case .awaitingHead: method = nil
+        case .reading(let named, _), .answering(let named), .streaming(let named, _, _): method = named
+        }
+        release()
+        observer.ended(method, with: status.code)
+        if status.code == .permissionDenied {
+            let pod: PodRecord? = if case .caller(let caller) = peer.identify() { caller.pod } else { nil }
+            observer.refused(pod, method, status)
+        }
+        var trailers = hasSentHeaders ? HPACKHeaders() : Self.head
+        trailers.add(name: "grpc-status", value: "\(status.code.rawValue)")
+        if !status.message.isEmpty { trailers.add(name: "grpc-message", value: status.encodedMessage) }
+        context.writeAndFlush(wrapOutboundOut(.headers(.init(headers: trailers, endStream: true))), promise: nil)
+    }
+
+    private func endPlainly(_ status: Int, _ context: ChannelHandlerContext) {
+        release()
+        observer.ended(nil, with: .unimplemented)
+        let headers: HPACKHeaders = [":status": "\(status)"]
+        context.writeAndFlush(wrapOutboundOut(.headers(.init(headers: headers, endStream: true))), promise: nil)
+    }
+
+    private func reset(_ context: ChannelHandlerContext) {
+        release()
+        context.writeAndFlush(wrapOutboundOut(.rstStream(.protocolError)), promise: nil)
+    }
+
+    /// Gives up what the call holds. Nothing is sent after it but the end.
+    private func release() {
+        if case .streaming(_, let pod, let number) = state { store.remove(number, of: pod) }
+        state = .ended
+        deadline?.cancel()
+        deadline = nil
+        work?.cancel()
+        work = nil
+    }
+}
+
+@available(*, unavailable)
+extension CallHandler: Sendable {}

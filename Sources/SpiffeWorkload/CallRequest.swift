@@ -1,0 +1,104 @@
+import Attribution
+import NIOCore
+import NIOHPACK
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// The head of a call, checked: what it may ask for before a byte of its message is read.
+enum CallRequest {
+    /// What is wrong with a head that is not even gRPC's: the answer is a plain HTTP status.
+    struct NotGRPC: Error, Equatable {
+        var status: Int
+    }
+
+    /// - Throws: ``NotGRPC``, or the ``GRPCStatus`` that the call ends with.
+    static func method(
+        of headers: HPACKHeaders, transport: WorkloadPeer.Transport, authorities: [OriginalDestination]
+    ) throws -> WorkloadMethod {
+        guard headers.first(name: ":method") == "POST" else { throw NotGRPC(status: 405) }
+        guard let type = headers.first(name: "content-type"), isGRPC(type) else { throw NotGRPC(status: 415) }
+        guard let method = headers.first(name: ":path").flatMap(WorkloadMethod.init(path:)) else {
+            throw GRPCStatus(.unimplemented, "no such method")
+        }
+        if transport == .tcp {
+            // A browser that was led here by a name sends that name.
+            guard let authority = headers.first(name: ":authority"), names(authority, one: authorities) else {
+                throw GRPCStatus(.invalidArgument, "the authority is not an address of this endpoint")
+            }
+        }
+        guard headers["workload.spiffe.io"] == ["true"] else { throw GRPCStatus.noSecurityHeader }
+        guard (headers.first(name: "grpc-encoding") ?? "identity") == "identity" else { throw GRPCStatus.compressed }
+        return method
+    }
+
+    private static func isGRPC(_ type: String) -> Bool {
+        type == "application/grpc" || type.hasPrefix("application/grpc+") || type.hasPrefix("application/grpc;")
+    }
+
+    /// Whether `authority` is an address with its port; a name is none.
+    private static func names(_ authority: String, one destinations: [OriginalDestination]) -> Bool {
+        guard let colon = authority.lastIndex(of: ":"), let port = UInt16(authority[authority.index(after: colon)...])
+        else { return false }
+        let host = authority[..<colon]
+        let address: OriginalDestination.Address?
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            address = ipv6(String(host.dropFirst().dropLast()))
+        } else {
+            address = ipv4(String(host))
+        }
+        guard let address else { return false }
+        return destinations.contains(OriginalDestination(address: address, port: port))
+    }
+
+    private static func ipv4(_ text: String) -> OriginalDestination.Address? {
+        var address = in_addr()
+        guard unsafe inet_pton(AF_INET, text, &address) == 1 else { return nil }
+        return .ipv4(UInt32(bigEndian: address.s_addr))
+    }
+
+    /// An IPv4 address in its mapped form is that address.
+    private static func ipv6(_ text: String) -> OriginalDestination.Address? {
+        var words: (UInt64, UInt64) = (0, 0)
+        guard unsafe inet_pton(AF_INET6, text, &words) == 1 else { return nil }
+        let (high, low) = (UInt64(bigEndian: words.0), UInt64(bigEndian: words.1))
+        if high == 0, low >> 32 == 0xffff { return .ipv4(UInt32(truncatingIfNeeded: low)) }
+        return .ipv6(high, low)
+    }
+}
+
+/// The bytes of one call's body, until they are its one message.
+struct CallBody {
+    private var buffer = ByteBuffer()
+    private let limit: Int
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// - Returns: The message, once it is complete.
+    /// - Throws: The status that the call ends with.
+    mutating func append(_ bytes: ByteBuffer) throws(GRPCStatus) -> ByteBuffer? {
+        guard buffer.readableBytes + bytes.readableBytes <= limit + 5 else { throw Self.tooLong(limit) }
+        buffer.writeImmutableBuffer(bytes)
+        guard let flag = buffer.getInteger(at: buffer.readerIndex, as: UInt8.self) else { return nil }
+        guard flag != 1 else { throw .compressed }
+        guard flag == 0 else { throw .malformed }
+        guard let length = buffer.getInteger(at: buffer.readerIndex + 1, as: UInt32.self) else { return nil }
+        guard length <= limit else { throw Self.tooLong(limit) }
+        guard buffer.readableBytes >= Int(length) + 5 else { return nil }
+        // All five methods take one message.
+        guard buffer.readableBytes == Int(length) + 5 else { throw .malformed }
+        buffer.moveReaderIndex(forwardBy: 5)
+        return buffer
+    }
+
+    private static func tooLong(_ limit: Int) -> GRPCStatus {
+        GRPCStatus(.resourceExhausted, "a message may have at most \(limit) bytes")
+    }
+}

@@ -1,0 +1,225 @@
+import Attribution
+package import Logging
+package import NIOCore
+import NIOHTTP2
+import NIOPosix
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// The SPIFFE Workload API over HTTP/2: takes connections whose peer is known, and serves the five methods on them.
+package final class WorkloadServer: Sendable {
+    private struct Storage {
+        var connections: [ObjectIdentifier: any Channel] = [:]
+        var counts: [PodUID?: Int] = [:]
+        var isClosed = false
+    }
+
+    private let store: IdentityStore
+    private let group: any EventLoopGroup
+    private let observer: any WorkloadObserver
+    private let logger: Logger
+    private let storage = Mutex(Storage())
+
+    package init(store: IdentityStore, group: any EventLoopGroup, observer: any WorkloadObserver, logger: Logger) {
+        self.store = store
+        self.group = group
+        self.observer = observer
+        self.logger = logger
+    }
+
+    /// How many connections are open.
+    package var connectionCount: Int { storage.withLock(\.connections.count) }
+
+    /// Takes over a connected stream socket that does not block.
+    package func serve(_ descriptor: CInt, _ peer: WorkloadPeer) {
+        let account = Self.account(of: peer)
+        guard enter(account) else {
+            observer.connectionRefused()
+            return Self.reset(descriptor)
+        }
+        ClientBootstrap(group: group)
+            .channelInitializer { [self] channel in
+                channel.eventLoop.makeCompletedFuture { try setUp(channel, peer, account) }
+            }
+            .withConnectedSocket(descriptor).whenFailure { [self] _ in leave(account) }
+    }
+
+    /// The same for a channel that another bootstrap has made, before it is active.
+    package func adopt(_ channel: any Channel, _ peer: WorkloadPeer) throws {
+        let account = Self.account(of: peer)
+        guard enter(account) else {
+            observer.connectionRefused()
+            throw TooManyConnections()
+        }
+        try setUp(channel, peer, account)
+    }
+
+    private struct TooManyConnections: Error {}
+
+    private static func account(of peer: WorkloadPeer) -> PodUID? {
+        switch peer.identify() {
+        case .caller(let caller): caller.pod.uid
+        case .pending(let uid): uid
+        case .refused: nil
+        }
+    }
+
+    /// Closes without a word: the peer sees a reset.
+    private static func reset(_ descriptor: CInt) {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        close(descriptor)
+    }
+
+    private func enter(_ account: PodUID?) -> Bool {
+        storage.withLock { storage in
+            guard !storage.isClosed, storage.counts[account, default: 0] < store.configuration.connectionsPerPod else {
+                return false
+            }
+            storage.counts[account, default: 0] += 1
+            return true
+        }
+    }
+
+    private func leave(_ account: PodUID?) {
+        storage.withLock { storage in
+            let count = storage.counts[account, default: 1] - 1
+            storage.counts[account] = count > 0 ? count : nil
+        }
+    }
+
+    private func setUp(_ channel: any Channel, _ peer: WorkloadPeer, _ account: PodUID?) throws {
+        let identifier = ObjectIdentifier(channel)
+        storage.withLock { $0.connections[identifier] = channel }
+        channel.closeFuture.whenComplete { [self] _ in
+            leave(account)
+            storage.withLock { $0.connections[identifier] = nil }
+        }
+        try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
+        try channel.syncOptions?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
+        var connection = NIOHTTP2Handler.ConnectionConfiguration()
+        connection.initialSettings = [
+            HTTP2Setting(parameter: .maxConcurrentStreams, value: store.configuration.streamsPerConnection),
+            HTTP2Setting(parameter: .maxHeaderListSize, value: store.configuration.headerBytes),
+            HTTP2Setting(parameter: .enablePush, value: 0),
+            // No table that a client fills.
+            HTTP2Setting(parameter: .headerTableSize, value: 4096),
+        ]
+        // RST_STREAM ends every one-shot call of grpc-go and grpc: the limit is on floods.
+        connection.maximumBufferedControlFrames = 256
+        let (store, observer) = (store, observer)
+        let keeper = ConnectionKeeper(idleTime: store.configuration.idleTime)
+        let bound = NIOLoopBound(keeper, eventLoop: channel.eventLoop)
+        _ = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
+            mode: .server, connectionConfiguration: connection, streamConfiguration: .init(),
+            inboundStreamInitializer: { stream in
+                stream.eventLoop.makeCompletedFuture {
+                    bound.value.streamOpened()
+                    stream.closeFuture.whenComplete { _ in bound.value.streamClosed() }
+                    try stream.pipeline.syncOperations.addHandler(
+                        CallHandler(store: store, peer: peer, observer: observer))
+                }
+            })
+        try channel.pipeline.syncOperations.addHandler(keeper)
+    }
+
+    /// Tells every client to go elsewhere, ends the streams with UNAVAILABLE spread over `time`, and closes.
+    package func drain(within time: Duration) async {
+        let channels = storage.withLock { storage in
+            storage.isClosed = true
+            return Array(storage.connections.values)
+        }
+        for channel in channels {
+            channel.pipeline.fireUserInboundEventTriggered(WorkloadDrain())
+        }
+        let spread = time / .milliseconds(1)
+        for stream in store.close() {
+            stream.eventLoop.scheduleTask(in: .milliseconds(Int64.random(in: 0...max(Int64(spread), 0)))) {
+                stream.end(.draining)
+            }
+        }
+        let deadline = group.next().scheduleTask(in: TimeAmount(time) + .milliseconds(500)) {
+            for channel in channels { channel.close(promise: nil) }
+        }
+        for channel in channels { try? await channel.closeFuture.get() }
+        deadline.cancel()
+    }
+}
+
+/// Asks a connection to end once its streams have.
+struct WorkloadDrain: Sendable {}
+
+/// The end of one connection's pipeline: closes what is idle, what breaks the protocol, and what drains.
+private final class ConnectionKeeper: ChannelInboundHandler {
+    typealias InboundIn = HTTP2Frame
+    typealias OutboundOut = HTTP2Frame
+
+    private let idleTime: TimeAmount
+    private var streams = 0
+    private var isDraining = false
+    private var context: ChannelHandlerContext?
+    private var timer: Scheduled<Void>?
+
+    init(idleTime: TimeAmount) {
+        self.idleTime = idleTime
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        startTimer()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        timer?.cancel()
+        self.context = nil
+    }
+
+    func streamOpened() {
+        streams += 1
+        timer?.cancel()
+    }
+
+    func streamClosed() {
+        streams -= 1
+        guard streams == 0 else { return }
+        if isDraining { context?.close(promise: nil) } else { startTimer() }
+    }
+
+    private func startTimer() {
+        guard let context else { return }
+        timer?.cancel()
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        timer = context.eventLoop.scheduleTask(in: idleTime) { bound.value.goAway() }
+    }
+
+    private func goAway() {
+        guard let context, !isDraining else { return }
+        isDraining = true
+        let frame = HTTP2Frame(
+            streamID: .rootStream,
+            payload: .goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil))
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.writeAndFlush(wrapOutboundOut(frame)).whenComplete { _ in
+            let keeper = bound.value
+            if keeper.streams == 0 { keeper.context?.close(promise: nil) }
+        }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is WorkloadDrain { goAway() } else { context.fireUserInboundEventTriggered(event) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A stream's own errors end that stream; any other is a breach of the protocol.
+        if error is NIOHTTP2Errors.StreamError { return }
+        context.close(promise: nil)
+    }
+}
+
+@available(*, unavailable)
+extension ConnectionKeeper: Sendable {}

@@ -1,0 +1,99 @@
+import ArgumentParser
+import Foundation
+import Glibc
+import KubernetesAPI
+import Logging
+import NIOPosix
+import Operations
+import Signer
+import SpiffeIdentity
+import UnixSignals
+
+/// The command line of the signer.
+@main
+struct SignerCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "podidentd-signer",
+        abstract: "Signs SPIFFE identities for pods, each proved by a token that the API server bound to that pod.",
+        discussion: """
+            Holds the certificate authority and the JWT key of one trust domain. Nodes and pods hold neither. Writes one \
+            JSON line to standard output for each signature and each refusal.
+            """
+    )
+
+    @Option(help: "The trust domain, such as prod.example.org. It cannot be changed later without changing every ID.")
+    var trustDomain: String
+    @Option(help: "The folder of the authority: tls.crt and tls.key; ca.crt and *.pem for further roots.")
+    var authority: String
+    @Option(help: "The folder of the JWT keys: signing.key, and further *.key that are published only.")
+    var tokenKeys: String
+    @Option(help: "The folder of the certificate of this server: tls.crt and tls.key.")
+    var server: String
+    @Option(help: "The address to serve HTTPS on.")
+    var address = "0.0.0.0"
+    @Option(help: "The port to serve HTTPS on.")
+    var port = 8443
+    @Option(help: "The port of /metrics, /livez and /readyz, on the same address; 0: not served.")
+    var metricsPort = 8080
+    @Option(help: "The audience of the tokens that prove who asks.")
+    var audience = "podidentd-signer"
+    @Option(help: "The URL at which relying parties find this server: the issuer of JWT-SVIDs.")
+    var issuer: String?
+    @Option(help: "The life of X.509-SVIDs in seconds, from 10 to 2592000.")
+    var certificateSeconds = 86_400
+    @Option(help: "The life of JWT-SVIDs in seconds, from 60 to 3600.")
+    var tokenSeconds = 300
+    @Option(help: "How often the files are looked at, in seconds, from 1 to 300.")
+    var reloadSeconds = 10
+    @Option(help: "A kubeconfig for TokenReviews. Default: the ServiceAccount of the pod that this process runs in.")
+    var kubeconfig: String?
+
+    func validate() throws {
+        guard TrustDomain(trustDomain) != nil else {
+            throw ValidationError("--trust-domain: lower-case letters, digits, '.', '-' and '_' only")
+        }
+        guard (10...2_592_000).contains(certificateSeconds) else {
+            throw ValidationError("--certificate-seconds must be from 10 to 2592000")
+        }
+        guard (60...3600).contains(tokenSeconds) else {
+            throw ValidationError("--token-seconds must be from 60 to 3600")
+        }
+        guard (1...300).contains(reloadSeconds) else {
+            throw ValidationError("--reload-seconds must be from 1 to 300")
+        }
+        guard (1...65_535).contains(port), (0...65_535).contains(metricsPort) else {
+            throw ValidationError("ports are from 1 to 65535")
+        }
+        if let issuer, !issuer.hasPrefix("https://") || issuer.hasSuffix("/") {
+            throw ValidationError("--issuer must begin with https:// and not end with a slash")
+        }
+    }
+
+    func run() async throws {
+        umask(0o077)
+        LoggingSystem.bootstrap { LineLogHandler.standardError(label: $0, format: .json) }
+        let logger = Logger(label: "podidentd-signer")
+        guard let trustDomain = TrustDomain(trustDomain) else { return }
+        var configuration = SignerConfiguration(
+            trustDomain: trustDomain, authorityFolder: authority, tokenKeyFolder: tokenKeys, serverFolder: server)
+        configuration.address = address
+        configuration.port = port
+        configuration.metricsPort = metricsPort
+        configuration.audience = audience
+        configuration.issuer = issuer
+        configuration.certificateSeconds = certificateSeconds
+        configuration.tokenSeconds = tokenSeconds
+        configuration.reloadInterval = .seconds(reloadSeconds)
+        let kubeconfig =
+            if let path = kubeconfig {
+                try Kubeconfig.load(path: path)
+            } else {
+                try Kubeconfig.inCluster(environment: ProcessInfo.processInfo.environment)
+            }
+        let signer = try SignerProcess(configuration, kubeconfig: kubeconfig, logger: logger)
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        try await signer.run {
+            for await _ in signals { return }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+import Crypto
+import Foundation
+import KubernetesAPI
+import Logging
+import Testing
+
+@testable import Signer
+@testable import SpiffeIdentity
+
+/// A reviewer that says what the test wants.
+private struct ScriptedReviewer: TokenReviewing {
+    var verdict: TokenVerdict
+
+    func review(_ token: String, audience: String) async -> TokenVerdict { verdict }
+}
+
+/// The exchange of a proof for SVIDs.
+@Suite struct ExchangeTests {
+    private static let pod = ReviewedPod(
+        namespace: "shop", serviceAccount: "web", serviceAccountUID: "sa-uid", name: "web-1", uid: "pod-uid",
+        node: "node-a", nodeUID: "node-uid", credentialID: "JTI=1")
+
+    private static func withFolder(_ body: (String, SignerConfiguration) async throws -> Void) async throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let root = try TestAuthority()
+        try write(root, to: folder)
+        try write(P256.Signing.PrivateKey().pemRepresentation, folder + "/token-keys/signing.key")
+        let configuration = SignerConfiguration(
+            trustDomain: testDomain, authorityFolder: folder + "/authority", tokenKeyFolder: folder + "/token-keys",
+            serverFolder: folder + "/server")
+        try await body(folder, configuration)
+    }
+
+    private static func write(_ text: String, _ path: String) throws {
+        try FileManager.default.createDirectory(
+            atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+    }
+
+    /// The certificate of the server is the authority's: nobody connects here.
+    private static func write(_ root: TestAuthority, to folder: String) throws {
+        for part in ["authority", "server"] {
+            try write(try root.pem, "\(folder)/\(part)/tls.crt")
+            try write(root.key.pemRepresentation, "\(folder)/\(part)/tls.key")
+        }
+    }
+
+    private static func keys(_ configuration: SignerConfiguration) throws -> SignerKeys {
+        try SignerKeys(
+            authority: configuration.authorityFolder, tokenKeys: configuration.tokenKeyFolder, trustDomain: testDomain)
+    }
+
+    @Test("an exchange gives both SVIDs of exactly the reviewed pod")
+    func both() async throws {
+        try await Self.withFolder { _, configuration in
+            var configuration = configuration
+            configuration.issuer = "https://signer.example"
+            let keys = try Self.keys(configuration)
+            let exchange = Exchange(configuration, reviewer: ScriptedReviewer(verdict: .pod(Self.pod)))
+            let key = WorkloadKey()
+            let request = ExchangeRequest(csr: try key.signingRequest(), audience: ["vault", "other"])
+            let outcome = try await exchange.exchange(request, token: "token", keys: keys)
+            let id = SpiffeID(testDomain, namespace: "shop", serviceAccount: "web")!
+            let chain = try #require(outcome.answer.chainBytes)
+            _ = try X509SVID(chain: chain, key: key, id: id, bundle: keys.bundle)
+            let token = try #require(outcome.answer.token)
+            let verified = try JWTSVID.verify(
+                token, audience: "other", bundle: keys.bundle, now: Date().timeIntervalSince1970)
+            #expect(verified.id == id)
+            let kubernetes = try #require(verified.claims["kubernetes.io"])
+            #expect(kubernetes["pod"]?["uid"]?.string == "pod-uid" && kubernetes["node"]?["name"]?.string == "node-a")
+            #expect(verified.claims["iss"]?.string == "https://signer.example")
+            #expect(verified.claims["nbf"] == nil)
+            #expect((295...300).contains(verified.expiration - Date().timeIntervalSince1970))
+        }
+    }
+
+    @Test("who is not proved, or asks for nothing or too much, gets nothing")
+    func refusals() async throws {
+        try await Self.withFolder { _, configuration in
+            let keys = try Self.keys(configuration)
+            func status(_ request: ExchangeRequest, _ verdict: TokenVerdict, token: String? = "t") async -> Int {
+                let exchange = Exchange(configuration, reviewer: ScriptedReviewer(verdict: verdict))
+                do {
+                    _ = try await exchange.exchange(request, token: token, keys: keys)
+                    return 200
+                } catch {
+                    return error.status
+                }
+            }
+            let good = ExchangeRequest(audience: ["vault"])
+            #expect(await status(good, .pod(Self.pod)) == 200)
+            #expect(await status(good, .pod(Self.pod), token: nil) == 401)
+            #expect(await status(good, .pod(Self.pod), token: String(repeating: "x", count: 20_000)) == 401)
+            #expect(await status(good, .refused("no")) == 401)
+            #expect(await status(good, .unavailable("down")) == 503)
+            var odd = Self.pod
+            odd.serviceAccount = "a/../b"
+            #expect(await status(good, .pod(odd)) == 403)
+            #expect(await status(ExchangeRequest(), .pod(Self.pod)) == 400)
+            #expect(await status(ExchangeRequest(audience: []), .pod(Self.pod)) == 400)
+            #expect(await status(ExchangeRequest(audience: [""]), .pod(Self.pod)) == 400)
+            #expect(await status(ExchangeRequest(audience: Array(repeating: "a", count: 17)), .pod(Self.pod)) == 400)
+            #expect(await status(ExchangeRequest(csr: [1, 2, 3]), .pod(Self.pod)) == 400)
+        }
+    }
+
+    @Test("a token is a pod's only with a ServiceAccount's name and the pod's own in the review")
+    func reviews() {
+        func verdict(_ change: (inout TokenReviewAnswer) -> Void) -> TokenVerdict {
+            var answer = TokenReviewAnswer(
+                isAuthenticated: true, username: "system:serviceaccount:shop:web", uid: "sa-uid",
+                extra: [
+                    "authentication.kubernetes.io/pod-name": ["web-1"],
+                    "authentication.kubernetes.io/pod-uid": ["pod-uid"],
+                    "authentication.kubernetes.io/node-name": ["node-a"],
+                    "authentication.kubernetes.io/node-uid": ["node-uid"],
+                    "authentication.kubernetes.io/credential-id": ["JTI=1"],
+                ], audiences: ["podidentd-signer"])
+            change(&answer)
+            return TokenReviewer.pod(of: answer)
+        }
+        #expect(verdict { _ in } == .pod(Self.pod))
+        for change: (inout TokenReviewAnswer) -> Void in [
+            { $0.username = "system:node:node-a" }, { $0.username = nil }, { $0.uid = nil },
+            { $0.username = "system:serviceaccount:shop" }, { $0.username = "system:serviceaccount:a:b:c" },
+            { $0.username = "system:serviceaccount::web" },
+            { $0.extra["authentication.kubernetes.io/pod-uid"] = nil },
+            { $0.extra["authentication.kubernetes.io/pod-name"] = [""] },
+        ] {
+            guard case .refused = verdict(change) else {
+                Issue.record("a token without proof was taken for a pod's")
+                continue
+            }
+        }
+    }
+
+    @Test("changed keys are taken over when they fit together, and the old ones stay when they do not")
+    func reload() async throws {
+        try await Self.withFolder { folder, configuration in
+            let holder = try KeyHolder(configuration, logger: Logger(label: "test"))
+            let first = holder.current.bundle
+            let next = try TestAuthority(name: "next root")
+            try Self.write(try next.pem, folder + "/authority/next.pem")
+            try Self.write(P256.Signing.PrivateKey().pemRepresentation, folder + "/token-keys/next.key")
+            holder.reload()
+            let both = holder.current.bundle
+            #expect(both.authorities == first.authorities + [next.der])
+            #expect(both.keys.count == 2 && both.keys[0] == first.keys[0], "the first key signs still")
+            try Self.write(next.key.pemRepresentation, folder + "/authority/tls.key")
+            holder.reload()
+            #expect(holder.current.bundle == both, "a key without its certificate changes nothing")
+            try Self.write(try next.pem, folder + "/authority/tls.crt")
+            holder.reload()
+            #expect(holder.current.authority.der == next.der)
+        }
+    }
+
+    @Test("an intermediate whose root is nowhere is no authority, and one with its root is")
+    func intermediate() async throws {
+        try await Self.withFolder { folder, configuration in
+            let root = try TestAuthority()
+            let (chain, key) = try root.intermediate()
+            try Self.write(chain, folder + "/authority/tls.crt")
+            try Self.write(key, folder + "/authority/tls.key")
+            let error = #expect(throws: SpiffeError.self) { try Self.keys(configuration) }
+            #expect(error?.description.contains("ca.crt") == true)
+            try Self.write(try root.pem, folder + "/authority/ca.crt")
+            #expect(try Self.keys(configuration).bundle.authorities == [root.der])
+        }
+    }
+}
