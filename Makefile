@@ -12,7 +12,7 @@ SHELL := /bin/bash
 SWIFT ?= swift
 BUILD := .build/debug
 
-.PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance demo clients attack cost \
+.PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance spiffe demo clients attack cost \
 	soak reference captures memory storm bench bench-test ci-test floor clean
 
 help: ## Lists the targets
@@ -58,6 +58,9 @@ faults: build ## Runs the fault table; SECONDS: how long the agent is stopped (d
 
 conformance: build ## Runs the numbered cases of the metadata protocol, one line each
 	@.ci/conformance
+
+spiffe: build setup-clients ## Runs the numbered cases of the SPIFFE checklist, one line each
+	@.ci/spiffe
 
 demo: bpf ## Runs the main job; KEEP=1 leaves it running, LAYOUT=nested makes a node like kind's (also nested-3, systemd, ...)
 	@echo "Building (the first time takes some minutes)"
