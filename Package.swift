@@ -104,18 +104,18 @@ let package = Package(
 
         // SPIFFE: what IDs, certificates, tokens and bundles are (values, no I/O), the endpoint that pods ask, and the agent's
         // way to the signer.
-        .target(name: "SpiffeIdentity", dependencies: [x509, asn1, crypto], swiftSettings: strict),
+        .target(name: "SpiffeIdentity", dependencies: ["Attribution", x509, asn1, crypto], swiftSettings: strict),
         .target(
             name: "SpiffeWorkload",
             dependencies: [
-                "Attribution", "EventLoops", "SpiffeIdentity", nioCore, nioPosix, nioHTTP2, nioHPACK, logging,
+                "Attribution", "SpiffeIdentity", nioCore, nioPosix, nioHTTP2, nioHPACK, logging,
             ],
             swiftSettings: strict
         ),
         .target(
             name: "SignerExchange",
             dependencies: [
-                "Attribution", "SpiffeIdentity", "SpiffeWorkload", "Tokens", "UpstreamHTTP", nioCore, nioHTTP1, nioSSL,
+                "Attribution", "SpiffeIdentity", "Tokens", "UpstreamHTTP", nioCore, nioHTTP1, nioSSL,
             ],
             swiftSettings: strict
         ),

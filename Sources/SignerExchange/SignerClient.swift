@@ -3,7 +3,6 @@ import NIOCore
 import NIOHTTP1
 import NIOSSL
 package import SpiffeIdentity
-package import SpiffeWorkload
 package import Tokens
 import UpstreamHTTP
 

@@ -1,7 +1,7 @@
 import Attribution
 import FoundationEssentials
 package import NIOCore
-import SpiffeIdentity
+package import SpiffeIdentity
 import Synchronization
 
 /// The SVIDs of this node's pods, and the streams that wait for the next.

@@ -1,0 +1,33 @@
+package import Attribution
+
+/// Gets SVIDs for the pods of this node from whoever may sign them.
+package protocol SVIDIssuing: Sendable {
+    /// A certificate chain in DER for the key of a signing request, of the identity of exactly this pod.
+    func certificate(for pod: PodRecord, request: [UInt8]) async throws(IssueFailure) -> [[UInt8]]
+    /// A JWT-SVID of exactly this pod.
+    func token(for pod: PodRecord, audience: [String]) async throws(IssueFailure) -> String
+    /// What the trust domain is verified by, now.
+    func bundle() async throws(IssueFailure) -> TrustBundle
+}
+
+/// Why there is no SVID. The reason is bounded and free of secrets.
+package struct IssueFailure: Error, Sendable, Hashable, CustomStringConvertible {
+    package enum Kind: String, Sendable, Hashable, CaseIterable {
+        /// A final no of the signer.
+        case denied
+        /// The API server or the signer did not answer, or not usably, or somebody has to grant something first.
+        case unavailable
+        /// A limit of the pod's own.
+        case limited
+    }
+
+    package var kind: Kind
+    package var reason: String
+
+    package init(_ kind: Kind, _ reason: String) {
+        self.kind = kind
+        self.reason = reason
+    }
+
+    package var description: String { "\(kind.rawValue): \(reason)" }
+}

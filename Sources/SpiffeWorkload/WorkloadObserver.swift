@@ -1,0 +1,42 @@
+package import Attribution
+package import SpiffeIdentity
+
+/// Is told what the endpoint does, for metrics and audit. Must not block.
+package protocol WorkloadObserver: Sendable {
+    /// A call ended; `nil`: it named no method of the Workload API.
+    func ended(_ method: WorkloadMethod?, with status: GRPCStatus.Code)
+    /// A call was refused with a final no.
+    func refused(_ pod: PodRecord?, _ method: WorkloadMethod?, _ status: GRPCStatus)
+    /// An SVID was obtained or not.
+    func issued(_ svid: IssuedSVID, for pod: PodRecord, took: Duration)
+    func failed(_ kind: IssuedSVID.Kind, for pod: PodRecord, _ failure: IssueFailure)
+    /// A message was pushed into an open stream.
+    func pushed(_ method: WorkloadMethod)
+    /// A connection was closed because of a limit.
+    func connectionRefused()
+}
+
+/// An SVID that was obtained, without its secret parts.
+package struct IssuedSVID: Sendable, Hashable {
+    package enum Kind: String, Sendable, Hashable, CaseIterable {
+        case x509 = "x509_svid"
+        case jwt = "jwt_svid"
+    }
+
+    package var kind: Kind
+    package var id: SpiffeID
+    /// The certificate's; empty for a token.
+    package var serialNumber: String
+    package var audience: [String]
+}
+
+extension IssueFailure {
+    /// What the caller is told.
+    var status: GRPCStatus {
+        switch kind {
+        case .denied: .noIdentity(reason)
+        case .unavailable: GRPCStatus(.unavailable, reason)
+        case .limited: GRPCStatus(.resourceExhausted, reason)
+        }
+    }
+}
