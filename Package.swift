@@ -25,6 +25,7 @@ let package = Package(
     products: [
         .executable(name: "podidentd", targets: ["podidentd"]),
         .executable(name: "podidentd-init", targets: ["podidentd-init"]),
+        .executable(name: "podidentd-opener", targets: ["podidentd-opener"]),
         .executable(name: "podidentd-lab", targets: ["podidentd-lab"]),
     ],
     dependencies: [
@@ -127,6 +128,12 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]
         ),
 
+        // Enters the pods' network namespaces for the agent: C alone, because it holds the rights that the agent has not.
+        .executableTarget(
+            name: "podidentd-opener", cSettings: [.define("_GNU_SOURCE")],
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]
+        ),
+
         // Everything around the agent, on one machine.
         .target(name: "CLabShims"),
         .target(
@@ -224,6 +231,7 @@ let package = Package(
                 logging, yams,
             ],
             swiftSettings: strict),
+        .testTarget(name: "OpenerTests", dependencies: ["Agent", "Lab"], swiftSettings: strict),
         .testTarget(
             name: "AgentTests",
             dependencies: ["Agent", "Attribution", "KubernetesAPI", "MetadataServer", "Operations", "Tokens", logging],
