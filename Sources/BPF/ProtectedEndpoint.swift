@@ -14,12 +14,6 @@ package struct ProtectedEndpoint: Sendable, Hashable {
 }
 
 extension DatapathConfiguration {
-    /// Makes the hooks refuse what they would redirect, for as long as no agent can listen.
-    package mutating func refuseAll() {
-        protectedEndpoints = endpoints.map { ProtectedEndpoint(address: $0) } + protectedEndpoints
-        endpoints = []
-    }
-
     /// Every protected endpoint as the programs compare them, the redirected ones first.
     private var kernelEndpoints: [nid_endpoint] {
         endpoints.map { nid_endpoint(address: nid_address($0), port: 0, action: UInt16(NID_ACTION_REDIRECT.rawValue)) }
