@@ -36,7 +36,7 @@ extension Datapath {
 
     /// Tells the programs the node's own network namespace, and the cgroup whose processes alone may bind the agent's
     /// ports there.
-    package func setNode(_ namespace: NetworkNamespace, agentCgroup: CgroupID) throws(BPFError) {
+    package func setNode(_ namespace: NetworkNamespaceID, agentCgroup: CgroupID) throws(BPFError) {
         try kubepodsState.withLock { state throws(BPFError) in
             state.value.node_netns_cookie = namespace.cookie
             state.value.agent_cgroup = agentCgroup.rawValue

@@ -17,7 +17,7 @@ package struct NamespaceEvent: Sendable, Hashable {
         case walk
     }
 
-    package var namespace: NetworkNamespace
+    package var namespace: NetworkNamespaceID
     /// In the initial PID namespace.
     package var process: Int32
     /// The pod-level cgroup.
@@ -34,7 +34,7 @@ package struct NamespaceEvent: Sendable, Hashable {
         case NID_NAMESPACE_WALK.rawValue: reason = .walk
         default: return nil
         }
-        namespace = NetworkNamespace(cookie: event.netns_cookie, inode: event.netns_inode)
+        namespace = NetworkNamespaceID(cookie: event.netns_cookie, inode: event.netns_inode)
         process = Int32(bitPattern: event.pid)
         pod = CgroupID(rawValue: event.pod)
         cgroup = CgroupID(rawValue: event.leaf)
@@ -156,7 +156,7 @@ private final class NamespaceQueue: Sendable {
     /// What one event is enough of.
     private struct Place: Hashable {
         let pod: CgroupID
-        let namespace: NetworkNamespace
+        let namespace: NetworkNamespaceID
 
         init(_ event: NamespaceEvent) {
             pod = event.pod

@@ -2,7 +2,7 @@ import CLibbpf
 import Glibc
 
 /// A network namespace, as the kernel numbers it.
-package struct NetworkNamespace: Sendable, Hashable {
+package struct NetworkNamespaceID: Sendable, Hashable {
     /// Never given twice since the machine has started.
     package var cookie: UInt64
     /// The number of its file (`stat /proc/PID/ns/net`). Given again once the namespace is gone.
@@ -17,7 +17,7 @@ package struct NetworkNamespace: Sendable, Hashable {
     private static let cookieOption: CInt = 71
 
     /// The namespace of the calling thread.
-    package static func current() throws(BPFError) -> NetworkNamespace {
+    package static func current() throws(BPFError) -> NetworkNamespaceID {
         var status = stat()
         guard unsafe stat("/proc/thread-self/ns/net", &status) == 0 else {
             throw BPFError("read /proc/thread-self/ns/net", errorNumber: errno)
@@ -29,6 +29,6 @@ package struct NetworkNamespace: Sendable, Hashable {
         guard unsafe getsockopt(socket.rawValue, SOL_SOCKET, cookieOption, &cookie, &length) == 0 else {
             throw BPFError("read the cookie of a network namespace", errorNumber: errno)
         }
-        return NetworkNamespace(cookie: cookie, inode: UInt32(truncatingIfNeeded: status.st_ino))
+        return NetworkNamespaceID(cookie: cookie, inode: UInt32(truncatingIfNeeded: status.st_ino))
     }
 }
