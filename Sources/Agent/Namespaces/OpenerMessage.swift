@@ -58,6 +58,8 @@ package struct ListenerPorts: Sendable, Hashable {
         self.count = count
     }
 
+    package var range: ClosedRange<UInt16> { first - UInt16(count) + 1...first }
+
     package func contains(_ port: UInt16) -> Bool { port <= first && first - port < UInt16(count) }
 }
 
