@@ -231,10 +231,10 @@ let package = Package(
                 logging, yams,
             ],
             swiftSettings: strict),
-        .testTarget(name: "OpenerTests", dependencies: ["Agent", "Lab"], swiftSettings: strict),
+        .testTarget(name: "OpenerTests", dependencies: ["Agent", "BPF", "Lab"], swiftSettings: strict),
         .testTarget(
             name: "AgentTests",
-            dependencies: ["Agent", "Attribution", "KubernetesAPI", "MetadataServer", "Operations", "Tokens", logging],
+            dependencies: ["Agent", "Attribution", "BPF", "KubernetesAPI", "MetadataServer", "Operations", "Tokens", logging],
             swiftSettings: strict),
         // What the documents say, held against the code and the programs.
         .testTarget(

@@ -17,8 +17,9 @@ import Synchronization
 final class Acceptor: Sendable {
     private static let pause: CInt = 1_000
     private static let silence = TimeAmount.minutes(1)
-    /// How many connections of one listener are accepted before others, and commands, are looked at.
-    private static let batch = 64
+    /// How many connections of one listener are accepted before the others have their turn: so many as wait in one
+    /// namespace cost another nothing.
+    private static let batch = 8
 
     private enum Command {
         case pause(CheckedContinuation<Void, Never>)

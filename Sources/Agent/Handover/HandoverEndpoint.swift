@@ -3,14 +3,16 @@ import BPF
 import Dispatch
 import Glibc
 import Logging
-import MetadataServer
 import NIOCore
 import NIOPosix
 import Operations
 import Synchronization
 
-/// Where a running agent hands its listening sockets to its successor: a Unix socket beside the admin socket, for a process
-/// of root's that proves that it sees the pin directory. One hand-over at a time.
+/// Where a running agent hands over to its successor: a Unix socket beside the admin socket, for a process of root's that
+/// proves that it sees the pin directory. One hand-over at a time.
+///
+/// The successor gets the socket of `metrics.port`. In the pods' network namespaces it listens on other ports by then, to
+/// which the kernel programs lead once it takes over: this agent answers what was led to its own.
 final class HandoverEndpoint: Sendable {
     /// How long a successor may take from its first byte to its last. It comes when everything else is in place.
     fileprivate static let sessionTime = TimeAmount.seconds(30)
@@ -20,7 +22,7 @@ final class HandoverEndpoint: Sendable {
     private static let strangersMax = 4
 
     let path: String
-    private let server: MetadataServer
+    private let namespaces: any Yielding
     private let lock: PinLock
     private let supervisor: SupervisorLink?
     private let eventLoopGroup: any EventLoopGroup
@@ -33,17 +35,19 @@ final class HandoverEndpoint: Sendable {
         var listener: UnixListener?
         /// Copies, kept open for as long as they may be passed on.
         var descriptors: [CInt] = []
+        /// Whether a successor may come.
+        var isOpen = false
         var isBusy = false
         var isTaken = false
         var strangers = 0
     }
 
     init(
-        adminSocket: String, server: MetadataServer, lock: PinLock, supervisor: SupervisorLink?,
+        adminSocket: String, namespaces: any Yielding, lock: PinLock, supervisor: SupervisorLink?,
         eventLoopGroup: any EventLoopGroup, logger: Logger
     ) {
         self.path = Self.path(beside: adminSocket)
-        self.server = server
+        self.namespaces = namespaces
         self.lock = lock
         self.supervisor = supervisor
         self.eventLoopGroup = eventLoopGroup
@@ -61,7 +65,9 @@ final class HandoverEndpoint: Sendable {
     /// Offers copies of `listeners`, which stay the caller's, to a successor, and to the agent that the supervisor
     /// starts when this one has ended.
     func start(offering listeners: [CInt]) async throws {
+        storage.withLock { $0.isOpen = true }
         listeners.forEach(add)
+        supervisor?.serves()
         try await listen()
     }
 
@@ -72,14 +78,14 @@ final class HandoverEndpoint: Sendable {
         let isAdded = storage.withLock { storage in
             guard !storage.isTaken else { return false }
             storage.descriptors.append(copy)
-            supervisor?.keep(storage.descriptors)
+            supervisor?.keep(SupervisorLink.Group(key: SupervisorLink.plain, descriptors: storage.descriptors))
             return true
         }
         if !isAdded { close(copy) }
     }
 
     /// Whether a successor can find it, or is not to.
-    var isListening: Bool { storage.withLock { $0.listener != nil || $0.descriptors.isEmpty } }
+    var isListening: Bool { storage.withLock { $0.listener != nil || !$0.isOpen } }
 
     /// Makes the socket, or makes it again.
     func listen() async throws(AdminServerError) {
@@ -103,7 +109,7 @@ final class HandoverEndpoint: Sendable {
     /// Ends the offer.
     func stop() async {
         let (listener, descriptors) = storage.withLock { storage in
-            defer { (storage.listener, storage.descriptors) = (nil, []) }
+            defer { (storage.listener, storage.descriptors, storage.isOpen) = (nil, [], false) }
             return (storage.listener, storage.descriptors)
         }
         await listener?.close()
@@ -147,7 +153,7 @@ extension HandoverEndpoint {
     /// Whether no other session is open; then this one is.
     fileprivate func begin() -> Bool {
         storage.withLock { storage in
-            guard !storage.isBusy, !storage.isTaken, !storage.descriptors.isEmpty else { return false }
+            guard !storage.isBusy, !storage.isTaken, storage.isOpen else { return false }
             storage.isBusy = true
             return true
         }
@@ -167,15 +173,15 @@ extension HandoverEndpoint {
         }
     }
 
-    fileprivate func yield() async {
-        await server.pauseAccepting()
+    fileprivate func yield() {
+        namespaces.yield()
         lock.release()
     }
 
-    fileprivate func resume() async {
+    fileprivate func resume() {
         // Nobody else can have it for long: whoever takes it finds the port in use.
         let isLocked = (try? lock.tryAcquire()) ?? false
-        server.resumeAccepting()
+        namespaces.resume()
         logger.warning(
             "the successor ended before it accepted connections; this agent goes on", metadata: ["lock": "\(isLocked)"])
     }
@@ -191,6 +197,12 @@ extension HandoverEndpoint {
     fileprivate func refused(_ reason: String) {
         logger.warning("hand-over refused", metadata: ["reason": "\(reason)"])
     }
+}
+
+/// What gives way to a successor, and goes on if it does not begin. Both may wait.
+protocol Yielding: Sendable {
+    func yield()
+    func resume()
 }
 
 /// Carries out what ``HandoverSession`` decides for one connection.
@@ -286,7 +298,8 @@ private final class HandoverHandler: ChannelInboundHandler {
                 of: NIOBSDSocket.Handle.self, endpoint.sendOffer(over:))
             if isSent != true { context.close(promise: nil) }
         case .yield:
-            context.eventLoop.makeFutureWithTask { await endpoint.yield() }
+            // The keeper may be waiting for the opener.
+            NIOThreadPool.singleton.runIfActive(eventLoop: context.eventLoop) { endpoint.yield() }
                 .assumeIsolated().whenSuccess { self.perform(self.session.yielded(), nil, context) }
         case .sayYours:
             let yours = HandoverMessage(.yours, abi: PinDirectory.abiVersion, processID: UInt32(getpid()))
@@ -295,7 +308,7 @@ private final class HandoverHandler: ChannelInboundHandler {
             endpoint.finish(message?.processID ?? 0)
             context.close(promise: nil)
         case .resume:
-            Task { await endpoint.resume() }
+            NIOThreadPool.singleton.submit { _ in endpoint.resume() }
         }
     }
 }

@@ -11,17 +11,19 @@ import Synchronization
 /// opener's out, into the server and the programs' table.
 ///
 /// Events are handled one after the other, on the thread that brings them: a connection may be waiting for the next one.
-final class NamespaceKeeper: Sendable {
+final class NamespaceKeeper: Yielding {
     private struct State {
         var registry = NamespaceRegistry()
         /// Whether the programs' table gets the listeners: not before a predecessor has stopped writing to it.
         var publishes = false
         /// Whether nothing more is opened: a successor listens in place of this agent.
         var isFrozen = false
+        var events: NamespaceEvents?
     }
 
     private let opener: Opener
     private let ports: ListenerPorts
+    private let slot: DatapathSlot
     private let cgroups: CgroupFileSystem
     private let server: MetadataServer
     private let supervisor: SupervisorLink?
@@ -32,12 +34,13 @@ final class NamespaceKeeper: Sendable {
 
     /// `lost` is called when the opener has ended: nothing can be opened any more, and the agent must be started anew.
     init(
-        opener: Opener, ports: ListenerPorts, cgroups: CgroupFileSystem, server: MetadataServer,
+        opener: Opener, ports: ListenerPorts, slot: DatapathSlot, cgroups: CgroupFileSystem, server: MetadataServer,
         supervisor: SupervisorLink?, incidents: CounterTable<Incident>, logger: Logger,
         lost: @escaping @Sendable (OpenerError) -> Void
     ) {
         self.opener = opener
         self.ports = ports
+        self.slot = slot
         self.cgroups = cgroups
         self.server = server
         self.supervisor = supervisor
@@ -59,16 +62,17 @@ final class NamespaceKeeper: Sendable {
     ///   - datapath: Whose table is written, and whose events are followed.
     ///   - node: The node's own namespace.
     ///   - kept: What the supervisor has kept of an agent that crashed.
-    ///   - isSuccessor: Whether another agent still serves, on other ports: then the server is paused, and the table
-    ///     stays that agent's until ``takeOver(_:)``.
+    ///   - isSuccessor: Whether another agent still serves, on other ports: then the table stays that agent's until
+    ///     ``takeOver(_:)``, but for namespaces that it does not know.
     /// - Throws: Why no events come.
     func start(
-        _ datapath: Datapath, node: NetworkNamespaceID, adopting kept: [SupervisorLink.Group], isSuccessor: Bool
+        _ datapath: Datapath, node: NetworkNamespace, adopting kept: [SupervisorLink.Group], isSuccessor: Bool
     ) throws {
         state.withLock { $0.publishes = !isSuccessor }
         adopt(kept, datapath, node: node)
-        openNode(datapath, node, isPaused: isSuccessor)
-        try datapath.deliverNamespaceEvents { [self] event in handle(event, datapath) }
+        openNode(datapath, node)
+        let events = try NamespaceEvents(datapath) { [self] event in handle(event, datapath) }
+        state.withLock { $0.events = events }
         walk(datapath)
         let unowned = state.withLock { $0.registry.dropUnowned() }
         close(unowned, datapath)
@@ -76,7 +80,7 @@ final class NamespaceKeeper: Sendable {
 
     /// Handles one event of the kernel's.
     private func handle(_ event: NamespaceEvent, _ datapath: Datapath) {
-        let id = NetworkNamespaceID(cookie: event.cookie, inode: event.inode)
+        let id = event.namespace
         state.withLock { state in
             guard !state.isFrozen else { return }
             let decision = state.registry.seen(id, pod: event.pod, at: .now, lastUse: lastUse)
@@ -84,7 +88,7 @@ final class NamespaceKeeper: Sendable {
             case .none: break
             case .open(let replaced):
                 if let replaced { closeOne(replaced, datapath) }
-                listen(in: id, of: event.pod, process: event.process, datapath, &state)
+                listen(in: id, of: event.pod, process: UInt32(clamping: event.process), datapath, &state)
             case .refuse(let forgotten):
                 if let forgotten { datapath.removeListener(ofNamespace: forgotten) }
                 incidents.increment(.namespaceRefused)
@@ -103,7 +107,7 @@ final class NamespaceKeeper: Sendable {
     // MARK: Opening
 
     private func listen(
-        in id: NetworkNamespaceID, of pod: CgroupID, process: UInt32, _ datapath: Datapath, _ state: inout State
+        in id: NetworkNamespace, of pod: CgroupID, process: UInt32, _ datapath: Datapath, _ state: inout State
     ) {
         do {
             let opened = try opener.open(OpenerRequest(namespace: id, process: process, ports: ports))
@@ -129,14 +133,14 @@ final class NamespaceKeeper: Sendable {
     /// Marks the sockets as the agent's, and accepts from them. `isKept`: the supervisor gets copies, in place of those
     /// that it has of this namespace.
     private func serve(
-        _ opened: OpenedListeners, _ cookie: UInt64, _ datapath: Datapath, isPaused: Bool = false, isKept: Bool = true
+        _ opened: OpenedListeners, _ cookie: UInt64, _ datapath: Datapath, isKept: Bool = true
     ) throws {
         var rest = opened.descriptors
         defer { for descriptor in rest { Glibc.close(descriptor) } }
         for descriptor in opened.descriptors { try datapath.markListener(descriptor) }
         if isKept { supervisor?.keep(SupervisorLink.Group(key: cookie, descriptors: opened.descriptors)) }
         while let descriptor = rest.popLast() {
-            try server.start(onListeningSocket: descriptor, namespace: cookie, isPaused: isPaused)
+            try server.start(onListeningSocket: descriptor, namespace: cookie)
         }
     }
 
@@ -160,13 +164,13 @@ final class NamespaceKeeper: Sendable {
 
     /// Opens the listeners of hostNetwork pods. Without a free port they are refused until there is one, see
     /// ``check(_:node:)``.
-    private func openNode(_ datapath: Datapath, _ node: NetworkNamespaceID, isPaused: Bool) {
+    private func openNode(_ datapath: Datapath, _ node: NetworkNamespace) {
         state.withLock { state in
             guard state.registry[node.cookie] == nil, !state.isFrozen else { return }
             do {
                 let opened = try opener.open(
                     OpenerRequest(namespace: node, process: UInt32(getpid()), ports: ports))
-                try serve(opened, node.cookie, datapath, isPaused: isPaused)
+                try serve(opened, node.cookie, datapath)
                 state.registry.openedNode(node, port: opened.port, families: opened.families, at: .now)
                 publish(node.cookie, datapath, state)
             } catch let error as OpenerError {
@@ -181,7 +185,7 @@ final class NamespaceKeeper: Sendable {
     }
 
     /// Takes over the sockets that the supervisor has kept. The programs still lead to them: connections wait there.
-    private func adopt(_ kept: [SupervisorLink.Group], _ datapath: Datapath, node: NetworkNamespaceID) {
+    private func adopt(_ kept: [SupervisorLink.Group], _ datapath: Datapath, node: NetworkNamespace) {
         let known = datapath.listeners()
         state.withLock { state in
             for group in kept {
@@ -195,7 +199,7 @@ final class NamespaceKeeper: Sendable {
                 if group.key == node.cookie {
                     state.registry.openedNode(node, port: port, families: families, at: .now)
                 } else {
-                    let id = NetworkNamespaceID(cookie: group.key, inode: 0)
+                    let id = NetworkNamespace(cookie: group.key, inode: 0)
                     state.registry.opened(id, pod: nil, port: port, families: families, at: .now)
                 }
             }
@@ -209,13 +213,24 @@ final class NamespaceKeeper: Sendable {
 
     /// Looks at every process of a pod: for the start, and when events were lost.
     private func walk(_ datapath: Datapath) {
+        guard let events = state.withLock({ $0.events }) else { return }
         do throws(BPFError) {
-            for event in try datapath.walkNamespaces() { handle(event, datapath) }
+            for event in try events.walk() { handle(event, datapath) }
         } catch {
             logger.warning(
                 "the pods that run already are found when they connect: their first connection takes a second longer",
                 metadata: ["reason": "\(error)"])
         }
+    }
+
+    /// Ends the events.
+    func stop() {
+        let events = state.withLock { state in
+            defer { state.events = nil }
+            state.isFrozen = true
+            return state.events
+        }
+        events?.stop()
     }
 
     // MARK: Ends
@@ -246,18 +261,21 @@ final class NamespaceKeeper: Sendable {
         supervisor?.drop(cookie)
     }
 
-    /// Looks at what no event tells of: the opener's end, pods whose end was lost, missing families, refusals that have
-    /// lasted long enough, and the node's port.
-    func check(_ datapath: Datapath, node: NetworkNamespaceID) {
+    /// Looks at what no event tells of: the opener's end, missing families, refusals that have lasted long enough, and the
+    /// node's port. May wait for the opener.
+    func check(_ datapath: Datapath, node: NetworkNamespace) {
         if !opener.isRunning { return lost(OpenerError("podidentd-opener has ended")) }
-        let pods = state.withLock { $0.registry.knownPods }
-        for pod in pods { podEmptied(pod, datapath) }
-        openNode(datapath, node, isPaused: false)
+        openNode(datapath, node)
         state.withLock { state in
             guard !state.isFrozen else { return }
             for cookie in state.registry.takeExpiredRefusals(at: .now) { datapath.removeListener(ofNamespace: cookie) }
             for entry in state.registry.takeIncomplete(at: .now) { complete(entry, datapath, &state) }
         }
+    }
+
+    /// Looks for pods whose end was lost: some ten system calls for each.
+    func checkPods(_ datapath: Datapath) {
+        for pod in state.withLock({ $0.registry.knownPods }) { podEmptied(pod, datapath) }
     }
 
     private func complete(_ entry: NamespaceRegistry.Entry, _ datapath: Datapath, _ state: inout State) {
@@ -279,12 +297,13 @@ final class NamespaceKeeper: Sendable {
     // MARK: Succession
 
     /// Opens nothing more: a successor does.
-    func freeze() {
+    func yield() {
         state.withLock { $0.isFrozen = true }
     }
 
     /// Goes on where the successor did not begin.
-    func resume(_ datapath: Datapath) {
+    func resume() {
+        guard let datapath = slot.current else { return }
         takeOver(datapath)
         walk(datapath)
     }

@@ -1,4 +1,5 @@
 package import Attribution
+package import BPF
 
 /// The network namespaces of pods that have listeners, and the rules for those that come: how many one pod may have, when
 /// a failed one is tried again, and which one makes room.
@@ -31,7 +32,7 @@ package struct NamespaceRegistry: Sendable {
 
     /// A namespace with listeners.
     package struct Entry: Sendable, Equatable {
-        package var id: NetworkNamespaceID
+        package var id: NetworkNamespace
         /// The pod whose end is the listeners' end; `nil`: the node's own namespace, or one whose pod is not known yet.
         package var pod: CgroupID?
         package var port: UInt16
@@ -84,11 +85,12 @@ package struct NamespaceRegistry: Sendable {
     ///
     /// - Parameter lastUse: When somebody last connected in a namespace, by its cookie.
     package mutating func seen(
-        _ id: NetworkNamespaceID, pod: CgroupID, at now: Instant, lastUse: (UInt64) -> Instant? = { _ in nil }
+        _ id: NetworkNamespace, pod: CgroupID, at now: Instant, lastUse: (UInt64) -> Instant? = { _ in nil }
     ) -> Decision {
         guard id.cookie != node else { return .none }
         if let entry = entries[id.cookie] {
             if entry.pod == nil {
+                entries[id.cookie]?.id = id
                 entries[id.cookie]?.pod = pod
                 pods[pod, default: Pod()].open.append(id.cookie)
             }
@@ -121,7 +123,7 @@ package struct NamespaceRegistry: Sendable {
 
     /// Notes the node's own namespace, whose listeners no pod's end ends.
     package mutating func openedNode(
-        _ id: NetworkNamespaceID, port: UInt16, families: LoopbackFamilies, at now: Instant
+        _ id: NetworkNamespace, port: UInt16, families: LoopbackFamilies, at now: Instant
     ) {
         node = id.cookie
         entries[id.cookie] = Entry(
@@ -131,7 +133,7 @@ package struct NamespaceRegistry: Sendable {
 
     /// Notes listeners that were opened for `pod`, or adopted: those of a pod that is not known yet.
     package mutating func opened(
-        _ id: NetworkNamespaceID, pod: CgroupID?, port: UInt16, families: LoopbackFamilies, at now: Instant
+        _ id: NetworkNamespace, pod: CgroupID?, port: UInt16, families: LoopbackFamilies, at now: Instant
     ) {
         entries[id.cookie] = Entry(
             id: id, pod: pod, port: port, families: families, openedAt: now,
@@ -172,7 +174,7 @@ package struct NamespaceRegistry: Sendable {
     ///
     /// - Returns: How many times in a row.
     @discardableResult
-    package mutating func failed(_ id: NetworkNamespaceID, pod: CgroupID, at now: Instant) -> Int {
+    package mutating func failed(_ id: NetworkNamespace, pod: CgroupID, at now: Instant) -> Int {
         var record = pods[pod] ?? Pod()
         var failure = record.failures[id.cookie] ?? Failure(retryAt: now)
         let pause = limits.shortestPause * Double(1 << min(failure.count, 10))

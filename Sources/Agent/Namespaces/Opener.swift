@@ -1,3 +1,4 @@
+import BPF
 import Glibc
 import Synchronization
 
@@ -21,6 +22,14 @@ package final class Opener: Sendable {
     private static let inherited: CInt = 3
     /// An answer takes less than a millisecond.
     private static let answerSeconds = 5
+
+    /// Beside the agent's own executable.
+    package static var path: String {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let length = unsafe readlink("/proc/self/exe", &buffer, buffer.count)
+        let own = String(decoding: buffer.prefix(max(length, 0)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return own[..<(own.lastIndex(of: "/") ?? own.startIndex)] + "/podidentd-opener"
+    }
 
     package let way: Way
     package let processID: Int32

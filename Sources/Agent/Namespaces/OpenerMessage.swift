@@ -1,14 +1,4 @@
-/// A network namespace as the kernel names it. The cookie is never given twice; the inode number is, after its end.
-package struct NetworkNamespaceID: Sendable, Hashable {
-    /// `SO_NETNS_COOKIE` of its sockets.
-    package var cookie: UInt64
-    package var inode: UInt32
-
-    package init(cookie: UInt64, inode: UInt32) {
-        self.cookie = cookie
-        self.inode = inode
-    }
-}
+import BPF
 
 /// The address families in which a namespace has a listening socket.
 package struct LoopbackFamilies: OptionSet, Sendable, Hashable {
@@ -29,7 +19,7 @@ package struct LoopbackFamilies: OptionSet, Sendable, Hashable {
 struct OpenerRequest: Sendable, Equatable {
     static let length = 24
 
-    var namespace: NetworkNamespaceID
+    var namespace: NetworkNamespace
     /// A process that was in the namespace, by its ID in the PID namespace of the opener; 0: none is known.
     var process: UInt32
     var ports: ListenerPorts

@@ -16,14 +16,14 @@ final class KernelStart: Sendable {
     private let cgroups: CgroupFileSystem
     private let slot: DatapathSlot
     /// The node's own network namespace, which is this process's.
-    let node: NetworkNamespaceID
+    let node: NetworkNamespace
     private let logger: Logger
     /// The kubepods cgroup that the programs know.
     let kubepods: KubepodsCgroup
 
     init(
         _ configuration: AgentConfiguration, kubepods: KubepodsCgroup, root: KubepodsRoot, cgroups: CgroupFileSystem,
-        node: NetworkNamespaceID, slot: DatapathSlot, logger: Logger
+        node: NetworkNamespace, slot: DatapathSlot, logger: Logger
     ) {
         self.configuration = configuration
         self.root = root
@@ -73,7 +73,7 @@ final class KernelStart: Sendable {
         let datapath = try Datapath(datapathConfiguration, cgroups: cgroups)
         slot.set(datapath)
         try datapath.setKubepods(kubepods)
-        try datapath.setNode(namespaceCookie: node.cookie, agentCgroup: Self.ownCgroup(in: cgroups))
+        try datapath.setNode(node, agentCgroup: Self.ownCgroup(in: cgroups))
         try datapath.guardHost()
         for hook in datapath.hooks {
             logger.info("hook in place", metadata: ["hook": "\(hook.name)", "origin": "\(hook.origin.rawValue)"])
@@ -90,7 +90,7 @@ final class KernelStart: Sendable {
 
     /// The cgroup of this process, and of the opener that it has started.
     private static func ownCgroup(in cgroups: CgroupFileSystem) throws -> CgroupID {
-        guard let path = try cgroups.ownPath(), let id = cgroups.id(of: path) else {
+        guard let path = cgroups.ownPath(), let id = cgroups.id(of: path) else {
             throw ConfigurationError("the agent's own cgroup is not below cgroup.mount-point")
         }
         return id
