@@ -88,9 +88,6 @@ static __always_inline enum nid_verdict judge(struct bpf_sock_addr *ctx,
 		return NID_PASS;
 	case NID_POLICY_DENY:
 		return refuse(NID_STAT_REFUSED_POLICY);
-	case NID_POLICY_LIMITED:
-		return refuse(verdict == NID_REDIRECT ? NID_STAT_REFUSED_LIMIT :
-							NID_STAT_REFUSED_PORT);
 	default:
 		return verdict == NID_REFUSE ? refuse(NID_STAT_REFUSED_PORT) : verdict;
 	}

@@ -1,4 +1,3 @@
-package import Attribution
 import CBPFPrograms
 import CLibbpf
 import Glibc
@@ -82,23 +81,5 @@ extension Datapath {
             found[cookie] = listener(ofNamespace: cookie)
         }
         return found
-    }
-
-    /// Refuses a pod's connections at once while it has as many as it may have. Changes nothing for a pod that is not
-    /// attributed.
-    ///
-    /// - Throws: What the kernel said, when the table is full.
-    package func setLimited(_ isLimited: Bool, pod: CgroupID) throws(BPFError) {
-        var key = pod.rawValue
-        var value: UInt32 = 0
-        let hasPolicy = unsafe bpf_map_lookup_elem(policies, &key, &value) == 0
-        if isLimited, !hasPolicy {
-            value = NID_POLICY_LIMITED.rawValue
-            // Not over a policy that was set since.
-            let result = unsafe bpf_map_update_elem(policies, &key, &value, UInt64(BPF_NOEXIST))
-            if result != -EEXIST { try check(result, "limit a pod's connections") }
-        } else if !isLimited, hasPolicy, value == NID_POLICY_LIMITED.rawValue {
-            unsafe bpf_map_delete_elem(policies, &key)
-        }
     }
 }

@@ -9,34 +9,6 @@ import Testing
 struct LimitTests {
     private static let connect = ["connect", "plain", LabNode.metadataAddress, "80"]
 
-    @Test("a pod that has as many connections as it may have is refused at once, its neighbour is not")
-    func limited() async throws {
-        try await withGuards { lab in
-            let hostile = try await lab.addPod("hostile")
-            let victim = try await lab.addPod("victim")
-            let id = try lab.podID(hostile)
-            try lab.datapath.setLimited(true, pod: id)
-            #expect(try await hostile.attack(.unprivileged, Self.connect) == "connect: ECONNREFUSED\n")
-            #expect(try lab.count("refused_limit") == 1)
-            let request = try victim.attack(Self.connect, as: .unprivileged)
-            let connection = try lab.accept()
-            #expect(lab.datapath.tag(ofAcceptedSocket: connection)?.ancestors[1] == (try lab.podID(victim)).rawValue)
-            close(connection)
-            _ = await request.result()
-            try lab.datapath.setLimited(false, pod: id)
-            let again = try hostile.attack(Self.connect, as: .unprivileged)
-            close(try lab.accept())
-            _ = await again.result()
-            // A pod that may do less than connect to the agent is not limited to more.
-            try lab.datapath.setPolicy(.deny, ofPod: id)
-            for isLimited in [true, false] {
-                try lab.datapath.setLimited(isLimited, pod: id)
-                #expect(try await hostile.attack(.unprivileged, Self.connect) == "connect: ECONNREFUSED\n")
-            }
-            #expect(try lab.count("refused_policy") == 2)
-        }
-    }
-
     @Test("200,000 connects from two threads are the pod's or nobody's, and keep its neighbour from nothing")
     func flood() async throws {
         try await withGuards { lab in

@@ -117,10 +117,6 @@ enum nid_policy {
 	/* To the machine's own metadata server. */
 	NID_POLICY_PASSTHROUGH = 1,
 	NID_POLICY_DENY = 2,
-	/* Attributed, but has as many connections as it may have: the next one is
-	 * refused until the agent takes the entry away.
-	 */
-	NID_POLICY_LIMITED = 3,
 };
 
 enum nid_tag_state {
@@ -318,55 +314,53 @@ enum nid_stat {
 	NID_STAT_REFUSED_CREATOR = 3,
 	/* The pod's policy is `deny`. */
 	NID_STAT_REFUSED_POLICY = 4,
-	/* The pod has as many connections as it may have. */
-	NID_STAT_REFUSED_LIMIT = 5,
 	/* The agent gives the caller's network namespace no listener. */
-	NID_STAT_REFUSED_NAMESPACE = 6,
+	NID_STAT_REFUSED_NAMESPACE = 5,
 	/* The socket is bound to an interface, and cannot be freed from it. */
-	NID_STAT_REFUSED_DEVICE = 7,
+	NID_STAT_REFUSED_DEVICE = 6,
 	/* Connections, datagrams and packets from another kubepods tree. */
-	NID_STAT_REFUSED_OTHER_TREE = 8,
+	NID_STAT_REFUSED_OTHER_TREE = 7,
 	/* Binds of the agent's port in the node's network namespace by others. */
-	NID_STAT_REFUSED_BIND = 9,
+	NID_STAT_REFUSED_BIND = 8,
 	/* The pod's policy is `passthrough`. */
-	NID_STAT_PASSED_THROUGH = 10,
+	NID_STAT_PASSED_THROUGH = 9,
 	/* Connects that began before their namespace had a listener. */
-	NID_STAT_HELD = 11,
+	NID_STAT_HELD = 10,
 	/* SYNs of theirs that were dropped meanwhile. */
-	NID_STAT_HELD_DROPPED = 12,
+	NID_STAT_HELD_DROPPED = 11,
 	/* SYNs that were let go to be refused, because no listener came. */
-	NID_STAT_HELD_EXPIRED = 13,
+	NID_STAT_HELD_EXPIRED = 12,
 	/* Packets of redirected sockets that would have left their namespace. */
-	NID_STAT_DROPPED_OFF_LOOPBACK = 14,
+	NID_STAT_DROPPED_OFF_LOOPBACK = 13,
 	/* Accepted with the caller's tag. */
-	NID_STAT_TAGGED = 15,
+	NID_STAT_TAGGED = 14,
 	/* Accepted, and the other end is no socket that was redirected. */
-	NID_STAT_UNTAGGED = 16,
+	NID_STAT_UNTAGGED = 15,
 	/* Accepted, and the redirected socket at the other end is another
 	 * connection's: somebody translates addresses in that namespace.
 	 */
-	NID_STAT_MISMATCHED = 17,
+	NID_STAT_MISMATCHED = 16,
 	/* Events of cgroups that found the queue full. */
-	NID_STAT_CGROUP_EVENT_LOST = 18,
+	NID_STAT_CGROUP_EVENT_LOST = 17,
 	/* Events of namespaces that found the queue full, or their pod's share used. */
-	NID_STAT_NAMESPACE_EVENT_LOST = 19,
+	NID_STAT_NAMESPACE_EVENT_LOST = 18,
 	/* Packets of pods' sockets that met no connect hook: raw sockets, UDP without
 	 * connect(), and connections older than the hooks.
 	 */
-	NID_STAT_DROPPED_EGRESS = 20,
+	NID_STAT_DROPPED_EGRESS = 19,
 	/* Packets from outside of the node's own sockets: AF_PACKET, sandboxes. */
-	NID_STAT_DROPPED_FORWARD = 21,
+	NID_STAT_DROPPED_FORWARD = 20,
 	/* Packets that a translation of the node's (DNAT) had turned to a protected
 	 * address: Services whose endpoint is one.
 	 */
-	NID_STAT_DROPPED_TRANSLATED = 22,
+	NID_STAT_DROPPED_TRANSLATED = 21,
 	/* Packets whose source route or routing header names a protected address. */
-	NID_STAT_DROPPED_ROUTED = 23,
+	NID_STAT_DROPPED_ROUTED = 22,
 	/* Frames to protected addresses that pods in the node's network namespace
 	 * wrote to its interfaces themselves.
 	 */
-	NID_STAT_DROPPED_UPLINK = 24,
-	NID_STAT_COUNT = 25,
+	NID_STAT_DROPPED_UPLINK = 23,
+	NID_STAT_COUNT = 24,
 };
 
 _Static_assert(sizeof(struct nid_address) == 16, "nid_address");
