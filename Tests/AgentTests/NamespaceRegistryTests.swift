@@ -10,8 +10,8 @@ import Testing
     private static let pod = CgroupID(rawValue: 1)
     private static let other = CgroupID(rawValue: 2)
 
-    private static func id(_ number: UInt64) -> NetworkNamespace {
-        NetworkNamespace(cookie: number, inode: UInt32(number))
+    private static func id(_ number: UInt64) -> NetworkNamespaceID {
+        NetworkNamespaceID(cookie: number, inode: UInt32(number))
     }
 
     /// A registry in which `count` namespaces of one pod are open.

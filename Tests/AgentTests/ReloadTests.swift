@@ -29,7 +29,7 @@ import Testing
         #expect(change.result.policies == new.policies)
         #expect(change.result.listenPort == old.listenPort && change.result.zone == nil)
         #expect(change.result.settings.first { $0.key == "log.level" }?.value == "debug")
-        #expect(change.result.settings.first { $0.key == "listen.port" }?.value == "9254")
+        #expect(change.result.settings.first { $0.key == "listen.port" }?.value == "988")
         // Read once more: what was not applied is still missing.
         let again = ConfigurationChange(from: change.result, to: new)
         #expect(again.applied.isEmpty && again.needingRestart == change.needingRestart)

@@ -30,7 +30,7 @@ struct LoadTests {
 
             let status = try await agent.status()
             #expect(status.kernel["untagged"] == 0)
-            #expect(status.kernel["claim_conflict"] == 0 && status.kernel["torn"] == 0 && status.kernel["voided"] == 0)
+            #expect(status.kernel["mismatched"] == 0 && status.kernel["dropped_off_loopback"] == 0)
             #expect(status.kernel["tagged"] == 10_008)
             #expect(status.requests["connections.reset.untagged"] == nil)
             // Each pod was exchanged for once, by its own UID.

@@ -5,16 +5,14 @@ import Testing
 
 @testable import Agent
 
-typealias NetworkNamespaceID = BPF.NetworkNamespace
-
 /// A network namespace of its own, with a process in it, removed with ``remove()``.
 struct TestNamespace {
-    let network: Lab.NetworkNamespace
+    let network: NetworkNamespace
     let process: Command
     let id: NetworkNamespaceID
 
     init(_ commands: String = "link set lo up") async throws {
-        network = Lab.NetworkNamespace(name: "\(LabNode.prefix)-\(getpid())-\(UInt16.random(in: 0...UInt16.max))-o")
+        network = NetworkNamespace(name: "\(LabNode.prefix)-\(getpid())-\(UInt16.random(in: 0...UInt16.max))-o")
         try await Command.require(["ip", "netns", "add", network.name])
         try await network.ip(commands)
         process = try Command(["nsenter", "--net=\(network.path)", "sleep", "600"])

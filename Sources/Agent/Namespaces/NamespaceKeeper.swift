@@ -66,7 +66,7 @@ final class NamespaceKeeper: Yielding {
     ///     ``takeOver(_:)``, but for namespaces that it does not know.
     /// - Throws: Why no events come.
     func start(
-        _ datapath: Datapath, node: NetworkNamespace, adopting kept: [SupervisorLink.Group], isSuccessor: Bool
+        _ datapath: Datapath, node: NetworkNamespaceID, adopting kept: [SupervisorLink.Group], isSuccessor: Bool
     ) throws {
         state.withLock { $0.publishes = !isSuccessor }
         adopt(kept, datapath, node: node)
@@ -107,7 +107,7 @@ final class NamespaceKeeper: Yielding {
     // MARK: Opening
 
     private func listen(
-        in id: NetworkNamespace, of pod: CgroupID, process: UInt32, _ datapath: Datapath, _ state: inout State
+        in id: NetworkNamespaceID, of pod: CgroupID, process: UInt32, _ datapath: Datapath, _ state: inout State
     ) {
         do {
             let opened = try opener.open(OpenerRequest(namespace: id, process: process, ports: ports))
@@ -164,7 +164,7 @@ final class NamespaceKeeper: Yielding {
 
     /// Opens the listeners of hostNetwork pods. Without a free port they are refused until there is one, see
     /// ``check(_:node:)``.
-    private func openNode(_ datapath: Datapath, _ node: NetworkNamespace) {
+    private func openNode(_ datapath: Datapath, _ node: NetworkNamespaceID) {
         state.withLock { state in
             guard state.registry[node.cookie] == nil, !state.isFrozen else { return }
             do {
@@ -185,7 +185,7 @@ final class NamespaceKeeper: Yielding {
     }
 
     /// Takes over the sockets that the supervisor has kept. The programs still lead to them: connections wait there.
-    private func adopt(_ kept: [SupervisorLink.Group], _ datapath: Datapath, node: NetworkNamespace) {
+    private func adopt(_ kept: [SupervisorLink.Group], _ datapath: Datapath, node: NetworkNamespaceID) {
         let known = datapath.listeners()
         state.withLock { state in
             for group in kept {
@@ -199,7 +199,7 @@ final class NamespaceKeeper: Yielding {
                 if group.key == node.cookie {
                     state.registry.openedNode(node, port: port, families: families, at: .now)
                 } else {
-                    let id = NetworkNamespace(cookie: group.key, inode: 0)
+                    let id = NetworkNamespaceID(cookie: group.key, inode: 0)
                     state.registry.opened(id, pod: nil, port: port, families: families, at: .now)
                 }
             }
@@ -263,7 +263,7 @@ final class NamespaceKeeper: Yielding {
 
     /// Looks at what no event tells of: the opener's end, missing families, refusals that have lasted long enough, and the
     /// node's port. May wait for the opener.
-    func check(_ datapath: Datapath, node: NetworkNamespace) {
+    func check(_ datapath: Datapath, node: NetworkNamespaceID) {
         if !opener.isRunning { return lost(OpenerError("podidentd-opener has ended")) }
         openNode(datapath, node)
         state.withLock { state in

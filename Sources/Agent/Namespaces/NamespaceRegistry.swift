@@ -32,7 +32,7 @@ package struct NamespaceRegistry: Sendable {
 
     /// A namespace with listeners.
     package struct Entry: Sendable, Equatable {
-        package var id: NetworkNamespace
+        package var id: NetworkNamespaceID
         /// The pod whose end is the listeners' end; `nil`: the node's own namespace, or one whose pod is not known yet.
         package var pod: CgroupID?
         package var port: UInt16
@@ -85,7 +85,7 @@ package struct NamespaceRegistry: Sendable {
     ///
     /// - Parameter lastUse: When somebody last connected in a namespace, by its cookie.
     package mutating func seen(
-        _ id: NetworkNamespace, pod: CgroupID, at now: Instant, lastUse: (UInt64) -> Instant? = { _ in nil }
+        _ id: NetworkNamespaceID, pod: CgroupID, at now: Instant, lastUse: (UInt64) -> Instant? = { _ in nil }
     ) -> Decision {
         guard id.cookie != node else { return .none }
         if let entry = entries[id.cookie] {
@@ -123,7 +123,7 @@ package struct NamespaceRegistry: Sendable {
 
     /// Notes the node's own namespace, whose listeners no pod's end ends.
     package mutating func openedNode(
-        _ id: NetworkNamespace, port: UInt16, families: LoopbackFamilies, at now: Instant
+        _ id: NetworkNamespaceID, port: UInt16, families: LoopbackFamilies, at now: Instant
     ) {
         node = id.cookie
         entries[id.cookie] = Entry(
@@ -133,7 +133,7 @@ package struct NamespaceRegistry: Sendable {
 
     /// Notes listeners that were opened for `pod`, or adopted: those of a pod that is not known yet.
     package mutating func opened(
-        _ id: NetworkNamespace, pod: CgroupID?, port: UInt16, families: LoopbackFamilies, at now: Instant
+        _ id: NetworkNamespaceID, pod: CgroupID?, port: UInt16, families: LoopbackFamilies, at now: Instant
     ) {
         entries[id.cookie] = Entry(
             id: id, pod: pod, port: port, families: families, openedAt: now,
@@ -174,7 +174,7 @@ package struct NamespaceRegistry: Sendable {
     ///
     /// - Returns: How many times in a row.
     @discardableResult
-    package mutating func failed(_ id: NetworkNamespace, pod: CgroupID, at now: Instant) -> Int {
+    package mutating func failed(_ id: NetworkNamespaceID, pod: CgroupID, at now: Instant) -> Int {
         var record = pods[pod] ?? Pod()
         var failure = record.failures[id.cookie] ?? Failure(retryAt: now)
         let pause = limits.shortestPause * Double(1 << min(failure.count, 10))

@@ -19,7 +19,7 @@ package struct LoopbackFamilies: OptionSet, Sendable, Hashable {
 struct OpenerRequest: Sendable, Equatable {
     static let length = 24
 
-    var namespace: NetworkNamespace
+    var namespace: NetworkNamespaceID
     /// A process that was in the namespace, by its ID in the PID namespace of the opener; 0: none is known.
     var process: UInt32
     var ports: ListenerPorts

@@ -22,7 +22,7 @@ struct SelfCheck: Sendable {
     let pins: HeldPins
     let tracking: CgroupTracking
     let namespaces: NamespaceKeeper
-    let node: NetworkNamespace
+    let node: NetworkNamespaceID
     let arrivals: ArrivalMonitor
     let admin: AdminServer
     let endpoint: HandoverEndpoint

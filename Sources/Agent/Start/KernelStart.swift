@@ -16,14 +16,14 @@ final class KernelStart: Sendable {
     private let cgroups: CgroupFileSystem
     private let slot: DatapathSlot
     /// The node's own network namespace, which is this process's.
-    let node: NetworkNamespace
+    let node: NetworkNamespaceID
     private let logger: Logger
     /// The kubepods cgroup that the programs know.
     let kubepods: KubepodsCgroup
 
     init(
         _ configuration: AgentConfiguration, kubepods: KubepodsCgroup, root: KubepodsRoot, cgroups: CgroupFileSystem,
-        node: NetworkNamespace, slot: DatapathSlot, logger: Logger
+        node: NetworkNamespaceID, slot: DatapathSlot, logger: Logger
     ) {
         self.configuration = configuration
         self.root = root

@@ -141,7 +141,7 @@ package struct Demo: Sendable {
     }
 
     private func showDirectConnection(from pod: RunningPod) async throws {
-        let arguments = ["--address", LabNode.address, "--port", "\(AgentProcess.port)", "/"]
+        let arguments = ["--address", "127.0.0.1", "--port", "\(AgentProcess.port)", "/"]
         let result = try await world.probe(pod, arguments).result()
         print("  \(pod.name)$ podidentd-lab probe \(arguments.joined(separator: " "))")
         print("  \(result.output.trimmingCharacters(in: .newlines))")
