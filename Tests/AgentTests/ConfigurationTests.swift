@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct ConfigurationTests {
     private static let required = [
-        "PODIDENTD_NODE_NAME": "node-a", "PODIDENTD_LISTEN_ADDRESS": "10.0.0.1",
+        "PODIDENTD_NODE_NAME": "node-a",
         "PODIDENTD_GOOGLE_PROVIDER":
             "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/k",
         "PODIDENTD_GOOGLE_PROJECT_ID": "p", "PODIDENTD_GOOGLE_PROJECT_NUMBER": "1",

@@ -139,7 +139,7 @@ import Testing
 
     private static func listening(_ address: AgentConfiguration.Address) throws -> CInt {
         let descriptor = try ListeningSocket.open(address, port: 0, key: "test", portKey: "test")
-        try ListeningSocket.listen(descriptor, AgentConfiguration())
+        try ListeningSocket.listen(descriptor, address, 0)
         return descriptor
     }
 

@@ -8,7 +8,7 @@ import Testing
 @Suite struct ReloadTests {
     private func load(_ changes: [String: String] = [:]) throws -> AgentConfiguration {
         let values = [
-            "node-name": "node-a", "listen.address": "10.0.0.1", "google.provider": "identitynamespace:p:k",
+            "node-name": "node-a", "google.provider": "identitynamespace:p:k",
             "google.project-id": "p", "google.project-number": "1",
         ].merging(changes) { $1 }
         return try ConfigurationLoader.load(

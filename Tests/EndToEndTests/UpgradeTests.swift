@@ -21,7 +21,7 @@ struct UpgradeTests {
                 try await successor.answered(atLeast: 400)
                 let status = try await successor.status()
                 #expect(status.hooks.values.allSatisfy { $0 == "adopted" })
-                #expect(status.requests["connections.reset.untagged"] == nil, "\(status.requests)")
+                #expect(status.requests["connections.reset.untagged"] == nil, "\(status.requests) \(status.kernel)")
                 agent = successor
             }
             try await load.expectNoFailure("UPGRADE")

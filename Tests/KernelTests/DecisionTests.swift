@@ -216,7 +216,7 @@ import Testing
         var context = test_connection()
         context.client_acknowledged = ends.acknowledged
         context.server_expects = ends.serverExpects
-        context.client_next = ends.next
+        context.client_written = ends.next
         context.server_next = ends.serverNext
         context.client_expects = ends.expects
         unsafe try Programs().run({ unsafe $0.progs.test_connection }, &context)

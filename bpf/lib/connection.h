@@ -19,8 +19,10 @@ struct nid_ends {
 	__u32 client_acknowledged;
 	/* The next that the agent's end expects. */
 	__u32 server_expects;
-	/* The next that the client will send. */
-	__u32 client_next;
+	/* The end of what the client has written. Not the next that it will send: that
+	 * is raised only after a packet has left, and the other end may have it by then.
+	 */
+	__u32 client_written;
 	/* The next that the agent's end will send: it has sent nothing but its SYN. */
 	__u32 server_next;
 	/* The next that the client expects. */
@@ -37,7 +39,7 @@ static __always_inline bool nid_are_ends_of_one(const struct nid_ends *ends)
 {
 	return ends->server_next == ends->client_expects &&
 	       nid_is_at_most(ends->client_acknowledged, ends->server_expects) &&
-	       nid_is_at_most(ends->server_expects, ends->client_next);
+	       nid_is_at_most(ends->server_expects, ends->client_written);
 }
 
 #endif

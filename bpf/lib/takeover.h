@@ -27,7 +27,7 @@ static __always_inline bool nid_is_far_end(struct tcp_sock *server, struct tcp_s
 
 	ends.client_acknowledged = BPF_CORE_READ(client, snd_una);
 	ends.server_expects = BPF_CORE_READ(server, rcv_nxt);
-	ends.client_next = BPF_CORE_READ(client, snd_nxt);
+	ends.client_written = BPF_CORE_READ(client, write_seq);
 	ends.server_next = BPF_CORE_READ(server, snd_nxt);
 	ends.client_expects = BPF_CORE_READ(client, rcv_nxt);
 	return nid_are_ends_of_one(&ends);

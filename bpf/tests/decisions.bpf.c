@@ -116,7 +116,7 @@ int test_connection(struct test_connection *t)
 	struct nid_ends ends = {
 		.client_acknowledged = t->client_acknowledged,
 		.server_expects = t->server_expects,
-		.client_next = t->client_next,
+		.client_written = t->client_written,
 		.server_next = t->server_next,
 		.client_expects = t->client_expects,
 	};

@@ -62,7 +62,7 @@ struct test_mapped {
 struct test_connection {
 	__u32 client_acknowledged;
 	__u32 server_expects;
-	__u32 client_next;
+	__u32 client_written;
 	__u32 server_next;
 	__u32 client_expects;
 	__u32 is_one;
