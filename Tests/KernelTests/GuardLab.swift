@@ -55,7 +55,8 @@ struct GuardLab {
     }
 
     private func detachGuardLinks() throws {
-        try detach("forward4", "forward6", "translated4", "translated6", "input4", "input6")
+        for hook in datapath.hooks.map(\.name)
+        where ["forward", "translated", "input"].contains(String(hook.dropLast())) { try detach(hook) }
     }
 
     func addPod(
