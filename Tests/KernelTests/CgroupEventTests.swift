@@ -54,7 +54,7 @@ struct CgroupEventTests {
             let pod = try await lab.node.addPod(RunningPodSpecification(name: "a"))
             let podID = try #require(lab.cgroups.id(of: [UInt8](pod.cgroup.utf8)))
             let containerID = try #require(lab.cgroups.id(of: [UInt8](pod.containerCgroup.utf8)))
-            _ = try await pod.run("true")
+            await lab.node.remove(pod)
             try await log.wait { $0.contains(.emptied(podID)) && $0.contains(.emptied(containerID)) }
         }
     }
