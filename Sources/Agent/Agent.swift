@@ -208,7 +208,8 @@ package struct Agent: Sendable {
                 endpoint, offering: [metricsPort.descriptor].compactMap { $0 }, incidents: incidents, logger: logger)
             let selfCheck = SelfCheck(
                 datapath: datapathSlot, pins: try HeldPins(pins), tracking: tracking, namespaces: namespaces,
-                node: kernel.node, arrivals: arrivals, admin: admin, endpoint: endpoint, incidents: incidents, logger: logger)
+                node: kernel.node, arrivals: arrivals, admin: admin, endpoint: endpoint, incidents: incidents,
+                logger: logger)
             // Shut down in reverse: the front first, what it needs last.
             var services: [any Service] = [
                 ClosingService { await audit.close() },

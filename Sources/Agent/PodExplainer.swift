@@ -199,7 +199,8 @@ struct PodExplainer: Sendable {
         }
         return Stage(
             "arrivals", .failed, "\(found), none of the last \(last.unarrived)",
-            remedy: "they never leave the pod's network namespace, so something inside it drops or takes them: a filter of "
+            remedy:
+                "they never leave the pod's network namespace, so something inside it drops or takes them: a filter of "
                 + "the pod's own that does not accept the interface lo, or a translation of addresses")
     }
 

@@ -1,5 +1,5 @@
-import BPF
 import Attribution
+import BPF
 import Glibc
 import Testing
 

@@ -52,7 +52,8 @@ struct ArrivalTests {
         }
     }
 
-    @Test("filters inside pods that drop what the pods send to the agent are seen and named, and forgotten when they go")
+    @Test(
+        "filters inside pods that drop what the pods send to the agent are seen and named, and forgotten when they go")
     func filters() async throws {
         try await withAgent { world, agent in
             world.addServiceAccount("app")

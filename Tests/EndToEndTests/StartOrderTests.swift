@@ -121,7 +121,9 @@ struct StartOrderTests {
         }
     }
 
-    @Test("while the agent is away nobody takes its ports in the node's namespace, root included, and elsewhere everybody may")
+    @Test(
+        "while the agent is away nobody takes its ports in the node's namespace, root included, and elsewhere everybody may"
+    )
     func guardedPorts() async throws {
         try await withWorld { world in
             world.addServiceAccount("app")

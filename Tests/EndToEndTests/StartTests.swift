@@ -16,7 +16,8 @@ struct StartTests {
         "a mistake is named in one sentence, and nothing is attached",
         arguments: [
             Mistake(name: "unknown key", changes: ["listen.prot": "1"], words: ["listen.prot", "listen.port"]),
-            Mistake(name: "port without seven below", changes: ["listen.port": "7"], words: ["listen.port", "8 to 65535"]),
+            Mistake(
+                name: "port without seven below", changes: ["listen.port": "7"], words: ["listen.port", "8 to 65535"]),
             Mistake(
                 name: "key of an earlier version", changes: ["listen.address": "10.0.0.1"],
                 words: ["listen.address", "no longer a configuration key", "remove it"]),

@@ -25,7 +25,8 @@ struct RemovedKey: Sendable {
             let source = values[key.name]?.source ?? environment[key.environmentName].map { _ in key.environmentName }
             guard let source else { continue }
             throw ConfigurationError(
-                "\(key.name) (\(source)) is no longer a configuration key: \(key.reason) (operations.md, \"Migrating\")")
+                "\(key.name) (\(source)) is no longer a configuration key: \(key.reason) (operations.md, \"Migrating\")"
+            )
         }
     }
 }
