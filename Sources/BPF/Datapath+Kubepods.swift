@@ -45,7 +45,7 @@ extension Datapath {
     }
 
     /// Pins the guard of pods' sockets again, after the pins' file system was mounted again.
-    package func restoreGuardPins() throws(BPFError) {
+    func restoreGuardPins() throws(BPFError) {
         try kubepodsState.withLock { state throws(BPFError) in
             for (name, link) in state.links where unsafe access("\(pins.links)/\(name)", F_OK) != 0 {
                 try check(unsafe bpf_obj_pin(link, "\(pins.links)/\(name)"), "pin again at \(pins.links)/\(name)")

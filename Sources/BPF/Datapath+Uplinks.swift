@@ -33,6 +33,7 @@ extension Datapath {
     /// - Returns: The changes.
     /// - Throws: Why the interfaces cannot be listed.
     package func refreshUplinks(afterLoss: Bool = false) throws(BPFError) -> [UplinkGuard.Change] {
+        if afterLoss { try restoreGuardPins() }
         try guardOwnAddresses()
         guard let uplinks = guardState.withLock(\.uplinks) else { return [] }
         if afterLoss { uplinks.forgetLinks() }

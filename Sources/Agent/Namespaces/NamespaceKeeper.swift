@@ -85,7 +85,8 @@ final class NamespaceKeeper: Yielding {
             guard !state.isFrozen else { return }
             let decision = state.registry.seen(id, pod: event.pod, at: .now, lastUse: lastUse)
             switch decision {
-            case .none: break
+            // The programs do not know the listener, if there is one: their table was full.
+            case .none: publish(id.cookie, datapath, state)
             case .open(let replaced):
                 if let replaced { closeOne(replaced, datapath) }
                 listen(in: id, of: event.pod, process: UInt32(clamping: event.process), datapath, &state)
