@@ -207,11 +207,13 @@ SEC("cgroup/connect4")
 int nid_connect4(struct bpf_sock_addr *ctx)
 {
 	__u32 address = ctx->user_ip4;
+	/* The unspecified address leads there as well. */
+	bool is_loopback = address == NID_LOOPBACK4 || !address;
 	struct nid_address destination;
 	struct way way = {};
 
 	if (!nid_may_be_protected(&nid_endpoints, address))
-		return pass(ctx, address == NID_LOOPBACK4);
+		return pass(ctx, is_loopback);
 	destination = nid_mapped(address);
 	switch (judge_connect(ctx, &destination, &way)) {
 	case NID_REDIRECT:
@@ -221,7 +223,7 @@ int nid_connect4(struct bpf_sock_addr *ctx)
 	case NID_REFUSE:
 		return CALL_REFUSED;
 	default:
-		return pass(ctx, address == NID_LOOPBACK4);
+		return pass(ctx, is_loopback);
 	}
 }
 
@@ -229,7 +231,7 @@ SEC("cgroup/connect6")
 int nid_connect6(struct bpf_sock_addr *ctx)
 {
 	__u32 last = ctx->user_ip6[3];
-	bool is_loopback = last == NID_LOOPBACK4 || last == NID_LOOPBACK6_LAST;
+	bool is_loopback = last == NID_LOOPBACK4 || last == NID_LOOPBACK6_LAST || !last;
 	struct nid_address destination;
 	struct way way = {};
 

@@ -31,7 +31,7 @@ struct InPodTests {
     func strayNote() async throws {
         try await withGuards { lab in
             let pod = try await lab.addPod("a")
-            for listener in ["127.0.0.1", "::ffff:127.0.0.1", "::1"] {
+            for listener in ["127.0.0.1", "::ffff:127.0.0.1", "::1", "0.0.0.0", "::", "::ffff:0.0.0.0"] {
                 let first = listener.contains(":") ? LabNode.metadataAddress6 : LabNode.metadataAddress
                 let client = try pod.attack(["stray", first, "80", listener, Self.port], as: .unprivileged)
                 let redirected = try lab.accept()
