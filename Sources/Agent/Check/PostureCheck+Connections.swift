@@ -44,12 +44,13 @@ extension PostureCheck {
                     "connections", .unknown, "not tried: the programs do not know \(root), so nothing is led away")
             ]
         }
-        let hierarchy = cgroups.id(of: [UInt8]("/".utf8))
         var items: [Posture.Item] = []
         var trials: [Trial] = []
         for trial in self.trials {
             let obstacles = hooks.filter { trial.needs.contains($0.name) }.compactMap { hook in
-                Self.obstacle(hook, hierarchy).map { Posture.Item(trial.id, $0.state, $0.found, meaning: $0.meaning) }
+                Self.obstacle(hook, Self.place(of: hook, layout).id).map {
+                    Posture.Item(trial.id, $0.state, $0.found, meaning: $0.meaning)
+                }
             }
             if obstacles.isEmpty { trials.append(trial) } else { items += obstacles.prefix(1) }
         }
@@ -79,10 +80,10 @@ extension PostureCheck {
 
     /// Why a probe that needs this hook is not made; `nil`: the hook is in place.
     private static func obstacle(
-        _ hook: InstalledHook, _ hierarchy: CgroupID?
+        _ hook: InstalledHook, _ place: CgroupID?
     ) -> (state: Posture.State, found: String, meaning: String)? {
         switch hook.state {
-        case .attached(_, let cgroup) where cgroup == hierarchy: nil
+        case .attached(_, let cgroup) where cgroup == place: nil
         case .missing, .severed, .attached:
             (.unsafe, "not tried: the hook \(hook.name) is missing", "Nothing refuses a pod's connection.")
         case .unreadable(let error): (.unknown, "not tried: the hook \(hook.name) cannot be read: \(error)", "")
