@@ -41,7 +41,7 @@ extension AttackSuite {
     private var spoofed: Attack {
         Attack(
             "A14", .ordinary, "ARP both ways: answers in the node's place, and in the victim's", .ownIdentity,
-            own: target
+            own: stage.bystander
         ) {
             let hardware = try await Command.require(
                 ["nsenter", "--net=\(mallory.network.path)", "cat", "/sys/class/net/eth0/address"]
@@ -52,7 +52,7 @@ extension AttackSuite {
             let output = try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged, in: victim)
             try await victim.network.ip("neigh del \(LabNode.address) dev eth0")
             try await world.node.network.ip("neigh del \(victim.address) dev br0")
-            return output.replacing(victim.uid, with: target.uid)
+            return output
         }
     }
 
