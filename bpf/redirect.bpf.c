@@ -330,12 +330,15 @@ static __always_inline int judge_bind(struct bpf_sock_addr *ctx)
 {
 	__u16 port = bpf_ntohs((__u16)ctx->user_port);
 	const struct nid_settings *settings;
+	__u64 netns_cookie;
 
 	if (port < nid_first_port || port > nid_last_port || ctx->type != SOCK_STREAM)
 		return CALL_ALLOWED;
+	/* Asked for whoever binds: see lib/cookie.h. */
+	netns_cookie = bpf_get_netns_cookie(ctx);
 	settings = nid_settings_of_node();
 	if (!settings || !settings->node_netns_cookie ||
-	    bpf_get_netns_cookie(ctx) != settings->node_netns_cookie ||
+	    netns_cookie != settings->node_netns_cookie ||
 	    bpf_get_current_cgroup_id() == settings->agent_cgroup)
 		return CALL_ALLOWED;
 	return refuse_with(EADDRINUSE, NID_STAT_REFUSED_BIND);

@@ -1,3 +1,4 @@
+import CBPFPrograms
 import CLibbpf
 import Glibc
 
@@ -26,9 +27,32 @@ package struct NetworkNamespaceID: Sendable, Hashable {
             owning: socket(AF_INET, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0), "make a socket")
         var cookie: UInt64 = 0
         var length = socklen_t(MemoryLayout<UInt64>.size)
-        guard unsafe getsockopt(socket.rawValue, SOL_SOCKET, cookieOption, &cookie, &length) == 0 else {
-            throw BPFError("read the cookie of a network namespace", errorNumber: errno)
+        if unsafe getsockopt(socket.rawValue, SOL_SOCKET, cookieOption, &cookie, &length) != 0 {
+            guard errno == ENOPROTOOPT else {
+                throw BPFError("read the cookie of a network namespace", errorNumber: errno)
+            }
+            cookie = try cookieByProgram()
         }
         return NetworkNamespaceID(cookie: cookie, inode: UInt32(truncatingIfNeeded: status.st_ino))
+    }
+
+    /// The cookie of the calling thread's namespace, as a kernel program reads it (`bpf/level.bpf.c`).
+    package static func cookieByProgram() throws(BPFError) -> UInt64 {
+        LibbpfLog.capture()
+        guard let skeleton = unsafe nid_level_skeleton__open() else {
+            throw BPFError("open the namespace cookie program", errorNumber: errno)
+        }
+        defer { unsafe nid_level_skeleton__destroy(skeleton) }
+        try checkLoad(unsafe nid_level_skeleton__load(skeleton), "namespace cookie")
+        var options = unsafe bpf_test_run_opts()
+        unsafe options.sz = MemoryLayout<bpf_test_run_opts>.size
+        let program = unsafe bpf_program__fd(skeleton.pointee.progs.nid_namespace)
+        try check(unsafe bpf_prog_test_run_opts(program, &options), "run the namespace cookie program")
+        guard let result = unsafe skeleton.pointee.bss, unsafe result.pointee.nid_own_cookie != 0 else {
+            throw BPFError(
+                "read the cookie of a network namespace",
+                hint: "the kernel has given it none yet; Linux 5.12 gives each one when it is made")
+        }
+        return unsafe result.pointee.nid_own_cookie
     }
 }

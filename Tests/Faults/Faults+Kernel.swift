@@ -77,25 +77,8 @@ extension Fault {
             return FaultRow(
                 sees: answer.outcome.text, answered: answer.after, recovered: recovered, log: log, counter: counter)
         },
-        listeners,
         policies,
     ]
-
-    /// A connection whose listener the programs cannot be told is held, and refused in the end.
-    private static let listeners = Fault(name: "listener table full (ENOSPC)") { stage in
-        _ = try await stage.servedPod("resident")
-        let map = try FullMap(named: "nid_listeners", of: stage.world)
-        try map.fill()
-        let pod = try await stage.newPod("new")
-        let refused = try await stage.ask(pod)
-        guard case .failed(7) = refused.outcome else { throw LabError("\(stage.name): \(refused.outcome.text)") }
-        let log = try await stage.logged("the programs do not know a namespace's listener")
-        try map.empty()
-        let recovered = try await stage.recovery(pod)
-        return FaultRow(
-            sees: refused.outcome.text, answered: refused.after, recovered: recovered, log: log,
-            counter: try await stage.risen("incidents.namespace_failed"))
-    }
 
     private static let policies = Fault(
         name: "policy table full (ENOSPC)",

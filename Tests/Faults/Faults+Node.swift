@@ -117,7 +117,7 @@ extension Fault {
         return FaultRow(
             sees: "its own token \(answers.count) times; peak \(peak) MiB (\(limit.mechanism))",
             answered: answers.max(), recovered: recovered,
-            log: nil, counter: try await stage.risen("connections.reset.connections_per_pod"))
+            log: nil, counter: try await stage.risen("requests.answers.unrouted.431"))
     }
 
     private static let disk = Fault(

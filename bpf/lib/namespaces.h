@@ -3,8 +3,7 @@
 #ifndef PODIDENTD_NAMESPACES_H
 #define PODIDENTD_NAMESPACES_H
 
-#include <bpf/bpf_core_read.h>
-#include "lib/kernel.h"
+#include "lib/cookie.h"
 #include "lib/maps.h"
 #include "lib/passed.h"
 #include "lib/pods.h"
@@ -44,15 +43,6 @@ struct {
 static __always_inline struct nid_listener *nid_listener_of(__u64 netns_cookie)
 {
 	return bpf_map_lookup_elem(&nid_listeners, &netns_cookie);
-}
-
-static __always_inline __u64 nid_cookie_of(struct net *net)
-{
-	struct net___counted *counted = (void *)net;
-
-	if (bpf_core_field_exists(net->net_cookie))
-		return BPF_CORE_READ(net, net_cookie);
-	return BPF_CORE_READ(counted, net_cookie.counter);
 }
 
 /* Whether this namespace was reported a moment ago. Two CPUs may both report it. */
