@@ -13,25 +13,19 @@
  * those of the cgroup it was created in, which need not be the caller's. Who is
  * a pod is decided by the current task's ancestors.
  *
- * Every process of the node pays for what is here: an unrelated connect one look at
- * the destination's last word, an unrelated bind one at the port.
+ * Every process of the node pays: an unrelated connect one look at the destination's
+ * last word, an unrelated bind one at the port.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "lib/creator.h"
 #include "lib/destination.h"
-#include "lib/maps.h"
-#include "lib/namespaces.h"
 #include "lib/note.h"
-#include "lib/pods.h"
 #include "lib/takeover.h"
+#include "lib/way.h"
 
-#define AF_INET 2
-#define AF_INET6 10
 #define SOCK_STREAM 1
-#define SOL_SOCKET 1
-#define SO_BINDTODEVICE 25
 #define EADDRINUSE 98
 #define ECONNREFUSED 111
 
@@ -40,9 +34,7 @@
 
 /* Constant from load to unload. */
 const volatile struct nid_endpoints nid_endpoints = {};
-/* Ports that the agent may listen at, in host order. What is held is led to the
- * last.
- */
+/* Ports that the agent may listen at, in host order. What is held goes to the last. */
 const volatile __u16 nid_first_port = 0;
 const volatile __u16 nid_last_port = 0;
 /* bpf_set_retval (kernel 5.18): without it a refused caller sees EPERM. */
@@ -62,9 +54,7 @@ static __always_inline enum nid_verdict refuse(enum nid_stat reason)
 	return NID_REFUSE;
 }
 
-/* A socket that goes to the loopback address by itself now must not be taken for
- * the redirected one it was before.
- */
+/* A socket that goes to the loopback address by itself now is not the redirected one. */
 static __always_inline int pass(struct bpf_sock_addr *ctx, bool is_loopback)
 {
 	if (is_loopback && ctx->sk && bpf_sk_storage_get(&nid_notes, ctx->sk, NULL, 0))
@@ -110,58 +100,11 @@ static __always_inline enum nid_verdict judge_outsider(struct bpf_sock_addr *ctx
 	return refuse(NID_STAT_REFUSED_OTHER_TREE);
 }
 
-/* Whether a socket's packets may leave by the loopback interface, whatever interface
- * its owner has bound it to. The lookup at the other end finds no bound socket, either.
- */
-static __always_inline bool free_from_device(struct bpf_sock_addr *ctx)
-{
-	char none[4] = {};
-
-	if (!ctx->sk || !ctx->sk->bound_dev_if)
-		return true;
-	return !bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTODEVICE, none, sizeof(none));
-}
-
-/* Where a connection is led. */
-struct way {
-	/* Host order. */
-	__u16 port;
-	/* The listener is at ::1. */
-	bool is_ipv6;
-};
-
-/* Whether a caller that named an IPv6 address can be led to ::1 only: its socket has
- * an IPv6 source, or takes no IPv4.
- */
-static __always_inline bool needs_ipv6(struct bpf_sock *socket)
-{
-	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(socket);
-	struct sock_common *common;
-
-	if (!tcp)
-		return false;
-	common = &tcp->inet_conn.icsk_inet.sk.__sk_common;
-	return socket->src_ip6[0] || socket->src_ip6[3] ||
-	       BPF_CORE_READ_BITFIELD_PROBED(common, skc_ipv6only);
-}
-
-static __always_inline struct way way_to(const struct nid_listener *listener,
-					 struct bpf_sock *socket,
-					 const struct nid_address *destination)
-{
-	struct way way = { .port = listener ? listener->port : nid_last_port };
-
-	if (nid_is_mapped(destination))
-		return way;
-	way.is_ipv6 = listener ? !!(listener->families & NID_LISTENER_IPV6) : needs_ipv6(socket);
-	return way;
-}
-
 /* Notes the caller, and tells where its connection is led. */
 static __always_inline enum nid_verdict lead(struct bpf_sock_addr *ctx,
 					     const struct nid_settings *settings, __u64 pod,
 					     const struct nid_address *destination,
-					     struct way *way)
+					     struct nid_way *way)
 {
 	__u64 netns_cookie = bpf_get_netns_cookie(ctx);
 	const struct nid_listener *listener = nid_listener_of(netns_cookie);
@@ -171,12 +114,12 @@ static __always_inline enum nid_verdict lead(struct bpf_sock_addr *ctx,
 		return refuse(NID_STAT_REFUSED_NAMESPACE);
 	if (!ctx->sk || !nid_is_made_by(ctx->sk, settings, pod))
 		return refuse(NID_STAT_REFUSED_CREATOR);
-	if (!free_from_device(ctx))
+	if (!nid_free_from_device(ctx))
 		return refuse(NID_STAT_REFUSED_DEVICE);
 	note = nid_write_note(ctx, settings->kubepods_level, pod, netns_cookie, destination);
 	if (!note)
 		return refuse(NID_STAT_REFUSED_NO_NOTE);
-	*way = way_to(listener, ctx->sk, destination);
+	*way = nid_way_to(listener, ctx->sk, destination, nid_last_port);
 	if (!listener)
 		nid_begin_hold(note, ctx->sk);
 	nid_count_redirect(pod);
@@ -187,7 +130,7 @@ static __always_inline enum nid_verdict lead(struct bpf_sock_addr *ctx,
 /* The verdict on a destination that the filter lets through. */
 static __always_inline enum nid_verdict judge_connect(struct bpf_sock_addr *ctx,
 						      const struct nid_address *destination,
-						      struct way *way)
+						      struct nid_way *way)
 {
 	const struct nid_settings *settings;
 	enum nid_verdict verdict;
@@ -210,7 +153,7 @@ int nid_connect4(struct bpf_sock_addr *ctx)
 	/* The unspecified address leads there as well. */
 	bool is_loopback = address == NID_LOOPBACK4 || !address;
 	struct nid_address destination;
-	struct way way = {};
+	struct nid_way way = {};
 
 	if (!nid_may_be_protected(&nid_endpoints, address))
 		return pass(ctx, is_loopback);
@@ -233,7 +176,7 @@ int nid_connect6(struct bpf_sock_addr *ctx)
 	__u32 last = ctx->user_ip6[3];
 	bool is_loopback = last == NID_LOOPBACK4 || last == NID_LOOPBACK6_LAST || !last;
 	struct nid_address destination;
-	struct way way = {};
+	struct nid_way way = {};
 
 	if (!nid_may_be_protected(&nid_endpoints, last))
 		return pass(ctx, is_loopback);
@@ -323,9 +266,7 @@ int nid_getpeername6(struct bpf_sock_addr *ctx)
 	return CALL_ALLOWED;
 }
 
-/* Whoever else listened there would be the far end of every hostNetwork pod while
- * the agent is away.
- */
+/* Whoever else listened there would answer hostNetwork pods while the agent is away. */
 static __always_inline int judge_bind(struct bpf_sock_addr *ctx)
 {
 	__u16 port = bpf_ntohs((__u16)ctx->user_port);

@@ -203,8 +203,6 @@ import Testing
             Ends(testDescription: "a request on its way", next: 1101, isOne: true),
             Ends(testDescription: "arrived, not acknowledged", serverExpects: 1101, next: 1101, isOne: true),
             Ends(
-                testDescription: "acknowledged", acknowledged: 1101, serverExpects: 1101, next: 1101, isOne: true),
-            Ends(
                 testDescription: "around the end of the numbers", acknowledged: 0xffff_fff0, serverExpects: 16,
                 next: 32, isOne: true),
             Ends(testDescription: "another server's end", expects: 9002, isOne: false),

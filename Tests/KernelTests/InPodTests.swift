@@ -91,7 +91,8 @@ struct InPodTests {
         try await withGuards { lab in
             let pod = try await lab.addPod("a")
             // Whoever owns the namespace routes its loopback address to the node, and the node takes it for its own.
-            let (loopback, address) = family == "4" ? ("127.0.0.1", LabNode.metadataAddress) : ("::1", LabNode.metadataAddress6)
+            let loopback = family == "4" ? "127.0.0.1" : "::1"
+            let address = family == "4" ? LabNode.metadataAddress : LabNode.metadataAddress6
             let inPod = ["nsenter", "--net=\(pod.network.path)", "--"]
             for network in [pod.network, lab.node.network] {
                 try await Command.require(
@@ -122,9 +123,8 @@ struct InPodTests {
             let inNode = lab.node.processCommand + [try Attacker.program()]
             func bound(_ address: String, _ port: UInt16) async throws -> [String] {
                 let arguments = ["bind", address, "\(port)"]
-                return [
-                    try await onHost.attack(.ordinary, arguments), await (try Command(inNode + arguments)).result().output,
-                ]
+                let outside = try Command(inNode + arguments)
+                return [try await onHost.attack(.ordinary, arguments), await outside.result().output]
             }
             #expect(try await bound("127.0.0.1", 988) == ["listening\n", "listening\n"])
             try lab.datapath.setNode(host, agentCgroup: agent)

@@ -36,3 +36,30 @@ struct ground {
 void load_set(struct set *set, const char *directory, const struct ground *ground);
 void attach_set(struct set *set, const struct ground *ground);
 void detach_set(struct set *set);
+
+enum kind { DATAGRAM, CONNECTED_DATAGRAM, PING_PONG, BULK, CONNECT, CYCLE };
+
+struct work {
+	const char *name;
+	enum kind kind;
+	/* In one chunk, whose mean is one sample. */
+	int operations;
+};
+
+struct place {
+	char *name, *cgroup, *network, *peer_network, *address;
+};
+
+/* The sockets of one work at one place. */
+struct run {
+	int near, far, listener;
+	struct sockaddr_in to;
+};
+
+extern const struct work works[];
+extern const int work_count;
+
+void open_run(const struct work *work, const struct place *place, struct run *run);
+void close_run(struct run *run);
+/* The median nanoseconds of one operation in so many milliseconds. */
+double do_batch(const struct work *work, const struct run *run, int ms);

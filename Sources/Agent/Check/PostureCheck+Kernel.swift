@@ -27,7 +27,7 @@ extension PostureCheck {
             item(
                 "kernel.cgroup-events", features.typedTracepoints, .degraded,
                 "tracepoints with types (tp_btf), which report new cgroups and executions",
-                without: "Inotify reports cgroups instead: later, and with a walk of the hierarchy when events are lost. "
+                without: "Inotify reports cgroups: later, and with a walk of the hierarchy when events are lost. "
                     + "The first connection in each network namespace waits a second for its listener."))
         items.append(namespaces(features))
         items.append(netfilter(features))
