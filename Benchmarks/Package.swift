@@ -3,7 +3,7 @@ import PackageDescription
 
 /// The load generators, and the bare loop that is the floor of every server: C without dependencies but libbpf. Whatever needs the
 /// agent's own modules is in the package above (`request-cost`), which has compiled SwiftNIO already.
-let programs = ["floor", "load", "visit"]
+let programs = ["floor", "listeners", "load", "visit"]
 
 let package = Package(
     name: "Benchmarks",

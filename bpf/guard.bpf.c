@@ -38,6 +38,9 @@
 
 /* Constant from load to unload. */
 const volatile struct nid_endpoints nid_endpoints = {};
+/* Ports that the agent may listen at, in host order. */
+const volatile __u16 nid_first_port = 0;
+const volatile __u16 nid_last_port = 0;
 
 enum aim {
 	/* At an address that is not protected. */
@@ -96,6 +99,10 @@ static __always_inline enum aim parse(struct __sk_buff *skb, struct nid_packet *
  */
 static __always_inline bool is_led_to_loopback(struct bpf_sock *socket)
 {
+	__u16 port = bpf_ntohs(socket->dst_port);
+
+	if (port < nid_first_port || port > nid_last_port)
+		return false;
 	if (socket->dst_ip4 == NID_LOOPBACK4)
 		return true;
 	return socket->family == AF_INET6 && socket->dst_ip6[3] == NID_LOOPBACK6_LAST &&

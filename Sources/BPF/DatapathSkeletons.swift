@@ -110,6 +110,8 @@ struct DatapathSkeletons: ~Copyable {
             throw BPFError("open the guard program", errorNumber: errno)
         }
         unsafe constants.pointee.nid_endpoints = configuration.kernelTable
+        unsafe constants.pointee.nid_first_port = configuration.listenPorts.lowerBound
+        unsafe constants.pointee.nid_last_port = configuration.listenPorts.upperBound
         do throws(BPFError) {
             try check(
                 unsafe bpf_map__reuse_fd(skeleton.pointee.maps.nid_namespaces, namespaces),
