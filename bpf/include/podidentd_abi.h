@@ -337,7 +337,8 @@ enum nid_stat {
 	/* Accepted, and the other end is no socket that was redirected. */
 	NID_STAT_UNTAGGED = 15,
 	/* Accepted, and the redirected socket at the other end is another
-	 * connection's: somebody translates addresses in that namespace.
+	 * connection's: somebody translates addresses in that namespace. Or this
+	 * one ended at that very moment, and its port is used again.
 	 */
 	NID_STAT_MISMATCHED = 16,
 	/* Events of cgroups that found the queue full. */

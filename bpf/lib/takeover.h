@@ -44,6 +44,9 @@ static __always_inline enum nid_stat nid_copy_note(struct bpf_sock *client, stru
 	struct tcp_sock *client_tcp, *server_tcp;
 	const struct nid_note *note;
 
+	/* Reset while it waited to be accepted: the client's port may be another's by now. */
+	if (server->state == BPF_TCP_CLOSE)
+		return NID_STAT_UNTAGGED;
 	note = bpf_sk_storage_get(&nid_notes, client, NULL, 0);
 	if (!note)
 		return NID_STAT_UNTAGGED;
