@@ -234,7 +234,9 @@ let package = Package(
         .testTarget(name: "OpenerTests", dependencies: ["Agent", "BPF", "Lab"], swiftSettings: strict),
         .testTarget(
             name: "AgentTests",
-            dependencies: ["Agent", "Attribution", "BPF", "KubernetesAPI", "MetadataServer", "Operations", "Tokens", logging],
+            dependencies: [
+                "Agent", "Attribution", "BPF", "KubernetesAPI", "MetadataServer", "Operations", "Tokens", logging,
+            ],
             swiftSettings: strict),
         // What the documents say, held against the code and the programs.
         .testTarget(

@@ -51,6 +51,19 @@ extension Agent {
         return tracking
     }
 
+    /// Says that the agent is ready once it knows the node's pods, or when it has waited for them long enough; then gives
+    /// back what memory only the start needed.
+    static func sayReady(once podsListed: Gate, _ facts: Logger.Metadata, _ logger: Logger) async {
+        let isListed = await podsListed.wait(atMost: listLimit.first)
+        guard !Task.isCancelled else { return }
+        let pods: Logger.MetadataValue = isListed ? "listed" : "not listed yet: requests are held"
+        logger.info("ready", metadata: facts.merging(["pods": pods]) { $1 })
+        // What follows the start at once, the first tokens, is still of it.
+        guard (try? await Task.sleep(for: startUp)) != nil else { return }
+        StartUpPages.release()
+        await untilCancelled()
+    }
+
     /// How long a replaced agent goes on accepting what was led to it: a caller may be between its connect and its SYN.
     private static let drainTime = Duration.milliseconds(250)
 

@@ -21,14 +21,11 @@ package struct Agent: Sendable {
     private let metricsServer: MetricsServer
     private let logger: Logger
 
-    /// How long the list of pods may take at the start. A first agent then serves without it, holding requests; a
-    /// successor leaves the sockets with an agent that has one.
-    private static let listLimit = (first: Duration.seconds(5), successor: Duration.seconds(30))
-    /// After what time the start is over.
-    private static let startUp = Duration.seconds(15)
+    /// How long the list of pods may take at the start: a first agent then serves without it, a successor gives up.
+    static let listLimit = (first: Duration.seconds(5), successor: Duration.seconds(30))
+    static let startUp = Duration.seconds(15)
 
-    /// Attaches the hooks, then puts everything else together; or takes over from an agent that runs already, once
-    /// everything that can be checked is.
+    /// Attaches the hooks, then puts everything else together; or takes over from an agent that runs already.
     ///
     /// Throws errors that read as one sentence. Hooks that are attached by then stay, see ``KernelStart``; an agent that
     /// runs already goes on.
@@ -252,21 +249,14 @@ package struct Agent: Sendable {
                         within: .seconds(configuration.drainSeconds), keepsIdle: endpoint.isTaken)
                 },
                 RunningService {
-                    let isListed = await podsListed.wait(atMost: Self.listLimit.first)
-                    guard !Task.isCancelled else { return }
-                    logger.info(
-                        "ready",
-                        metadata: [
+                    await Self.sayReady(
+                        once: podsListed,
+                        [
                             "version": "\(AgentVersion.current)", "node": "\(configuration.nodeName)",
-                            "kubepods": "\(root)", "pods": isListed ? "listed" : "not listed yet: requests are held",
-                            "cgroup-events": "\(tracking.mechanism)", "namespaces": "\(namespaces.way)",
+                            "kubepods": "\(root)", "cgroup-events": "\(tracking.mechanism)",
+                            "namespaces": "\(namespaces.way)",
                             "endpoints": "\(configuration.redirectEndpoints.map(\.text).joined(separator: ", "))",
-                        ]
-                    )
-                    // What follows the start at once, the first tokens, is still of it.
-                    guard (try? await Task.sleep(for: Self.startUp)) != nil else { return }
-                    StartUpPages.release()
-                    await untilCancelled()
+                        ], logger)
                 },
             ]
             if let startupTaint { services.append(RunningService { await startupTaint.run() }) }

@@ -47,6 +47,7 @@ final class AcceptorPool: Sendable {
     ///   - namespace: Its network namespace, if that is looked at.
     ///   - isPaused: Whether the threads, should they begin now, accept nothing before ``resume()``.
     ///   - reception: Makes what a thread does with connections: for the loop at an index, by way of a queue.
+    /// - Throws: What the kernel said; or the pool has stopped.
     func add(
         _ descriptor: CInt, namespace: UInt64?, isPaused: Bool,
         reception: @escaping @Sendable (Int, ServingQueue) -> Reception

@@ -36,7 +36,8 @@ package struct AgentStatus: Codable, Sendable, Equatable {
 
     package init(
         version: String, node: String, hooks: [String: String], kernel: [String: UInt64], requests: [String: UInt64],
-        namespaces: Int, namespacesBy: String, pods: Int, cgroups: Int, connectionCounts: Int, policies: Int, connections: Int,
+        namespaces: Int, namespacesBy: String, pods: Int, cgroups: Int, connectionCounts: Int, policies: Int,
+        connections: Int,
         tokenEntries: Int, podsSynced: Bool, podWatchError: String?, podWatchSilentSeconds: Int64? = nil,
         podsNotArriving: [String]? = nil, upstreamOutages: [String: String]? = nil, isWatchingPods: Bool? = nil,
         incidents: [String: UInt64] = [:]

@@ -10,7 +10,7 @@ import Synchronization
 /// Listens in every network namespace in which a pod's process runs: events of the kernel in, listening sockets of the
 /// opener's out, into the server and the programs' table.
 ///
-/// Events are handled one after the other, on the thread that brings them: a connection may be waiting for the next one.
+/// Events are handled one after the other, on the thread that brings them.
 final class NamespaceKeeper: Yielding {
     private struct State {
         var registry = NamespaceRegistry()
@@ -25,7 +25,7 @@ final class NamespaceKeeper: Yielding {
     private let ports: ListenerPorts
     private let slot: DatapathSlot
     private let cgroups: CgroupFileSystem
-    private let server: MetadataServer
+    private let listeners: NamespaceListeners
     private let supervisor: SupervisorLink?
     private let incidents: CounterTable<Incident>
     private let logger: Logger
@@ -42,19 +42,16 @@ final class NamespaceKeeper: Yielding {
         self.ports = ports
         self.slot = slot
         self.cgroups = cgroups
-        self.server = server
+        listeners = NamespaceListeners(server: server, supervisor: supervisor, incidents: incidents, logger: logger)
         self.supervisor = supervisor
         self.incidents = incidents
         self.logger = logger
         self.lost = lost
     }
 
-    /// How the opener finds namespaces, for the log and `check`.
     var way: Opener.Way { opener.way }
     /// The namespaces with listeners.
     var open: [NamespaceRegistry.Entry] { Array(state.withLock { $0.registry.open }.values) }
-    /// How many namespaces were refused, because of a limit.
-    var refusals: Int { state.withLock { $0.registry.refusals } }
 
     /// Listens in the node's own namespace, and in those of all pods.
     ///
@@ -88,7 +85,7 @@ final class NamespaceKeeper: Yielding {
             // The programs do not know the listener, if there is one: their table was full.
             case .none: publish(id.cookie, datapath, state)
             case .open(let replaced):
-                if let replaced { closeOne(replaced, datapath) }
+                if let replaced { listeners.close(replaced, datapath) }
                 listen(in: id, of: event.pod, process: UInt32(clamping: event.process), datapath, &state)
             case .refuse(let forgotten):
                 if let forgotten { datapath.removeListener(ofNamespace: forgotten) }
@@ -96,13 +93,16 @@ final class NamespaceKeeper: Yielding {
                 logger.warning(
                     "network namespace refused: its pod, or the node, has as many as it may have",
                     metadata: ["pod-cgroup": "\(event.pod.rawValue)", "namespace": "\(id.inode)"])
-                publish(NamespaceListener(port: 0, hasIPv4: false, hasIPv6: false, state: .refuse), id.cookie, datapath)
+                listeners.lead(
+                    to: NamespaceListener(port: 0, hasIPv4: false, hasIPv6: false, state: .refuse), id.cookie, datapath)
             }
         }
     }
 
     private func lastUse(_ cookie: UInt64) -> ContinuousClock.Instant? {
-        server.lastAccepted(namespace: cookie).map { .now - .nanoseconds((NIODeadline.now() - $0).nanoseconds) }
+        listeners.server.lastAccepted(namespace: cookie).map {
+            .now - .nanoseconds((NIODeadline.now() - $0).nanoseconds)
+        }
     }
 
     // MARK: Opening
@@ -112,7 +112,7 @@ final class NamespaceKeeper: Yielding {
     ) {
         do {
             let opened = try opener.open(OpenerRequest(namespace: id, process: process, ports: ports))
-            try serve(opened, id.cookie, datapath)
+            try listeners.serve(opened, id.cookie, datapath)
             state.registry.opened(id, pod: pod, port: opened.port, families: opened.families, at: .now)
             publish(id.cookie, datapath, state)
         } catch let error as OpenerError {
@@ -131,36 +131,13 @@ final class NamespaceKeeper: Yielding {
         }
     }
 
-    /// Marks the sockets as the agent's, and accepts from them. `isKept`: the supervisor gets copies, in place of those
-    /// that it has of this namespace.
-    private func serve(
-        _ opened: OpenedListeners, _ cookie: UInt64, _ datapath: Datapath, isKept: Bool = true
-    ) throws {
-        var rest = opened.descriptors
-        defer { for descriptor in rest { Glibc.close(descriptor) } }
-        for descriptor in opened.descriptors { try datapath.markListener(descriptor) }
-        if isKept { supervisor?.keep(SupervisorLink.Group(key: cookie, descriptors: opened.descriptors)) }
-        while let descriptor = rest.popLast() {
-            try server.start(onListeningSocket: descriptor, namespace: cookie)
-        }
-    }
-
     /// Has the programs lead connections of a namespace to its listeners. While a predecessor serves, that is for
     /// namespaces alone that it does not know.
     private func publish(_ cookie: UInt64, _ datapath: Datapath, _ state: State) {
         guard let entry = state.registry[cookie],
             state.publishes || datapath.listener(ofNamespace: cookie) == nil
         else { return }
-        publish(NamespaceListener(entry), cookie, datapath)
-    }
-
-    private func publish(_ listener: NamespaceListener, _ cookie: UInt64, _ datapath: Datapath) {
-        do throws(BPFError) {
-            try datapath.setListener(listener, ofNamespace: cookie)
-        } catch {
-            incidents.increment(.namespaceFailed)
-            logger.error("the programs do not know a namespace's listener", metadata: ["reason": "\(error)"])
-        }
+        listeners.lead(to: NamespaceListener(entry), cookie, datapath)
     }
 
     /// Opens the listeners of hostNetwork pods. Without a free port they are refused until there is one, see
@@ -171,7 +148,7 @@ final class NamespaceKeeper: Yielding {
             do {
                 let opened = try opener.open(
                     OpenerRequest(namespace: node, process: UInt32(getpid()), ports: ports))
-                try serve(opened, node.cookie, datapath)
+                try listeners.serve(opened, node.cookie, datapath)
                 state.registry.openedNode(node, port: opened.port, families: opened.families, at: .now)
                 publish(node.cookie, datapath, state)
             } catch let error as OpenerError {
@@ -191,7 +168,7 @@ final class NamespaceKeeper: Yielding {
         state.withLock { state in
             for group in kept {
                 let entry = known[group.key].flatMap { LoopbackSockets(group.descriptors, expected: $0) }
-                guard let entry, (try? serve(entry.opened, group.key, datapath, isKept: false)) != nil else {
+                guard let entry, (try? listeners.serve(entry.opened, group.key, datapath, isKept: false)) != nil else {
                     if entry == nil { for descriptor in group.descriptors { Glibc.close(descriptor) } }
                     supervisor?.drop(group.key)
                     continue
@@ -226,12 +203,11 @@ final class NamespaceKeeper: Yielding {
 
     /// Ends the events.
     func stop() {
-        let events = state.withLock { state in
+        state.withLock { state in
             defer { state.events = nil }
             state.isFrozen = true
             return state.events
-        }
-        events?.stop()
+        }?.stop()
     }
 
     // MARK: Ends
@@ -253,13 +229,7 @@ final class NamespaceKeeper: Yielding {
     }
 
     private func close(_ cookies: [UInt64], _ datapath: Datapath) {
-        for cookie in cookies { closeOne(cookie, datapath) }
-    }
-
-    private func closeOne(_ cookie: UInt64, _ datapath: Datapath) {
-        datapath.removeListener(ofNamespace: cookie)
-        server.stop(namespace: cookie)
-        supervisor?.drop(cookie)
+        for cookie in cookies { listeners.close(cookie, datapath) }
     }
 
     /// Looks at what no event tells of: the opener's end, missing families, refusals that have lasted long enough, and the
@@ -285,14 +255,12 @@ final class NamespaceKeeper: Yielding {
             namespace: entry.id, process: 0, ports: ListenerPorts(first: entry.port, count: 1), families: missing)
         do {
             let opened = try opener.open(request)
-            try serve(opened, entry.id.cookie, datapath, isKept: false)
+            try listeners.serve(opened, entry.id.cookie, datapath, isKept: false)
             state.registry.completed(entry.id.cookie, opened.families)
             publish(entry.id.cookie, datapath, state)
         } catch let error as OpenerError {
             lost(error)
-        } catch {
-            // As before: the namespace has no such address.
-        }
+        } catch {}  // As before: the namespace has no such address.
     }
 
     // MARK: Succession
@@ -327,13 +295,5 @@ final class NamespaceKeeper: Yielding {
         for (cookie, entry) in entries where datapath.listener(ofNamespace: cookie)?.port == entry.port {
             datapath.removeListener(ofNamespace: cookie)
         }
-    }
-}
-
-extension NamespaceListener {
-    init(_ entry: NamespaceRegistry.Entry) {
-        self.init(
-            port: entry.port, hasIPv4: entry.families.contains(.ipv4), hasIPv6: entry.families.contains(.ipv6),
-            state: .open)
     }
 }

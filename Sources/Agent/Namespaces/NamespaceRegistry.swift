@@ -83,7 +83,12 @@ package struct NamespaceRegistry: Sendable {
 
     /// Decides about a namespace in which a process of `pod` was seen.
     ///
-    /// - Parameter lastUse: When somebody last connected in a namespace, by its cookie.
+    /// - Parameters:
+    ///   - id: The namespace.
+    ///   - pod: The pod-level cgroup of the process.
+    ///   - now: When it was seen.
+    ///   - lastUse: When somebody last connected in a namespace, by its cookie.
+    /// - Returns: What is to be done.
     package mutating func seen(
         _ id: NetworkNamespaceID, pod: CgroupID, at now: Instant, lastUse: (UInt64) -> Instant? = { _ in nil }
     ) -> Decision {

@@ -39,7 +39,8 @@ package final class Opener: Sendable {
     ///
     /// - Parameters:
     ///   - path: The opener's executable.
-    ///   - arguments: For tests: a command that runs the opener, and what follows its name.
+    ///   - prefix: For tests: a command that runs the opener.
+    ///   - arguments: For tests: what follows its name.
     /// - Throws: Why it does not run.
     package init(
         executable path: String, prefix: [String] = [], arguments: [String] = []

@@ -77,20 +77,11 @@ extension AttackSuite {
             pod == nil
             ? "a process of the host's" : attacker == .ordinary ? "a root hostNetwork pod" : "a hostNetwork pod"
         return Attack(
-            "A17", attacker, "\(who) takes the agent's port at \(address)", .text("refused"), victim: .refused,
+            "A17", attacker, "\(who) takes the agent's port at \(address)", .text("bind: E"), victim: .refused,
             leastAnswers: 1
         ) {
-            let script = """
-                import socket, sys
-                s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
-                try:
-                    s.bind((sys.argv[1], int(sys.argv[2])))
-                    print("BOUND")
-                except OSError as error:
-                    print("refused:", error.strerror)
-                """
             let port = "\(AgentProcess.port - 3)"
-            let arguments = attacker.confine(["python3", "-c", script, address, port])
+            let arguments = attacker.confine([try Attacker.program(), "bind", address, port])
             let result =
                 if let pod { try await pod.start(arguments).result() } else {
                     try await Command.run(world.node.processCommand + arguments)

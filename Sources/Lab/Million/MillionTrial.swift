@@ -120,7 +120,8 @@ package struct MillionTrial: Sendable {
 
     private func load(_ count: Int, _ pod: RunningPod, _ world: LabWorld) -> [String] {
         [
-            world.binaries + "/podidentd-lab", "probe", Self.path, "--exchanges", "\(count)", "--threads", "1", "--seconds", "600",
+            world.binaries + "/podidentd-lab", "probe", Self.path, "--exchanges", "\(count)", "--threads", "1",
+            "--seconds", "600",
             "--expect", pod.uid,
         ]
     }
