@@ -62,7 +62,7 @@ struct NamespaceTests {
         try await withAgent { world, _ in
             world.addServiceAccount("app")
             let pod = try await world.addPod("a", serviceAccount: "app")
-            try await pod.network.ip("-4 addr flush dev eth0")
+            try await pod.network.ip("addr del \(pod.address)/16 dev eth0")
             #expect(try await pod.token().expiresIn > 0)
             let result = try await pod.run(
                 "curl", "-s", "-H", "Metadata-Flavor: Google", "http://[\(LabNode.metadataAddress6)]\(Self.token)")

@@ -1,13 +1,13 @@
 /// A key that earlier versions had. Whoever still sets one is told, because it no longer does what it was set for.
-struct RemovedKey: Sendable {
-    let name: String
+package struct RemovedKey: Sendable {
+    package let name: String
     /// Why it is gone, completing the sentence "… is no longer a configuration key: …".
     let reason: String
 
     private static let address =
         "pods are served inside their own network namespaces, and the agent needs no address of the node; remove it"
 
-    static let all: [RemovedKey] = [
+    package static let all: [RemovedKey] = [
         RemovedKey(name: "listen.address", reason: address),
         RemovedKey(name: "listen.address6", reason: address),
         RemovedKey(
