@@ -66,7 +66,7 @@ struct ChurnTests {
                     && status.connectionCounts == before.connectionCounts && status.pods == before.pods
                     && status.tokenEntries == before.tokenEntries && status.namespaces == before.namespaces
             }
-            for counter in ["untagged", "voided", "torn", "claim_conflict", "refused_creator", "refused_limit"] {
+            for counter in ["untagged", "mismatched", "dropped_off_loopback", "refused_creator", "refused_namespace"] {
                 #expect(after.kernel[counter] == 0, "\(counter)")
             }
             print(
