@@ -13,7 +13,7 @@ SWIFT ?= swift
 BUILD := .build/debug
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance spiffe demo clients attack cost \
-	soak reference captures memory storm bench bench-test ci-test floor clean
+	soak reference captures memory million storm bench bench-test ci-test floor clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,17 +64,17 @@ spiffe: build setup-clients ## Runs the numbered cases of the SPIFFE checklist, 
 
 demo: bpf ## Runs the main job; KEEP=1 leaves it running, LAYOUT=nested makes a node like kind's (also nested-3, systemd, ...)
 	@echo "Building (the first time takes some minutes)"
-	@for product in podidentd podidentd-init podidentd-lab; do $(SWIFT) build --product $$product || exit; done
+	@for product in podidentd podidentd-init podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab demo $(if $(KEEP),--keep) $(if $(LAYOUT),--layout $(LAYOUT))
 
 clients: bpf setup-clients ## Runs real clients inside pods and prints what each got
 	@echo "Building (the first time takes some minutes)"
-	@$(SWIFT) build --product podidentd && $(SWIFT) build --product podidentd-lab
+	@for product in podidentd podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab clients
 
 attack: bpf ## Attacks a running agent in every known way, and prints what each attack got; LAYOUT as for demo
 	@echo "Building (the first time takes some minutes)"
-	@for product in podidentd podidentd-init podidentd-lab lab-attack; do $(SWIFT) build --product $$product || exit; done
+	@for product in podidentd podidentd-init podidentd-opener podidentd-lab lab-attack; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab attack $(if $(LAYOUT),--layout $(LAYOUT))
 	@echo; echo "The same without each guard"
 	@$(BUILD)/podidentd-lab attack --guards-off
@@ -84,17 +84,22 @@ cost: ## Counts what a cached token costs, in instructions, and compares with th
 	@.ci/cost
 
 soak: bpf ## Mixed load with churn for MINUTES (default: 30): is the agent the same at the end? JSON=1 for machines
-	@for product in podidentd podidentd-lab; do $(SWIFT) build --product $$product || exit; done >&2
+	@for product in podidentd podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done >&2
 	@$(BUILD)/podidentd-lab soak --minutes $(or $(MINUTES),30) $(if $(JSON),--json)
 
 memory: bpf ## What the agent needs when all of 110 pods take all that the limits allow, within the manifest's memory limit
 	@echo "Building for release (the first time takes some minutes)"
-	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-lab lab-attack
+	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-opener podidentd-lab lab-attack
 	@.build-release/release/podidentd-lab memory
+
+million: bpf ## A million connections from pods that come and go: 0 wrong? CONNECTIONS (default: 1000000), PODS (110)
+	@echo "Building for release (the first time takes some minutes)"
+	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-opener podidentd-lab
+	@.build-release/release/podidentd-lab million --connections $(or $(CONNECTIONS),1000000) --pods $(or $(PODS),110)
 
 storm: bpf ## What share of 200 cold pods that ask at the same moment is served at the first try, on a busy node
 	@echo "Building for release (the first time takes some minutes)"
-	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-lab lab-attack
+	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-opener podidentd-lab lab-attack
 	@.build-release/release/podidentd-lab storm
 
 reference: bpf ## Writes the tables of deploy/configuration.md from the code
@@ -103,13 +108,13 @@ reference: bpf ## Writes the tables of deploy/configuration.md from the code
 	@$(BUILD)/podidentd config --markdown >> deploy/configuration.md
 
 captures: bpf ## Writes deploy/debug.md anew: what the debug commands print, from a run in the lab
-	@for product in podidentd podidentd-lab; do $(SWIFT) build --product $$product || exit; done
+	@for product in podidentd podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab captures deploy/debug.md
 
 bench: bpf ## Measures beside references and draws; QUICK=1 (shorter), ONLY=1,5 (figures), AGENT=path (other binary)
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
-	@SWIFT=$(SWIFT) .ci/release podidentd-lab $(if $(AGENT),,podidentd)
+	@SWIFT=$(SWIFT) .ci/release podidentd-lab podidentd-opener $(if $(AGENT),,podidentd)
 	@python3 Benchmarks/bench.py $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(QUICK),--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json)
 	@python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures)

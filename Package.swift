@@ -31,6 +31,7 @@ let package = Package(
         .executable(name: "podidentd", targets: ["podidentd"]),
         .executable(name: "podidentd-init", targets: ["podidentd-init"]),
         .executable(name: "podidentd-signer", targets: ["podidentd-signer"]),
+        .executable(name: "podidentd-opener", targets: ["podidentd-opener"]),
         .executable(name: "podidentd-lab", targets: ["podidentd-lab"]),
     ],
     dependencies: [
@@ -174,6 +175,12 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]
         ),
 
+        // Enters the pods' network namespaces for the agent: C alone, because it holds the rights that the agent has not.
+        .executableTarget(
+            name: "podidentd-opener", cSettings: [.define("_GNU_SOURCE")],
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]
+        ),
+
         // Everything around the agent, on one machine.
         .target(name: "CLabShims"),
         .target(
@@ -288,9 +295,12 @@ let package = Package(
                 logging, yams,
             ],
             swiftSettings: strict),
+        .testTarget(name: "OpenerTests", dependencies: ["Agent", "BPF", "Lab"], swiftSettings: strict),
         .testTarget(
             name: "AgentTests",
-            dependencies: ["Agent", "Attribution", "KubernetesAPI", "MetadataServer", "Operations", "Tokens", logging],
+            dependencies: [
+                "Agent", "Attribution", "BPF", "KubernetesAPI", "MetadataServer", "Operations", "Tokens", logging,
+            ],
             swiftSettings: strict),
         // What the documents say, held against the code and the programs.
         .testTarget(

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Reports to the agent every cgroup made or removed between the kubepods root and
- * the container level.
+ * the container level, and every pod whose last process has ended.
  *
- * tp_btf/cgroup_mkdir, tp_btf/cgroup_rmdir
+ * tp_btf/cgroup_mkdir, tp_btf/cgroup_rmdir, tp_btf/cgroup_notify_populated
  *
  * Reports as well what is made where a kubepods root may be: at the level of the
  * known one, whose place it may take, and under the name of one, wherever root makes
@@ -135,6 +135,13 @@ SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(nid_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 {
 	return report(cgroup, NID_CGROUP_REMOVED);
+}
+
+/* An empty pod may yet run again: only its removal is for ever. */
+SEC("tp_btf/cgroup_notify_populated")
+int BPF_PROG(nid_cgroup_populated, struct cgroup *cgroup, const char *path, int is_populated)
+{
+	return is_populated ? 0 : report(cgroup, NID_CGROUP_EMPTIED);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

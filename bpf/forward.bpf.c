@@ -7,7 +7,8 @@
  * netfilter, PRE_ROUTING, FORWARD and LOCAL_IN, IPv4 and IPv6 (Linux 6.4)
  *
  * FORWARD and LOCAL_IN come after address translation. LOCAL_IN is for addresses
- * that the node has itself, and for translators that it runs.
+ * that the node has itself: it is attached where one of those is protected, because
+ * every packet that a node receives pays for each place.
  *
  * Nobody on the far side of an interface but pods and neighbours sends here: the
  * node's own processes pass none of the three on their way out, and what the node

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Reads the kernel's level of a cgroup that the caller has open.
+/* Reads what the kernel tells no process: the level of a cgroup that the caller has
+ * open, and, before Linux 5.14, the cookie of its network namespace.
  *
  * raw_tp, attached nowhere: run by BPF_PROG_TEST_RUN (Linux 5.10), in the caller's own
- * context. Arguments: a descriptor of the cgroup's directory, and its ID. Result: the
- * level, or a negative error number.
+ * context.
+ *
+ * nid_level      arguments: a descriptor of the cgroup's directory, and its ID. Result:
+ *                the level, or a negative error number
+ * nid_namespace  leaves the cookie in nid_own_cookie
  *
  * No path tells the level: a node may live in a cgroup namespace of its own (kind, k3d),
  * whose root is at no level that anything inside can see. Newer kernels have iterators
@@ -12,6 +16,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
+#include "lib/cookie.h"
 #include "lib/kernel.h"
 
 #define EBADF 9
@@ -46,6 +51,17 @@ int nid_level(struct bpf_raw_tracepoint_args *ctx)
 	if (!cgroup || BPF_CORE_READ(cgroup, kn) != node)
 		return -EINVAL;
 	return BPF_CORE_READ(cgroup, level);
+}
+
+__u64 nid_own_cookie = 0;
+
+SEC("raw_tp")
+int nid_namespace(void *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	nid_own_cookie = nid_cookie_of(BPF_CORE_READ(task, nsproxy, net_ns));
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,93 +1,70 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Redirects pods' connections to the metadata addresses to the agent, and refuses
- * those to other protected endpoints.
+/* Leads pods' connections to the metadata addresses to the agent's listener in the
+ * caller's own network namespace, and refuses those to other protected endpoints.
  *
  * cgroup/connect4, cgroup/connect6          note the caller, rewrite the address
- * cgroup/sendmsg4, cgroup/sendmsg6          refuse UDP that never connects
- * cgroup/getpeername4, cgroup/getpeername6  keep the illusion for the caller
+ * cgroup/getpeername4, cgroup/getpeername6  keep the illusion for the caller; give
+ *                                           the agent's accepted socket its tag, when
+ *                                           accept() asks for the peer's address
+ * cgroup/bind4, cgroup/bind6                keep the agent's ports in the node's
+ *                                           namespace for the agent
  *
  * Attached to the root of the cgroup v2 hierarchy, because a socket's hooks are
  * those of the cgroup it was created in, which need not be the caller's. Who is
  * a pod is decided by the current task's ancestors.
+ *
+ * Every process of the node pays: an unrelated connect one look at the destination's
+ * last word, an unrelated bind one at the port.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "lib/creator.h"
 #include "lib/destination.h"
-#include "lib/maps.h"
-#include "lib/pods.h"
+#include "lib/note.h"
+#include "lib/takeover.h"
+#include "lib/way.h"
 
-#define AF_INET 2
-#define AF_INET6 10
 #define SOCK_STREAM 1
-#define SOL_SOCKET 1
-#define SO_MARK 36
+#define EADDRINUSE 98
 #define ECONNREFUSED 111
 
-#define CONNECT_REFUSED 0
-#define CONNECT_ALLOWED 1
+#define CALL_REFUSED 0
+#define CALL_ALLOWED 1
 
 /* Constant from load to unload. */
 const volatile struct nid_endpoints nid_endpoints = {};
-/* Network order. */
-const volatile __u32 nid_agent_ip4 = 0;
-const volatile struct nid_address nid_agent_ip6 = {};
-/* Network order. */
-const volatile __u16 nid_agent_port = 0;
-/* 0: none. Lets meshes that capture outbound traffic pass the connection. */
-const volatile __u32 nid_socket_mark = 0;
+/* Ports that the agent may listen at, in host order. What is held goes to the last. */
+const volatile __u16 nid_first_port = 0;
+const volatile __u16 nid_last_port = 0;
 /* bpf_set_retval (kernel 5.18): without it a refused caller sees EPERM. */
 const volatile bool nid_has_set_retval = false;
 
-static __always_inline int refuse(enum nid_stat reason)
+static __always_inline int refuse_with(int error, enum nid_stat reason)
 {
 	nid_count(reason);
 	if (nid_has_set_retval)
-		bpf_set_retval(-ECONNREFUSED);
-	return CONNECT_REFUSED;
+		bpf_set_retval(-error);
+	return CALL_REFUSED;
 }
 
-static __always_inline bool write_note(struct bpf_sock_addr *ctx, __u32 kubepods_level,
-				       __u64 pod, const struct nid_address *destination,
-				       enum nid_tag_state state)
+static __always_inline enum nid_verdict refuse(enum nid_stat reason)
 {
-	struct nid_note *note;
-
-	if (!ctx->sk)
-		return false;
-	note = bpf_sk_storage_get(&nid_notes, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!note)
-		return false;
-	note->claimed = 0;
-	for (int i = 0; i < NID_ANCESTORS; i++)
-		note->tag.ancestors[i] =
-			bpf_get_current_ancestor_cgroup_id(kubepods_level + 1 + i);
-	note->tag.leaf = bpf_get_current_cgroup_id();
-	note->tag.pod = pod;
-	note->tag.netns_cookie = bpf_get_netns_cookie(ctx);
-	note->tag.socket_cookie = bpf_get_socket_cookie(ctx);
-	note->tag.destination = *destination;
-	note->tag.destination_port = bpf_ntohs((__u16)ctx->user_port);
-	note->tag.family = ctx->family;
-	note->tag.state = state;
-	return true;
+	refuse_with(ECONNREFUSED, reason);
+	return NID_REFUSE;
 }
 
-/* A socket that goes elsewhere now must not be taken for the redirected one it
- * was before.
- */
-static __always_inline int pass(struct bpf_sock_addr *ctx)
+/* A socket that goes to the loopback address by itself now is not the redirected one. */
+static __always_inline int pass(struct bpf_sock_addr *ctx, bool is_loopback)
 {
-	if (ctx->sk)
+	if (is_loopback && ctx->sk && bpf_sk_storage_get(&nid_notes, ctx->sk, NULL, 0))
 		bpf_sk_storage_delete(&nid_notes, ctx->sk);
-	return CONNECT_ALLOWED;
+	return CALL_ALLOWED;
 }
 
 /* The verdict on a destination, by its port and the pod's policy. */
 static __always_inline enum nid_verdict judge(struct bpf_sock_addr *ctx,
-					      const struct nid_address *destination, __u64 pod,
-					      enum nid_stat reason)
+					      const struct nid_address *destination, __u64 pod)
 {
 	enum nid_verdict verdict =
 		nid_judge(&nid_endpoints, destination,
@@ -100,12 +77,9 @@ static __always_inline enum nid_verdict judge(struct bpf_sock_addr *ctx,
 		nid_count(NID_STAT_PASSED_THROUGH);
 		return NID_PASS;
 	case NID_POLICY_DENY:
-		refuse(NID_STAT_REFUSED_POLICY);
-		return NID_REFUSE;
+		return refuse(NID_STAT_REFUSED_POLICY);
 	default:
-		if (verdict == NID_REFUSE)
-			refuse(reason);
-		return verdict;
+		return verdict == NID_REFUSE ? refuse(NID_STAT_REFUSED_PORT) : verdict;
 	}
 }
 
@@ -123,196 +97,204 @@ static __always_inline enum nid_verdict judge_outsider(struct bpf_sock_addr *ctx
 	if (nid_judge(&nid_endpoints, destination,
 		      bpf_ntohs((__u16)ctx->user_port), ctx->type == SOCK_STREAM) == NID_PASS)
 		return NID_PASS;
-	refuse(NID_STAT_REFUSED_OTHER_TREE);
-	return NID_REFUSE;
+	return refuse(NID_STAT_REFUSED_OTHER_TREE);
 }
 
-static __always_inline bool is_agent(struct bpf_sock_addr *ctx,
-				     const struct nid_address *destination)
+/* Notes the caller, and tells where its connection is led. */
+static __always_inline enum nid_verdict lead(struct bpf_sock_addr *ctx,
+					     const struct nid_settings *settings, __u64 pod,
+					     const struct nid_address *destination,
+					     struct nid_way *way)
 {
-	struct nid_address ip4 = nid_mapped(nid_agent_ip4);
+	__u64 netns_cookie = bpf_get_netns_cookie(ctx);
+	const struct nid_listener *listener = nid_listener_of(netns_cookie);
+	struct nid_note *note;
 
-	return (__u16)ctx->user_port == nid_agent_port && ctx->type == SOCK_STREAM &&
-	       (nid_same_address(&ip4, destination) ||
-		nid_same_address(&nid_agent_ip6, destination));
+	if (listener && listener->state != NID_LISTENER_OPEN)
+		return refuse(NID_STAT_REFUSED_NAMESPACE);
+	if (!ctx->sk || !nid_is_made_by(ctx->sk, settings, pod))
+		return refuse(NID_STAT_REFUSED_CREATOR);
+	if (!nid_free_from_device(ctx))
+		return refuse(NID_STAT_REFUSED_DEVICE);
+	note = nid_write_note(ctx, settings->kubepods_level, pod, netns_cookie, destination);
+	if (!note)
+		return refuse(NID_STAT_REFUSED_NO_NOTE);
+	*way = nid_way_to(listener, ctx->sk, destination, nid_last_port);
+	if (!listener)
+		nid_begin_hold(note, ctx->sk);
+	nid_count_redirect(pod);
+	nid_count(NID_STAT_REDIRECTED);
+	return NID_REDIRECT;
 }
 
-/* A pod that names the agent's own address gets nothing from it, but gets it at
- * once, and within its limit.
- */
-static __always_inline enum nid_verdict judge_direct(struct bpf_sock_addr *ctx,
-						     const struct nid_address *destination)
-{
-	const struct nid_settings *settings = nid_settings_of_pod();
-	__u64 pod;
-
-	if (!settings)
-		return NID_PASS;
-	pod = nid_current_pod(settings);
-	if (!nid_may_connect(pod)) {
-		refuse(NID_STAT_REFUSED_LIMIT);
-		return NID_REFUSE;
-	}
-	if (!write_note(ctx, settings->kubepods_level, pod, destination, NID_TAG_DIRECT)) {
-		refuse(NID_STAT_REFUSED_NO_NOTE);
-		return NID_REFUSE;
-	}
-	return NID_DIRECT;
-}
-
-/* Decides, and notes the caller if it is to be led to the agent. */
+/* The verdict on a destination that the filter lets through. */
 static __always_inline enum nid_verdict judge_connect(struct bpf_sock_addr *ctx,
-						      const struct nid_address *destination)
+						      const struct nid_address *destination,
+						      struct nid_way *way)
 {
 	const struct nid_settings *settings;
 	enum nid_verdict verdict;
 	__u64 pod;
 
 	if (!nid_is_protected(&nid_endpoints, destination))
-		return is_agent(ctx, destination) ? judge_direct(ctx, destination) : NID_PASS;
+		return NID_PASS;
 	settings = nid_settings_of_pod();
 	if (!settings)
 		return judge_outsider(ctx, destination);
 	pod = nid_current_pod(settings);
-	verdict = judge(ctx, destination, pod, NID_STAT_REFUSED_PORT);
-	if (verdict != NID_REDIRECT)
-		return verdict;
-	if (!ctx->sk || !nid_is_made_by(ctx->sk, settings, pod)) {
-		refuse(NID_STAT_REFUSED_CREATOR);
-		return NID_REFUSE;
-	}
-	if (!nid_may_connect(pod)) {
-		refuse(NID_STAT_REFUSED_LIMIT);
-		return NID_REFUSE;
-	}
-	if (!write_note(ctx, settings->kubepods_level, pod, destination, NID_TAG_CLAIMED)) {
-		refuse(NID_STAT_REFUSED_NO_NOTE);
-		return NID_REFUSE;
-	}
-	if (nid_socket_mark) {
-		__u32 mark = nid_socket_mark;
-
-		bpf_setsockopt(ctx, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
-	}
-	nid_count(NID_STAT_REDIRECTED);
-	return NID_REDIRECT;
+	verdict = judge(ctx, destination, pod);
+	return verdict == NID_REDIRECT ? lead(ctx, settings, pod, destination, way) : verdict;
 }
 
 SEC("cgroup/connect4")
 int nid_connect4(struct bpf_sock_addr *ctx)
 {
-	struct nid_address destination = nid_mapped(ctx->user_ip4);
+	__u32 address = ctx->user_ip4;
+	/* The unspecified address leads there as well. */
+	bool is_loopback = address == NID_LOOPBACK4 || !address;
+	struct nid_address destination;
+	struct nid_way way = {};
 
-	switch (judge_connect(ctx, &destination)) {
+	if (!nid_may_be_protected(&nid_endpoints, address))
+		return pass(ctx, is_loopback);
+	destination = nid_mapped(address);
+	switch (judge_connect(ctx, &destination, &way)) {
 	case NID_REDIRECT:
-		ctx->user_ip4 = nid_agent_ip4;
-		ctx->user_port = nid_agent_port;
-		return CONNECT_ALLOWED;
-	case NID_DIRECT:
-		return CONNECT_ALLOWED;
+		ctx->user_ip4 = NID_LOOPBACK4;
+		ctx->user_port = bpf_htons(way.port);
+		return CALL_ALLOWED;
 	case NID_REFUSE:
-		return CONNECT_REFUSED;
+		return CALL_REFUSED;
 	default:
-		return pass(ctx);
+		return pass(ctx, is_loopback);
 	}
 }
 
 SEC("cgroup/connect6")
 int nid_connect6(struct bpf_sock_addr *ctx)
 {
-	struct nid_address destination = {
-		.word = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] },
-	};
+	__u32 last = ctx->user_ip6[3];
+	bool is_loopback = last == NID_LOOPBACK4 || last == NID_LOOPBACK6_LAST || !last;
+	struct nid_address destination;
+	struct nid_way way = {};
 
-	switch (judge_connect(ctx, &destination)) {
+	if (!nid_may_be_protected(&nid_endpoints, last))
+		return pass(ctx, is_loopback);
+	destination = (struct nid_address){
+		.word = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], last },
+	};
+	switch (judge_connect(ctx, &destination, &way)) {
 	case NID_REDIRECT:
-		if (destination.word[2] == NID_MAPPED_PREFIX && !destination.word[0] &&
-		    !destination.word[1]) {
-			ctx->user_ip6[3] = nid_agent_ip4;
-		} else {
-			ctx->user_ip6[0] = nid_agent_ip6.word[0];
-			ctx->user_ip6[1] = nid_agent_ip6.word[1];
-			ctx->user_ip6[2] = nid_agent_ip6.word[2];
-			ctx->user_ip6[3] = nid_agent_ip6.word[3];
-		}
-		ctx->user_port = nid_agent_port;
-		return CONNECT_ALLOWED;
-	case NID_DIRECT:
-		return CONNECT_ALLOWED;
+		ctx->user_ip6[0] = 0;
+		ctx->user_ip6[1] = 0;
+		ctx->user_ip6[2] = way.is_ipv6 ? 0 : NID_MAPPED_PREFIX;
+		ctx->user_ip6[3] = way.is_ipv6 ? NID_LOOPBACK6_LAST : NID_LOOPBACK4;
+		ctx->user_port = bpf_htons(way.port);
+		return CALL_ALLOWED;
 	case NID_REFUSE:
-		return CONNECT_REFUSED;
+		return CALL_REFUSED;
 	default:
-		return pass(ctx);
+		return pass(ctx, is_loopback);
 	}
 }
 
-static __always_inline int judge_datagram(struct bpf_sock_addr *ctx,
-					  const struct nid_address *destination)
+/* The accepted socket's tag if nobody has looked for its caller yet. */
+static __always_inline struct nid_tag *unclaimed(struct bpf_sock *socket)
 {
-	const struct nid_settings *settings;
+	struct nid_tag *tag = bpf_sk_storage_get(&nid_tags, socket, NULL, 0);
 
-	if (!nid_is_protected(&nid_endpoints, destination))
-		return CONNECT_ALLOWED;
-	settings = nid_settings_of_pod();
-	if (!settings)
-		return judge_outsider(ctx, destination) == NID_PASS ? CONNECT_ALLOWED :
-								      CONNECT_REFUSED;
-	return judge(ctx, destination, nid_current_pod(settings), NID_STAT_REFUSED_DATAGRAM) ==
-			       NID_PASS ?
-		       CONNECT_ALLOWED :
-		       CONNECT_REFUSED;
-}
-
-SEC("cgroup/sendmsg4")
-int nid_sendmsg4(struct bpf_sock_addr *ctx)
-{
-	struct nid_address destination = nid_mapped(ctx->user_ip4);
-
-	return judge_datagram(ctx, &destination);
-}
-
-SEC("cgroup/sendmsg6")
-int nid_sendmsg6(struct bpf_sock_addr *ctx)
-{
-	struct nid_address destination = {
-		.word = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] },
-	};
-
-	return judge_datagram(ctx, &destination);
-}
-
-static __always_inline const struct nid_note *redirected(struct bpf_sock_addr *ctx)
-{
-	if (!ctx->sk || (__u16)ctx->user_port != nid_agent_port)
-		return NULL;
-	return bpf_sk_storage_get(&nid_notes, ctx->sk, NULL, 0);
+	return tag && tag->state == NID_TAG_UNCLAIMED ? tag : NULL;
 }
 
 SEC("cgroup/getpeername4")
 int nid_getpeername4(struct bpf_sock_addr *ctx)
 {
-	const struct nid_note *note = redirected(ctx);
+	struct bpf_sock *socket = ctx->sk;
+	struct bpf_sock_tuple tuple = {};
+	const struct nid_note *note;
+	struct nid_tag *tag;
 
-	if (note) {
+	if (!socket)
+		return CALL_ALLOWED;
+	tag = unclaimed(socket);
+	if (tag) {
+		tuple.ipv4.saddr = socket->src_ip4;
+		tuple.ipv4.sport = bpf_htons(socket->src_port);
+		tuple.ipv4.daddr = ctx->user_ip4;
+		tuple.ipv4.dport = ctx->user_port;
+		nid_take_over(ctx, tag, &tuple, sizeof(tuple.ipv4));
+		return CALL_ALLOWED;
+	}
+	note = bpf_sk_storage_get(&nid_notes, socket, NULL, 0);
+	if (note && ctx->user_ip4 == NID_LOOPBACK4) {
 		ctx->user_ip4 = note->tag.destination.word[3];
 		ctx->user_port = bpf_htons(note->tag.destination_port);
 	}
-	return CONNECT_ALLOWED;
+	return CALL_ALLOWED;
 }
 
 SEC("cgroup/getpeername6")
 int nid_getpeername6(struct bpf_sock_addr *ctx)
 {
-	const struct nid_note *note = redirected(ctx);
+	struct bpf_sock *socket = ctx->sk;
+	struct bpf_sock_tuple tuple = {};
+	const struct nid_note *note;
+	struct nid_tag *tag;
 
-	if (note) {
+	if (!socket)
+		return CALL_ALLOWED;
+	tag = unclaimed(socket);
+	if (tag) {
+		for (int i = 0; i < 4; i++) {
+			tuple.ipv6.saddr[i] = socket->src_ip6[i];
+			tuple.ipv6.daddr[i] = ctx->user_ip6[i];
+		}
+		tuple.ipv6.sport = bpf_htons(socket->src_port);
+		tuple.ipv6.dport = ctx->user_port;
+		nid_take_over(ctx, tag, &tuple, sizeof(tuple.ipv6));
+		return CALL_ALLOWED;
+	}
+	note = bpf_sk_storage_get(&nid_notes, socket, NULL, 0);
+	if (note &&
+	    (ctx->user_ip6[3] == NID_LOOPBACK4 || ctx->user_ip6[3] == NID_LOOPBACK6_LAST)) {
 		ctx->user_ip6[0] = note->tag.destination.word[0];
 		ctx->user_ip6[1] = note->tag.destination.word[1];
 		ctx->user_ip6[2] = note->tag.destination.word[2];
 		ctx->user_ip6[3] = note->tag.destination.word[3];
 		ctx->user_port = bpf_htons(note->tag.destination_port);
 	}
-	return CONNECT_ALLOWED;
+	return CALL_ALLOWED;
+}
+
+/* Whoever else listened there would answer hostNetwork pods while the agent is away. */
+static __always_inline int judge_bind(struct bpf_sock_addr *ctx)
+{
+	__u16 port = bpf_ntohs((__u16)ctx->user_port);
+	const struct nid_settings *settings;
+	__u64 netns_cookie;
+
+	if (port < nid_first_port || port > nid_last_port || ctx->type != SOCK_STREAM)
+		return CALL_ALLOWED;
+	/* Asked for whoever binds: see lib/cookie.h. */
+	netns_cookie = bpf_get_netns_cookie(ctx);
+	settings = nid_settings_of_node();
+	if (!settings || !settings->node_netns_cookie ||
+	    netns_cookie != settings->node_netns_cookie ||
+	    bpf_get_current_cgroup_id() == settings->agent_cgroup)
+		return CALL_ALLOWED;
+	return refuse_with(EADDRINUSE, NID_STAT_REFUSED_BIND);
+}
+
+SEC("cgroup/bind4")
+int nid_bind4(struct bpf_sock_addr *ctx)
+{
+	return judge_bind(ctx);
+}
+
+SEC("cgroup/bind6")
+int nid_bind6(struct bpf_sock_addr *ctx)
+{
+	return judge_bind(ctx);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

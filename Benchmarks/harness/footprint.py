@@ -1,6 +1,7 @@
 """Figure 8: memory with 0, 110 and 500 pods of two tokens each, the binary, and what an idle agent takes."""
 
 import gzip
+import json
 import os
 import shutil
 import tempfile
@@ -10,10 +11,11 @@ from .load import IDENTITY, TOKEN, visit
 from .process import cpu_seconds, status, switches
 from .rows import judge, row
 from .servers import Agent
-from .tools import ROOT, BenchError, run, say
+from .tools import ROOT, BenchError, program, run, say
 
 MEGA = 1e6
 LIMITS = {0: 25, 110: 30, 500: 45}
+NAMESPACES = (250, 1000)
 # In seconds. The agent then lets go what only its start needed.
 START_UP = 17
 
@@ -53,7 +55,7 @@ def footprint_figure(stage, agent_path, options):
                               [rest["cpu_percent"]], better="lower", target="<= 0.1 %"), at_most=0.1))
         rows.append(row("idle-switches", "idle: context switches", "1/s", [rest["switches"]], better="lower",
                         tolerance=0.5, compare=rest["switches"]))
-    return {"rows": rows, "memory": memory}
+    return {"rows": rows + listener_rows(), "memory": memory}
 
 
 def idle(pid, seconds):
@@ -91,3 +93,16 @@ def image_rows(archive):
     sizes = (("image", "image", len(content)), ("image-compressed", "image, compressed", len(gzip.compress(content, 6))))
     return [row(key, what, "MB", [size / MEGA], better="lower", tolerance=0.1, compare=size)
             for key, what, size in sizes]
+
+
+def listener_rows():
+    """The kernel's part of a listener in each of many namespaces: two sockets each, as the agent has them."""
+    rows = []
+    for count in NAMESPACES:
+        one = json.loads(run(program("listeners"), "--count", count))
+        kilobytes = one["kernel_kib"] * 1.024 / count
+        what = f"kernel memory of the listener in each of {count} namespaces (opened in {one['open_us']:.0f} us)"
+        rows.append(judge(row(f"listener-{count}", what, "kB", [kilobytes], better="lower", tolerance=0.5,
+                              target="<= 10 kB", compare=kilobytes), at_most=10))
+        say(f"  {what}: {kilobytes:.1f} kB")
+    return rows

@@ -51,9 +51,3 @@ def start_visit(pod, path):
     process.stdin.write(f"{pod['procs']} {pod['network']}\n")
     process.stdin.close()
     return process
-
-
-def connects(count, pod=None):
-    """Nanoseconds of connect() on loopback: of the pod, or of this machine."""
-    where = ["--cgroup", pod["procs"], "--network", pod["network"]] if pod else []
-    return json.loads(run(program("connect"), "--count", count, "--processor", "1", *where))

@@ -1,7 +1,9 @@
-"""What answers on the stage's node: the agent that is measured, and its references."""
+"""What answers a pod at the metadata address: the agent that is measured, and its references."""
 
+import glob
 import os
 import shutil
+import struct
 import subprocess
 import time
 
@@ -70,13 +72,53 @@ class Agent:
         return [self.pid]
 
 
-class Nginx:
-    """Debian's nginx where the redirect points: the same address, port, hooks and body, another server."""
+# One that the agent does not use.
+REFERENCE_PORT = 979
+# struct nid_listener: the port, its state (open), its families (IPv4).
+LISTENER = struct.Struct("<HBBI")
+
+
+class InPod:
+    """A server in the pod's network namespace in the agent's place: behind the same redirect, by the same hooks."""
+
+    name = "?"
+
+    def __init__(self, stage, pod):
+        self.stage = stage
+        self.pod = pod
+        self.process = None
+
+    def launch(self, arguments, path):
+        network = ["nsenter", f"--net={self.pod['network']}", "--"]
+        self.process = self.stage.start(
+            network + arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        cookie = run(*network, "python3", "-c",
+                     "import socket; print(socket.socket().getsockopt(socket.SOL_SOCKET, 71, 8).hex(' '))").split()
+        maps = glob.glob(self.stage.node["pin_directory"] + "/maps-v*/nid_listeners")
+        if len(maps) != 1:
+            raise BenchError("there is no table of listeners: has an agent of this version run on this node?")
+        value = LISTENER.pack(REFERENCE_PORT, 1, 1, 0).hex(" ").split()
+        run("bpftool", "map", "update", "pinned", maps[0], "key", "hex", *cookie, "value", "hex", *value)
+        answer = visit([self.pod], [path], retry=True)[0]
+        if answer["statuses"][-1] != 200:
+            raise BenchError(f"{self.name} does not answer through the redirect: {answer['statuses']}")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+    def processes(self):
+        children = open(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read().split()
+        return [self.process.pid, *map(int, children)]
+
+
+class Nginx(InPod):
+    """Debian's nginx: the same address, hooks and body, another server."""
 
     name = "nginx"
 
-    def __init__(self, stage, body):
-        self.stage = stage
+    def __init__(self, stage, pod, body):
+        super().__init__(stage, pod)
         self.directory = stage.node["directory"] + "/nginx"
         os.makedirs(self.directory, exist_ok=True)
         quoted = body.replace("\\", "\\\\").replace("'", "\\'").replace("$", "${dollar}")
@@ -88,53 +130,28 @@ http {{
   access_log off; keepalive_requests 1000000000; server_tokens off;
   geo $dollar {{ default "$"; }}
   server {{
-    listen {stage.node['address']}:{stage.node['port']} backlog=4096;
+    listen 127.0.0.1:{REFERENCE_PORT} backlog=4096;
     location / {{ default_type application/json; add_header Metadata-Flavor Google; return 200 '{quoted}'; }}
   }}
 }}
 """)
-        self.process = None
 
     def start(self, path="/"):
-        self.process = self.stage.start_on_node(
-            [shutil.which("nginx"), "-c", self.directory + "/nginx.conf"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        answer = visit(self.stage.pods[:1], [path], retry=True)[0]
-        if answer["statuses"][-1] != 200:
-            raise BenchError(f"nginx does not answer through the redirect: {answer['statuses']}")
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=30)
-
-    def processes(self):
-        children = open(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read().split()
-        return [self.process.pid, *map(int, children)]
+        self.launch([shutil.which("nginx"), "-c", self.directory + "/nginx.conf"], path)
 
 
-class Floor:
+class Floor(InPod):
     """The bare accept loop, at the same place."""
 
     name = "floor"
 
-    def __init__(self, stage, body, executable):
-        self.stage = stage
+    def __init__(self, stage, pod, body, executable):
+        super().__init__(stage, pod)
         self.executable = executable
         self.body = stage.node["directory"] + "/body"
         with open(self.body, "w") as file:
             file.write(body)
-        self.process = None
 
     def start(self, path="/"):
-        node = self.stage.node
-        self.process = self.stage.start_on_node(
-            [self.executable, "--listen", f"{node['address']}:{node['port']}", "--body-file", self.body,
-             "--threads", str(os.cpu_count())])
-        visit(self.stage.pods[:1], [path], retry=True)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=30)
-
-    def processes(self):
-        return [self.process.pid]
+        self.launch([self.executable, "--listen", f"127.0.0.1:{REFERENCE_PORT}", "--body-file", self.body, "--threads",
+                     str(os.cpu_count())], path)

@@ -77,7 +77,11 @@ class Stage:
 
     def start_on_node(self, arguments, **options):
         """A server on the node, which does not outlive the stage."""
-        process = subprocess.Popen(self.inside_node(arguments), **{"stdin": subprocess.DEVNULL, **options})
+        return self.start(self.inside_node(arguments), **options)
+
+    def start(self, arguments, **options):
+        """A server that does not outlive the stage."""
+        process = subprocess.Popen(arguments, **{"stdin": subprocess.DEVNULL, **options})
         self.servers.append(process)
         return process
 

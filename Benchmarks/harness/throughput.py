@@ -30,9 +30,9 @@ class Scene:
             raise BenchError(f"the agent gives no token: {answer['statuses']}; its log: {self.agent.last_words()}")
         body = fetch_body(stage, pod, procs)
         self.agent.stop()
-        self.subjects = [self.agent, Nginx(stage, body)]
+        self.subjects = [self.agent, Nginx(stage, pod, body)]
         if with_floor:
-            self.subjects.append(Floor(stage, body, program("floor")))
+            self.subjects.append(Floor(stage, pod, body, program("floor")))
         self.rates = {}
 
     def turn(self, subject, seconds, idle_seconds):

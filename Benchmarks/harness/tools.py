@@ -41,6 +41,13 @@ def programs():
     return run(*build, "--show-bin-path").strip()
 
 
+def clang():
+    """The compiler of the kernel programs: Swift's own has the back end."""
+    swift = os.environ.get("SWIFT") or shutil.which("swift") or ""
+    beside = os.path.join(os.path.dirname(os.path.realpath(swift)), "clang")
+    return beside if os.path.exists(beside) else "clang"
+
+
 def program(name):
     """The path of a program of the load folder."""
     return os.path.join(programs(), name)

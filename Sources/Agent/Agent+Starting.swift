@@ -34,23 +34,44 @@ extension Agent {
         }
     }
 
-    /// Opens the hooks, follows the hierarchy and accepts: last what a redirected connection meets first.
+    /// Follows the hierarchy, then listens in every pod's network namespace: last what a redirected connection meets first.
     static func serve(
-        _ kernel: KernelStart, _ offered: OfferedSockets, root: KubepodsRoot, index: CgroupIndex,
-        cgroups: CgroupFileSystem, pins: PinDirectory, server: MetadataServer, enforcement: PolicyEnforcement,
-        incidents: CounterTable<Incident>, isSuccessor: Bool, logger: Logger
-    ) async throws -> (CgroupTracking, listeners: [CInt]) {
-        let (datapath, sockets) = try await kernel.open(offered, isSuccessor: isSuccessor)
+        _ kernel: KernelStart, _ datapath: Datapath, _ namespaces: NamespaceKeeper,
+        adopting kept: [SupervisorLink.Group], root: KubepodsRoot, index: CgroupIndex, cgroups: CgroupFileSystem,
+        pins: PinDirectory, enforcement: PolicyEnforcement, incidents: CounterTable<Incident>, isSuccessor: Bool,
+        logger: Logger
+    ) throws -> CgroupTracking {
         UplinkReport(logger: logger).start(datapath)
         let tracking = try CgroupTracking(
             index: index, root: root, kubepods: kernel.kubepods, cgroups: cgroups, pins: pins, datapath: datapath,
-            enforcement: enforcement, incidents: incidents, logger: logger
+            enforcement: enforcement, namespaces: namespaces, incidents: incidents, logger: logger
         )
-        for listener in sockets.descriptors {
-            try server.start(onListeningSocket: listener, isPaused: isSuccessor)
-        }
-        logger.info("serving metadata", metadata: kernel.addresses)
-        return (tracking, sockets.descriptors)
+        try namespaces.start(datapath, node: kernel.node, adopting: kept, isSuccessor: isSuccessor)
+        logger.info(
+            "serving metadata", metadata: ["namespaces": "\(namespaces.open.count)", "by": "\(namespaces.way)"])
+        return tracking
+    }
+
+    /// Says that the agent is ready once it knows the node's pods, or when it has waited for them long enough; then gives
+    /// back what memory only the start needed.
+    static func sayReady(once podsListed: Gate, _ facts: Logger.Metadata, _ logger: Logger) async {
+        let isListed = await podsListed.wait(atMost: listLimit.first)
+        guard !Task.isCancelled else { return }
+        let pods: Logger.MetadataValue = isListed ? "listed" : "not listed yet: requests are held"
+        logger.info("ready", metadata: facts.merging(["pods": pods]) { $1 })
+        // What follows the start at once, the first tokens, is still of it.
+        guard (try? await Task.sleep(for: startUp)) != nil else { return }
+        StartUpPages.release()
+        await untilCancelled()
+    }
+
+    /// How long a replaced agent goes on accepting what was led to it: a caller may be between its connect and its SYN.
+    private static let drainTime = Duration.milliseconds(250)
+
+    /// Accepts what is on its way to this agent's listeners, after a successor has taken over.
+    static func drain(_ namespaces: NamespaceKeeper, _ datapath: Datapath) async {
+        namespaces.withdraw(datapath)
+        try? await Task.sleep(for: drainTime)
     }
 
     static func kubernetes(_ configuration: AgentConfiguration) throws -> KubernetesClientOptions {

@@ -21,20 +21,17 @@ package struct Agent: Sendable {
     private let metricsServer: MetricsServer
     private let logger: Logger
 
-    /// How long the list of pods may take at the start. A first agent then serves without it, holding requests; a
-    /// successor leaves the sockets with an agent that has one.
-    private static let listLimit = (first: Duration.seconds(5), successor: Duration.seconds(30))
-    /// After what time the start is over.
-    private static let startUp = Duration.seconds(15)
+    /// How long the list of pods may take at the start: a first agent then serves without it, a successor gives up.
+    static let listLimit = (first: Duration.seconds(5), successor: Duration.seconds(30))
+    static let startUp = Duration.seconds(15)
 
-    /// Attaches the hooks, then puts everything else together; or takes over from an agent that runs already, once
-    /// everything that can be checked is.
+    /// Attaches the hooks, then puts everything else together; or takes over from an agent that runs already.
     ///
     /// Throws errors that read as one sentence. Hooks that are attached by then stay, see ``KernelStart``; an agent that
     /// runs already goes on.
     package init(
         _ configuration: AgentConfiguration, logger: Logger, recentLog: RecentLog = RecentLog(),
-        reload: ReloadSource? = nil, supervisor: SupervisorLink? = nil
+        reload: ReloadSource? = nil, supervisor: SupervisorLink? = nil, opener: Opener
     ) async throws {
         self.logger = logger
         let spiffeSettings = try SpiffeSettings(configuration)
@@ -43,8 +40,8 @@ package struct Agent: Sendable {
         let pins = PinDirectory(path: configuration.pinDirectory)
         let incidents = CounterTable<Incident>()
         let datapathSlot = DatapathSlot()
-        let kernel = KernelStart(
-            configuration, kubepods: kubepods, root: root, cgroups: cgroups, slot: datapathSlot, incidents: incidents,
+        let kernel = try KernelStart(
+            configuration, kubepods: kubepods, root: root, cgroups: cgroups, node: .current(), slot: datapathSlot,
             logger: logger)
         if let history = supervisor?.history, history.restarts > 0 {
             incidents.increment(.restarted)
@@ -52,9 +49,10 @@ package struct Agent: Sendable {
                 "restarted by podidentd-init: the agent before ended without being told to",
                 metadata: ["ended-by": "\(history.ending)", "restarts": "\(history.restarts)"])
         }
-        var offered = OfferedSockets(supervisor?.sockets ?? [])
+        let kept = supervisor?.groups ?? []
+        var offered = OfferedSockets(kept.filter { $0.key == SupervisorLink.plain }.flatMap(\.descriptors))
         let lock = try PinLock(pins)
-        if try lock.tryAcquire() { try kernel.close(offered) }
+        if try lock.tryAcquire() { try kernel.close() }
 
         let kubeconfig = try Kubeconfig.load(path: configuration.kubeconfig, hostRoot: configuration.hostRoot)
         logger.info(
@@ -130,11 +128,16 @@ package struct Agent: Sendable {
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters,
             acceptFailed: { incidents.increment(.acceptFailed) }, elsewhere: spiffe?.service(attributor)
         )
+        let openerLost = Failure<OpenerError>()
+        let namespaces = NamespaceKeeper(
+            opener: opener, ports: ListenerPorts(first: configuration.listenPort), slot: datapathSlot, cgroups: cgroups,
+            server: server, supervisor: supervisor, incidents: incidents, logger: logger
+        ) { openerLost.report($0) }
         let debug = DebugViews(
             configuration: configuration, reloader: reloader, root: root, index: index, directory: directory,
             kubernetes: kubernetes, watcher: watcher, tokens: tokens, upstreams: upstreams.meters, counters: counters,
             datapath: datapathSlot,
-            incidents: incidents, server: server, audit: audit, log: recentLog
+            incidents: incidents, server: server, namespaces: namespaces, audit: audit, log: recentLog
         )
         let readiness = ReadinessProbe(
             datapath: datapathSlot, watcher: watcher, credentials: credentials, proof: proof,
@@ -162,7 +165,7 @@ package struct Agent: Sendable {
         let metricsPort = MetricsPort(configuration, server: metricsServer, incidents: incidents, logger: logger)
         do {
             let endpoint = HandoverEndpoint(
-                adminSocket: configuration.adminSocket, server: server, lock: lock, supervisor: supervisor,
+                adminSocket: configuration.adminSocket, namespaces: namespaces, lock: lock, supervisor: supervisor,
                 eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
             )
             self.lock = lock
@@ -182,12 +185,14 @@ package struct Agent: Sendable {
                 try await Self.start(admin, incidents: incidents, logger: logger)
                 await metricsPort.start(offered)
             }
-            let (tracking, listeners) = try await Self.serve(
-                kernel, offered, root: root, index: index, cgroups: cgroups, pins: pins, server: server,
-                enforcement: enforcement, incidents: incidents, isSuccessor: predecessor != nil, logger: logger)
+            let datapath = try kernel.open()
+            let tracking = try Self.serve(
+                kernel, datapath, namespaces, adopting: kept.filter { $0.key != SupervisorLink.plain }, root: root,
+                index: index, cgroups: cgroups, pins: pins, enforcement: enforcement, incidents: incidents,
+                isSuccessor: predecessor != nil, logger: logger)
             if let predecessor {
                 try await Succession.replace(predecessor, lock)
-                server.resumeAccepting()
+                namespaces.takeOver(datapath)
                 try await predecessor.confirm()
                 logger.info("took over from the agent that ran", metadata: ["predecessor": "\(predecessor.processID)"])
                 try await Self.start(admin, incidents: incidents, logger: logger)
@@ -196,11 +201,11 @@ package struct Agent: Sendable {
             offered.closeRest()
             try await spiffe?.listen(attributor, peers: UnixPeers(root: root, cgroups: cgroups))
             try await Self.start(
-                endpoint, offering: listeners + [metricsPort.descriptor].compactMap { $0 }, incidents: incidents,
-                logger: logger)
+                endpoint, offering: [metricsPort.descriptor].compactMap { $0 }, incidents: incidents, logger: logger)
             let selfCheck = SelfCheck(
-                datapath: datapathSlot, pins: try HeldPins(pins), tracking: tracking,
-                arrivals: arrivals, admin: admin, endpoint: endpoint, incidents: incidents, logger: logger)
+                datapath: datapathSlot, pins: try HeldPins(pins), tracking: tracking, namespaces: namespaces,
+                node: kernel.node, arrivals: arrivals, admin: admin, endpoint: endpoint, incidents: incidents,
+                logger: logger)
             // Shut down in reverse: the front first, what it needs last.
             var services: [any Service] = [
                 ClosingService { await audit.close() },
@@ -218,7 +223,10 @@ package struct Agent: Sendable {
             services += spiffe?.services(drainSeconds: configuration.drainSeconds) ?? []
             services += [
                 RunningService { await events.run() },
-                ClosingService { tracking.stop() },
+                ClosingService {
+                    tracking.stop()
+                    namespaces.stop()
+                },
                 ClosingService { await admin.stop() },
                 ClosingService { await metricsServer.stop() },
                 RunningService {
@@ -231,7 +239,9 @@ package struct Agent: Sendable {
                 RunningService {
                     await withTaskExecutorPreference(EventLoopExecutor.upstreams) { await tokens.run() }
                 },
+                FailingService { try await openerLost.wait() },
                 ClosingService {
+                    if endpoint.isTaken { await Self.drain(namespaces, datapath) }
                     await server.stopAccepting()
                     // From here on a new agent can begin.
                     lock.release()
@@ -239,27 +249,21 @@ package struct Agent: Sendable {
                         within: .seconds(configuration.drainSeconds), keepsIdle: endpoint.isTaken)
                 },
                 RunningService {
-                    let isListed = await podsListed.wait(atMost: Self.listLimit.first)
-                    guard !Task.isCancelled else { return }
-                    logger.info(
-                        "ready",
-                        metadata: [
+                    await Self.sayReady(
+                        once: podsListed,
+                        [
                             "version": "\(AgentVersion.current)", "node": "\(configuration.nodeName)",
-                            "kubepods": "\(root)", "pods": isListed ? "listed" : "not listed yet: requests are held",
-                            "cgroup-events": "\(tracking.mechanism)",
+                            "kubepods": "\(root)", "cgroup-events": "\(tracking.mechanism)",
+                            "namespaces": "\(namespaces.way)",
                             "endpoints": "\(configuration.redirectEndpoints.map(\.text).joined(separator: ", "))",
-                        ]
-                    )
-                    // What follows the start at once, the first tokens, is still of it.
-                    guard (try? await Task.sleep(for: Self.startUp)) != nil else { return }
-                    StartUpPages.release()
-                    await untilCancelled()
+                        ], logger)
                 },
             ]
             if let startupTaint { services.append(RunningService { await startupTaint.run() }) }
             self.services = services
         } catch {
             watching.cancel()
+            namespaces.stop()
             await server.shutDownGracefully(within: .zero)
             await spiffe?.shutdown(within: .zero)
             await admin.stop()

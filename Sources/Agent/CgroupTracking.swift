@@ -15,8 +15,8 @@ final class CgroupTracking: Sendable {
 
     init(
         index: CgroupIndex, root: KubepodsRoot, kubepods: KubepodsCgroup, cgroups: CgroupFileSystem,
-        pins: PinDirectory, datapath: Datapath, enforcement: PolicyEnforcement, incidents: CounterTable<Incident>,
-        logger: Logger
+        pins: PinDirectory, datapath: Datapath, enforcement: PolicyEnforcement, namespaces: NamespaceKeeper,
+        incidents: CounterTable<Incident>, logger: Logger
     ) throws(BPFError) {
         let keeper = KubepodsKeeper(
             root: root, current: kubepods, cgroups: cgroups, datapath: datapath, incidents: incidents, logger: logger
@@ -36,6 +36,8 @@ final class CgroupTracking: Sendable {
             case .removed(let id):
                 index.remove(id)
                 enforcement.remove(id)
+                namespaces.podEnded(id, datapath)
+            case .emptied(let id): namespaces.podEmptied(id, datapath)
             case .lost:
                 incidents.increment(.cgroupEventsLost)
                 logger.warning("cgroup events were lost, walking the hierarchy")

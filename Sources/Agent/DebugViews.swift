@@ -21,6 +21,7 @@ struct DebugViews: Sendable {
     let datapath: DatapathSlot
     let incidents: CounterTable<Incident>
     let server: MetadataServer
+    let namespaces: NamespaceKeeper
     let audit: AuditLog
     let log: RecentLog
 
@@ -61,21 +62,26 @@ struct DebugViews: Sendable {
         for connection in open { if let pod = connection.pod { counts[pod, default: 0] += 1 } }
         let podCgroups = index.snapshot().filter { $0.kind == .pod }
         var kernel: [PodUID: PodTraffic] = [:]
+        var listeners: [PodUID: [ConnectionDump.Listener]] = [:]
+        let entries = namespaces.open
         for entry in podCgroups {
+            listeners[entry.uid, default: []] += entries.filter { $0.pod == entry.id }.map(ConnectionDump.Listener.init)
             let traffic = datapath.current?.traffic(ofPod: entry.id) ?? PodTraffic()
             kernel[entry.uid, default: PodTraffic()] = kernel[entry.uid, default: PodTraffic()] + traffic
         }
         let uids = Set(podCgroups.map(\.uid)).union(counts.keys)
+        let node = entries.filter { $0.pod == nil }.map(ConnectionDump.Listener.init)
         var pods = uids.map { uid in
             let pod = directory.record(for: uid)
+            let places = (listeners[uid] ?? []) + (pod?.isHostNetwork == true ? node : [])
             return ConnectionDump.Pod(
                 namespace: pod?.namespace, pod: pod?.name, uid: uid.description, open: counts[uid, default: 0],
-                kernel[uid])
+                listeners: places, kernel[uid])
         }
         let anonymous = open.count { $0.pod == nil }
         if anonymous > 0 {
             pods.append(
-                ConnectionDump.Pod(namespace: nil, pod: nil, uid: nil, open: anonymous, nil))
+                ConnectionDump.Pod(namespace: nil, pod: nil, uid: nil, open: anonymous, listeners: nil, nil))
         }
         return ConnectionDump(
             node: configuration.nodeName, source: .agent, pods: pods,
@@ -96,7 +102,6 @@ struct DebugViews: Sendable {
         let watch = watcher.status
         let datapath = datapath.current
         let kernel = try? datapath?.counters()
-        let connections = datapath?.connectionsByPod() ?? [:]
         return AgentStatus(
             version: AgentVersion.current,
             node: configuration.nodeName,
@@ -107,12 +112,13 @@ struct DebugViews: Sendable {
                 (kernel?.values ?? []).map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first }
             ),
             requests: counters.snapshot,
-            pendingHandovers: datapath?.pendingHandovers() ?? 0,
+            namespaces: namespaces.open.count,
+            namespacesBy: "\(namespaces.way)",
             pods: directory.count,
             cgroups: index.count,
-            connectionCounts: connections.count,
+            connectionCounts: datapath?.trafficByPod().count ?? 0,
             policies: datapath?.policiesByPod().count ?? 0,
-            connections: connections.values.reduce(0, +),
+            connections: server.connectionCount,
             tokenEntries: tokens.snapshot().count,
             podsSynced: watch.isSynced,
             podWatchError: watch.lastError,
@@ -148,10 +154,21 @@ struct DebugViews: Sendable {
 
 extension ConnectionDump.Pod {
     /// `traffic` is the kernel's; `nil`: the pod's cgroup is not known.
-    init(namespace: String?, pod: String?, uid: String?, open: Int?, _ traffic: PodTraffic?) {
+    init(
+        namespace: String?, pod: String?, uid: String?, open: Int?, listeners: [ConnectionDump.Listener]?,
+        _ traffic: PodTraffic?
+    ) {
         self.init(
-            namespace: namespace, pod: pod, uid: uid, open: open, inKernel: traffic.map { UInt64(max($0.open, 0)) },
+            namespace: namespace, pod: pod, uid: uid, open: open, listeners: listeners,
             redirected: traffic?.redirected, arrived: traffic?.arrived)
+    }
+}
+
+extension ConnectionDump.Listener {
+    fileprivate init(_ entry: NamespaceRegistry.Entry) {
+        self.init(
+            networkNamespace: entry.id.inode, port: entry.port, ipv4: entry.families.contains(.ipv4),
+            ipv6: entry.families.contains(.ipv6))
     }
 }
 

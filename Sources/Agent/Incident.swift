@@ -21,8 +21,13 @@ enum Incident: String, Sendable, CaseIterable {
     case acceptFailed = "accept_failed"
     /// No space for the admin socket.
     case adminSocketFailed = "admin_socket_failed"
-    /// Another process holds the agent's port: pods are refused until it is free.
+    /// Other processes hold the agent's ports in the node's network namespace: pods with the host's network are refused
+    /// until one is free.
     case portHeld = "port_held"
+    /// No listener could be opened in a pod's network namespace.
+    case namespaceFailed = "namespace_failed"
+    /// A pod has as many network namespaces as it may have, or the node has: connections in another were refused.
+    case namespaceRefused = "namespace_refused"
     /// The socket of `metrics.port` cannot be bound: metrics are not served until it can.
     case metricsPortFailed = "metrics_port_failed"
     /// The agent was started again by the container's first process, after it had ended without being told to.

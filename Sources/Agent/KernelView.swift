@@ -39,7 +39,7 @@ package struct KernelView: Sendable {
     package func connectionDump(node: String) -> ConnectionDump {
         let pods = cgroups.filter { $0.kind == .pod }.map { entry in
             ConnectionDump.Pod(
-                namespace: nil, pod: nil, uid: entry.uid.description, open: nil,
+                namespace: nil, pod: nil, uid: entry.uid.description, open: nil, listeners: nil,
                 pins.connections[entry.id] ?? PodTraffic())
         }
         return ConnectionDump(node: node, source: .kernel, pods: pods, connections: [])

@@ -2,43 +2,6 @@ import Attribution
 import Glibc
 
 extension ListeningSocket {
-    /// One socket for each configured address.
-    struct Set {
-        var descriptors: [CInt]
-        /// Whether they are a predecessor's: connections wait in their queues, and others are open that it accepted from
-        /// them. Otherwise the port was free, and every connection to it is older than its owner.
-        var areHandedOver: Bool
-    }
-
-    /// Takes the offered sockets that listen where the configuration says, and opens the missing ones.
-    ///
-    /// - Throws: ``PortHeld``, or ``ConfigurationError`` for an address that cannot be bound. Sockets that were offered
-    ///   then stay so.
-    static func adoptOrOpen(_ configuration: AgentConfiguration, _ offered: OfferedSockets) throws -> Set {
-        var addresses = [(configuration.listenAddress, "listen.address")]
-        if let address6 = configuration.listenAddress6 { addresses.append((address6, "listen.address6")) }
-        var adopted: [CInt] = []
-        var opened: [CInt] = []
-        do {
-            var descriptors: [CInt] = []
-            for (address, key) in addresses {
-                if let socket = offered.take(address, port: configuration.listenPort) {
-                    adopted.append(socket)
-                    descriptors.append(socket)
-                } else {
-                    let socket = try open(address, port: configuration.listenPort, key: key)
-                    opened.append(socket)
-                    descriptors.append(socket)
-                }
-            }
-            return Set(descriptors: descriptors, areHandedOver: offered.areHandedOver)
-        } catch {
-            for descriptor in opened { close(descriptor) }
-            offered.giveBack(adopted)
-            throw error
-        }
-    }
-
     /// Whether `descriptor` is a listening TCP socket bound to exactly this address.
     static func listens(_ descriptor: CInt, on address: AgentConfiguration.Address, port: UInt16) -> Bool {
         var isListening: CInt = 0

@@ -1,9 +1,7 @@
 import Attribution
 import Glibc
 
-/// The agent's listening sockets. They are bound before the hooks redirect to them, because a process that holds the port
-/// would answer in the agent's place. They listen once they are marked as the agent's: until then connections are
-/// refused, not accepted and then reset.
+/// Listening sockets in the agent's own network namespace: that of `metrics.port`.
 enum ListeningSocket {
     /// Connections that the kernel may hold between handshake and accept.
     private static let backlog: CInt = 4096
@@ -13,13 +11,13 @@ enum ListeningSocket {
     /// - Parameters:
     ///   - address: The address to bind.
     ///   - port: The port to bind.
-    ///   - key: The address's configuration key, such as `listen.address`.
+    ///   - key: The address's configuration key, such as `metrics.address`.
     ///   - portKey: The port's configuration key.
     ///   - isDualStack: Whether an IPv6 socket also accepts IPv4.
     /// - Throws: ``PortHeld``, or ``ConfigurationError`` for everything else.
     /// - Returns: The descriptor, which the caller owns.
     static func open(
-        _ address: AgentConfiguration.Address, port: UInt16, key: String, portKey: String = "listen.port",
+        _ address: AgentConfiguration.Address, port: UInt16, key: String, portKey: String,
         isDualStack: Bool = false
     ) throws -> CInt {
         let family =
@@ -44,15 +42,10 @@ enum ListeningSocket {
         return descriptor
     }
 
-    /// Lets connections in. Does no harm to a socket that listens already.
-    static func listen(_ descriptor: CInt, _ configuration: AgentConfiguration) throws {
-        try listen(descriptor, configuration.listenAddress, configuration.listenPort)
-    }
-
-    /// The same for any address; both are for the error.
+    /// Lets connections in. Does no harm to a socket that listens already. The address is for the error.
     static func listen(_ descriptor: CInt, _ address: AgentConfiguration.Address, _ port: UInt16) throws {
         guard Glibc.listen(descriptor, backlog) == 0 else {
-            throw failure("listen.address", "listen.port", address, port)
+            throw failure("metrics.address", "metrics.port", address, port)
         }
     }
 

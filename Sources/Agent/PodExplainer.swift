@@ -199,9 +199,9 @@ struct PodExplainer: Sendable {
         }
         return Stage(
             "arrivals", .failed, "\(found), none of the last \(last.unarrived)",
-            remedy: "something between the pod and the agent drops or takes them: a firewall of the node (nftables, "
-                + "iptables: input) or a network policy that does not allow \(configuration.listenAddress.text) port "
-                + "\(configuration.listenPort), or a service mesh in the pod (deploy/mesh.md)")
+            remedy:
+                "they never leave the pod's network namespace, so something inside it drops or takes them: a filter of "
+                + "the pod's own that does not accept the interface lo, or a translation of addresses")
     }
 
     private func kindStages(of pod: PodRecord) -> [Stage] {

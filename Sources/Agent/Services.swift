@@ -20,6 +20,29 @@ struct ClosingService: Service {
     }
 }
 
+/// Something that runs until the agent stops, or ends the agent by failing.
+struct FailingService: Service {
+    let body: @Sendable () async throws -> Void
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown { try await body() }
+    }
+}
+
+/// An error that may come once, for the one who waits for it.
+final class Failure<Reason: Error>: Sendable {
+    private let (errors, continuation) = AsyncStream.makeStream(of: Reason.self, bufferingPolicy: .bufferingOldest(1))
+
+    func report(_ error: Reason) {
+        continuation.yield(error)
+    }
+
+    /// Throws the error, or returns when the task is cancelled.
+    func wait() async throws {
+        for await error in errors { throw error }
+    }
+}
+
 /// Something that is needed before the services run, and runs until the agent stops.
 struct EarlyService: Service {
     private let task: Task<Void, Never>

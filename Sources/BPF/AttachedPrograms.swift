@@ -52,7 +52,7 @@ package struct ExclusivePrograms: Sendable, Equatable {
         let root = unsafe try FileDescriptor(
             owning: open(mountPoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open \(mountPoint)")
         var found: [ExclusivePrograms] = []
-        for hook in DatapathSkeletons.Hook.allCases {
+        for hook in DatapathSkeletons.Hook.ofRoot {
             if let programs = ExclusivePrograms(hook.attachType, at: root, isRefused: false) { found.append(programs) }
         }
         return found

@@ -24,9 +24,9 @@ struct BPFLink: ~Copyable {
     ) -> BPFError {
         let type = unsafe bpf_program__expected_attach_type(program.pointer)
         let others = number == EPERM ? ExclusivePrograms(type, at: cgroup, isRefused: true) : nil
-        let operation = "attach \(program.name) to the root of the cgroup v2 hierarchy"
-        guard let others else { return BPFError(operation, errorNumber: number) }
         let place = CgroupFileSystem.path(ofDescriptor: cgroup.rawValue).map { String(decoding: $0, as: UTF8.self) }
+        let operation = "attach \(program.name) to the cgroup \(place ?? "behind a descriptor")"
+        guard let others else { return BPFError(operation, errorNumber: number) }
         return BPFError(
             operation, errorNumber: number,
             hint: "\(others.summary), which keeps all others out; \(others.remedy(at: place ?? "CGROUP"))")

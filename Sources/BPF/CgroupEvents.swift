@@ -8,6 +8,8 @@ import Synchronization
 package enum CgroupEvent: Sendable, Equatable {
     case made(CgroupID)
     case removed(CgroupID)
+    /// No process is left in the cgroup or below it. It may run again.
+    case emptied(CgroupID)
     /// Events were lost: only a walk tells what is there.
     case lost
 }
@@ -91,6 +93,7 @@ private final class RingQueue: Sendable {
                 // Also of one that nobody was told of: whoever asked for it by its ID may know it.
                 unfinished.withLock { $0.remove(id) }
                 handle(.removed(id))
+            case NID_CGROUP_EMPTIED.rawValue: handle(.emptied(id))
             default: handle(.lost)
             }
         }

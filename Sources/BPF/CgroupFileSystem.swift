@@ -76,6 +76,11 @@ package final class CgroupFileSystem: Sendable, CgroupPathResolving {
         return try? FileDescriptor(owning: descriptor, "open a cgroup")
     }
 
+    /// A descriptor of the cgroup with this ID, or `nil` if it is gone.
+    func open(_ id: CgroupID) -> FileDescriptor? {
+        try? FileDescriptor(owning: nid_open_cgroup_by_id(mount.rawValue, id.rawValue), "open a cgroup by its ID")
+    }
+
     /// The path of the cgroup with this ID from the root of the mount; `nil` if it is gone, or outside of the mount.
     ///
     /// Asks the kernel by ID (`open_by_handle_at`), never by name. The kernel opens cgroups outside of the node's

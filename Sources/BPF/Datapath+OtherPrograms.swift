@@ -19,7 +19,7 @@ extension Datapath {
     /// Some forty system calls.
     package func otherPrograms() -> Set<OtherProgram> {
         var others: Set<OtherProgram> = []
-        for hook in DatapathSkeletons.Hook.allCases {
+        for hook in DatapathSkeletons.Hook.ofRoot {
             // By the link, whose program a successor may have replaced.
             guard let own = try? BPFLink.pinned(at: "\(pins.links)/\(hook)")?.programID() else { continue }
             for id in programs(at: hook.attachType) where id != own {

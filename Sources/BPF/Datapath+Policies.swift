@@ -19,11 +19,6 @@ extension Datapath {
         return found
     }
 
-    /// The counts of connections, be they 0, by pod-level cgroup. Walks the table.
-    package func connectionsByPod() -> [CgroupID: Int] {
-        trafficByPod().mapValues { Int($0.open) }
-    }
-
     /// What the kernel counted of each pod's connections, by pod-level cgroup. Walks the table.
     package func trafficByPod() -> [CgroupID: PodTraffic] {
         var found: [CgroupID: PodTraffic] = [:]
@@ -47,15 +42,15 @@ extension Datapath {
         return dead.count
     }
 
-    /// Every key of a table by cgroup ID. A key that is deleted meanwhile makes the kernel begin again, hence the set and
+    /// Every key of a table by cgroup ID or cookie. A key that is deleted meanwhile makes the kernel begin again, hence the set and
     /// the bound.
-    private static func keys(of map: CInt) -> Set<UInt64> {
+    static func keys(of map: CInt, atMost limit: Int = Int(NID_PODS_MAX)) -> Set<UInt64> {
         var keys: Set<UInt64> = []
         var key: UInt64 = 0
         var next: UInt64 = 0
         var result = unsafe bpf_map_get_next_key(map, nil, &next)
         var steps = 0
-        while result == 0, steps < 4 * Int(NID_PODS_MAX) {
+        while result == 0, steps < 4 * limit {
             keys.insert(next)
             key = next
             steps += 1

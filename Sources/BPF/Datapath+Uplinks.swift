@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The guard of the node's interfaces.
+/// The guards of the node's interfaces and addresses.
 extension Datapath {
     /// Holds back frames that pods in the network namespace of the calling thread, which must be the node's, write to its
     /// interfaces themselves.
@@ -17,12 +17,24 @@ extension Datapath {
         return changes
     }
 
+    /// Has the host guard see what is translated to the node's own addresses, once one of those is protected. In the network
+    /// namespace of the calling thread, which must be the node's.
+    package func guardOwnAddresses() throws(BPFError) {
+        guard hostGuard == .active(.bpf) else { return }
+        let inputs = Set(HostGuard.inputPlaces.map(\.pin))
+        guard !guardState.withLock({ $0.hooks.contains { inputs.contains($0.name) } }) else { return }
+        let hooks = try HostGuard.installInput(configuration)
+        guardState.withLock { $0.hooks += hooks }
+    }
+
     /// Guards the interfaces that have come since ``guardUplinks()``, and forgets those that have gone.
     ///
     /// - Parameter afterLoss: Whether the pins' file system was mounted again, and all of them are to be guarded again.
     /// - Returns: The changes.
     /// - Throws: Why the interfaces cannot be listed.
     package func refreshUplinks(afterLoss: Bool = false) throws(BPFError) -> [UplinkGuard.Change] {
+        if afterLoss { try restoreGuardPins() }
+        try guardOwnAddresses()
         guard let uplinks = guardState.withLock(\.uplinks) else { return [] }
         if afterLoss { uplinks.forgetLinks() }
         return try uplinks.refresh()

@@ -5,85 +5,6 @@ import Glibc
 import Netlink
 import Synchronization
 
-/// What the kernel programs need to know. Constant for the life of the loaded programs, but for the kubepods root.
-package struct DatapathConfiguration: Sendable {
-    package var pinDirectory: PinDirectory
-    /// The addresses whose port 80 is redirected and whose other ports are refused, but for DNS and NTP.
-    package var endpoints: [OriginalDestination.Address]
-    /// Further TCP ports of ``endpoints`` that are redirected.
-    package var furtherPorts: [UInt16] = []
-    /// Endpoints that are refused altogether. At most 64 of all kinds.
-    package var protectedEndpoints: [ProtectedEndpoint]
-    /// Whether an installation without ``HostGuard`` is one.
-    package var requiresHostGuard: Bool
-    /// `nil`: by BPF where the kernel has it, else by nftables.
-    package var hostGuardMechanism: HostGuard.Mechanism?
-    /// Where the agent listens, in host order.
-    package var agentIPv4: UInt32
-    /// `nil`: callers that named an IPv6 address are led to `agentIPv4` through its mapped form, which a socket with
-    /// `IPV6_V6ONLY` refuses (`ENETUNREACH`).
-    package var agentIPv6: OriginalDestination.Address?
-    package var agentPort: UInt16
-    /// `SO_MARK` for redirected sockets; 0: none.
-    package var socketMark: UInt32
-
-    package init(
-        pinDirectory: PinDirectory,
-        endpoints: [OriginalDestination.Address],
-        protectedEndpoints: [ProtectedEndpoint] = [],
-        requiresHostGuard: Bool = false,
-        hostGuardMechanism: HostGuard.Mechanism? = nil,
-        agentIPv4: UInt32,
-        agentIPv6: OriginalDestination.Address? = nil,
-        agentPort: UInt16,
-        socketMark: UInt32 = 0
-    ) {
-        self.pinDirectory = pinDirectory
-        self.endpoints = endpoints
-        self.protectedEndpoints = protectedEndpoints
-        self.requiresHostGuard = requiresHostGuard
-        self.hostGuardMechanism = hostGuardMechanism
-        self.agentIPv4 = agentIPv4
-        self.agentIPv6 = agentIPv6
-        self.agentPort = agentPort
-        self.socketMark = socketMark
-    }
-}
-
-/// The kubepods cgroup as the programs compare it.
-package struct KubepodsCgroup: Sendable, Equatable {
-    package var id: CgroupID
-    /// The kernel's: see ``CgroupFileSystem/locate(_:)``.
-    package var level: Int
-    /// The cgroups below it that hold pods and are none, in the order of ``KubepodsRoot/groupPaths``: the two QoS
-    /// classes, the partition `system`, and its two; `nil` where there is none.
-    package var groups: [CgroupID?]
-    /// The kubepods trees of others, whose processes reach no protected address. At most ``othersMax`` count.
-    package var others: [OtherTree]
-
-    /// How many trees of others the programs can know.
-    package static var othersMax: Int { Int(NID_OTHER_TREES) }
-
-    /// The kubepods cgroup of another kubelet, or of this one before its cgroup driver was changed.
-    package struct OtherTree: Sendable, Hashable {
-        package var id: CgroupID
-        /// The kernel's.
-        package var level: Int
-
-        package init(id: CgroupID, level: Int) {
-            self.id = id
-            self.level = level
-        }
-    }
-
-    package init(id: CgroupID, level: Int, groups: [CgroupID?] = [], others: [OtherTree] = []) {
-        self.id = id
-        self.level = level
-        self.groups = groups
-        self.others = others
-    }
-}
-
 /// What became of one hook at installation.
 package struct HookState: Sendable, Equatable {
     package enum Origin: String, Sendable {
@@ -99,7 +20,7 @@ package struct HookState: Sendable, Equatable {
     package let origin: Origin
 }
 
-/// The kernel side: loaded, attached to the root of the hierarchy, and pinned.
+/// The kernel side: loaded, attached to the root of the hierarchy and to kubepods, and pinned.
 ///
 /// Nothing here detaches: the redirect outlives the agent, so that a pod whose agent is away is refused and never
 /// reaches the machine's own metadata server. Only ``PinDirectory/remove()`` ends it.
@@ -117,26 +38,31 @@ package final class Datapath: Sendable {
     private let wasInstalled: Bool
     private let cgroupHooks: [HookState]
     let guardState: Mutex<GuardState>
-    private let skeletons: Mutex<DatapathSkeletons>
+    let skeletons: Mutex<DatapathSkeletons>
+    /// What the programs were told last, and where the guard of pods' sockets is attached.
+    let kubepodsState: Mutex<KubepodsState>
     private let tags: CInt
-    private let handovers: CInt
-    private let settings: CInt
+    let settings: CInt
+    let listenerMap: CInt
     let policies: CInt
     let connections: CInt
     private let stats: CInt
     let pins: PinDirectory
     /// The root of the cgroup v2 hierarchy.
     let root: FileDescriptor
+    let cgroups: CgroupFileSystem
 
     /// Every hook, in the order in which they were attached.
-    package var hooks: [HookState] { cgroupHooks + guardState.withLock(\.hooks) }
+    package var hooks: [HookState] {
+        cgroupHooks + kubepodsState.withLock(\.hooks) + guardState.withLock(\.hooks)
+    }
     /// Whether frames that pass no socket hook are held back as well.
     package var hostGuard: HostGuard { guardState.withLock(\.guarding) }
 
     /// Loads the programs and attaches them, or takes over the pinned links of an earlier agent.
     ///
-    /// The connect hooks come last: whatever they redirect, the others can already hand over. They do nothing before
-    /// ``setKubepods(_:)``, and the host guard is ``guardHost()``'s, after it.
+    /// The connect hooks come last: what they redirect, the others can already recognize. They do nothing before
+    /// ``setKubepods(_:)``, which attaches the guard of pods' sockets; the host guard is ``guardHost()``'s, after it.
     package init(_ configuration: DatapathConfiguration, cgroups: CgroupFileSystem) throws(BPFError) {
         LibbpfLog.capture()
         self.configuration = configuration
@@ -152,9 +78,11 @@ package final class Datapath: Sendable {
             self.cgroupHooks = try Self.attach(
                 skeletons, to: root, of: cgroups, pins: configuration.pinDirectory)
             self.root = root
+            self.cgroups = cgroups
             self.tags = skeletons.tags
-            self.handovers = skeletons.handovers
             self.settings = skeletons.settings
+            self.listenerMap = skeletons.listeners
+            self.kubepodsState = Mutex(KubepodsState(value: Self.settings(skeletons.settings)))
             self.policies = skeletons.policies
             self.connections = skeletons.connections
             self.stats = skeletons.stats
@@ -206,17 +134,18 @@ package final class Datapath: Sendable {
             throw BPFError("read the cgroup ID of \(cgroups.mountPoint)", errorNumber: errno)
         }
         var hooks: [HookState] = []
-        for hook in DatapathSkeletons.Hook.allCases {
-            let origin = try Self.attach(
-                skeletons.program(hook), to: root, id: rootID, pin: "\(pins.links)/\(hook)"
-            )
+        for hook in DatapathSkeletons.Hook.ofRoot {
+            let origin = try attach(skeletons.program(hook), to: root, id: rootID, pin: "\(pins.links)/\(hook)")
             hooks.append(HookState(name: "\(hook)", origin: origin))
         }
+        // An earlier version's, which the hooks above replace.
+        for name in ["release", "sockops", "sendmsg4", "sendmsg6"] { unsafe unlink("\(pins.links)/\(name)") }
         return hooks
     }
 
-    private static func attach(
-        _ program: consuming BPFProgram, to root: borrowing FileDescriptor, id: CgroupID, pin: String
+    /// Attaches `program`, or has it take the place of the one that is pinned at `pin`.
+    static func attach(
+        _ program: consuming BPFProgram, to cgroup: borrowing FileDescriptor, id: CgroupID, pin: String
     ) throws(BPFError) -> HookState.Origin {
         var origin = HookState.Origin.attached
         if let link = try BPFLink.pinned(at: pin) {
@@ -224,36 +153,15 @@ package final class Datapath: Sendable {
                 return .adopted
             }
             origin = .reattached
-            guard unsafe unlink(pin) == 0 else {
-                throw BPFError("remove the severed link at \(pin)", errorNumber: errno)
-            }
         }
-        try BPFLink(attaching: program, toCgroup: root).pin(at: pin)
+        // The new one works before the old one's pin goes.
+        let temporary = pin + "-next"
+        unsafe unlink(temporary)
+        try BPFLink(attaching: program, toCgroup: cgroup).pin(at: temporary)
+        guard unsafe rename(temporary, pin) == 0 else {
+            throw BPFError("replace the pin at \(pin)", errorNumber: errno)
+        }
         return origin
-    }
-
-    /// Tells the programs which tasks are pods'. Until this is called for the first time, nobody is.
-    package func setKubepods(_ kubepods: KubepodsCgroup) throws(BPFError) {
-        var key: UInt32 = 0
-        var value = nid_settings()
-        value.kubepods_id = kubepods.id.rawValue
-        value.kubepods_level = UInt32(kubepods.level)
-        unsafe withUnsafeMutableBytes(of: &value.groups) { buffer in
-            let groups = unsafe buffer.bindMemory(to: UInt64.self)
-            for (index, group) in kubepods.groups.prefix(groups.count).enumerated() {
-                unsafe groups[index] = group?.rawValue ?? 0
-            }
-        }
-        unsafe withUnsafeMutableBytes(of: &value.others) { buffer in
-            let others = unsafe buffer.bindMemory(to: nid_tree.self)
-            for (index, other) in kubepods.others.prefix(others.count).enumerated() {
-                unsafe others[index] = nid_tree(id: other.id.rawValue, level: UInt32(other.level), reserved: 0)
-            }
-        }
-        try check(
-            unsafe bpf_map_update_elem(settings, &key, &value, UInt64(BPF_ANY)),
-            "tell the programs the kubepods cgroup"
-        )
     }
 
     /// Sets what becomes of a pod's connections, from the next one on.
@@ -280,11 +188,6 @@ package final class Datapath: Sendable {
         unsafe bpf_map_delete_elem(connections, &key)
     }
 
-    /// How many connections a pod has: sent a SYN for, and not yet closed by the agent.
-    package func connections(ofPod pod: CgroupID) -> Int {
-        Int(traffic(ofPod: pod)?.open ?? 0)
-    }
-
     /// What the kernel counted of a pod's connections; `nil`: it has not connected yet.
     package func traffic(ofPod pod: CgroupID) -> PodTraffic? {
         var key = pod.rawValue
@@ -292,18 +195,7 @@ package final class Datapath: Sendable {
         return unsafe bpf_map_lookup_elem(connections, &key, &value) == 0 ? PodTraffic(value) : nil
     }
 
-    /// Forgets how many connections pods have. For an agent that starts with a listening socket of its own making: what
-    /// was waiting on an earlier one was dropped with it, uncounted.
-    package func forgetConnections() {
-        var key: UInt64 = 0
-        for _ in 0..<NID_PODS_MAX {
-            guard unsafe bpf_map_get_next_key(connections, nil, &key) == 0 else { return }
-            unsafe bpf_map_delete_elem(connections, &key)
-        }
-    }
-
-    /// Marks a listening socket as the agent's: only connections accepted from it can receive a tag, and none reaches it
-    /// from a socket that is not this node's.
+    /// Marks a listening socket as the agent's: only connections accepted from it can receive a tag.
     package func markListener(_ descriptor: CInt) throws(BPFError) {
         var key = descriptor
         var value = nid_tag()
@@ -312,16 +204,12 @@ package final class Datapath: Sendable {
             unsafe bpf_map_update_elem(tags, &key, &value, UInt64(BPF_ANY)),
             "mark the listening socket as the agent's"
         )
-        var filter = skeletons.withLock { $0.listenFilter }
-        let size = socklen_t(MemoryLayout<CInt>.size)
-        guard unsafe setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_BPF, &filter, size) == 0 else {
-            throw BPFError("filter what reaches the listening socket", errorNumber: errno)
-        }
     }
 
-    /// Who opened the accepted connection behind `descriptor`; `nil` if it did not come through the redirect.
+    /// Who opened the accepted connection behind `descriptor`; `nil` if it was not redirected.
     ///
-    /// One system call, whatever the number of pods and connections.
+    /// The kernel looks when somebody asks for the peer's address, which accept4(2) does: see `bpf/lib/takeover.h`. One
+    /// system call, whatever the number of pods and connections.
     package func tag(ofAcceptedSocket descriptor: CInt) -> CallerTag? {
         var key = descriptor
         var value = nid_tag()
@@ -335,15 +223,10 @@ package final class Datapath: Sendable {
             readingMap: stats, droppedByTable: guardState.withLock(\.nftables)?.droppedByHostGuard ?? [:])
     }
 
-    /// How many tags wait for their accepting side at this moment. Walks the table: for tests and the debug dump.
-    package func pendingHandovers() -> Int {
-        MapOccupancy.count(handovers, key: nid_key())
-    }
-
     /// How full the tables are. Walks them: for metrics.
     package func occupancy() -> [MapOccupancy] {
         [
-            MapOccupancy(name: "handovers", descriptor: handovers, key: nid_key()),
+            MapOccupancy(name: "listeners", descriptor: listenerMap, key: UInt64(0)),
             MapOccupancy(name: "policies", descriptor: policies, key: UInt64(0)),
             MapOccupancy(name: "connections", descriptor: connections, key: UInt64(0)),
         ]

@@ -39,8 +39,10 @@ package final class HeldPins: Sendable {
     package init(_ directory: PinDirectory) throws(BPFError) {
         self.directory = directory
         var pins: [Pin] = []
-        // Those of interfaces come and go with them: ``UplinkGuard`` looks after its own.
-        for path in directory.pins where !path.contains("/" + UplinkGuard.pinPrefix) { pins.append(try Pin(path)) }
+        // Those of interfaces and of kubepods cgroups come and go with them: ``UplinkGuard`` and ``Datapath`` look after
+        // their own.
+        let coming = ["/" + UplinkGuard.pinPrefix, "/" + Datapath.guardPin]
+        for path in directory.pins where !coming.contains(where: path.contains) { pins.append(try Pin(path)) }
         self.pins = pins
         fileSystem = Mutex(directory.fileSystem)
     }

@@ -5,7 +5,8 @@ import Glibc
 /// The guard in the network namespace of the calling thread, which must be the node's: drops packets to protected
 /// endpoints that arrive from an interface, before and after address translation.
 ///
-/// A BPF netfilter program at PRE_ROUTING, FORWARD and LOCAL_IN (Linux 6.4), or else an nftables table. It sees what no
+/// A BPF netfilter program at PRE_ROUTING and FORWARD, and at LOCAL_IN of a node that has a protected address itself
+/// (Linux 6.4), or else an nftables table. It sees what no
 /// socket hook does: frames that pods write themselves (AF_PACKET), packets of sandboxes with a network stack of their own
 /// (gVisor, Kata), and Services whose endpoint is a protected address.
 package enum HostGuard: Sendable, Equatable {
@@ -23,16 +24,37 @@ package enum HostGuard: Sendable, Equatable {
         var hook: UInt32
     }
 
-    /// Every attachment. The first two have had their names since they were the only ones.
+    /// Every node's attachments. The first two have had their names since they were the only ones.
     static let places: [Place] = [
         Place(pin: "forward4", family: AF_INET, hook: 0), Place(pin: "forward6", family: AF_INET6, hook: 0),
         Place(pin: "translated4", family: AF_INET, hook: 2), Place(pin: "translated6", family: AF_INET6, hook: 2),
+    ]
+
+    /// Those of a node that has a protected address itself, which a translation may lead to. Every packet that a node
+    /// receives pays for them, hence not every node's.
+    static let inputPlaces: [Place] = [
         Place(pin: "input4", family: AF_INET, hook: 1), Place(pin: "input6", family: AF_INET6, hook: 1),
     ]
 
     /// Installs the guard, or replaces that of an earlier agent without a gap.
     static func install(_ configuration: DatapathConfiguration) throws(BPFError) -> [HookState] {
         let program = try ForwardProgram(configuration)
+        let hasProtectedAddress = try LocalAddresses().contains(anyOf: configuration)
+        if !hasProtectedAddress {
+            for place in inputPlaces { unsafe unlink("\(configuration.pinDirectory.links)/\(place.pin)") }
+        }
+        return try install(program, at: places + (hasProtectedAddress ? inputPlaces : []), configuration)
+    }
+
+    /// Installs the attachments of a node that has a protected address itself, if it has one by now and has none yet.
+    static func installInput(_ configuration: DatapathConfiguration) throws(BPFError) -> [HookState] {
+        guard try LocalAddresses().contains(anyOf: configuration) else { return [] }
+        return try install(try ForwardProgram(configuration), at: inputPlaces, configuration)
+    }
+
+    private static func install(
+        _ program: borrowing ForwardProgram, at places: [Place], _ configuration: DatapathConfiguration
+    ) throws(BPFError) -> [HookState] {
         var hooks: [HookState] = []
         for place in places {
             let path = "\(configuration.pinDirectory.links)/\(place.pin)"

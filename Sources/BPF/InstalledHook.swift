@@ -51,7 +51,7 @@ package struct InstalledHook: Sendable, Equatable {
             let pin = "\(pins.links)/\(hook)"
             let role: Role =
                 switch hook {
-                case .sockops, .getpeername4, .getpeername6: .service
+                case .getpeername4, .getpeername6: .service
                 default: .protection
                 }
             return InstalledHook(name: "\(hook)", pin: pin, role: role, state: state(ofPin: pin))

@@ -25,8 +25,10 @@ package struct KernelFeatures: Sendable {
     package var nftables: Presence
     /// Programs at what interfaces send, as links (tcx, 6.6).
     package var interfaceLinks: Presence
-    /// Programs at tracepoints with types (`tp_btf`), which bring cgroup events.
+    /// Programs at tracepoints with types (`tp_btf`), which bring events of cgroups and executions.
     package var typedTracepoints: Presence
+    /// Handles of namespaces (nsfs, 6.18), by which a namespace is opened without a process in it.
+    package var namespaceHandles: Presence
 
     /// Tries everything. Needs the rights to load programs.
     package static func probe() -> KernelFeatures {
@@ -34,10 +36,8 @@ package struct KernelFeatures: Sendable {
         defer { _ = LibbpfLog.take() }
         let btf: Presence = unsafe access("/sys/kernel/btf/vmlinux", R_OK) == 0 ? .present : .absent
         let types: [(String, bpf_prog_type)] = [
-            ("cgroup/connect, sendmsg, getpeername", BPF_PROG_TYPE_CGROUP_SOCK_ADDR),
+            ("cgroup/connect, bind, getpeername", BPF_PROG_TYPE_CGROUP_SOCK_ADDR),
             ("cgroup_skb/egress", BPF_PROG_TYPE_CGROUP_SKB),
-            ("cgroup/sock_create", BPF_PROG_TYPE_CGROUP_SOCK),
-            ("sockops", BPF_PROG_TYPE_SOCK_OPS),
         ]
         return KernelFeatures(
             release: release(),
@@ -48,7 +48,8 @@ package struct KernelFeatures: Sendable {
             netfilterLinks: probeNetfilter(),
             nftables: probeNftables(),
             interfaceLinks: probeInterfaceLinks(),
-            typedTracepoints: probeTracepoint()
+            typedTracepoints: probeTracepoint(),
+            namespaceHandles: probeNamespaceHandles()
         )
     }
 
@@ -85,6 +86,17 @@ package struct KernelFeatures: Sendable {
         let function = unsafe libbpf_find_vmlinux_btf_id("cgroup_mkdir", BPF_TRACE_RAW_TP)
         guard function > 0 else { return .absent }
         return load(BPF_PROG_TYPE_TRACING, attachType: BPF_TRACE_RAW_TP, function: UInt32(function), result: 0)
+    }
+
+    /// Opens the network namespace of the calling thread by its handle.
+    private static func probeNamespaceHandles() -> Presence {
+        guard let own = try? NetworkNamespaceID.current() else { return .absent }
+        let descriptor = nid_open_namespace(own.cookie, own.inode)
+        guard descriptor < 0 else {
+            close(descriptor)
+            return .present
+        }
+        return errno == EPERM ? .unknown : .absent
     }
 
     /// Loads a program that does nothing but return: `r0 = result; exit`.

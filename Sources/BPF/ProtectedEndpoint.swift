@@ -14,12 +14,6 @@ package struct ProtectedEndpoint: Sendable, Hashable {
 }
 
 extension DatapathConfiguration {
-    /// Makes the hooks refuse what they would redirect, for as long as no agent can listen.
-    package mutating func refuseAll() {
-        protectedEndpoints = endpoints.map { ProtectedEndpoint(address: $0) } + protectedEndpoints
-        endpoints = []
-    }
-
     /// Every protected endpoint as the programs compare them: single ports before the address that they belong to, and
     /// the redirected ones first.
     private var kernelEndpoints: [nid_endpoint] {

@@ -15,9 +15,28 @@
 #include <unistd.h>
 
 #define NID_FILEID_KERNFS 0xfe
+#define NID_FILEID_NSFS 0xf1
+#define NID_FD_NSFS_ROOT -10003
+#define NID_CLONE_NEWNET 0x40000000
 
 /* O_PATH, which the C library hides from Swift. */
 #define NID_O_PATH 010000000
+
+/* Opens a network namespace by its cookie and inode number (Linux 6.18:
+ * include/uapi/linux/fcntl.h and nsfs.h).
+ */
+static inline int nid_open_namespace(uint64_t cookie, uint32_t inode)
+{
+	struct {
+		unsigned int handle_bytes;
+		int handle_type;
+		uint64_t cookie;
+		uint32_t type;
+		uint32_t inode;
+	} __attribute__((packed)) handle = { 16, NID_FILEID_NSFS, cookie, NID_CLONE_NEWNET, inode };
+
+	return (int)syscall(SYS_open_by_handle_at, NID_FD_NSFS_ROOT, &handle, O_RDONLY | O_CLOEXEC);
+}
 
 /* Opens the cgroup with this ID on the cgroup2 mount that `mount_fd` lies on
  * (open_by_handle_at(2); kernfs handles are the ID alone since Linux 5.5).

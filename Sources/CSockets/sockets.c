@@ -13,7 +13,10 @@
 
 int nid_accept(int listener)
 {
-	return accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct sockaddr_storage peer;
+	socklen_t length = sizeof(peer);
+
+	return accept4(listener, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 int nid_make_wake_up(void)
@@ -21,16 +24,14 @@ int nid_make_wake_up(void)
 	return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
-int nid_make_idle_wait(int listener, int wake_up)
+int nid_make_wait(int wake_up)
 {
-	struct epoll_event connections = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.u32 = NID_READY_CONNECTIONS };
-	struct epoll_event commands = { .events = EPOLLIN, .data.u32 = NID_READY_COMMANDS };
+	struct epoll_event commands = { .events = EPOLLIN, .data.u64 = NID_WAIT_COMMANDS };
 	int set = epoll_create1(EPOLL_CLOEXEC);
 
 	if (set < 0)
 		return -1;
-	if (epoll_ctl(set, EPOLL_CTL_ADD, listener, &connections) != 0 ||
-	    epoll_ctl(set, EPOLL_CTL_ADD, wake_up, &commands) != 0) {
+	if (epoll_ctl(set, EPOLL_CTL_ADD, wake_up, &commands) != 0) {
 		int reason = errno;
 
 		close(set);
@@ -40,17 +41,28 @@ int nid_make_idle_wait(int listener, int wake_up)
 	return set;
 }
 
-uint32_t nid_wait_idle(int set, int timeout)
+int nid_wait_add(int set, int listener, uint64_t number)
 {
-	struct epoll_event events[2];
-	int count = epoll_wait(set, events, 2, timeout);
-	uint32_t ready = 0;
+	struct epoll_event connections = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = number };
 
-	if (count < 0)
-		return NID_READY_FAILED;
-	for (int i = 0; i < count; i++)
-		ready |= events[i].data.u32;
-	return ready;
+	return epoll_ctl(set, EPOLL_CTL_ADD, listener, &connections);
+}
+
+void nid_wait_remove(int set, int listener)
+{
+	struct epoll_event ignored = { 0 };
+
+	(void)epoll_ctl(set, EPOLL_CTL_DEL, listener, &ignored);
+}
+
+int nid_wait(int set, uint64_t numbers[NID_WAIT_MAX], int timeout)
+{
+	struct epoll_event events[NID_WAIT_MAX];
+	int count = epoll_wait(set, events, NID_WAIT_MAX, timeout);
+
+	for (int index = 0; index < count; index++)
+		numbers[index] = events[index].data.u64;
+	return count;
 }
 
 void nid_name_this_thread(const char *name)

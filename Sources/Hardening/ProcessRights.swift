@@ -3,6 +3,15 @@ import Glibc
 
 /// What the agent's process may do.
 package enum ProcessRights {
+    /// Allows as many open files as the hard limit does: two listening sockets for each network namespace, beside the
+    /// connections.
+    package static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
     /// Keeps the capabilities that ``Capability`` lists, takes every one from programs that this process will start, and
     /// forbids new privileges, core files and looks into its memory.
     ///

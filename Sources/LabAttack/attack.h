@@ -90,5 +90,9 @@ void attack_volley(char **argument);
 /* proxy.c */
 void attack_proxy(char **argument);
 
+/* loopback.c */
+void attack_bind(char **argument);
+void attack_stray(char **argument);
+
 /* guards.c */
 void attack_overwrite(char **argument);

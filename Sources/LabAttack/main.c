@@ -145,6 +145,8 @@ static const struct {
 	{ "kept", 3, 3, attack_kept },
 	{ "volley", 3, 3, attack_volley },
 	{ "proxy", 1, 3, attack_proxy },
+	{ "bind", 2, 2, attack_bind },
+	{ "stray", 4, 4, attack_stray },
 	{ "overwrite", 4, 4, attack_overwrite },
 };
 

@@ -10,15 +10,16 @@ import Synchronization
     import Musl
 #endif
 
-/// Accepts connections of one listening socket, on a thread of its own, perhaps beside others.
+/// Accepts connections of every listening socket, on a thread of its own, perhaps beside others.
 ///
 /// SwiftNIO could do that too, but makes a channel, its pipeline and its promises of each connection before anything of it
 /// can be read: several times the work of a cached answer.
 final class Acceptor: Sendable {
     private static let pause: CInt = 1_000
     private static let silence = TimeAmount.minutes(1)
-    /// How many connections are accepted before commands are looked at.
-    private static let batch = 64
+    /// How many connections of one listener are accepted before the others have their turn: so many as wait in one
+    /// namespace cost another nothing.
+    private static let batch = 8
 
     private enum Command {
         case pause(CheckedContinuation<Void, Never>)
@@ -31,11 +32,11 @@ final class Acceptor: Sendable {
         var hasEnded = false
     }
 
-    private let listener: CInt
+    private let listeners: ListenerTable
     /// An eventfd(2): readable when there are commands, or room for one more that is handed over.
     private let wakeUp: CInt
-    /// An epoll(7) of the two, of which a connection wakes one thread where several wait so.
-    private let idleWait: CInt
+    /// An epoll(7) of it and the listening sockets, of which a connection wakes one thread where several wait so.
+    private let set: CInt
     private let queue: ServingQueue
     private let control = Mutex(Control())
     private let thread = NIOThreadPool(numberOfThreads: 1)
@@ -45,23 +46,22 @@ final class Acceptor: Sendable {
 
     /// Starts the thread, which `loop` hears the end of.
     ///
-    /// `listener` is a listening socket that does not block, and must stay open until ``stop()`` returns. Nothing is
-    /// accepted while `queue` is full, or with `isPaused` before ``resume()``. `acceptFailed` is called when a connection
-    /// could not be accepted, for want of descriptors or memory: it waits with the kernel and is tried again once a
-    /// second. `reception` is called once, on the thread, and gets what is accepted.
+    /// Nothing is accepted while `queue` is full, or with `isPaused` before ``resume()``. `acceptFailed` is called when a connection could not be accepted, for
+    /// want of descriptors or memory: it waits with the kernel and is tried again once a second. `reception` is called
+    /// once, on the thread, and gets what is accepted.
     init(
-        listener: CInt, queue: ServingQueue, isPaused: Bool, loop: any EventLoop, logger: Logger,
+        listeners: ListenerTable, queue: ServingQueue, isPaused: Bool, loop: any EventLoop, logger: Logger,
         acceptFailed: @escaping @Sendable () -> Void, reception: @escaping @Sendable () -> Reception
     ) throws(MetadataServerError) {
         wakeUp = nid_make_wake_up()
         guard wakeUp >= 0 else { throw MetadataServerError("cannot make an eventfd: errno \(errno)") }
-        idleWait = nid_make_idle_wait(listener, wakeUp)
-        guard idleWait >= 0 else {
+        set = nid_make_wait(wakeUp)
+        guard set >= 0 else {
             let reason = errno
             close(wakeUp)
             throw MetadataServerError("cannot wait for connections: errno \(reason)")
         }
-        self.listener = listener
+        self.listeners = listeners
         self.queue = queue
         queue.wake(wakeUp)
         self.logger = logger
@@ -74,6 +74,19 @@ final class Acceptor: Sendable {
             run(isPaused: isPaused, reception())
             ended.succeed()
         }
+    }
+
+    /// Accepts from one more socket, which stays open until it is removed here.
+    func add(_ listener: ListenerTable.Listener) throws(MetadataServerError) {
+        guard nid_wait_add(set, listener.descriptor, listener.number) == 0 else {
+            throw MetadataServerError(
+                "cannot wait for connections of descriptor \(listener.descriptor): errno \(errno)")
+        }
+    }
+
+    /// Accepts nothing more from a socket, but for what is under way.
+    func remove(_ listener: ListenerTable.Listener) {
+        nid_wait_remove(set, listener.descriptor)
     }
 
     /// Leaves new connections with the kernel. When this returns, every connection that was accepted is handed over.
@@ -93,7 +106,7 @@ final class Acceptor: Sendable {
     }
 
     deinit {
-        close(idleWait)
+        close(set)
         close(wakeUp)
     }
 
@@ -114,54 +127,49 @@ final class Acceptor: Sendable {
 
     private func run(isPaused: Bool, _ reception: Reception) {
         var isPaused = isPaused
+        var numbers = [UInt64](repeating: 0, count: Int(NID_WAIT_MAX))
         var nextLine = NIODeadline.distantPast
         var isFailing = false
         var polled: [pollfd] = []
         while true {
             let accepts = !isPaused && !isFailing && !queue.isFull
-            let timeout = Self.timeout(until: reception.nextTime, isFailing: isFailing)
-            var ready = Ready()
-            if accepts, reception.waiting.isEmpty {
-                ready = Ready(rawValue: nid_wait_idle(idleWait, timeout))
-            } else {
-                wait(accepts, reception, timeout, &polled, &ready)
-            }
-            if ready.contains(.failed), errno != EINTR {
-                logger.critical("cannot wait for connections; trying again", metadata: ["errno": "\(errno)"])
-                sleep(1)
+            var timeout = Self.timeout(until: reception.nextTime, isFailing: isFailing)
+            if !accepts || !reception.waiting.isEmpty {
+                wait(accepts, reception, timeout, &polled)
+                timeout = 0
             }
             isFailing = false
             if let time = reception.nextTime, time <= .now() { reception.tidyUp(at: .now()) }
-            if ready.contains(.commands), !obey(&isPaused, reception) { return }
-            guard ready.contains(.connections), !isPaused else { continue }
-            isFailing = !acceptBatch(reception, &nextLine)
+            let ready = accepts ? next(within: timeout, &numbers) : []
+            if !accepts || ready.contains(UInt64(NID_WAIT_COMMANDS)), !obey(&isPaused, reception) { return }
+            for number in ready where number != NID_WAIT_COMMANDS && !isPaused && !isFailing {
+                // Removed meanwhile, or still open until this reference is gone.
+                guard let listener = listeners[number] else { continue }
+                isFailing = !acceptBatch(listener, reception, &nextLine)
+            }
         }
     }
 
-    private struct Ready: OptionSet {
-        var rawValue: UInt32 = 0
-        static let commands = Ready(rawValue: NID_READY_COMMANDS)
-        static let connections = Ready(rawValue: NID_READY_CONNECTIONS)
-        static let failed = Ready(rawValue: NID_READY_FAILED)
+    /// The numbers of what is ready.
+    private func next(within timeout: CInt, _ numbers: inout [UInt64]) -> ArraySlice<UInt64> {
+        let count = unsafe nid_wait(set, &numbers, timeout)
+        if count < 0, errno != EINTR {
+            logger.critical("cannot wait for connections; trying again", metadata: ["errno": "\(errno)"])
+            sleep(1)
+        }
+        return numbers.prefix(Int(max(count, 0)))
     }
 
     /// Waits for the connections of which nothing has arrived as well, and looks at those of which something has.
-    private func wait(
-        _ accepts: Bool, _ reception: Reception, _ timeout: CInt, _ polled: inout [pollfd], _ ready: inout Ready
-    ) {
+    private func wait(_ accepts: Bool, _ reception: Reception, _ timeout: CInt, _ polled: inout [pollfd]) {
         polled.removeAll(keepingCapacity: true)
-        polled.append(pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0))
-        polled.append(pollfd(fd: accepts ? listener : -1, events: Int16(POLLIN), revents: 0))
+        polled.append(pollfd(fd: accepts ? set : wakeUp, events: Int16(POLLIN), revents: 0))
         for connection in reception.waiting {
             polled.append(pollfd(fd: connection.descriptor, events: Int16(POLLIN), revents: 0))
         }
-        let count = unsafe poll(&polled, nfds_t(polled.count), timeout)
-        if count < 0 { ready.insert(.failed) }
-        guard count > 0 else { return }
-        if polled[0].revents != 0 { ready.insert(.commands) }
-        if polled[1].revents != 0 { ready.insert(.connections) }
+        guard unsafe poll(&polled, nfds_t(polled.count), timeout) > 0 else { return }
         // From the last: a place that becomes free is taken by one behind it.
-        for index in reception.waiting.indices.reversed() where polled[index + 2].revents != 0 {
+        for index in reception.waiting.indices.reversed() where polled[index + 1].revents != 0 {
             reception.look(at: index)
         }
     }
@@ -198,11 +206,14 @@ final class Acceptor: Sendable {
     }
 
     /// Whether accepting may go on at once.
-    private func acceptBatch(_ reception: Reception, _ nextLine: inout NIODeadline) -> Bool {
+    private func acceptBatch(
+        _ listener: ListenerTable.Listener, _ reception: Reception, _ nextLine: inout NIODeadline
+    ) -> Bool {
+        listener.accepted()
         for _ in 0..<Self.batch where !queue.isFull {
-            let descriptor = nid_accept(listener)
+            let descriptor = nid_accept(listener.descriptor)
             if descriptor >= 0 {
-                reception.receive(descriptor)
+                reception.receive(descriptor, namespace: listener.namespace)
                 continue
             }
             let reason = errno
@@ -226,19 +237,18 @@ final class Acceptor: Sendable {
     }
 }
 
-/// The connections that are on their way from the threads that accept from one socket to the event loop that serves them.
+/// The connections that are on their way from one thread that accepts to the event loop that serves them.
 ///
 /// They are few at a time: a pod that opens all it may at once must not stand in the loop's way all at once.
 final class ServingQueue: Sendable {
-    /// Each thread may exceed it by one.
     private static let limit = 16
 
     private let count = Atomic<Int>(0)
-    private let wakeUps = Mutex<[CInt]>([])
+    private let wakeUp = Mutex<CInt?>(nil)
 
     /// Has an eventfd(2) written to whenever there is room again.
     fileprivate func wake(_ descriptor: CInt) {
-        wakeUps.withLock { $0.append(descriptor) }
+        wakeUp.withLock { $0 = descriptor }
     }
 
     var isFull: Bool { count.load(ordering: .acquiring) >= Self.limit }
@@ -249,9 +259,8 @@ final class ServingQueue: Sendable {
 
     func leave() {
         guard count.wrappingSubtract(1, ordering: .acquiringAndReleasing).oldValue == Self.limit else { return }
-        for descriptor in wakeUps.withLock({ $0 }) {
-            var one: UInt64 = 1
-            unsafe write(descriptor, &one, MemoryLayout<UInt64>.size)
-        }
+        guard let descriptor = wakeUp.withLock({ $0 }) else { return }
+        var one: UInt64 = 1
+        unsafe write(descriptor, &one, MemoryLayout<UInt64>.size)
     }
 }

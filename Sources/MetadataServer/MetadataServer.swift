@@ -13,8 +13,8 @@ import Synchronization
 
 /// The HTTP front: accepts redirected connections and answers them in the GKE metadata server's protocol.
 ///
-/// Nothing is ever forwarded. A connection without a tag is reset unread. Each listening socket has threads that accept,
-/// and answer there what they can at once; everything else runs on the given event loops. `readTag` is called once per
+/// Nothing is ever forwarded. A connection without a tag is reset unread. Threads of its own accept from every listening
+/// socket, and answer there what they can at once; everything else runs on the given event loops. `readTag` is called once per
 /// connection, on such a thread, and must not block.
 package final class MetadataServer: Sendable {
     private let configuration: MetadataServerConfiguration
@@ -22,24 +22,12 @@ package final class MetadataServer: Sendable {
     private let backend: any MetadataBackend
     private let readTag: @Sendable (CInt) -> CallerTag?
     private let eventLoopGroup: any EventLoopGroup
-    private let logger: Logger
     private let observer: any MetadataServerObserver
-    private let acceptFailed: @Sendable () -> Void
     private let elsewhere: OtherService?
     private let registry: ConnectionRegistry
     private let known = KnownRequests()
     private let fronts: [(loop: any EventLoop, front: NIOLoopBoundBox<LoopFront>)]
-    private let listeners = Mutex<[Listener]>([])
-
-    /// How many threads accept from one socket, so that one does while another waits for a processor. Beyond two cores
-    /// more would only wake each other.
-    private static let acceptorsPerListener = min(2, System.coreCount)
-
-    private struct Listener {
-        let descriptor: CInt
-        let acceptors: [Acceptor]
-        let loop: any EventLoop
-    }
+    private let pool: AcceptorPool
 
     /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing. `acceptFailed` is
     /// called whenever a connection could not be accepted; it waits with the kernel and is tried again. `elsewhere` takes
@@ -58,14 +46,13 @@ package final class MetadataServer: Sendable {
         self.backend = backend
         self.readTag = readTag
         self.eventLoopGroup = eventLoopGroup
-        self.logger = logger
         self.observer = observer
-        self.acceptFailed = acceptFailed
         self.elsewhere = elsewhere
         self.registry = ConnectionRegistry(limits: configuration.limits)
         self.fronts = eventLoopGroup.makeIterator().map { loop in
             (loop, .makeBoxSendingValue(LoopFront(loop: loop), eventLoop: loop))
         }
+        self.pool = AcceptorPool(loops: fronts.map(\.loop), logger: logger, acceptFailed: acceptFailed)
     }
 
     /// What the connections of one event loop share.
@@ -81,7 +68,7 @@ package final class MetadataServer: Sendable {
     }
 
     /// Whether it listens.
-    package var isAccepting: Bool { listeners.withLock { !$0.isEmpty } }
+    package var isAccepting: Bool { pool.isListening }
 
     /// How many connections are open.
     package var connectionCount: Int { registry.count }
@@ -90,84 +77,59 @@ package final class MetadataServer: Sendable {
     package func connections() -> [ConnectionSnapshot] { registry.snapshot() }
 
     /// Accepts from a bound and listening stream socket that does not block. It may be inherited and shared with another
-    /// process. May be called for several sockets. The descriptor is the server's from here on: it closes it when it stops.
+    /// process. May be called for several sockets. The descriptor is the server's from here on.
     ///
     /// - Parameters:
     ///   - descriptor: The socket.
-    ///   - isPaused: Whether to accept nothing before ``resumeAccepting()``, because another process still does.
-    /// - Throws: What the socket cannot do.
-    package func start(onListeningSocket descriptor: CInt, isPaused: Bool = false) throws(MetadataServerError) {
+    ///   - namespace: The socket's network namespace, by its cookie; a connection whose caller was noted in another is
+    ///     reset. `nil`: that is not looked at.
+    ///   - isPaused: Whether to accept nothing before ``resumeAccepting()``. Counts for the first socket.
+    /// - Throws: What the socket cannot do; or the server has stopped.
+    package func start(
+        onListeningSocket descriptor: CInt, namespace: UInt64? = nil, isPaused: Bool = false
+    ) throws(MetadataServerError) {
         guard listen(descriptor, configuration.limits.listenBacklog) == 0 else {
-            throw MetadataServerError("cannot set the backlog of descriptor \(descriptor): errno \(errno)")
+            let reason = errno
+            close(descriptor)
+            throw MetadataServerError("cannot set the backlog of descriptor \(descriptor): errno \(reason)")
         }
         configuration.limits.apply(toListeningSocket: descriptor)
-        let (loop, front) = nextFront()
-        let queue = ServingQueue()
-        var acceptors: [Acceptor] = []
-        for _ in 0..<Self.acceptorsPerListener {
-            let acceptor = try Acceptor(
-                listener: descriptor, queue: queue, isPaused: isPaused, loop: loop, logger: logger,
-                acceptFailed: acceptFailed
-            ) { [self] in
-                Reception(
-                    responder: responder, known: known, observer: observer, readTag: readTag, elsewhere: elsewhere
-                ) { descriptor, tag in
-                    if let reason = self.registry.resetReason(for: self.account(of: tag)) {
-                        self.count(reason)
-                        Reception.reset(descriptor)
-                        return
-                    }
-                    queue.enter()
-                    loop.execute {
-                        self.serve(descriptor, tag, loop, front)
-                        queue.leave()
-                    }
+        try pool.add(descriptor, namespace: namespace, isPaused: isPaused) { [self] index, queue in
+            let (loop, front) = fronts[index]
+            return Reception(
+                responder: responder, known: known, observer: observer, readTag: readTag, elsewhere: elsewhere
+            ) { descriptor, tag in
+                if let reason = self.registry.resetReason(for: self.account(of: tag)) {
+                    self.count(reason)
+                    Reception.reset(descriptor)
+                    return
+                }
+                queue.enter()
+                loop.execute {
+                    self.serve(descriptor, tag, loop, front)
+                    queue.leave()
                 }
             }
-            acceptors.append(acceptor)
-        }
-        listeners.withLock { [acceptors] listeners in
-            listeners.append(Listener(descriptor: descriptor, acceptors: acceptors, loop: loop))
         }
     }
 
-    /// The connections of one socket are all served by one loop. Sockets take turns among the loops.
-    private func nextFront() -> (any EventLoop, NIOLoopBoundBox<LoopFront>) {
-        let (loop, front) = fronts[listeners.withLock(\.count) % fronts.count]
-        return (loop, front)
+    /// Accepts nothing more from a namespace, and closes its sockets. Connections that were accepted go on.
+    package func stop(namespace: UInt64) {
+        pool.remove(namespace: namespace)
     }
+
+    /// When a connection in a namespace was last accepted; `nil`: none has been.
+    package func lastAccepted(namespace: UInt64) -> NIODeadline? { pool.lastAccepted(namespace: namespace) }
 
     /// Leaves new connections with the listening sockets, for another process that holds them, until
     /// ``resumeAccepting()``. When this returns, every connection that was accepted is set up.
-    package func pauseAccepting() async {
-        for listener in listeners.withLock({ $0 }) {
-            for acceptor in listener.acceptors { await acceptor.pause() }
-            await setUp(listener)
-        }
-    }
+    package func pauseAccepting() async { await pool.pause() }
 
-    package func resumeAccepting() {
-        for listener in listeners.withLock({ $0 }) { listener.acceptors.forEach { $0.resume() } }
-    }
+    package func resumeAccepting() { pool.resume() }
 
     /// Closes the listening sockets for good. Connections that wait to be accepted stay with a socket that somebody else
     /// holds, and are reset otherwise.
-    package func stopAccepting() async {
-        let listeners = self.listeners.withLock { listeners in
-            defer { listeners.removeAll() }
-            return listeners
-        }
-        for listener in listeners {
-            for acceptor in listener.acceptors { await acceptor.stop() }
-            close(listener.descriptor)
-            await setUp(listener)
-        }
-    }
-
-    /// Waits until what the acceptor handed over is served: each connection is a task of the loop, in their order.
-    private func setUp(_ listener: Listener) async {
-        try? await listener.loop.submit {}.get()
-    }
+    package func stopAccepting() async { await pool.stop() }
 
     /// Stops accepting, lets every request that has begun be answered, ends idle connections and held watches. Whatever
     /// is still open after `time` is closed.
@@ -282,7 +244,7 @@ package final class MetadataServer: Sendable {
         switch reason {
         case .connections: observer.limitHit(.connections)
         case .connectionsPerPod: observer.limitHit(.connectionsPerPod)
-        case .untagged, .stopping: break
+        case .untagged, .foreignNamespace, .stopping: break
         }
     }
 

@@ -59,6 +59,8 @@ package struct RefusedRequest: Sendable, Equatable {
 package enum ConnectionReset: String, Sendable, Hashable, CaseIterable {
     /// It did not come through the redirect, or the kernel refused to name its caller.
     case untagged
+    /// Its caller's network namespace is not the listening socket's.
+    case foreignNamespace = "foreign_namespace"
     /// The server is full.
     case connections
     /// The pod is over its limit and over the number of connections that hear so.

@@ -66,10 +66,16 @@ final class Reception {
         self.elsewhere = elsewhere
     }
 
-    /// Takes over an accepted socket that does not block.
-    func receive(_ descriptor: CInt) {
+    /// Takes over an accepted socket that does not block. `namespace` is the listening socket's network namespace, by its
+    /// cookie: the caller's must be the same.
+    func receive(_ descriptor: CInt, namespace: UInt64? = nil) {
         guard let tag = readTag(descriptor) else {
             observer.connectionReset(.untagged)
+            Self.reset(descriptor)
+            return
+        }
+        guard namespace == nil || namespace == tag.networkNamespaceCookie else {
+            observer.connectionReset(.foreignNamespace)
             Self.reset(descriptor)
             return
         }

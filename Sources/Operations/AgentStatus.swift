@@ -8,14 +8,16 @@ package struct AgentStatus: Codable, Sendable, Equatable {
     package var kernel: [String: UInt64]
     /// The HTTP front's counters that are not 0.
     package var requests: [String: UInt64]
-    /// Tags on their way from a connecting to an accepting socket at this moment.
-    package var pendingHandovers: Int
+    /// Network namespaces in which the agent listens, the node's own among them.
+    package var namespaces: Int
+    /// How the agent enters them.
+    package var namespacesBy: String
     package var pods: Int
     /// Entries of the cgroup index, and of the kernel's two tables by pod-level cgroup: none outlives its cgroup.
     package var cgroups: Int
     package var connectionCounts: Int
     package var policies: Int
-    /// The sum of those counts: connections of pods, from the SYN until the agent has closed its end.
+    /// Open connections of pods.
     package var connections: Int
     /// Cached tokens, and failures that are remembered in their place.
     package var tokenEntries: Int
@@ -34,7 +36,8 @@ package struct AgentStatus: Codable, Sendable, Equatable {
 
     package init(
         version: String, node: String, hooks: [String: String], kernel: [String: UInt64], requests: [String: UInt64],
-        pendingHandovers: Int, pods: Int, cgroups: Int, connectionCounts: Int, policies: Int, connections: Int,
+        namespaces: Int, namespacesBy: String, pods: Int, cgroups: Int, connectionCounts: Int, policies: Int,
+        connections: Int,
         tokenEntries: Int, podsSynced: Bool, podWatchError: String?, podWatchSilentSeconds: Int64? = nil,
         podsNotArriving: [String]? = nil, upstreamOutages: [String: String]? = nil, isWatchingPods: Bool? = nil,
         incidents: [String: UInt64] = [:]
@@ -44,7 +47,8 @@ package struct AgentStatus: Codable, Sendable, Equatable {
         self.hooks = hooks
         self.kernel = kernel
         self.requests = requests
-        self.pendingHandovers = pendingHandovers
+        self.namespaces = namespaces
+        self.namespacesBy = namespacesBy
         self.pods = pods
         self.cgroups = cgroups
         self.connectionCounts = connectionCounts

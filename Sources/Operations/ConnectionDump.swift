@@ -7,25 +7,45 @@ package struct ConnectionDump: Codable, Sendable, Equatable {
         package var uid: String?
         /// Connections that the agent holds; `nil` if no agent answers.
         package var open: Int?
-        /// Connections that the kernel counts, from the pod's SYN until the agent has closed its end; `nil` if the
-        /// pod's cgroup is not known.
-        package var inKernel: UInt64?
-        /// Connections that the kernel has redirected to the agent; `nil` as for `inKernel`.
+        /// Where the agent listens for the pod; `nil` if no agent answers.
+        package var listeners: [Listener]?
+        /// Connections that the kernel has redirected to the agent; `nil` if the pod's cgroup is not known.
         package var redirected: UInt64?
         /// Connections of those that reached the agent. Fewer by more than those under way: something drops them.
         package var arrived: UInt64?
 
         package init(
-            namespace: String?, pod: String?, uid: String?, open: Int?, inKernel: UInt64?, redirected: UInt64? = nil,
-            arrived: UInt64? = nil
+            namespace: String?, pod: String?, uid: String?, open: Int?, listeners: [Listener]?,
+            redirected: UInt64? = nil, arrived: UInt64? = nil
         ) {
             self.namespace = namespace
             self.pod = pod
             self.uid = uid
             self.open = open
-            self.inKernel = inKernel
+            self.listeners = listeners
             self.redirected = redirected
             self.arrived = arrived
+        }
+    }
+
+    /// A listener of the agent's in a network namespace of a pod's.
+    package struct Listener: Codable, Sendable, Equatable {
+        /// The namespace's inode number, as `lsns` and `stat /proc/PID/ns/net` show it.
+        package var networkNamespace: UInt32
+        package var port: UInt16
+        package var ipv4: Bool
+        package var ipv6: Bool
+
+        package init(networkNamespace: UInt32, port: UInt16, ipv4: Bool, ipv6: Bool) {
+            self.networkNamespace = networkNamespace
+            self.port = port
+            self.ipv4 = ipv4
+            self.ipv6 = ipv6
+        }
+
+        /// `4026532177:988`, with the family where there is only one.
+        var text: String {
+            "\(networkNamespace):\(port)" + (ipv4 == ipv6 ? "" : ipv4 ? " (IPv4)" : " (IPv6)")
         }
     }
 
@@ -88,14 +108,14 @@ package struct ConnectionDump: Codable, Sendable, Equatable {
     /// Counts by pod, then every connection.
     package func table(on terminal: Terminal = .plain) -> String {
         var counts = TextTable(columns: [
-            .init("NAMESPACE", fit: .end), .init("POD", fit: .end), "UID", "OPEN", "IN KERNEL",
-            "REDIRECTED", "ARRIVED",
+            .init("NAMESPACE", fit: .end), .init("POD", fit: .end), "UID", "OPEN", "LED", "ARRIVED",
+            "LISTENS AT",
         ])
         for pod in pods {
             counts.append([
                 pod.namespace ?? "-", pod.pod ?? "-", pod.uid ?? "(no identity)", pod.open.map(String.init) ?? "-",
-                pod.inKernel.map(String.init) ?? "-", pod.redirected.map(String.init) ?? "-",
-                pod.arrived.map(String.init) ?? "-",
+                pod.redirected.map(String.init) ?? "-", pod.arrived.map(String.init) ?? "-",
+                pod.listeners.map { $0.isEmpty ? "nowhere" : $0.map(\.text).joined(separator: ", ") } ?? "-",
             ])
         }
         guard source == .agent else { return counts.text(on: terminal) }

@@ -5,7 +5,7 @@
  *   podidentd-init /podidentd run ...     supervises
  *   podidentd-init /podidentd OTHER ...   becomes the program, which needs no supervisor
  *
- * It reads no bytes but the agent's sixteen (Sources/Agent/Supervision/SupervisorLink.swift) and holds no capability
+ * It reads no bytes but messages of sixteen, the agent's (Sources/Agent/Supervision/SupervisorLink.swift) and holds no capability
  * itself; those that the agent needs are only permitted, so that the agent can have them.
  *
  * Ends with the agent's own status when the agent ended as it was told to, when it failed before it served, and when it
@@ -83,11 +83,6 @@ static int start_agent(struct supervisor *supervisor)
 
 	if (make_pair(ends) != 0)
 		return -1;
-	if (!send_start(ends[0], supervisor->restarts, supervisor->last_status, &supervisor->kept)) {
-		close(ends[0]);
-		close(ends[1]);
-		return -1;
-	}
 	supervisor->agent = fork();
 	if (supervisor->agent == 0) {
 		close(ends[0]);
@@ -100,6 +95,8 @@ static int start_agent(struct supervisor *supervisor)
 	}
 	supervisor->socket = ends[0];
 	supervisor->served = false;
+	/* An agent that does not take them goes on without, and its pods' connections are refused until it listens anew. */
+	(void)send_start(ends[0], supervisor->restarts, supervisor->last_status, &supervisor->kept);
 	return 0;
 }
 
@@ -149,7 +146,7 @@ static void watch_agent(struct supervisor *supervisor)
 		if (polled[1].revents) {
 			enum message message = receive_message(supervisor->socket, &supervisor->kept);
 
-			if (message == MESSAGE_KEEP)
+			if (message == MESSAGE_SERVING)
 				supervisor->served = true;
 			if (message == MESSAGE_END)
 				polled[1].fd = -1;
@@ -235,6 +232,7 @@ int main(int count, char **arguments)
 		execv(arguments[1], arguments + 1);
 		return fail("start the program");
 	}
+	raise_descriptor_limit();
 	if (reduce_rights() != 0)
 		return fail("give up rights");
 	return supervise(arguments + 1);

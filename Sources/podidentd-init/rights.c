@@ -7,9 +7,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Those that the agent keeps (Sources/Hardening/Capability.swift), and CAP_SETPCAP, with which it gives up the others. */
+/* Those that the agent keeps (Sources/Hardening/Capability.swift), those of the opener that it starts
+ * (Sources/podidentd-opener/rights.c), and CAP_SETPCAP, with which both give up the others.
+ */
 static const unsigned int kept[] = {
 	CAP_DAC_READ_SEARCH, CAP_SETPCAP, CAP_NET_ADMIN, 38 /* CAP_PERFMON */, 39 /* CAP_BPF */,
+	CAP_NET_BIND_SERVICE, CAP_SYS_PTRACE, CAP_SYS_ADMIN,
 };
 
 static uint64_t kept_mask(void)

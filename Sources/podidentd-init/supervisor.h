@@ -4,20 +4,32 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* More listening sockets than an agent has. */
-#define KEPT_MAX 8
+/* Descriptors of one group: 127.0.0.1 and ::1 of one network namespace, or the agent's other listening sockets. */
+#define GROUP_MAX 4
+/* Groups that are kept: as many namespaces as the kernel programs know. */
+#define GROUPS_MAX 8192
+
+/* Copies of listening sockets that the agent has under one key: a network namespace's cookie, or 0. */
+struct group {
+	uint64_t key;
+	int descriptors[GROUP_MAX];
+	unsigned int count;
+};
 
 /* Copies of the agent's listening sockets. */
 struct kept {
-	int descriptors[KEPT_MAX];
+	struct group *groups;
 	unsigned int count;
+	unsigned int capacity;
 	/* They are another agent's by now. */
 	bool replaced;
 };
 
 enum message {
-	/* The agent serves, and these are its sockets. */
-	MESSAGE_KEEP,
+	/* The agent serves. */
+	MESSAGE_SERVING,
+	/* Sockets of one group are kept, or closed. */
+	MESSAGE_GROUP,
 	/* A successor has them. */
 	MESSAGE_FORGET,
 	/* The agent has closed its end. */
@@ -27,12 +39,16 @@ enum message {
 
 /* A socket for messages, whose first end no program inherits. */
 int make_pair(int ends[2]);
-/* The first message of the socket. */
+/* The first messages of the socket: what became of the agent before, then each group, then that this is all. Waits some
+ * seconds at most for an agent that does not read them. Returns whether it has taken all.
+ */
 bool send_start(int socket, unsigned int restarts, int last_status, const struct kept *kept);
 /* Takes one message, and does to `kept` what it says. */
 enum message receive_message(int socket, struct kept *kept);
 /* Closes the copies. */
 void forget(struct kept *kept);
+/* As many open files as the hard limit allows: two for each network namespace. */
+void raise_descriptor_limit(void);
 
 /* Crashes within CRASHES_WINDOW milliseconds after which the supervisor ends, too. */
 #define CRASHES_MAX 6

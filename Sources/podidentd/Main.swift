@@ -1,15 +1,23 @@
+import Agent
 import ArgumentParser
 import Dispatch
 import Glibc
 import Hardening
+import Synchronization
 
 /// Where the process begins: rights go first, while there is one thread to take them from.
 @main
 enum Main {
+    /// What the agent has of the process that enters network namespaces for it.
+    static let opener = Mutex<Result<Opener, any Error>?>(nil)
+
     static func main() {
         // The other commands are short, and their caller's own doing.
         if CommandLine.arguments.dropFirst().first == RunCommand.configuration.commandName {
             do {
+                ProcessRights.raiseDescriptorLimit()
+                // It keeps rights that this process gives up.
+                opener.withLock { $0 = Result { try Opener(executable: Opener.path) } }
                 try ProcessRights.reduce()
             } catch {
                 Podidentd.exit(withError: error)

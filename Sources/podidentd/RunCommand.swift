@@ -4,6 +4,7 @@ import Foundation
 import Hardening
 import Logging
 import Operations
+import Synchronization
 
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -41,8 +42,11 @@ struct RunCommand: AsyncParsableCommand {
         // Every container of a pod has this variable, and the kubelet starts whatever ends.
         let isSupervised = ProcessInfo.processInfo.environment["KUBERNETES_SERVICE_HOST"] != nil
         if configuration.filtersSystemCalls { try SystemCallFilter.starting.install() }
+        guard let opener = try Main.opener.withLock({ $0 })?.get() else {
+            throw ValidationError("'run' must be the first argument")
+        }
         let agent = try await Agent(
-            configuration, logger: logger, recentLog: recentLog, reload: reload, supervisor: supervisor)
+            configuration, logger: logger, recentLog: recentLog, reload: reload, supervisor: supervisor, opener: opener)
         if configuration.filtersSystemCalls { try SystemCallFilter.serving.install() }
         try await agent.run(isSupervised: isSupervised)
     }

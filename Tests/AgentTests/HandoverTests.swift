@@ -1,4 +1,5 @@
 import Attribution
+import BPF
 import Glibc
 import Testing
 
@@ -137,8 +138,8 @@ import Testing
     private static let loopback6 = AgentConfiguration.Address(text: "::1", value: .ipv6(0, 1))
 
     private static func listening(_ address: AgentConfiguration.Address) throws -> CInt {
-        let descriptor = try ListeningSocket.open(address, port: 0, key: "test")
-        try ListeningSocket.listen(descriptor, AgentConfiguration())
+        let descriptor = try ListeningSocket.open(address, port: 0, key: "test", portKey: "test")
+        try ListeningSocket.listen(descriptor, address, 0)
         return descriptor
     }
 
@@ -171,50 +172,32 @@ import Testing
         #expect(!ListeningSocket.listens(idle, on: Self.loopback, port: 0))
     }
 
-    @Test func `what fits is adopted, what is missing is opened, what is left over is closed`() throws {
+    @Test func `what fits is taken once, what is left over is closed`() throws {
         let four = try Self.listening(Self.loopback)
         let stranger = try Self.listening(Self.loopback)
-        var configuration = AgentConfiguration()
-        configuration.listenAddress = Self.loopback
-        configuration.listenAddress6 = Self.loopback6
-        configuration.listenPort = Self.port(of: four)
-        let strangersPort = Self.port(of: stranger)
+        let (port, strangersPort) = (Self.port(of: four), Self.port(of: stranger))
         let offered = OfferedSockets([stranger, four])
-        let set = try ListeningSocket.adoptOrOpen(configuration, offered)
+        #expect(offered.take(Self.loopback6, port: port) == nil)
+        #expect(offered.take(Self.loopback, port: port) == four)
+        #expect(offered.take(Self.loopback, port: port) == nil)
         offered.closeRest()
-        for descriptor in set.descriptors { try ListeningSocket.listen(descriptor, configuration) }
-        #expect(set.areHandedOver)
-        #expect(set.descriptors.count == 2 && set.descriptors[0] == four)
-        #expect(ListeningSocket.listens(set.descriptors[1], on: Self.loopback6, port: configuration.listenPort))
         #expect(!ListeningSocket.listens(stranger, on: Self.loopback, port: strangersPort))
-        for descriptor in set.descriptors { close(descriptor) }
-    }
-
-    @Test func `without an offer every socket is fresh`() throws {
-        let probe = try Self.listening(Self.loopback)
-        var configuration = AgentConfiguration()
-        configuration.listenAddress = Self.loopback
-        configuration.listenPort = Self.port(of: probe)
-        #expect(throws: PortHeld.self) { try ListeningSocket.adoptOrOpen(configuration, OfferedSockets()) }
-        close(probe)
-        let set = try ListeningSocket.adoptOrOpen(configuration, OfferedSockets())
-        #expect(!set.areHandedOver && set.descriptors.count == 1)
-        for descriptor in set.descriptors { close(descriptor) }
-    }
-
-    @Test func `sockets that were offered stay so when another address is held`() throws {
-        let four = try Self.listening(Self.loopback)
-        var configuration = AgentConfiguration()
-        configuration.listenAddress = Self.loopback
-        configuration.listenAddress6 = Self.loopback6
-        configuration.listenPort = Self.port(of: four)
-        let held = try ListeningSocket.open(Self.loopback6, port: configuration.listenPort, key: "test")
-        defer { close(held) }
-        try ListeningSocket.listen(held, configuration)
-        let offered = OfferedSockets([four])
-        #expect(throws: PortHeld.self) { try ListeningSocket.adoptOrOpen(configuration, offered) }
-        #expect(offered.take(Self.loopback, port: configuration.listenPort) == four)
         close(four)
+    }
+
+    @Test func `kept sockets are those of one loopback port, or none`() throws {
+        let four = try Self.listening(Self.loopback)
+        let port = Self.port(of: four)
+        let six = try ListeningSocket.open(Self.loopback6, port: port, key: "test", portKey: "test")
+        defer { for descriptor in [four, six] { close(descriptor) } }
+        try ListeningSocket.listen(six, Self.loopback6, port)
+        let listener = NamespaceListener(port: port, hasIPv4: true, hasIPv6: true, state: .open)
+        #expect(LoopbackSockets([four, six], expected: listener)?.opened.families == .both)
+        #expect(LoopbackSockets([six], expected: listener)?.opened.families == .ipv6)
+        #expect(LoopbackSockets([], expected: listener) == nil)
+        #expect(LoopbackSockets([four, four], expected: listener) == nil)
+        let other = NamespaceListener(port: port ^ 1, hasIPv4: true, hasIPv6: true, state: .open)
+        #expect(LoopbackSockets([four], expected: other) == nil)
     }
 
     @Test func `a port that another process holds is tried at intervals that grow to thirty seconds`() {
@@ -227,10 +210,12 @@ import Testing
 
     @Test func `messages between the supervisor and the agent are sixteen bytes with a known beginning`() {
         let message = SupervisorMessage(.start, first: 3, second: 9)
-        #expect(message.bytes == [UInt8]("nids".utf8) + [1, 1, 0, 0, 0, 0, 0, 3, 0, 0, 0, 9])
+        #expect(message.bytes == [UInt8]("nids".utf8) + [2, 1, 0, 0, 0, 0, 0, 3, 0, 0, 0, 9])
         #expect(SupervisorMessage(parsing: message.bytes) == message)
+        let group = SupervisorMessage(.keep, key: 0x1_0000_0002)
+        #expect(group.first == 1 && group.second == 2 && group.key == 0x1_0000_0002)
         #expect(SupervisorMessage(parsing: Array(message.bytes.dropLast())) == nil)
         #expect(SupervisorMessage(parsing: [UInt8]("nidh".utf8) + message.bytes.dropFirst(4)) == nil)
-        #expect(SupervisorMessage(parsing: [UInt8]("nids".utf8) + [2] + message.bytes.dropFirst(5)) == nil)
+        #expect(SupervisorMessage(parsing: [UInt8]("nids".utf8) + [1] + message.bytes.dropFirst(5)) == nil)
     }
 }

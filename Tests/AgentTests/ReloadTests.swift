@@ -8,7 +8,7 @@ import Testing
 @Suite struct ReloadTests {
     private func load(_ changes: [String: String] = [:]) throws -> AgentConfiguration {
         let values = [
-            "node-name": "node-a", "listen.address": "10.0.0.1", "google.provider": "identitynamespace:p:k",
+            "node-name": "node-a", "google.provider": "identitynamespace:p:k",
             "google.project-id": "p", "google.project-number": "1",
         ].merging(changes) { $1 }
         return try ConfigurationLoader.load(
@@ -29,7 +29,7 @@ import Testing
         #expect(change.result.policies == new.policies)
         #expect(change.result.listenPort == old.listenPort && change.result.zone == nil)
         #expect(change.result.settings.first { $0.key == "log.level" }?.value == "debug")
-        #expect(change.result.settings.first { $0.key == "listen.port" }?.value == "9254")
+        #expect(change.result.settings.first { $0.key == "listen.port" }?.value == "988")
         // Read once more: what was not applied is still missing.
         let again = ConfigurationChange(from: change.result, to: new)
         #expect(again.applied.isEmpty && again.needingRestart == change.needingRestart)

@@ -40,10 +40,10 @@ import Testing
     @Test("refusals are reported at once, then summed up once a minute")
     func pauses() {
         var refusals = KernelRefusals(since: [:], at: Self.start)
-        #expect(refusals.report(["torn": 1], at: Self.start + .seconds(2)) == ["torn": 1])
+        #expect(refusals.report(["mismatched": 1], at: Self.start + .seconds(2)) == ["mismatched": 1])
         for second in stride(from: 4, through: 60, by: 2) {
-            #expect(refusals.report(["torn": UInt64(second)], at: Self.start + .seconds(second)) == nil)
+            #expect(refusals.report(["mismatched": UInt64(second)], at: Self.start + .seconds(second)) == nil)
         }
-        #expect(refusals.report(["torn": 100], at: Self.start + .seconds(62)) == ["torn": 99])
+        #expect(refusals.report(["mismatched": 100], at: Self.start + .seconds(62)) == ["mismatched": 99])
     }
 }

@@ -7,10 +7,14 @@ import Testing
 @Suite(.serialized, .timeLimit(.minutes(2)))
 struct ArrivalTests {
     private static let port = AgentProcess.port
-    /// A firewall between the node's pods and the agent, which the agent's own connections do not pass.
+    /// A filter inside a pod that does not let the loopback interface be.
+    private static let filter = """
+        table inet own { chain out { type filter hook output priority 0; tcp dport \(port) drop; }; }
+        """
+    /// Firewalls of the node that let nothing of a pod's in, nor through.
     private static let firewall = """
-        table inet lab { chain input { type filter hook input priority 0; \
-        iifname "br0" tcp dport \(port) drop; }; }
+        table inet lab { chain input { type filter hook input priority 0; iifname "br0" drop; }; \
+        chain forward { type filter hook forward priority 0; policy drop; }; }
         """
 
     private static func inNode(_ world: LabWorld, _ command: String...) async throws {
@@ -36,16 +40,31 @@ struct ArrivalTests {
         }
     }
 
-    @Test("a firewall that drops what pods send to the agent is seen and named, and forgotten when it goes")
-    func firewall() async throws {
+    @Test("F4: firewalls of the node that let nothing of a pod's through are nothing to its connections")
+    func nodeFirewall() async throws {
+        try await withAgent { world, _ in
+            world.addServiceAccount("app")
+            try await Self.inNode(world, "nft", Self.firewall)
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            #expect(try await pod.ask().status == 200)
+            let ping = try await pod.run("curl", "-s", "--connect-timeout", "0.2", "http://\(LabNode.address):10250/")
+            #expect(ping.status == 28)
+        }
+    }
+
+    @Test(
+        "filters inside pods that drop what the pods send to the agent are seen and named, and forgotten when they go")
+    func filters() async throws {
         try await withAgent { world, agent in
             world.addServiceAccount("app")
             let pods = [
                 try await world.addPod("a", serviceAccount: "app"), try await world.addPod("b", serviceAccount: "app"),
             ]
             for pod in pods { #expect(try await pod.ask().status == 200) }
-            try await Self.inNode(world, "nft", Self.firewall)
-            for pod in pods { try await Self.connect(pod) }
+            for pod in pods {
+                #expect(try await pod.run("nft", Self.filter).status == 0)
+                try await Self.connect(pod)
+            }
             let unready = try await Self.eventually({ try await world.operations("/readyz") }) { $0.status == 503 }
             #expect(
                 unready.body.contains("[-]arrivals connections of default/a, default/b are redirected"), "\(unready)")
@@ -54,7 +73,7 @@ struct ArrivalTests {
             let explanation = try JSONDecoder().decode(Explanation.self, from: Data(explained.output.utf8))
             #expect(explanation.cause?.name == "arrivals", "\(explanation.text())")
             #expect(explanation.cause?.detail.contains("none of the last 4") == true, "\(explanation.text())")
-            #expect(explanation.cause?.remedy?.contains("port \(Self.port)") == true)
+            #expect(explanation.cause?.remedy?.contains("interface lo") == true)
 
             let connections = try await world.debug(agent, "connections", "-o", "json", as: ConnectionDump.self)
             let pod = try #require(connections.pods.first { $0.pod == "a" })
@@ -62,7 +81,7 @@ struct ArrivalTests {
             let metrics = try await world.operations("/metrics")
             #expect(metrics.body.contains("\npodidentd_pods_not_arriving 2\n"))
 
-            try await Self.inNode(world, "nft", "delete", "table", "inet", "lab")
+            for pod in pods { _ = try await pod.run("nft", "delete", "table", "inet", "own") }
             for pod in pods { #expect(try await pod.ask().status == 200) }
             let ready = try await Self.eventually({ try await world.operations("/readyz") }) { $0.status == 200 }
             #expect(ready.status == 200, "\(ready)")
@@ -75,9 +94,7 @@ struct ArrivalTests {
             world.addServiceAccount("app")
             let broken = try await world.addPod("broken", serviceAccount: "app")
             let sound = try await world.addPod("sound", serviceAccount: "app")
-            _ = try await broken.run(
-                "nft",
-                "table inet own { chain out { type filter hook output priority 0; tcp dport \(Self.port) drop; }; }")
+            _ = try await broken.run("nft", Self.filter)
             try await Self.connect(broken)
             let metrics = try await Self.eventually({
                 #expect(try await sound.ask().status == 200)

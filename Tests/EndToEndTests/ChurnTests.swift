@@ -64,9 +64,9 @@ struct ChurnTests {
             let after = try await agent.settled { status in
                 status.connections == 0 && status.cgroups == before.cgroups && status.policies == 0
                     && status.connectionCounts == before.connectionCounts && status.pods == before.pods
-                    && status.tokenEntries == before.tokenEntries && status.pendingHandovers == 0
+                    && status.tokenEntries == before.tokenEntries && status.namespaces == before.namespaces
             }
-            for counter in ["untagged", "voided", "torn", "claim_conflict", "refused_creator", "refused_limit"] {
+            for counter in ["untagged", "mismatched", "dropped_off_loopback", "refused_creator", "refused_namespace"] {
                 #expect(after.kernel[counter] == 0, "\(counter)")
             }
             print(

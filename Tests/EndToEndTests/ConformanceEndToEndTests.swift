@@ -139,7 +139,7 @@ struct ConformanceEndToEndTests {
             #expect((1.9...2.6).contains(answer.duration / .seconds(1)), "\(answer.duration)")
             // The lab's client tells a reset from a refusal; curl may see the reset within its connect().
             let direct = try await world.probe(
-                unknown, ["--address", LabNode.address, "--port", "\(AgentProcess.port)", tokenPath]
+                unknown, ["--address", "127.0.0.1", "--port", "\(AgentProcess.port)", tokenPath]
             ).result()
             #expect(direct.status == 56 && direct.output == "connection reset by peer\n", "\(direct)")
             #expect(world.cluster.kubernetes.mints.total == 0)

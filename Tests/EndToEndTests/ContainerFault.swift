@@ -17,9 +17,9 @@ struct ContainerFault: CustomTestStringConvertible, Sendable {
             testDescription: "level wrong", item: "connections",
             words: ["do not take this process for a pod's", "level"]
         ) { try await $0.changeSettings { $0[48] ^= 1 } },
-        ContainerFault(testDescription: "port firewalled", item: connection, words: ["firewall", "10.88.0.1:9254"]) {
+        ContainerFault(testDescription: "port firewalled", item: connection, words: ["filter", "127.0.0.1"]) {
             try await $0.inNode(
-                "nft", "table inet lab { chain input { type filter hook input priority 0; tcp dport 9254 drop; }; }")
+                "nft", "table inet lab { chain input { type filter hook input priority 0; tcp dport 988 drop; }; }")
         },
         ContainerFault(
             testDescription: "hooks detached", item: "hooks.connect4", words: ["there is no pin", "connect4"]
@@ -89,7 +89,7 @@ extension AgentContainer {
             for table in ("tcp", "tcp6"):
                 for line in open(f"/proc/self/net/{table}").readlines()[1:]:
                     fields = line.split()
-                    if fields[3] == "0A" and fields[1].endswith(":2426"):
+                    if fields[3] == "0A" and fields[1].endswith(":03DC"):
                         sockets.add(f"socket:[{fields[9]}]")
             ended = set()
             for path in glob.glob("/proc/[0-9]*/fd/*"):

@@ -99,7 +99,12 @@ struct DebugTests {
             let row = try #require(dump.connections.first)
             #expect(dump.connections.count == 1 && row.pod == "a" && row.uid == pod.uid)
             #expect(row.requests == 1 && row.state == "idle" && row.destination == "169.254.169.254:80")
-            #expect(dump.pods.map(\.open) == [1] && dump.pods.map(\.inKernel) == [1])
+            #expect(dump.pods.map(\.open) == [1] && dump.pods.map(\.arrived) == [1])
+            let listener = try #require(dump.pods.first?.listeners?.first)
+            #expect(dump.pods.first?.listeners?.count == 1)
+            #expect(listener.port == AgentProcess.port && listener.ipv4 && listener.ipv6)
+            let attributes = try FileManager.default.attributesOfItem(atPath: pod.network.path)
+            #expect((attributes[.systemFileNumber] as? Int) == Int(listener.networkNamespace))
             let table = try await world.debug(agent, "connections").output
             #expect(table.contains("169.254.169.254:80"))
             client.signal(SIGKILL)

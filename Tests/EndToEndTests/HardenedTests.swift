@@ -39,9 +39,11 @@ struct HardenedTests {
                 #expect(agent.log.events.contains { $0.contains("cgroup-events=tracepoints") })
                 #expect(!agent.log.events.contains { $0.contains("no guard") })
                 let rights = try Self.rights(ofAgentBelow: agent.processIdentifier)
-                // DAC_READ_SEARCH (2), NET_ADMIN (12), PERFMON (38) and BPF (39), in every set that matters.
+                // DAC_READ_SEARCH (2), NET_ADMIN (12), PERFMON (38) and BPF (39).
                 #expect(rights["CapEff"] == "000000c000001004")
-                #expect(rights["CapBnd"] == "000000c000001004")
+                #expect(rights["CapPrm"] == "000000c000001004")
+                // Of the runtime, for the opener as well; no_new_privs keeps the agent from them.
+                #expect(rights["CapBnd"] == "000000c000281404")
                 #expect(rights["NoNewPrivs"] == "1")
                 // The manifest's profile, and below it the agent's own three.
                 #expect(rights["Seccomp"] == "2")

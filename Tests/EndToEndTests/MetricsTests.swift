@@ -56,7 +56,7 @@ struct MetricsTests {
             let kernel = try await agent.status().kernel
             #expect(scrape["podidentd_kernel_events_total"]?.samples.count == kernel.count)
             #expect(scrape.value("podidentd_kernel_events_total", ["event": "tagged"]) == 4)
-            #expect(scrape.value("podidentd_kernel_map_capacity", ["map": "handovers"]) == 65536)
+            #expect(scrape.value("podidentd_kernel_map_capacity", ["map": "listeners"]) == 8192)
             #expect(scrape.value("podidentd_pods") == 1)
             #expect((scrape.value("podidentd_cgroups") ?? -1) >= 1)
             #expect(scrape.value("podidentd_hooks", ["state": "missing"]) == 0)

@@ -17,7 +17,10 @@ struct StartTests {
         arguments: [
             Mistake(name: "unknown key", changes: ["listen.prot": "1"], words: ["listen.prot", "listen.port"]),
             Mistake(
-                name: "port that needs a right", changes: ["listen.port": "80"], words: ["listen.port", "1024"]),
+                name: "port without seven below", changes: ["listen.port": "7"], words: ["listen.port", "8 to 65535"]),
+            Mistake(
+                name: "key of an earlier version", changes: ["listen.address": "10.0.0.1"],
+                words: ["listen.address", "no longer a configuration key", "remove it"]),
             Mistake(
                 name: "no cgroup v2", changes: ["cgroup.mount-point": "/proc"], words: ["/proc", "cgroup.mount-point"]),
             Mistake(
@@ -45,9 +48,6 @@ struct StartTests {
     @Test(
         "a mistake that leaves the hooks possible is named in one sentence, and pods are refused from then on",
         arguments: [
-            Mistake(
-                name: "address of another machine", changes: ["listen.address": "192.0.2.1"],
-                words: ["192.0.2.1", "not an address of this node", "listen.address"]),
             Mistake(
                 name: "missing kubeconfig", changes: ["kubernetes.kubeconfig": "/nowhere/kubelet.conf"],
                 words: ["/nowhere/kubelet.conf"]),

@@ -103,9 +103,9 @@ struct SupervisorTests {
             let supervisor = try Self.status(agent.processIdentifier)
             #expect(supervisor["CapEff"] == "0000000000000000")
             #expect(supervisor["CapInh"] == "0000000000000000")
-            // With CAP_SETPCAP (8), by which the agent empties its bounding set.
-            #expect(supervisor["CapPrm"] == "000000c000001104")
-            #expect(supervisor["CapBnd"] == "000000c000001104")
+            // With CAP_SETPCAP (8), by which the agent and its opener empty their bounding sets, and the opener's rights.
+            #expect(supervisor["CapPrm"] == "000000c000281504")
+            #expect(supervisor["CapBnd"] == "000000c000281504")
             #expect(supervisor["NoNewPrivs"] == "1")
             let process = try Self.status(try agent.supervised())
             #expect(process["CapEff"] == "000000c000001004" && process["CapBnd"] == "0000000000000000")

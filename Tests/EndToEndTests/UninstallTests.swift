@@ -20,7 +20,7 @@ struct UninstallTests {
             #expect(try await programs.present() == programs)
 
             let output = try await Command.require(world.uninstallCommand)
-            #expect(output.contains("links/connect4") && output.contains("nid_handovers"))
+            #expect(output.contains("links/connect4") && output.contains("nid_listeners"))
             #expect(!FileManager.default.fileExists(atPath: world.pinDirectory))
             try await programs.expectGone()
             #expect(try await Command.require(world.uninstallCommand).contains("nothing was installed"))

@@ -77,35 +77,8 @@ extension Fault {
             return FaultRow(
                 sees: answer.outcome.text, answered: answer.after, recovered: recovered, log: log, counter: counter)
         },
-        full("hand-over table full (ENOSPC)", map: "nid_handovers", counter: "kernel.claim_table_full") { outcome in
-            // The agent resets it at accept, which the client meets in its connect or after.
-            if case .failed(7) = outcome { true } else if case .failed(56) = outcome { true } else { false }
-        },
-        full("connection table full (ENOSPC)", map: "nid_connections", counter: "kernel.refused_limit") { outcome in
-            if case .failed(7) = outcome { true } else { false }
-        },
         policies,
     ]
-
-    /// A map that other entries have filled: what cannot be noted is refused.
-    private static func full(
-        _ name: String, map: String, counter: String, isExpected: @escaping @Sendable (FaultStage.Outcome) -> Bool
-    ) -> Fault {
-        Fault(name: name) { stage in
-            _ = try await stage.servedPod("resident")
-            let map = try FullMap(named: map, of: stage.world)
-            try map.fill()
-            let pod = try await stage.newPod("new")
-            let refused = try await stage.ask(pod)
-            #expect(isExpected(refused.outcome), "\(name): \(refused.outcome.text)")
-            let log = try await stage.logged("kernel programs refused")
-            try map.empty()
-            let recovered = try await stage.recovery(pod)
-            return FaultRow(
-                sees: refused.outcome.text, answered: refused.after, recovered: recovered, log: log,
-                counter: try await stage.risen(counter))
-        }
-    }
 
     private static let policies = Fault(
         name: "policy table full (ENOSPC)",

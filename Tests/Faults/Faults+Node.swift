@@ -117,8 +117,7 @@ extension Fault {
         return FaultRow(
             sees: "its own token \(answers.count) times; peak \(peak) MiB (\(limit.mechanism))",
             answered: answers.max(), recovered: recovered,
-            log: try await stage.logged("kernel programs refused"),
-            counter: try await stage.risen("kernel.refused_limit"))
+            log: nil, counter: try await stage.risen("requests.answers.unrouted.431"))
     }
 
     private static let disk = Fault(

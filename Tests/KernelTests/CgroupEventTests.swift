@@ -48,6 +48,17 @@ struct CgroupEventTests {
         }
     }
 
+    @Test("the end of a pod's last process is told, and of every container's")
+    func emptied() async throws {
+        try await withEvents(.tracepoints) { lab, log in
+            let pod = try await lab.node.addPod(RunningPodSpecification(name: "a"))
+            let podID = try #require(lab.cgroups.id(of: [UInt8](pod.cgroup.utf8)))
+            let containerID = try #require(lab.cgroups.id(of: [UInt8](pod.containerCgroup.utf8)))
+            await lab.node.remove(pod)
+            try await log.wait { $0.contains(.emptied(podID)) && $0.contains(.emptied(containerID)) }
+        }
+    }
+
     @Test("cgroups outside the kubepods root are not told", arguments: Source.allCases)
     func elsewhere(source: Source) async throws {
         try await withEvents(source) { lab, log in

@@ -4,19 +4,31 @@ import Foundation
 import Lab
 import Testing
 
-/// A node with the kernel side installed and a listening socket in the agent's place.
+/// A node with the kernel side installed and listening sockets in the agent's place.
 struct DatapathLab {
-    static let agentPort = 9988
-
     let node: LabNode
     let cgroups: CgroupFileSystem
     let configuration: DatapathConfiguration
     let datapath: Datapath
-    let listener: CInt
+    let listeners: PodListeners
 
-    /// The next connection, or an error after five seconds.
-    func accept(on descriptor: CInt? = nil) throws -> CInt {
-        let descriptor = descriptor ?? listener
+    /// Adds a pod, and listens in its network namespace.
+    func addPod(_ specification: RunningPodSpecification) async throws -> RunningPod {
+        let pod = try await node.addPod(specification)
+        try listeners.open(in: pod.network)
+        return pod
+    }
+
+    /// The next connection to the agent, or an error after five seconds.
+    func accept() throws -> CInt {
+        guard let connection = try listeners.accept(within: 5000 * CInt(LabKernel.patience)) else {
+            throw LabError("nobody connected within 5 s")
+        }
+        return connection
+    }
+
+    /// The next connection to somebody else.
+    func accept(on descriptor: CInt) throws -> CInt {
         guard hasConnection(on: descriptor, within: 5000 * CInt(LabKernel.patience)) else {
             throw LabError("nobody connected within 5 s")
         }
@@ -64,21 +76,18 @@ func withDatapath(layout: CgroupLayout = .cgroupfs, _ body: (DatapathLab) async 
         // The hooks are the machine's, for the listening socket is this process's; everything else is seen from the node.
         let machine = try CgroupFileSystem(mountPoint: node.cgroupMountPoint)
         let cgroups = try CgroupFileSystem(mountPoint: node.cgroupMountPointInside)
-        let listener = try node.network.listen(host: LabNode.address, port: DatapathLab.agentPort)
-        defer { close(listener) }
         let configuration = DatapathConfiguration(
             pinDirectory: pins,
             endpoints: [.ipv4(0xa9fe_a9fe), .ipv6(0xfd20_00ce_0000_0000, 0x254)],
-            agentIPv4: 0x0a58_0001,
-            agentPort: UInt16(DatapathLab.agentPort)
+            listenPorts: PodListeners.ports
         )
         // The host guard belongs into the node's network namespace.
         let datapath = try node.network.run { try Datapath.guarded(configuration, cgroups: machine) }
         let kubepods = try #require(try cgroups.locate([UInt8](node.kubepods.utf8)))
         try datapath.setKubepods(KubepodsCgroup(id: kubepods.id, level: kubepods.level))
-        try datapath.markListener(listener)
         let lab = DatapathLab(
-            node: node, cgroups: cgroups, configuration: configuration, datapath: datapath, listener: listener
+            node: node, cgroups: cgroups, configuration: configuration, datapath: datapath,
+            listeners: PodListeners(datapath)
         )
         try await body(lab)
     } catch {

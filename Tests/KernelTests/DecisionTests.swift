@@ -1,3 +1,4 @@
+import BPF
 import CBPFPrograms
 import CBPFTestPrograms
 import CLibbpf
@@ -39,11 +40,6 @@ import Testing
     /// `enum nid_verdict` of `bpf/lib/destination.h`.
     enum Verdict: UInt32, Sendable {
         case pass, redirect, refuse
-    }
-
-    /// `enum nid_outcome` of `bpf/lib/handover.h`.
-    enum Outcome: UInt32 {
-        case tagged, voided, torn
     }
 
     private static let metadata = address(0, 0, 0x0000_ffff, 0xa9fe_a9fe)
@@ -218,51 +214,40 @@ import Testing
         #expect(context.result.word == Self.metadata.word)
     }
 
-    @Test("both ends of a connection compute the same key, across the wrap of sequence numbers")
-    func keys() throws {
-        for (client, server) in [(UInt32(1000), UInt32(9000)), (0, UInt32.max), (UInt32.max, 0)] {
-            var context = test_handover()
-            context.client_snd_una = client &+ 1
-            context.client_rcv_nxt = server &+ 1
-            context.server_snd_una = server &+ 1
-            context.server_rcv_nxt = client &+ 1
-            context.reseal = 1
-            unsafe try Programs().run({ unsafe $0.progs.test_handover }, &context)
-            #expect(context.client_key.client_isn == client && context.client_key.server_isn == server)
-            #expect(context.server_key.client_isn == client && context.server_key.server_isn == server)
-            #expect(context.outcome == Outcome.tagged.rawValue)
-        }
+    /// The numbers of a connection's two ends, in the order in which they are read.
+    struct Ends: CustomTestStringConvertible, Sendable {
+        var testDescription: String
+        var acknowledged: UInt32 = 1001
+        var serverExpects: UInt32 = 1001
+        var next: UInt32 = 1001
+        var serverNext: UInt32 = 9001
+        var expects: UInt32 = 9001
+        var isOne: Bool
     }
 
-    @Test("a hand-over counts only whole, for its own key, and claimed once")
-    func outcomes() throws {
-        let programs = try Programs()
-        func outcome(_ change: (inout test_handover) -> Void) throws -> Outcome? {
-            var context = test_handover()
-            context.handover.tag.ancestors = (11, 12, 13, 0, 0)
-            context.handover.tag.leaf = 13
-            context.handover.tag.socket_cookie = 99
-            context.client_snd_una = 1001
-            context.client_rcv_nxt = 9001
-            context.server_snd_una = 9001
-            context.server_rcv_nxt = 1001
-            context.reseal = 1
-            unsafe try programs.run({ unsafe $0.progs.test_handover }, &context)
-            // What the connecting side stored; then something happens to it.
-            context.handover.seal = context.seal
-            context.reseal = 0
-            change(&context)
-            unsafe try programs.run({ unsafe $0.progs.test_handover }, &context)
-            return Outcome(rawValue: context.outcome)
-        }
-        #expect(try outcome { _ in } == .tagged)
-        #expect(try outcome { $0.handover.voided = 1 } == .voided)
-        #expect(try outcome { $0.handover.tag.ancestors.1 = 22 } == .torn)
-        #expect(try outcome { $0.handover.tag.leaf = 22 } == .torn)
-        #expect(try outcome { $0.handover.tag.netns_cookie = 1 } == .torn)
-        #expect(try outcome { $0.handover.tag.destination_port = 81 } == .torn)
-        #expect(try outcome { $0.server_snd_una += 1 } == .torn)
-        #expect(try outcome { $0.server_rcv_nxt += 1 } == .torn)
+    @Test(
+        "two sockets are one connection's ends only by the numbers of both directions",
+        arguments: [
+            Ends(testDescription: "nothing sent yet", isOne: true),
+            Ends(testDescription: "a request on its way", next: 1101, isOne: true),
+            Ends(testDescription: "arrived, not acknowledged", serverExpects: 1101, next: 1101, isOne: true),
+            Ends(
+                testDescription: "around the end of the numbers", acknowledged: 0xffff_fff0, serverExpects: 16,
+                next: 32, isOne: true),
+            Ends(testDescription: "another server's end", expects: 9002, isOne: false),
+            Ends(testDescription: "behind what is acknowledged", serverExpects: 1000, isOne: false),
+            Ends(testDescription: "ahead of what was sent", serverExpects: 1002, isOne: false),
+            Ends(testDescription: "half the numbers away", serverExpects: 0x8000_03e9, isOne: false),
+        ])
+    func connections(_ ends: Ends) throws {
+        var context = test_connection()
+        context.client_acknowledged = ends.acknowledged
+        context.server_expects = ends.serverExpects
+        context.client_written = ends.next
+        context.server_next = ends.serverNext
+        context.client_expects = ends.expects
+        unsafe try Programs().run({ unsafe $0.progs.test_connection }, &context)
+        #expect((context.is_one != 0) == ends.isOne)
     }
 
     /// A cgroup below kubepods, by its ancestors there, itself the last.
@@ -329,12 +314,14 @@ import Testing
         #expect(MemoryLayout<nid_address>.size == 16)
         #expect(MemoryLayout<nid_tag>.size == 96)
         #expect(MemoryLayout<nid_endpoints>.size == 1796)
-        #expect(MemoryLayout<nid_key>.size == 8)
-        #expect(MemoryLayout<nid_note>.size == 120)
-        #expect(MemoryLayout<nid_handover>.size == 112)
+        #expect(MemoryLayout<nid_note>.size == 112)
+        #expect(MemoryLayout<nid_listener>.size == 8)
+        #expect(MemoryLayout<nid_pod_connections>.size == 40)
         #expect(MemoryLayout<nid_tree>.size == 16)
-        #expect(MemoryLayout<nid_settings>.size == 184)
+        #expect(MemoryLayout<nid_settings>.size == 200)
         #expect(MemoryLayout<nid_cgroup_event>.size == 16)
+        #expect(MemoryLayout<nid_namespace_event>.size == 40)
+        #expect(Int(NID_STAT_COUNT.rawValue) == DatapathCounters.names.count)
         #expect(MemoryLayout<nid_tag>.offset(of: \.destination) == 72)
         #expect(MemoryLayout<nid_tag>.offset(of: \.destination_port) == 88)
         #expect(MemoryLayout<nid_tag>.offset(of: \.state) == 91)

@@ -4,15 +4,13 @@ import Foundation
 import Lab
 import Testing
 
-/// A node with hooks and guards, a listening socket in the agent's place, and one in the machine's metadata server's.
+/// A node with hooks and guards, listening sockets in the agent's place, and one in the machine's metadata server's.
 struct GuardLab {
-    static let agentPort = 9988
-
     let node: LabNode
     let cgroups: CgroupFileSystem
     let configuration: DatapathConfiguration
     let datapath: Datapath
-    let listener: CInt
+    let listeners: PodListeners
     let trap: CInt
 
     func hasConnection(on descriptor: CInt, within milliseconds: CInt = 0) -> Bool {
@@ -21,10 +19,10 @@ struct GuardLab {
     }
 
     func accept() throws -> CInt {
-        guard hasConnection(on: listener, within: 5000 * CInt(LabKernel.patience)) else {
+        guard let connection = try listeners.accept(within: 5000 * CInt(LabKernel.patience)) else {
             throw LabError("nobody connected within 5 s")
         }
-        return Foundation.accept(listener, nil, nil)
+        return connection
     }
 
     func count(_ name: String) throws -> UInt64 { try datapath.counters()[name] }
@@ -57,7 +55,8 @@ struct GuardLab {
     }
 
     private func detachGuardLinks() throws {
-        try detach("forward4", "forward6", "translated4", "translated6", "input4", "input6")
+        for hook in datapath.hooks.map(\.name)
+        where ["forward", "translated", "input"].contains(String(hook.dropLast())) { try detach(hook) }
     }
 
     func addPod(
@@ -65,6 +64,7 @@ struct GuardLab {
     ) async throws -> RunningPod {
         let pod = try await node.addPod(RunningPodSpecification(name: name, quality: quality))
         try refreshKubepods()
+        try listeners.open(in: pod.network)
         return pod
     }
 }
@@ -86,12 +86,8 @@ func withGuards(
             """
         )
         let cgroups = try CgroupFileSystem(mountPoint: node.cgroupMountPointInside)
-        let listener = try node.network.listen(host: LabNode.address, port: GuardLab.agentPort)
         let trap = try node.network.listen(host: LabNode.metadataAddress, port: 80)
-        defer {
-            close(listener)
-            close(trap)
-        }
+        defer { close(trap) }
         let azure = OriginalDestination.Address.ipv4(0xa83f_8110)
         let configuration = DatapathConfiguration(
             pinDirectory: pins,
@@ -102,8 +98,7 @@ func withGuards(
             ],
             requiresHostGuard: true,
             hostGuardMechanism: mechanism,
-            agentIPv4: 0x0a58_0001,
-            agentPort: UInt16(GuardLab.agentPort)
+            listenPorts: PodListeners.ports
         )
         // The host guard belongs into the node's network namespace.
         let datapath = try node.network.run {
@@ -111,11 +106,10 @@ func withGuards(
                 ? try Datapath.guarded(configuration, cgroups: cgroups) : try Datapath(configuration, cgroups: cgroups)
         }
         let lab = GuardLab(
-            node: node, cgroups: cgroups, configuration: configuration, datapath: datapath, listener: listener,
-            trap: trap
+            node: node, cgroups: cgroups, configuration: configuration, datapath: datapath,
+            listeners: PodListeners(datapath), trap: trap
         )
         if isInstalled { try lab.refreshKubepods() }
-        try datapath.markListener(listener)
         try await body(lab)
     } catch {
         _ = try? pins.remove()
@@ -136,6 +130,10 @@ extension HostGuard.Mechanism {
 extension RunningPod {
     /// What the attack program printed.
     func attack(_ attacker: Attacker, _ arguments: String...) async throws -> String {
+        try await attack(attacker, arguments)
+    }
+
+    func attack(_ attacker: Attacker, _ arguments: [String]) async throws -> String {
         let result = try await attack(arguments, as: attacker).result()
         return result.output.isEmpty ? "status \(result.status): \(result.errorOutput)" : result.output
     }

@@ -16,6 +16,7 @@ struct KernelFloorTests {
         #expect((features.netfilterLinks == .present) == LabKernel.isAtLeast(6, 4))
         #expect(features.typedTracepoints == .present)
         #expect(features.nftables == .present)
+        #expect((features.namespaceHandles == .present) == LabKernel.isAtLeast(6, 18))
     }
 
     @Test("an agent that has the choice guards the host by the best that there is")

@@ -63,4 +63,9 @@ struct LevelTests {
         }
         await node.tearDown()
     }
+
+    @Test("a kernel program reads the cookie of the caller's network namespace that newer kernels tell")
+    func cookie() throws {
+        #expect(try NetworkNamespaceID.cookieByProgram() == NetworkNamespaceID.current().cookie)
+    }
 }

@@ -115,6 +115,6 @@ struct NeighbourTests {
     private static func configuration(_ node: LabNode) -> DatapathConfiguration {
         DatapathConfiguration(
             pinDirectory: PinDirectory(path: node.bpfFileSystem + "/podidentd"), endpoints: [.ipv4(0xa9fe_a9fe)],
-            agentIPv4: 0x0a58_0001, agentPort: 9988)
+            listenPorts: PodListeners.ports)
     }
 }

@@ -52,6 +52,37 @@ struct TranslationTests {
     }
 
     @Test(
+        "a node has its input guarded once it has a protected address itself, and not before",
+        .enabled(if: LabKernel.hasNetfilterLinks, "netfilter links came with Linux 6.4"))
+    func ownAddresses() async throws {
+        try await withGuards { lab in
+            let inputs: Set = ["input4", "input6"]
+            #expect(inputs.isSubset(of: lab.datapath.hooks.map(\.name)))
+            let addresses = ["168.63.129.16/32", "fd00:ec2::254/128", "\(LabNode.metadataAddress)/32"]
+            let all = addresses + ["\(LabNode.metadataAddress6)/128"]
+            try await lab.node.network.ip(all.map { "addr del \($0) dev lo" }.joined(separator: "\n"))
+            let (configuration, cgroups) = (lab.configuration, lab.cgroups)
+            let next = try lab.node.network.run { try Datapath.guarded(configuration, cgroups: cgroups) }
+            #expect(inputs.isDisjoint(with: next.hooks.map(\.name)))
+            for input in inputs {
+                #expect(unsafe access(configuration.pinDirectory.path + "/links/" + input, F_OK) != 0)
+            }
+            try lab.node.network.run { try next.guardOwnAddresses() }
+            #expect(inputs.isDisjoint(with: next.hooks.map(\.name)))
+            try await lab.node.network.ip("addr add 168.63.129.16/32 dev lo")
+            try lab.node.network.run { try next.guardOwnAddresses() }
+            #expect(inputs.isSubset(of: next.hooks.map(\.name)))
+            #expect(next.missingHooks == [])
+            let pod = try await lab.addPod("a")
+            let server = try lab.node.network.listen(host: "168.63.129.16", port: 80)
+            defer { close(server) }
+            try await Self.translate(lab, to: "168.63.129.16")
+            #expect(try await Self.connect(lab, pod) == "connect: EINPROGRESS\n")
+            #expect(try lab.count("dropped_translated") > 0)
+        }
+    }
+
+    @Test(
         "a Service whose endpoint is a protected address beyond the node is dropped after translation",
         arguments: HostGuard.Mechanism.expected)
     func remoteEndpoint(mechanism: HostGuard.Mechanism) async throws {

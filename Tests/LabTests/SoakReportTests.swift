@@ -16,7 +16,7 @@ import Testing
 
     private static let tables = """
         {"pods": 13, "cgroups": 34, "connectionCounts": 13, "policies": 0, "tokenEntries": 25,
-         "pendingHandovers": 0, "connections": 0}
+         "namespaces": 13, "connections": 0}
         """
 
     private static func window(_ number: Int, agent: Int = 1, warmUp: Bool = false) -> String {
@@ -48,7 +48,7 @@ import Testing
             ("threads", { $0.windows[2].threads += SoakReport.allowedThreadRise + 1 }),
             ("tables emptied", { $0.tablesAfter.cgroups += 1 }),
             ("tables emptied", { $0.tablesAfter.tokenEntries += 1 }),
-            ("tables emptied", { $0.tablesAfter.pendingHandovers = 1 }),
+            ("tables emptied", { $0.tablesAfter.namespaces = 14 }),
         ]
         for (name, change) in cases {
             let report = try report(change)

@@ -11,7 +11,7 @@
 
 #include <linux/types.h>
 
-#define NID_ABI_VERSION 3
+#define NID_ABI_VERSION 4
 
 /* Levels below the kubepods root that a tag records: QoS class, pod, container
  * and what lies between them in every known layout.
@@ -37,17 +37,25 @@
 /* Kubepods trees beside the agent's own that the programs know at once. */
 #define NID_OTHER_TREES 8
 
-/* Connections of one pod from its SYN until the agent has closed its end. An
- * eighth of the agent's backlog (4096): no pod can fill it, nor the hand-over
- * table. connect() checks and the SYN counts, so that each further CPU may bring
- * one connection more.
+/* Network namespaces with a listener of the agent's at once: those of 500 pods,
+ * each with as many as it may have.
  */
-#define NID_CONNECTIONS_MAX 512
+#define NID_LISTENERS_MAX 8192
 
-/* Counters of announced connections: with 512 pods' worth of handshakes under way
- * at once, one in a hundred foreign SYNs meets a counter that is not zero.
+/* Namespaces whose latest event is remembered, so that none is reported again and
+ * again while its listener is being opened, and for how long.
  */
-#define NID_ANNOUNCEMENTS 65536
+#define NID_ASKED 1024
+#define NID_ASKED_NS 5000000ULL
+
+/* Events that one pod may cause in one window: more are dropped and counted, so
+ * that no pod can fill the queue.
+ */
+#define NID_POD_EVENTS_MAX 64
+#define NID_POD_EVENTS_NS 10000000ULL
+
+/* For how long the SYN of a connection without a listener is held. */
+#define NID_HOLD_NS 1500000000ULL
 
 /* Flows of pods with the policy `passthrough` that the forward guard knows at
  * one moment, and for how long it knows them after their last packet.
@@ -114,14 +122,14 @@ enum nid_policy {
 enum nid_tag_state {
 	/* Never written by a hook: not a connection of ours. */
 	NID_TAG_NONE = 0,
-	/* Inherited from the agent's listening socket; nobody claimed it. */
+	/* Inherited from the agent's listening socket; nobody has asked yet whose the
+	 * other end is.
+	 */
 	NID_TAG_UNCLAIMED = 1,
 	/* Filled in from the caller's note. */
 	NID_TAG_CLAIMED = 2,
-	/* In notes only: the caller named the agent itself. Expected by the agent's
-	 * socket, so that it is reset and not kept waiting, but never handed over.
-	 */
-	NID_TAG_DIRECT = 3,
+	/* The other end is not a socket that was redirected: for good. */
+	NID_TAG_REFUSED = 3,
 };
 
 /* Who connected, as the kernel saw it at connect(). */
@@ -144,46 +152,40 @@ struct nid_tag {
 	__u8 family;
 	/* enum nid_tag_state */
 	__u8 state;
-	/* The accepted socket counts as one of the connections of `pod`. */
-	__u32 counted;
-};
-
-/* Both initial sequence numbers of one connection, client's first: what its two
- * ends know and nobody else chose.
- */
-struct nid_key {
-	__u32 client_isn;
-	__u32 server_isn;
+	__u32 reserved;
 };
 
 /* A client socket's note of its own caller. */
 struct nid_note {
 	struct nid_tag tag;
-	/* Where the tag waits for the accepting side; valid if `claimed`. Before that,
-	 * its first half is what was announced.
+	/* When the connection began to wait for a listener, on the clock of
+	 * bpf_ktime_get_ns. 0: it does not wait.
 	 */
-	struct nid_key key;
-	__u32 claimed;
-	/* The agent's socket expects this one's SYN. */
-	__u32 announced;
-	/* This socket counts as one of its pod's connections. Once it has claimed,
-	 * its hand-over does, and then the agent's socket.
-	 */
-	__u32 counted;
-	__u32 reserved;
+	__u64 held_since;
+	/* The caller's process in the initial pid namespace. */
+	__u32 pid;
+	/* Number of the network namespace in the file system of namespaces. */
+	__u32 netns_inode;
 };
 
-/* A tag on its way from the connecting to the accepting side. */
-struct nid_handover {
-	struct nid_tag tag;
-	/* Of tag and key. The kernel recycles map elements at once, so a reader
-	 * may see half of another entry; a copy that is whole proves it.
-	 */
-	__u64 seal;
-	/* Set by the second claimant of the key, never cleared. */
-	__u32 voided;
-	/* Counts as one of its pod's connections. */
-	__u32 counted;
+enum nid_listener_state {
+	NID_LISTENER_OPEN = 1,
+	/* The namespace gets none: its connections are refused at once. */
+	NID_LISTENER_REFUSE = 2,
+};
+
+#define NID_LISTENER_IPV4 1
+#define NID_LISTENER_IPV6 2
+
+/* Where the agent listens in one network namespace. */
+struct nid_listener {
+	/* Host order. */
+	__u16 port;
+	/* enum nid_listener_state */
+	__u8 state;
+	/* NID_LISTENER_IPV4: 127.0.0.1. NID_LISTENER_IPV6: ::1. */
+	__u8 families;
+	__u32 reserved;
 };
 
 /* A cgroup, and where it stands among the ancestors of what lies below it. */
@@ -201,16 +203,15 @@ struct nid_tree {
  * redirected and never arrives is seen, whatever drops it in between.
  */
 struct nid_pod_connections {
-	/* From the SYN until the agent has closed its end. Signed: see
-	 * nid_subtract_connection.
-	 */
-	__s64 open;
-	/* SYNs that were sent to the agent in place of a metadata address. */
+	/* Connects that were led to the agent in place of a metadata address. */
 	__u64 redirected;
-	/* Connections that the agent's socket took over with the pod's tag. */
+	/* Connections that were accepted with the pod's tag. */
 	__u64 arrived;
-	/* SYNs since the last arrival. */
+	/* Connects since the last arrival. */
 	__u64 unarrived;
+	/* The window of NID_POD_EVENTS_NS that `events` counts, and they. */
+	__u64 window;
+	__u64 events;
 };
 
 /* Which tasks are pods'. Written by the agent, which may find the kubepods
@@ -228,6 +229,11 @@ struct nid_settings {
 	 */
 	__u32 kubepods_level;
 	__u32 reserved;
+	/* The node's own network namespace, and the cgroup whose processes alone may
+	 * bind the agent's ports there. 0: no such namespace is known yet.
+	 */
+	__u64 node_netns_cookie;
+	__u64 agent_cgroup;
 	/* The kubepods trees of other kubelets, or of this one before its cgroup
 	 * driver was changed. What runs there is neither a pod of the agent's nor
 	 * the machine itself: it reaches no protected address.
@@ -255,6 +261,8 @@ struct nid_passed {
 enum nid_cgroup_event_kind {
 	NID_CGROUP_MADE = 1,
 	NID_CGROUP_REMOVED = 2,
+	/* No process is left in the cgroup or below it. Of pods' levels only. */
+	NID_CGROUP_EMPTIED = 3,
 };
 
 /* One cgroup made or removed between the kubepods root and the container level, or
@@ -268,76 +276,106 @@ struct nid_cgroup_event {
 	__u32 depth;
 };
 
+enum nid_namespace_reason {
+	/* A process of a pod was executed. */
+	NID_NAMESPACE_EXEC = 1,
+	/* A pod's connection was led, and there is no listener. */
+	NID_NAMESPACE_CONNECT = 2,
+	/* It still waits. */
+	NID_NAMESPACE_HELD = 3,
+	/* Found by a walk of all tasks. */
+	NID_NAMESPACE_WALK = 4,
+};
+
+/* A network namespace in which a pod's process runs and the agent does not listen. */
+struct nid_namespace_event {
+	__u64 netns_cookie;
+	/* The pod-level cgroup. */
+	__u64 pod;
+	__u64 leaf;
+	/* Number of the namespace in the file system of namespaces. */
+	__u32 netns_inode;
+	/* In the initial pid namespace. */
+	__u32 pid;
+	/* enum nid_namespace_reason */
+	__u32 reason;
+	__u32 reserved;
+};
+
 /* Indices of nid_stats. Names in Sources/BPF/DatapathCounters.swift. */
 enum nid_stat {
+	/* Connects that were led to the agent's listener. */
 	NID_STAT_REDIRECTED = 0,
 	/* A protected address at a port that is neither served nor open. */
 	NID_STAT_REFUSED_PORT = 1,
 	/* No memory for the caller's note. */
 	NID_STAT_REFUSED_NO_NOTE = 2,
-	/* The hand-over table is full. */
-	NID_STAT_CLAIM_TABLE_FULL = 3,
-	/* A second claim to the same key: void for both. */
-	NID_STAT_CLAIM_CONFLICT = 4,
-	/* Established without a packet (TCP_REPAIR): no claim. */
-	NID_STAT_CLAIM_WITHOUT_PACKET = 5,
-	NID_STAT_CLAIMED = 6,
-	NID_STAT_TAGGED = 7,
-	/* A connection to the agent's socket that nobody claimed. */
-	NID_STAT_UNTAGGED = 8,
-	NID_STAT_VOIDED = 9,
-	/* A copy whose seal did not match: read while being recycled. */
-	NID_STAT_TORN = 10,
-	/* Claims withdrawn because the client closed before it was accepted. */
-	NID_STAT_WITHDRAWN = 11,
-	NID_STAT_CGROUP_EVENT_LOST = 12,
-	/* UDP without connect() to a protected endpoint. */
-	NID_STAT_REFUSED_DATAGRAM = 13,
 	/* The socket was made in another pod, or outside of all pods. */
-	NID_STAT_REFUSED_CREATOR = 14,
+	NID_STAT_REFUSED_CREATOR = 3,
 	/* The pod's policy is `deny`. */
-	NID_STAT_REFUSED_POLICY = 15,
-	/* The pod has NID_CONNECTIONS_MAX connections already. */
-	NID_STAT_REFUSED_LIMIT = 16,
-	/* The pod's policy is `passthrough`. */
-	NID_STAT_PASSED_THROUGH = 17,
-	/* Packets of pods' sockets that met no connect hook: raw sockets, and
-	 * connections older than the hooks.
-	 */
-	NID_STAT_DROPPED_EGRESS = 18,
-	/* Packets from outside of the node's own sockets: AF_PACKET, sandboxes. */
-	NID_STAT_DROPPED_FORWARD = 19,
-	/* SYNs to the agent that no socket of this node's announced: other machines,
-	 * raw senders, sandboxes.
-	 */
-	NID_STAT_DROPPED_UNANNOUNCED = 20,
+	NID_STAT_REFUSED_POLICY = 4,
+	/* The agent gives the caller's network namespace no listener. */
+	NID_STAT_REFUSED_NAMESPACE = 5,
+	/* The socket is bound to an interface, and cannot be freed from it. */
+	NID_STAT_REFUSED_DEVICE = 6,
 	/* Connections, datagrams and packets from another kubepods tree. */
-	NID_STAT_REFUSED_OTHER_TREE = 21,
+	NID_STAT_REFUSED_OTHER_TREE = 7,
+	/* Binds of the agent's port in the node's network namespace by others. */
+	NID_STAT_REFUSED_BIND = 8,
+	/* The pod's policy is `passthrough`. */
+	NID_STAT_PASSED_THROUGH = 9,
+	/* Connects that began before their namespace had a listener. */
+	NID_STAT_HELD = 10,
+	/* SYNs of theirs that were dropped meanwhile. */
+	NID_STAT_HELD_DROPPED = 11,
+	/* SYNs that were let go to be refused, because no listener came. */
+	NID_STAT_HELD_EXPIRED = 12,
+	/* Packets of redirected sockets that would have left their namespace. */
+	NID_STAT_DROPPED_OFF_LOOPBACK = 13,
+	/* Accepted with the caller's tag. */
+	NID_STAT_TAGGED = 14,
+	/* Accepted, and the other end is no socket that was redirected. */
+	NID_STAT_UNTAGGED = 15,
+	/* Accepted, and the redirected socket at the other end is another
+	 * connection's: somebody translates addresses in that namespace. Or this
+	 * one ended at that very moment, and its port is used again.
+	 */
+	NID_STAT_MISMATCHED = 16,
+	/* Events of cgroups that found the queue full. */
+	NID_STAT_CGROUP_EVENT_LOST = 17,
+	/* Events of namespaces that found the queue full, or their pod's share used. */
+	NID_STAT_NAMESPACE_EVENT_LOST = 18,
+	/* Packets of pods' sockets that met no connect hook: raw sockets, UDP without
+	 * connect(), and connections older than the hooks.
+	 */
+	NID_STAT_DROPPED_EGRESS = 19,
+	/* Packets from outside of the node's own sockets: AF_PACKET, sandboxes. */
+	NID_STAT_DROPPED_FORWARD = 20,
 	/* Packets that a translation of the node's (DNAT) had turned to a protected
 	 * address: Services whose endpoint is one.
 	 */
-	NID_STAT_DROPPED_TRANSLATED = 22,
+	NID_STAT_DROPPED_TRANSLATED = 21,
 	/* Packets whose source route or routing header names a protected address. */
-	NID_STAT_DROPPED_ROUTED = 23,
+	NID_STAT_DROPPED_ROUTED = 22,
 	/* Frames to protected addresses that pods in the node's network namespace
 	 * wrote to its interfaces themselves.
 	 */
-	NID_STAT_DROPPED_UPLINK = 24,
-	NID_STAT_COUNT = 25,
+	NID_STAT_DROPPED_UPLINK = 23,
+	NID_STAT_COUNT = 24,
 };
 
 _Static_assert(sizeof(struct nid_address) == 16, "nid_address");
 _Static_assert(sizeof(struct nid_endpoint) == 20, "nid_endpoint");
 _Static_assert(sizeof(struct nid_endpoints) == 1796, "nid_endpoints");
 _Static_assert(sizeof(struct nid_tag) == 96, "nid_tag");
-_Static_assert(sizeof(struct nid_key) == 8, "nid_key");
-_Static_assert(sizeof(struct nid_note) == 120, "nid_note");
-_Static_assert(sizeof(struct nid_handover) == 112, "nid_handover");
-_Static_assert(sizeof(struct nid_pod_connections) == 32, "nid_pod_connections");
+_Static_assert(sizeof(struct nid_note) == 112, "nid_note");
+_Static_assert(sizeof(struct nid_listener) == 8, "nid_listener");
+_Static_assert(sizeof(struct nid_pod_connections) == 40, "nid_pod_connections");
 _Static_assert(sizeof(struct nid_tree) == 16, "nid_tree");
-_Static_assert(sizeof(struct nid_settings) == 184, "nid_settings");
+_Static_assert(sizeof(struct nid_settings) == 200, "nid_settings");
 _Static_assert(sizeof(struct nid_flow) == 40, "nid_flow");
 _Static_assert(sizeof(struct nid_passed) == 48, "nid_passed");
 _Static_assert(sizeof(struct nid_cgroup_event) == 16, "nid_cgroup_event");
+_Static_assert(sizeof(struct nid_namespace_event) == 40, "nid_namespace_event");
 
 #endif

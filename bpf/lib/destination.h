@@ -20,6 +20,9 @@
 
 /* Second half of the prefix ::ffff:0:0/96, in network order. */
 #define NID_MAPPED_PREFIX __builtin_bswap32(0x0000ffff)
+/* 127.0.0.1 and the last quarter of ::1, in network order. */
+#define NID_LOOPBACK4 __builtin_bswap32(0x7f000001)
+#define NID_LOOPBACK6_LAST __builtin_bswap32(0x00000001)
 /* First quarter of the prefix 64:ff9b::/96, in network order. */
 #define NID_TRANSLATED_PREFIX __builtin_bswap32(0x0064ff9b)
 
@@ -30,8 +33,6 @@ enum nid_verdict {
 	NID_REDIRECT = 1,
 	/* A protected address at a port nobody vouches for. */
 	NID_REFUSE = 2,
-	/* The agent's own address, named by the caller. */
-	NID_DIRECT = 3,
 };
 
 static __always_inline struct nid_address nid_mapped(__u32 ip4)
@@ -49,6 +50,11 @@ static __always_inline bool nid_same_address(const volatile struct nid_address *
 {
 	return !((a->word[3] ^ b->word[3]) | (a->word[2] ^ b->word[2]) |
 		 (a->word[1] ^ b->word[1]) | (a->word[0] ^ b->word[0]));
+}
+
+static __always_inline bool nid_is_mapped(const struct nid_address *address)
+{
+	return !(address->word[0] | address->word[1] | (address->word[2] ^ NID_MAPPED_PREFIX));
 }
 
 /* RFC 6052's 64:ff9b::/96 is IPv4 in disguise: a translator takes it off. */

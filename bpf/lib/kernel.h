@@ -33,11 +33,47 @@ struct cgroup___ids {
 	__u64 ancestor_ids[];
 };
 
+/* Of the default hierarchy, which is cgroup v2's. */
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+	/* Since Linux 5.12, given when the namespace is made. */
+	__u64 net_cookie;
+};
+
+/* Before that: 0 until somebody asks for it. */
+struct net___counted {
+	struct {
+		__s64 counter;
+	} net_cookie;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct nsproxy {
+	struct net *net_ns;
+};
+
+struct sock_common {
+	unsigned char skc_ipv6only : 1;
+	possible_net_t skc_net;
+};
+
 struct sock_cgroup_data {
 	struct cgroup *cgroup;
 };
 
 struct sock {
+	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
 };
 
@@ -51,7 +87,10 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	__u32 rcv_nxt;
+	__u32 snd_nxt;
 	__u32 write_seq;
+	__u32 snd_una;
 };
 
 struct inode {
@@ -74,6 +113,9 @@ struct files_struct {
 
 struct task_struct {
 	struct files_struct *files;
+	struct nsproxy *nsproxy;
+	struct css_set *cgroups;
+	int tgid;
 };
 
 struct net_device {

@@ -11,8 +11,9 @@
 #include "podidentd_abi.h"
 
 /* key:     a client socket
- * writer:  the connect hooks (the note), the claim (its key)
- * deleter: the connect hooks when the socket turns elsewhere; the socket's end
+ * writer:  the connect hooks
+ * deleter: the connect hooks when the socket turns to the loopback address by
+ *          itself; the socket's end
  * size:    one per socket that was redirected
  * full:    no memory: the connect is refused (NID_STAT_REFUSED_NO_NOTE)
  */
@@ -26,7 +27,7 @@ struct {
 
 /* key:     the agent's listening socket (its value only marks it) and, cloned
  *          from it by the kernel, every socket accepted from it
- * writer:  the agent (the listener), the accepting side of the hand-over
+ * writer:  the agent (the listener), the getpeername hooks
  * deleter: the socket's end
  * size:    one per connection to the agent
  * full:    no memory: the clone fails and with it the connection
@@ -39,21 +40,21 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } nid_tags SEC(".maps");
 
-/* key:     the pair of initial sequence numbers of one connection
- * writer:  the connecting side when its handshake completes
- * deleter: the accepting side, microseconds later; or the client's close
- * size:    connections between SYN-ACK and accept at one moment: the agent's
- *          backlog (4096) bounds what is honest, the rest is room for a flood
- * full:    the connection stays unclaimed and is reset
- *          (NID_STAT_CLAIM_TABLE_FULL)
+/* key:     a network namespace's cookie, which the kernel never gives twice
+ * writer:  the agent, once it listens there
+ * deleter: the agent, when it has closed its listener; never the node's own
+ * size:    NID_LISTENERS_MAX, allocated one by one
+ * full:    the agent says so, and the namespace's connections are held, then
+ *          refused
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct nid_key);
-	__type(value, struct nid_handover);
+	__uint(map_flags, BPF_F_RDONLY_PROG | BPF_F_NO_PREALLOC);
+	__uint(max_entries, NID_LISTENERS_MAX);
+	__type(key, __u64);
+	__type(value, struct nid_listener);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} nid_handovers SEC(".maps");
+} nid_listeners SEC(".maps");
 
 /* key:     a pod-level cgroup's ID
  * writer:  the agent
@@ -71,12 +72,11 @@ struct {
 } nid_policies SEC(".maps");
 
 /* key:     a pod-level cgroup's ID
- * writer:  the sending of a SYN to the agent (adds), the agent's close() or, if it
- *          never came to that, the client's (subtracts); the accepting side
- *          (counts the arrival)
+ * writer:  the connect hooks (redirected), the getpeername hooks (arrived), whoever
+ *          reports a namespace (its share of the events)
  * deleter: the agent, when the cgroup is gone
  * size:    every pod of the node; no pod can make a second pod-level cgroup
- * full:    the connect is refused (NID_STAT_REFUSED_LIMIT)
+ * full:    the pod's connections are not counted
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -85,22 +85,6 @@ struct {
 	__type(value, struct nid_pod_connections);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } nid_connections SEC(".maps");
-
-/* key:     a hash of a client's initial sequence number
- * writer:  the sending of a SYN to the agent (adds), the end of its handshake
- *          (subtracts)
- * deleter: nobody
- * size:    NID_ANNOUNCEMENTS counters
- * full:    never: connections share counters, and then a foreign SYN with the
- *          right number costs an accept, and is reset
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, NID_ANNOUNCEMENTS);
-	__type(key, __u32);
-	__type(value, __u32);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} nid_announced SEC(".maps");
 
 /* key:     a hash of a flow
  * writer:  the egress guard, with each packet of a pod with the policy

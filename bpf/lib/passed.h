@@ -10,9 +10,15 @@
 #ifndef PODIDENTD_PASSED_H
 #define PODIDENTD_PASSED_H
 
-#include "lib/handover.h"
 #include "lib/maps.h"
 #include "lib/packet.h"
+
+static __always_inline __u64 nid_mix(__u64 sum, __u64 word)
+{
+	sum ^= word;
+	sum *= 0x9e3779b97f4a7c15ULL;
+	return sum ^ (sum >> 29);
+}
 
 static __always_inline struct nid_flow nid_flow_of(const struct nid_packet *packet,
 						   const __u16 ports[2])

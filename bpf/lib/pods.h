@@ -70,29 +70,18 @@ static __always_inline struct nid_pod_connections *nid_connections_of(__u64 pod)
 	return bpf_map_lookup_elem(&nid_connections, &pod);
 }
 
-static __always_inline bool nid_may_connect(__u64 pod)
+static __always_inline void nid_count_redirect(__u64 pod)
 {
-	const struct nid_pod_connections *connections = nid_connections_of(pod);
-
-	return connections && connections->open < NID_CONNECTIONS_MAX;
-}
-
-static __always_inline bool nid_add_connection(__u64 pod, bool is_redirected)
-{
-	struct nid_pod_connections *connections = bpf_map_lookup_elem(&nid_connections, &pod);
+	struct nid_pod_connections *connections = nid_connections_of(pod);
 
 	if (!connections)
-		return false;
-	__sync_fetch_and_add(&connections->open, 1);
-	if (is_redirected) {
-		__sync_fetch_and_add(&connections->redirected, 1);
-		__sync_fetch_and_add(&connections->unarrived, 1);
-	}
-	return true;
+		return;
+	__sync_fetch_and_add(&connections->redirected, 1);
+	__sync_fetch_and_add(&connections->unarrived, 1);
 }
 
-/* Another CPU's SYN of this moment may be forgotten with those before it: the next
- * one is counted.
+/* Another CPU's connect of this moment may be forgotten with those before it: the
+ * next one is counted.
  */
 static __always_inline void nid_count_arrival(__u64 pod)
 {
@@ -102,17 +91,6 @@ static __always_inline void nid_count_arrival(__u64 pod)
 		return;
 	__sync_fetch_and_add(&connections->arrived, 1);
 	connections->unarrived = 0;
-}
-
-/* May go below zero: the agent starts from none when it has lost its listening
- * socket, and an earlier connection's client may close after that.
- */
-static __always_inline void nid_subtract_connection(__u64 pod)
-{
-	struct nid_pod_connections *connections = bpf_map_lookup_elem(&nid_connections, &pod);
-
-	if (connections)
-		__sync_fetch_and_add(&connections->open, -1);
 }
 
 #endif

@@ -5,8 +5,8 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "decisions.h"
+#include "lib/connection.h"
 #include "lib/destination.h"
-#include "lib/handover.h"
 #include "lib/layout.h"
 #include "lib/routes.h"
 
@@ -111,18 +111,17 @@ int test_mapped(struct test_mapped *t)
 }
 
 SEC("syscall")
-int test_handover(struct test_handover *t)
+int test_connection(struct test_connection *t)
 {
-	struct nid_handover copy = t->handover;
-	struct nid_key client = nid_client_key(t->client_snd_una, t->client_rcv_nxt);
-	struct nid_key server = nid_server_key(t->server_snd_una, t->server_rcv_nxt);
+	struct nid_ends ends = {
+		.client_acknowledged = t->client_acknowledged,
+		.server_expects = t->server_expects,
+		.client_written = t->client_written,
+		.server_next = t->server_next,
+		.client_expects = t->client_expects,
+	};
 
-	if (t->reseal)
-		copy.seal = nid_seal(&copy.tag, &client);
-	t->client_key = client;
-	t->server_key = server;
-	t->seal = copy.seal;
-	t->outcome = nid_judge_handover(&copy, &server);
+	t->is_one = nid_are_ends_of_one(&ends);
 	return 0;
 }
 

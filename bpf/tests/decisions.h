@@ -59,18 +59,13 @@ struct test_mapped {
 	__u32 reserved;
 };
 
-struct test_handover {
-	struct nid_handover handover;
-	__u32 client_snd_una;
-	__u32 client_rcv_nxt;
-	__u32 server_snd_una;
-	__u32 server_rcv_nxt;
-	/* Seal the hand-over with the client's key first. */
-	__u32 reseal;
-	__u32 outcome;
-	struct nid_key client_key;
-	struct nid_key server_key;
-	__u64 seal;
+struct test_connection {
+	__u32 client_acknowledged;
+	__u32 server_expects;
+	__u32 client_written;
+	__u32 server_next;
+	__u32 client_expects;
+	__u32 is_one;
 };
 
 #endif

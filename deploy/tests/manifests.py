@@ -34,7 +34,6 @@ ALL_VALUES = REQUIRED_VALUES | {
     },
     "startupTaint": True,
     "bootGuard": True,
-    "mesh": {"ambient": True},
     "dns": {"hostsPolicy": True, "reservedNames": True},
 }
 

@@ -73,7 +73,6 @@ class EqualityTests(unittest.TestCase):
             "hardened": {"hardened": True},
             "startup-taint": {"startupTaint": True},
             "boot-guard": {"bootGuard": True},
-            "mesh-ambient": {"mesh": {"ambient": True}},
             "dns-hosts-policy": {"dns": {"hostsPolicy": True}},
             "reserved-names": {"dns": {"reservedNames": True}},
             "read-service-accounts": {"rbac": {"readServiceAccounts": True}},

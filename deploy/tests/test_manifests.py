@@ -132,15 +132,18 @@ class RenderingTests(unittest.TestCase):
                     expected = ["token"] if name in ("component-startup-taint", "helm-everything") else []
                     self.assertEqual(projected, expected)
 
-    def test_the_hardened_agent_has_the_capabilities_that_it_keeps_and_cannot_gain_any(self):
+    def test_the_hardened_agent_has_the_capabilities_that_it_and_its_opener_keep_and_cannot_gain_any(self):
         source = (manifests.DEPLOY.parent / "Sources/Hardening/Capability.swift").read_text()
         kept = {re.sub(r"([A-Z])", r"_\1", name).upper() for name in re.findall(r"case (\w+) = \d+", source)}
         self.assertEqual(kept, {"BPF", "PERFMON", "NET_ADMIN", "DAC_READ_SEARCH"})
+        opener = (manifests.DEPLOY.parent / "Sources/podidentd-opener/rights.c").read_text()
+        opened = set(re.findall(r"1ull << CAP_(\w+)", opener))
+        self.assertEqual(opened, {"SYS_ADMIN", "NET_BIND_SERVICE", "SYS_PTRACE"})
         for name in ("kubeadm-hardened", "component-hardened", "helm-everything"):
             (pod,) = agents(name)
             security = pod["containers"][0]["securityContext"]
             self.assertEqual(security["capabilities"]["drop"], ["ALL"])
-            self.assertEqual(set(security["capabilities"]["add"]), kept)
+            self.assertEqual(set(security["capabilities"]["add"]), kept | opened)
             self.assertIs(security["privileged"], False)
             self.assertIs(security["allowPrivilegeEscalation"], False)
             self.assertIs(security["readOnlyRootFilesystem"], True)
@@ -154,8 +157,12 @@ class RenderingTests(unittest.TestCase):
         header = (manifests.DEPLOY.parent / "Sources/CHardening/allowed.h").read_text()
         own = set(re.findall(r"\bSYS_(\w+)", header[header.index("static const int") :]))
         self.assertGreater(len(own), 100)
-        self.assertEqual(set(names), own | {"bpf", "socket", "ioctl", "clone", "clone3", "seccomp", "capset"})
-        for name in ("ptrace", "mount", "init_module", "setns", "unshare", "process_vm_readv", "kexec_load", "pidfd_getfd"):
+        opener = {"setns"}
+        self.assertEqual(set(names), own | opener | {"bpf", "socket", "ioctl", "clone", "clone3", "seccomp", "capset"})
+        (setns,) = [entry for entry in profile["syscalls"] if "setns" in entry["names"]]
+        # CLONE_NEWNET, and no other kind of namespace.
+        self.assertEqual([(a["index"], a["value"], a["op"]) for a in setns["args"]], [(1, 0x40000000, "SCMP_CMP_EQ")])
+        for name in ("ptrace", "mount", "init_module", "unshare", "process_vm_readv", "kexec_load", "pidfd_getfd"):
             self.assertNotIn(name, names)
 
     def test_the_site_opens_exactly_the_audience_that_its_agent_asks_for(self):
@@ -179,11 +186,6 @@ class RenderingTests(unittest.TestCase):
             self.assertIn("metadata.google.internal", aliases["169.254.169.254"], document["kind"])
             if document["kind"] == "Deployment":
                 self.assertEqual(aliases["192.0.2.1"], ["db.example"])
-        for document in manifests.documents(renderings()["workload-istio-sidecar"]):
-            if document["kind"] in names:
-                template = document["spec"].get("jobTemplate", document)["spec"]["template"]
-                key = "traffic.sidecar.istio.io/excludeOutboundPorts"
-                self.assertEqual(template["metadata"]["annotations"][key], "9254")
 
 
 class RightsTests(unittest.TestCase):

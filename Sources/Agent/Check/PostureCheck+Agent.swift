@@ -98,12 +98,12 @@ extension PostureCheck {
         guard !pods.isEmpty else {
             return Posture.Item(id, .ok, "what the kernel redirects to the agent arrives there, pod by pod")
         }
-        let place = agents.joined(separator: " and ")
         return Posture.Item(
             id, .degraded,
             "redirected to the agent, and none arrives: connections of \(pods.prefix(10).joined(separator: ", "))",
-            meaning: "A firewall of the node (nftables, iptables: input) or a network policy drops connections to "
-                + "\(place), or a service mesh in the pod takes them (deploy/mesh.md).")
+            meaning:
+                "They do not leave the pod's network namespace: a filter inside it drops what stays on the interface lo, "
+                + "or a mesh in the pod takes them (deploy/mesh.md).")
     }
 
     private func watch(_ status: AgentStatus) -> Posture.Item {

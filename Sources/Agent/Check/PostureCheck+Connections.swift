@@ -34,7 +34,6 @@ extension PostureCheck {
         _ hooks: [InstalledHook], _ layout: CgroupLayoutFinding, isAgentUp: Bool, isInstalled: Bool
     ) async -> [Posture.Item] {
         guard isInstalled else { return [Posture.Item("connections", .unknown, "not installed")] }
-        guard !lacks("listen.address") else { return [notTried("connections", without: "listen.address")] }
         guard let cgroups = layout.cgroups, let root = layout.root, let kubepods = layout.kubepods else {
             return [Posture.Item("connections", .unknown, "not tried: there is no kubepods cgroup")]
         }
@@ -45,12 +44,13 @@ extension PostureCheck {
                     "connections", .unknown, "not tried: the programs do not know \(root), so nothing is led away")
             ]
         }
-        let hierarchy = cgroups.id(of: [UInt8]("/".utf8))
         var items: [Posture.Item] = []
         var trials: [Trial] = []
         for trial in self.trials {
             let obstacles = hooks.filter { trial.needs.contains($0.name) }.compactMap { hook in
-                Self.obstacle(hook, hierarchy).map { Posture.Item(trial.id, $0.state, $0.found, meaning: $0.meaning) }
+                Self.obstacle(hook, Self.place(of: hook, layout).id).map {
+                    Posture.Item(trial.id, $0.state, $0.found, meaning: $0.meaning)
+                }
             }
             if obstacles.isEmpty { trials.append(trial) } else { items += obstacles.prefix(1) }
         }
@@ -80,24 +80,22 @@ extension PostureCheck {
 
     /// Why a probe that needs this hook is not made; `nil`: the hook is in place.
     private static func obstacle(
-        _ hook: InstalledHook, _ hierarchy: CgroupID?
+        _ hook: InstalledHook, _ place: CgroupID?
     ) -> (state: Posture.State, found: String, meaning: String)? {
         switch hook.state {
-        case .attached(_, let cgroup) where cgroup == hierarchy: nil
+        case .attached(_, let cgroup) where cgroup == place: nil
         case .missing, .severed, .attached:
             (.unsafe, "not tried: the hook \(hook.name) is missing", "Nothing refuses a pod's connection.")
         case .unreadable(let error): (.unknown, "not tried: the hook \(hook.name) cannot be read: \(error)", "")
         }
     }
 
-    /// Where the agent listens, as `address:port`.
+    /// Where the agent may listen in any network namespace, as `address:port`.
     var agents: [String] {
-        let port = configuration.listenPort
-        return [configuration.listenAddress, configuration.listenAddress6].compactMap { $0 }.map { address in
-            let text = address.value.text
-            return text.contains(":") ? "[\(text)]:\(port)" : "\(text):\(port)"
-        }
+        ListenerPorts(first: configuration.listenPort).range.reversed().flatMap { ["127.0.0.1:\($0)", "[::1]:\($0)"] }
     }
+
+    private var agentsText: String { "127.0.0.1 or [::1], port \(configuration.listenPort) or one of the seven below" }
 
     private var trials: [Trial] {
         var trials: [Trial] = []
@@ -106,8 +104,7 @@ extension PostureCheck {
             let hook =
                 switch kind {
                 case .connect: "connect\(family)"
-                case .datagram: "sendmsg\(family)"
-                case .raw: "egress"
+                case .datagram, .raw: "egress"
                 }
             let place = address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)"
             let verb = kind == .connect ? "tcp" : kind == .datagram ? "udp" : "raw"
@@ -188,7 +185,7 @@ extension PostureCheck {
         guard trial.probe.agents.contains(remote) else {
             return Posture.Item(
                 trial.id, .unsafe,
-                "redirected to \(remote), which is not the agent (\(trial.probe.agents.joined(separator: ", ")))",
+                "redirected to \(remote), which is not the agent (\(agentsText))",
                 meaning:
                     "Pods may reach the machine's own metadata server. If the agent is configured differently from "
                     + "this command, run it with the agent's configuration.")
@@ -197,8 +194,9 @@ extension PostureCheck {
             return Posture.Item(
                 trial.id, .degraded, "redirected to the agent at \(remote), which reset the connection",
                 meaning:
-                    "The connection carried no tag: something between takes it over (a service mesh?), or the hook "
-                    + "sockops does not run. 'podidentd debug status' counts such connections.")
+                    "The connection carried no tag: the client's socket was not found at the other end, or its sequence "
+                    + "numbers are others: something inside the namespace translates addresses. 'podidentd debug status' "
+                    + "counts such connections (untagged, mismatched).")
         }
         if let uid = configuration.podUID { return judgeAnswer(trial.id, status, result.body, remote, uid) }
         return Posture.Item(
@@ -228,12 +226,11 @@ extension PostureCheck {
     /// Explains the error number of a redirected connection that failed.
     private func unanswered(_ number: Int32) -> String {
         let consequence = "Pods get no answer at this address, and reach nobody else."
-        let place = agents.joined(separator: " and ")
         return switch number {
         case ETIMEDOUT:
-            "\(consequence) The connection was redirected and never accepted: does a firewall of the node (nftables, "
-                + "iptables: input) drop connections to \(place)?"
-        case ECONNREFUSED: "\(consequence) Nothing listens at \(place): restart the agent, and see its log."
+            "\(consequence) The connection was led to \(agentsText) and never accepted: does a filter of this network "
+                + "namespace (nftables, iptables: input, output) drop what stays on the interface lo?"
+        case ECONNREFUSED: "\(consequence) Nothing listens at \(agentsText): restart the agent, and see its log."
         default: consequence
         }
     }

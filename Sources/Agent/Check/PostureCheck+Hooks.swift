@@ -6,17 +6,25 @@ extension PostureCheck {
     func hookItems(
         _ hooks: [InstalledHook], _ layout: CgroupLayoutFinding, isInstalled: Bool
     ) -> [Posture.Item] {
-        let root = layout.cgroups.flatMap { $0.id(of: [UInt8]("/".utf8)) }
         var items = hooks.map { hook in
             guard isInstalled else { return Posture.Item("hooks.\(hook.name)", .unknown, "not installed") }
-            return item(hook, root: root)
+            return item(hook, layout)
         }
         if isInstalled { items.append(settings(layout)) }
         return items
     }
 
-    private func item(_ hook: InstalledHook, root: CgroupID?) -> Posture.Item {
+    /// Where a hook belongs: the guard of pods' sockets at kubepods, so that no other packet pays for it; the others at the
+    /// root, because a socket's hooks are those of the cgroup that it was made in.
+    static func place(of hook: InstalledHook, _ layout: CgroupLayoutFinding) -> (id: CgroupID?, name: String) {
+        hook.name == "egress"
+            ? (layout.kubepods?.id, "the kubepods cgroup")
+            : (layout.cgroups.flatMap { $0.id(of: [UInt8]("/".utf8)) }, "the root of the hierarchy")
+    }
+
+    private func item(_ hook: InstalledHook, _ layout: CgroupLayoutFinding) -> Posture.Item {
         let id = "hooks.\(hook.name)"
+        let place = Self.place(of: hook, layout)
         let (worst, meaning): (Posture.State, String) =
             switch hook.role {
             case .protection:
@@ -36,10 +44,12 @@ extension PostureCheck {
             let identity =
                 program.identity.map { "\($0.name), tag \($0.tag)" } ?? "(its name needs CAP_SYS_ADMIN to be read)"
             let found = "program \(program.id) \(identity), pinned at \(hook.pin)"
-            guard let root else { return Posture.Item(id, .unknown, found + ", attached to cgroup \(cgroup.rawValue)") }
+            guard let root = place.id else {
+                return Posture.Item(id, .unknown, found + ", attached to cgroup \(cgroup.rawValue)")
+            }
             guard cgroup == root else {
                 return Posture.Item(
-                    id, worst, found + ", attached to cgroup \(cgroup.rawValue) and not to the root of the hierarchy",
+                    id, worst, found + ", attached to cgroup \(cgroup.rawValue) and not to \(place.name)",
                     meaning: meaning)
             }
             guard program.identity.map(hook.runs) ?? true else {
@@ -79,7 +89,7 @@ extension PostureCheck {
             items.append(Posture.Item("guards.host", .unknown, "not installed"))
         } else {
             if let egress = hooks.first(where: { $0.name == "egress" }) {
-                var item = item(egress, root: layout.cgroups.flatMap { $0.id(of: [UInt8]("/".utf8)) })
+                var item = item(egress, layout)
                 item.id = "guards.egress"
                 if item.state == .ok { item.found = "raw sockets, and connections older than the hooks, are held back" }
                 items.append(item)

@@ -18,7 +18,7 @@ extension PostureCheck {
         items.append(
             item(
                 "kernel.set-retval", features.setReturnValue, .degraded, "bpf_set_retval (Linux 5.18)",
-                without: "Pods that connect to a closed port see EPERM and not ECONNREFUSED; refused they are."))
+                without: "Pods that are refused see EPERM in place of ECONNREFUSED."))
         items.append(
             item(
                 "kernel.btf", features.btf, .degraded, "BTF (/sys/kernel/btf/vmlinux)",
@@ -26,8 +26,10 @@ extension PostureCheck {
         items.append(
             item(
                 "kernel.cgroup-events", features.typedTracepoints, .degraded,
-                "tracepoints with types (tp_btf), which report new cgroups",
-                without: "Inotify reports them instead: later, and with a walk of the hierarchy when events are lost."))
+                "tracepoints with types (tp_btf), which report new cgroups and executions",
+                without: "Inotify reports cgroups: later, and with a walk of the hierarchy when events are lost. "
+                    + "The first connection in each network namespace waits a second for its listener."))
+        items.append(namespaces(features))
         items.append(netfilter(features))
         items.append(interfaces(features))
         items.append(
@@ -66,6 +68,21 @@ extension PostureCheck {
             id, features.nftables, .degraded, "BPF netfilter links (Linux 6.4) or nftables, for the host guard",
             without: "Frames that pods with CAP_NET_RAW or sandboxed pods write themselves are not held back. Load the "
                 + "module nf_tables.")
+    }
+
+    /// How the opener finds the network namespaces that it is told of.
+    private func namespaces(_ features: KernelFeatures) -> Posture.Item {
+        let id = "kernel.namespace-handles"
+        return switch features.namespaceHandles {
+        case .present:
+            Posture.Item(id, .ok, "handles of namespaces (nsfs, Linux 6.18): the opener needs no process to find one")
+        case .absent:
+            Posture.Item(
+                id, .ok, "no handles of namespaces (nsfs, Linux 6.18): the opener finds one by a process in it",
+                meaning: "It needs CAP_SYS_PTRACE and the node's PID namespace (hostPID) for that.")
+        case .unknown:
+            item(id, .unknown, .degraded, "handles of namespaces (nsfs, Linux 6.18)", without: "")
+        }
     }
 
     private func interfaces(_ features: KernelFeatures) -> Posture.Item {

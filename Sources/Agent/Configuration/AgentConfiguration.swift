@@ -15,12 +15,9 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var podUID: PodUID?
     package var policies = PolicyTable.attributeAll
 
-    package var listenAddress = Address(text: "", value: .ipv4(0))
-    package var listenAddress6: Address?
     package var listenPort: UInt16 = 0
 
     package var redirectEndpoints: [Address] = []
-    package var socketMark: UInt32 = 0
     package var clouds: [Cloud] = []
     /// The operator's, besides the clouds'. All of them are ``protectedEndpoints``.
     package var ownProtectedEndpoints: [ProtectedEndpoint] = []

@@ -25,7 +25,9 @@ package struct ConfigurationKey: Sendable {
     private(set) package var isReloadable = false
 
     /// `PODIDENTD_LISTEN_PORT` for `listen.port`.
-    package var environmentName: String {
+    package var environmentName: String { Self.environmentName(of: name) }
+
+    static func environmentName(of name: String) -> String {
         "PODIDENTD_"
             + String(name.map { $0 == "." || $0 == "-" ? "_" : Character(String($0).uppercased()) })
     }
@@ -187,19 +189,12 @@ extension ConfigurationKey {
         podUID,
         policies,
         key(
-            "listen.address", \.listenAddress, allowed: "an IPv4 address", parse: address4,
-            "The node's own IPv4 address (downward API: status.hostIP). Pods' connections are led there."
-        ),
-        optional(
-            "listen.address6", \.listenAddress6, allowed: "an IPv6 address", parse: address6,
-            "The node's own IPv6 address. Without it, callers of an IPv6 metadata address are led to listen.address."
-        ),
-        key(
-            "listen.port", \.listenPort, default: "9254", allowed: "a port from 1024 to 65535",
-            parse: number(1024...65535),
+            "listen.port", \.listenPort, default: "988", allowed: "a port from \(ListenerPorts.tried) to 65535",
+            parse: number(UInt16(ListenerPorts.tried)...65535),
             """
-            The agent's port on those addresses. Nothing but redirected connections is served there. Ports below 1024 \
-            would need a capability that the agent gives up.
+            Where the agent listens inside each pod's network namespace, on 127.0.0.1 and ::1; the node's own is that of \
+            pods with the host's network. Where the port is taken it takes one of the seven below. Nothing but \
+            redirected connections is served there. Ports below 1024 are those that no ordinary user of a pod can take.
             """
         ),
         key(
@@ -209,11 +204,6 @@ extension ConfigurationKey {
             The metadata addresses. Pods' connections to their port 80 are led to the agent; DNS (53) and NTP (123) \
             stay open, every other port is refused.
             """
-        ),
-        key(
-            "redirect.socket-mark", \.socketMark, default: "0", allowed: "a number from 0 to 4294967295",
-            parse: number(0...UInt32.max),
-            "SO_MARK for redirected sockets, for meshes that let marked connections pass. 0: none."
         ),
         key(
             "guard.clouds", \.clouds, default: Cloud.byDefault.map(\.rawValue).joined(separator: ", "),

@@ -19,6 +19,7 @@ package enum ConfigurationLoader {
         isComplete: Bool = true
     ) throws -> AgentConfiguration {
         let values = try self.values(file: file, environment: environment, overrides: overrides)
+        try RemovedKey.refuse(values, environment: environment)
         try refuseUnknown(values)
         var configuration = AgentConfiguration()
         for key in ConfigurationKey.all {
@@ -70,7 +71,7 @@ package enum ConfigurationLoader {
         for override in overrides {
             let parts = override.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard parts.count == 2 else {
-                throw ConfigurationError("--set takes key=value, as in --set listen.port=9254; '\(override)' is not")
+                throw ConfigurationError("--set takes key=value, as in --set listen.port=988; '\(override)' is not")
             }
             values[String(parts[0])] = (String(parts[1]), "--set")
         }

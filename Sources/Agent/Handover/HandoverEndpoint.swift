@@ -3,24 +3,26 @@ import BPF
 import Dispatch
 import Glibc
 import Logging
-import MetadataServer
 import NIOCore
 import NIOPosix
 import Operations
 import Synchronization
 
-/// Where a running agent hands its listening sockets to its successor: a Unix socket beside the admin socket, for a process
-/// of root's that proves that it sees the pin directory. One hand-over at a time.
+/// Where a running agent hands over to its successor: a Unix socket beside the admin socket, for a process of root's that
+/// proves that it sees the pin directory. One hand-over at a time.
+///
+/// The successor gets the socket of `metrics.port`. In the pods' network namespaces it listens on other ports by then, to
+/// which the kernel programs lead once it takes over: this agent answers what was led to its own.
 final class HandoverEndpoint: Sendable {
     /// How long a successor may take from its first byte to its last. It comes when everything else is in place.
-    fileprivate static let sessionTime = TimeAmount.seconds(30)
+    static let sessionTime = TimeAmount.seconds(30)
     /// How long a peer may take from its connection to its hello, which a successor sends at once.
     private static let helloMilliseconds: CInt = 1000
     /// Peers that have connected and sent no hello, at one moment: each has a thread that waits for it.
     private static let strangersMax = 4
 
     let path: String
-    private let server: MetadataServer
+    private let namespaces: any Yielding
     private let lock: PinLock
     private let supervisor: SupervisorLink?
     private let eventLoopGroup: any EventLoopGroup
@@ -33,17 +35,19 @@ final class HandoverEndpoint: Sendable {
         var listener: UnixListener?
         /// Copies, kept open for as long as they may be passed on.
         var descriptors: [CInt] = []
+        /// Whether a successor may come.
+        var isOpen = false
         var isBusy = false
         var isTaken = false
         var strangers = 0
     }
 
     init(
-        adminSocket: String, server: MetadataServer, lock: PinLock, supervisor: SupervisorLink?,
+        adminSocket: String, namespaces: any Yielding, lock: PinLock, supervisor: SupervisorLink?,
         eventLoopGroup: any EventLoopGroup, logger: Logger
     ) {
         self.path = Self.path(beside: adminSocket)
-        self.server = server
+        self.namespaces = namespaces
         self.lock = lock
         self.supervisor = supervisor
         self.eventLoopGroup = eventLoopGroup
@@ -61,7 +65,9 @@ final class HandoverEndpoint: Sendable {
     /// Offers copies of `listeners`, which stay the caller's, to a successor, and to the agent that the supervisor
     /// starts when this one has ended.
     func start(offering listeners: [CInt]) async throws {
+        storage.withLock { $0.isOpen = true }
         listeners.forEach(add)
+        supervisor?.serves()
         try await listen()
     }
 
@@ -72,14 +78,14 @@ final class HandoverEndpoint: Sendable {
         let isAdded = storage.withLock { storage in
             guard !storage.isTaken else { return false }
             storage.descriptors.append(copy)
-            supervisor?.keep(storage.descriptors)
+            supervisor?.keep(SupervisorLink.Group(key: SupervisorLink.plain, descriptors: storage.descriptors))
             return true
         }
         if !isAdded { close(copy) }
     }
 
     /// Whether a successor can find it, or is not to.
-    var isListening: Bool { storage.withLock { $0.listener != nil || $0.descriptors.isEmpty } }
+    var isListening: Bool { storage.withLock { $0.listener != nil || !$0.isOpen } }
 
     /// Makes the socket, or makes it again.
     func listen() async throws(AdminServerError) {
@@ -103,7 +109,7 @@ final class HandoverEndpoint: Sendable {
     /// Ends the offer.
     func stop() async {
         let (listener, descriptors) = storage.withLock { storage in
-            defer { (storage.listener, storage.descriptors) = (nil, []) }
+            defer { (storage.listener, storage.descriptors, storage.isOpen) = (nil, [], false) }
             return (storage.listener, storage.descriptors)
         }
         await listener?.close()
@@ -119,7 +125,7 @@ extension HandoverEndpoint {
     /// - Parameter socket: A copy of the connection's, which is closed here.
     /// - Returns: The hello of a peer that sees the pin directory.
     /// - Throws: Why it is none.
-    fileprivate func hello(over socket: CInt) async throws -> HandoverMessage {
+    func hello(over socket: CInt) async throws -> HandoverMessage {
         defer { close(socket) }
         let isOneTooMany = storage.withLock { storage in
             guard storage.strangers < Self.strangersMax else { return true }
@@ -145,19 +151,19 @@ extension HandoverEndpoint {
     }
 
     /// Whether no other session is open; then this one is.
-    fileprivate func begin() -> Bool {
+    func begin() -> Bool {
         storage.withLock { storage in
-            guard !storage.isBusy, !storage.isTaken, !storage.descriptors.isEmpty else { return false }
+            guard !storage.isBusy, !storage.isTaken, storage.isOpen else { return false }
             storage.isBusy = true
             return true
         }
     }
 
-    fileprivate func end() {
+    func end() {
         storage.withLock { $0.isBusy = false }
     }
 
-    fileprivate func sendOffer(over socket: CInt) -> Bool {
+    func sendOffer(over socket: CInt) -> Bool {
         // Under the lock: whoever stops the endpoint closes the descriptors.
         storage.withLock { storage in
             let offer = HandoverMessage(
@@ -167,20 +173,20 @@ extension HandoverEndpoint {
         }
     }
 
-    fileprivate func yield() async {
-        await server.pauseAccepting()
+    func yield() {
+        namespaces.yield()
         lock.release()
     }
 
-    fileprivate func resume() async {
+    func resume() {
         // Nobody else can have it for long: whoever takes it finds the port in use.
         let isLocked = (try? lock.tryAcquire()) ?? false
-        server.resumeAccepting()
+        namespaces.resume()
         logger.warning(
             "the successor ended before it accepted connections; this agent goes on", metadata: ["lock": "\(isLocked)"])
     }
 
-    fileprivate func finish(_ successor: UInt32) {
+    func finish(_ successor: UInt32) {
         storage.withLock { $0.isTaken = true }
         supervisor?.forget()
         logger.info("handed over to a successor", metadata: ["successor": "\(successor)"])
@@ -188,114 +194,7 @@ extension HandoverEndpoint {
         takenSignal.finish()
     }
 
-    fileprivate func refused(_ reason: String) {
+    func refused(_ reason: String) {
         logger.warning("hand-over refused", metadata: ["reason": "\(reason)"])
-    }
-}
-
-/// Carries out what ``HandoverSession`` decides for one connection.
-private final class HandoverHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    private let endpoint: HandoverEndpoint
-    private var session = HandoverSession()
-    private var received = ByteBuffer()
-    private var isActive = false
-    private var hasBegun = false
-    private var deadline: Scheduled<Void>?
-
-    init(endpoint: HandoverEndpoint) {
-        self.endpoint = endpoint
-    }
-
-    func channelActive(context: ChannelHandlerContext) {
-        let channel = context.channel
-        let peer = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
-            of: NIOBSDSocket.Handle.self, SocketControl.peer(of:))
-        guard case .some(.some(let peer)) = peer, peer.userID == 0 else {
-            endpoint.refused("the peer is not root")
-            return context.close(promise: nil)
-        }
-        isActive = true
-        deadline = context.eventLoop.scheduleTask(in: HandoverEndpoint.sessionTime) { channel.close(promise: nil) }
-        let copy = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
-            fcntl($0, F_DUPFD_CLOEXEC, 0)
-        }
-        guard let copy, copy >= 0 else { return context.close(promise: nil) }
-        let endpoint = endpoint
-        context.eventLoop.makeFutureWithTask { try await endpoint.hello(over: copy) }
-            .assumeIsolated().whenComplete { self.received($0, context) }
-    }
-
-    /// The first message is in, or the peer is refused.
-    private func received(_ hello: Result<HandoverMessage, any Error>, _ context: ChannelHandlerContext) {
-        guard isActive else { return }
-        switch hello {
-        case .success(let message):
-            perform(session.received(message.kind), message, context)
-            // Should this fail, the session ends by its deadline.
-            _ = context.channel.setOption(.autoRead, value: true)
-        case .failure(let error):
-            endpoint.refused("\(error)")
-            context.close(promise: nil)
-        }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard isActive else { return }
-        var bytes = unwrapInboundIn(data)
-        received.writeBuffer(&bytes)
-        while let bytes = received.readBytes(length: HandoverMessage.length) {
-            do throws(HandoverError) {
-                let message = try HandoverMessage(parsing: bytes)
-                perform(session.received(message.kind), message, context)
-            } catch {
-                endpoint.refused(error.description)
-                return context.close(promise: nil)
-            }
-        }
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        guard isActive else { return }
-        isActive = false
-        deadline?.cancel()
-        perform(session.connectionEnded(), nil, context)
-        if hasBegun { endpoint.end() }
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        context.close(promise: nil)
-    }
-
-    private func perform(
-        _ action: HandoverSession.Action, _ message: HandoverMessage?, _ context: ChannelHandlerContext
-    ) {
-        let endpoint = endpoint
-        switch action {
-        case .none: break
-        case .close: context.close(promise: nil)
-        case .offer:
-            hasBegun = endpoint.begin()
-            guard hasBegun else {
-                endpoint.refused("one is in progress, or the agent is ending")
-                return context.close(promise: nil)
-            }
-            let isSent = try? context.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
-                of: NIOBSDSocket.Handle.self, endpoint.sendOffer(over:))
-            if isSent != true { context.close(promise: nil) }
-        case .yield:
-            context.eventLoop.makeFutureWithTask { await endpoint.yield() }
-                .assumeIsolated().whenSuccess { self.perform(self.session.yielded(), nil, context) }
-        case .sayYours:
-            let yours = HandoverMessage(.yours, abi: PinDirectory.abiVersion, processID: UInt32(getpid()))
-            context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: yours.bytes)), promise: nil)
-        case .finish:
-            endpoint.finish(message?.processID ?? 0)
-            context.close(promise: nil)
-        case .resume:
-            Task { await endpoint.resume() }
-        }
     }
 }

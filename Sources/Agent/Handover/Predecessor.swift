@@ -115,7 +115,7 @@ final class Predecessor: Sendable {
         else { throw HandoverError("it did not offer its sockets; another hand-over may be in progress") }
         do throws(HandoverError) {
             let offer = try HandoverMessage(parsing: answer.bytes)
-            guard offer.kind == .offer, Int(offer.descriptors) == answer.descriptors.count, offer.descriptors > 0
+            guard offer.kind == .offer, Int(offer.descriptors) == answer.descriptors.count
             else { throw HandoverError("its offer came without its sockets") }
             return Predecessor(
                 processID: peer.processID, abi: offer.abi, listeners: answer.descriptors, socket: socket)

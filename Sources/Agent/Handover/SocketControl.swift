@@ -21,8 +21,14 @@ enum SocketControl {
 
     /// Sends `bytes` and copies of the descriptors, in one message.
     ///
+    /// - Parameters:
+    ///   - bytes: The message.
+    ///   - descriptors: Of which the receiver gets copies.
+    ///   - socket: Where to.
+    ///   - waits: Whether to wait while the receiver has read too little.
     /// - Returns: Whether all bytes were taken.
-    static func send(_ bytes: [UInt8], descriptors: [CInt], over socket: CInt) -> Bool {
+    static func send(_ bytes: [UInt8], descriptors: [CInt], over socket: CInt, waits: Bool = true) -> Bool {
+        let flags = CInt(MSG_NOSIGNAL) | (waits ? 0 : CInt(MSG_DONTWAIT))
         var bytes = bytes
         var control = ControlBuffer(descriptors)
         let sent = unsafe bytes.withUnsafeMutableBytes { bytes in
@@ -33,7 +39,7 @@ enum SocketControl {
                         msg_name: nil, msg_namelen: 0, msg_iov: part, msg_iovlen: 1,
                         msg_control: descriptors.isEmpty ? nil : control.baseAddress,
                         msg_controllen: descriptors.isEmpty ? 0 : control.count, msg_flags: 0)
-                    return unsafe sendmsg(socket, &message, CInt(MSG_NOSIGNAL))
+                    return unsafe sendmsg(socket, &message, flags)
                 }
             }
         }

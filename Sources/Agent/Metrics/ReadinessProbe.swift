@@ -55,8 +55,8 @@ struct ReadinessProbe: Sendable {
         guard finding.concernsNode, !finding.pods.isEmpty else { return nil }
         let names = arrivals.names(of: finding.pods)
         return "connections of \(names.prefix(3).joined(separator: ", "))\(names.count > 3 ? " and others" : "") are "
-            + "redirected to the agent, none arrives, and none of any other pod has since: a firewall or network policy "
-            + "of the node drops them?"
+            + "redirected to the agent, none arrives, and none of any other pod has since: are listeners missing in the "
+            + "pods' network namespaces? 'podidentd debug status' counts failures"
     }
 
     private var hooksProblem: String? {

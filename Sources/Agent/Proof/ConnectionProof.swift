@@ -103,7 +103,6 @@ final class ConnectionProof: Sendable {
             return "not tried: the policy \(policy) names the agent's own pod; exempt it, so that it can be proven"
         }
         for endpoint in configuration.redirectEndpoints {
-            if case .ipv6 = endpoint.value, configuration.listenAddress6 == nil { continue }
             if let problem = await attempt(endpoint, as: podUID) { return "\(endpoint.text): \(problem)" }
         }
         return nil
@@ -144,9 +143,8 @@ final class ConnectionProof: Sendable {
     }
 
     private var notArrived: String {
-        let agents = [configuration.listenAddress, configuration.listenAddress6].compactMap { $0?.text }
-        return "redirected to the agent, but not accepted within 2 s: does a firewall of the node drop connections to "
-            + "\(agents.joined(separator: " or ")) port \(configuration.listenPort), or does another process hold it?"
+        "led to the agent's listener in the node's network namespace, but not accepted within 2 s: does a filter of the node "
+            + "(nftables, iptables: input, output) drop what stays on the interface lo?"
     }
 
     /// Waits, each time twice as long, up to 50 ms. Whether the task goes on.

@@ -72,7 +72,7 @@ struct OwnConnection {
         }
         switch number {
         case 0: return nil
-        case ECONNREFUSED: return "redirected, but refused: nothing listens at the agent's address and port"
+        case ECONNREFUSED: return "redirected, but refused: nothing listens in the node's network namespace"
         case let number: return "redirected, then \(Self.text(number))"
         }
     }

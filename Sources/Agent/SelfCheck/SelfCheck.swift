@@ -1,6 +1,7 @@
 import BPF
 import FoundationEssentials
 import Logging
+import NIOPosix
 import Operations
 
 /// Looks every two seconds at what no event tells of, mends what can be mended, and says so.
@@ -12,12 +13,16 @@ struct SelfCheck: Sendable {
     private static let looksPerHookCheck = 3
     /// Every how many looks the node is searched for kubepods cgroups of others: once a minute.
     private static let looksPerSearch = 30
+    /// Every how many looks pods are looked for whose end was lost.
+    private static let looksPerPodCheck = 5
     /// Every how many looks each pod's connections are compared: two system calls a pod.
     private static let looksPerArrivalCheck = 2
 
     let datapath: DatapathSlot
     let pins: HeldPins
     let tracking: CgroupTracking
+    let namespaces: NamespaceKeeper
+    let node: NetworkNamespaceID
     let arrivals: ArrivalMonitor
     let admin: AdminServer
     let endpoint: HandoverEndpoint
@@ -41,6 +46,7 @@ struct SelfCheck: Sendable {
             if looks % Self.looksPerHookCheck == 0 { checkHooks(&others) }
             if looks % Self.looksPerArrivalCheck == 0 { checkArrivals() }
             tracking.checkRoot()
+            await checkNamespaces(looks)
             if looks % Self.looksPerSearch == 0 { tracking.checkOtherRoots() }
             UplinkReport(logger: logger).refresh(datapath.current)
             await checkSockets()
@@ -133,6 +139,14 @@ struct SelfCheck: Sendable {
             metadata: [
                 "pods": "\(arrivals.names(of: new).prefix(10).joined(separator: ", "))", "count": "\(new.count)",
             ])
+    }
+
+    private func checkNamespaces(_ looks: Int) async {
+        guard let datapath = datapath.current else { return }
+        try? await NIOThreadPool.singleton.runIfActive {
+            namespaces.check(datapath, node: node)
+            if looks % Self.looksPerPodCheck == 0 { namespaces.checkPods(datapath) }
+        }
     }
 
     private func checkSockets() async {

@@ -3,13 +3,10 @@ import Synchronization
 
 /// Listening sockets that an earlier agent left to this one: each is taken at most once.
 final class OfferedSockets: Sendable {
-    /// Whether an earlier agent left any: connections may wait in their queues.
-    let areHandedOver: Bool
     private let descriptors: Mutex<[CInt]>
 
     /// Owns `descriptors` from here on.
     init(_ descriptors: [CInt] = []) {
-        areHandedOver = !descriptors.isEmpty
         self.descriptors = Mutex(descriptors)
     }
 
@@ -19,11 +16,6 @@ final class OfferedSockets: Sendable {
             descriptors.firstIndex { ListeningSocket.listens($0, on: address, port: port) }
                 .map { descriptors.remove(at: $0) }
         }
-    }
-
-    /// Takes back sockets that cannot be used yet.
-    func giveBack(_ sockets: [CInt]) {
-        descriptors.withLock { $0 += sockets }
     }
 
     /// Closes the sockets that nobody has taken.

@@ -6,7 +6,7 @@
 #else
 #include "podidentd_abi.skel.h"
 #include "redirect.skel.h"
-#include "tag.skel.h"
+#include "namespaces.skel.h"
 #include "guard.skel.h"
 #include "forward.skel.h"
 #include "uplink.skel.h"

@@ -4,7 +4,7 @@ struct AgentCounters: Sendable {
     private(set) var values: [String: UInt64] = [:]
 
     /// Kernel counters of what every request does.
-    private static let ordinary: Set<String> = ["redirected", "claimed", "tagged", "withdrawn"]
+    private static let ordinary: Set<String> = ["redirected", "tagged"]
 
     /// No counter at all.
     init() {}

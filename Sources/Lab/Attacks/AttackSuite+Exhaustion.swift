@@ -12,7 +12,6 @@ extension AttackSuite {
             flood("200,000 connects from two threads") {
                 try await stage.got(["flood"] + Self.metadata + ["200000", "2"], .unprivileged)
             },
-            halfOpen,
             load("2,000 connections that say nothing", "idle", 2000),
             load("500 connections that send a byte a second", "slow-write", 500),
             load("200 connections that ask 60 times and never read", "slow-read", 200),
@@ -39,19 +38,5 @@ extension AttackSuite {
         run: @escaping @Sendable () async throws -> String
     ) -> Attack {
         Attack("A3", attacker, attempt, expectation, leastAnswers: Self.leastAnswers, run: run)
-    }
-
-    /// Only handshakes that end take a place at the agent; the kernel's own cookies serve those that are honest.
-    private var halfOpen: Attack {
-        Attack(
-            "A3", .ordinary, "SYNs to the agent from 200 addresses of nobody's", .text(""),
-            leastAnswers: Self.leastAnswers,
-            control: {
-                try await stage.got(
-                    ["raw", "whole", mallory.address, LabNode.address, "\(AttackStage.openPort)"], .ordinary
-                ).hasPrefix("answered")
-            },
-            run: { try await stage.got(["half-open"] + Self.agentPort + [Self.seconds], .ordinary) }
-        )
     }
 }

@@ -12,8 +12,8 @@ struct Guard: Sendable {
 extension AttackSuite {
     /// Takes one guard away after another, and repeats the attacks that stand on it.
     ///
-    /// What cannot be taken away from outside is not here: that a second claim voids a key, that a claim needs a packet,
-    /// and everything that the agent decides itself. The units of the decisions show those.
+    /// What cannot be taken away from outside is not here: the comparison of sequence numbers, the loopback interface that
+    /// packets must not leave, and everything that the agent decides itself. The units of the decisions show those.
     ///
     /// - Parameters:
     ///   - world: Without an agent.
@@ -76,20 +76,15 @@ extension AttackSuite {
         [
             link("connect4", attack: passedByHost(isIPv6: false, isDatagram: false)),
             link("connect6", attack: passedByHost(isIPv6: true, isDatagram: false)),
-            link("sendmsg4", attack: passedByHost(isIPv6: false, isDatagram: true)),
-            link("sendmsg6", attack: passedByHost(isIPv6: true, isDatagram: true)),
             // Each of these stands before others on the same way.
             link("egress", with: "input4", AttackStage.uplinks, attack: rawOnHost),
             link("forward4", with: "translated4", "input4", attack: frame),
             link("forward6", with: "translated6", "input6", attack: frame6),
-            link("getpeername4", attack: peer(LabNode.metadataAddress)),
-            link("getpeername6", attack: peer(LabNode.metadataAddress6)),
-            link(
-                "sockops",
-                attack: Attack("R1", .unprivileged, "connect(): must work", .ownIdentity) {
-                    try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged)
-                }
-            ),
+            // These also give the accepted socket its tag.
+            link("getpeername4", attack: mustWork(LabNode.metadataAddress)),
+            link("getpeername6", attack: mustWork(LabNode.metadataAddress6)),
+            link("bind4", attack: bindsPort("127.0.0.1", .ordinary, in: stage.onHost)),
+            link("bind6", attack: bindsPort("::1", .ordinary, in: stage.onHost)),
             Guard(
                 name: "who is a pod", means: "nid_settings: kubepods_id = 0",
                 attacks: [
@@ -116,18 +111,6 @@ extension AttackSuite {
                 attacks: [lent],
                 switchOff: { try await overwriteSettings(groups: 1) }
             ),
-            Guard(
-                name: "limits are per pod", means: "nid_settings: no groups, so a class is one pod",
-                attacks: [victimOfLimit],
-                switchOff: { try await overwriteSettings() }
-            ),
-            Guard(
-                name: "connections of a pod", means: "nid_connections: 0 again and again", attacks: [manyConnections],
-                switchOff: {
-                    let key = try hexadecimal(cgroupID(stage.mallory.cgroup))
-                    try await beginOverwriting("nid_connections", key: key, value: hexadecimal(0))
-                }
-            ),
         ]
     }
 
@@ -141,26 +124,9 @@ extension AttackSuite {
         )
     }
 
-    /// Another pod of the victim's class holds all the connections it can get.
-    private var victimOfLimit: Attack {
-        Attack("A3", .unprivileged, "another pod holds 2,000: the victim must work", .ownIdentity, own: target) {
-            let holder = try await stage.began(
-                stage.neighbour.attack(["load", "idle"] + Self.metadata + ["2000", "20"], as: .unprivileged), "holding")
-            let output = try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged, in: target)
-            holder.signal(SIGKILL)
-            _ = await holder.result()
-            return output
-        }
-    }
-
-    private var manyConnections: Attack {
-        Attack("A3", .unprivileged, "opens 1,500 connections", .text("at most 512")) {
-            let output = try await stage.got(["load", "idle"] + Self.metadata + ["1500", "1"], .unprivileged)
-            guard let begun = output.split(separator: " ").first.flatMap({ Int($0) }) else {
-                throw AttackNotMounted(output)
-            }
-            // As many more as there are processors may pass at one moment.
-            return begun <= 512 + 64 ? "at most 512: \(begun) opened" : "\(begun) opened"
+    private func mustWork(_ address: String) -> Attack {
+        Attack("R1", .unprivileged, "connect() to \(address): must work", .ownIdentity) {
+            try await stage.got(["connect", "plain", address, "80"], .unprivileged)
         }
     }
 
@@ -191,12 +157,5 @@ extension AttackSuite {
     private func overwrite(_ map: String, key: String, value: String) async throws {
         try await Command.require(
             [try Attacker.program(), "overwrite", "\(try mapDirectory())/\(map)", key, value, "0"])
-    }
-
-    private func beginOverwriting(_ map: String, key: String, value: String) async throws {
-        _ = try await stage.began(
-            Command([try Attacker.program(), "overwrite", "\(try mapDirectory())/\(map)", key, value, "4000"]),
-            "overwritten"
-        )
     }
 }

@@ -26,6 +26,7 @@ extension AttackSuite {
             outage("uses the host's socket while the agent is dead", .nothing) {
                 try await passedByHost(isIPv6: false, isDatagram: false).run()
             },
+        ] + portsOfTheDead + [
             outage("asks all the time while it starts, is killed and starts", .ownIdentityOrNoToken) {
                 let loop = try await stage.began(
                     mallory.attack(["loop"] + Self.metadata, as: .unprivileged), "looping")
@@ -35,14 +36,15 @@ extension AttackSuite {
                 try await stage.startAgent()
                 loop.signal(SIGUSR1)
                 return try AttackStage.output(of: await loop.result())
-            },
+            }
         ] + halves
     }
 
     /// An uninstallation that was interrupted leaves some of the pins. What is left holds, and the next agent mends it.
     private var halves: [Attack] {
         [
-            ("connect4", ["connect4"]), ("sockops", ["sockops"]), ("the host guard", ["forward4", "forward6"]),
+            ("connect4", ["connect4"]), ("the take-over", ["getpeername4", "getpeername6"]),
+            ("the host guard", ["forward4", "forward6"]),
             ("egress", ["egress"]), ("all up to egress", ["connect4", "connect6", "egress"]),
         ].flatMap { name, hooks in
             [

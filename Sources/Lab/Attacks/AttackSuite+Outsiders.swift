@@ -11,7 +11,10 @@ extension AttackSuite {
                         ["connect", "peer", LabNode.address, "\(AttackStage.openPort)"], in: stage.machine
                     ).hasPrefix("peer")
                 },
-                run: { try await stage.got(["connect", "plain"] + Self.agentPort, in: stage.machine) }
+                run: {
+                    try await stage.got(
+                        ["connect", "plain", LabNode.address, "\(AgentProcess.port)"], in: stage.machine)
+                }
             ),
             Attack("R12", .remote, "the metadata address by way of the node", .nothing) {
                 try await stage.got(["connect", "plain"] + Self.metadata, in: stage.machine)
@@ -28,26 +31,6 @@ extension AttackSuite {
                 guard Loot(own, world: world).owners == [mallory.uid] else { throw AttackNotMounted(own) }
                 return try await stage.got(["connect", "plain"] + Self.agentPort + source, .unprivileged)
             },
-            Attack(
-                "A1", .ordinary, "ARP spoofing: a TCP of its own from a victim's old port", .nothing,
-                control: {
-                    try await stage.got(
-                        handshake(from: stage.bystander.address, "50008", to: LabNode.address, AttackStage.openPort),
-                        .ordinary
-                    ).hasPrefix("connected")
-                },
-                run: {
-                    // The proof has spoofed already.
-                    try await forget(stage.bystander.address)
-                    try await useOnce(stage.bystander, port: "50007")
-                    let output = try await stage.got(
-                        handshake(from: stage.bystander.address, "50007", to: LabNode.address, AgentProcess.port),
-                        .ordinary
-                    )
-                    try await forget(stage.bystander.address)
-                    return output
-                }
-            ),
             Attack("A1", .unprivileged, "a victim's address and old port as its own, to the agent", .nothing) {
                 let source = [stage.bystander.address, "50009"]
                 try await useOnce(stage.bystander, port: source[1])

@@ -44,16 +44,15 @@ extension AttackSuite {
             _ = try AttackStage.output(of: await load.result())
             let deadline = ContinuousClock.now + .seconds(3)
             var rest = try await unreadBytes()
-            // The victim's own requests are read within microseconds.
             while rest > 64 << 10, ContinuousClock.now < deadline { rest = try await unreadBytes() }
             return (most < Self.unreadLimit && rest <= 64 << 10 ? "bounded" : "NOT BOUNDED")
                 + ": the kernel kept \(most >> 10) KiB, and \(rest >> 10) KiB after the end"
         }
     }
 
-    /// Bytes that the kernel keeps for connections to the agent.
+    /// Bytes that the kernel keeps for the attacker's connections to the agent.
     private func unreadBytes() async throws -> Int {
-        let table = try await Command.require(["nsenter", "--net=\(world.node.network.path)", "cat", "/proc/net/tcp"])
+        let table = try await Command.require(["nsenter", "--net=\(mallory.network.path)", "cat", "/proc/net/tcp"])
         let port = ":" + String(AgentProcess.port, radix: 16).uppercased()
         return table.split(separator: "\n").dropFirst().reduce(0) { sum, line in
             let fields = line.split(separator: " ")

@@ -12,12 +12,16 @@ extension AttackSuite {
                 close(socket)
                 return "shared"
             },
-            absence("R22", "connects while another process holds the agent's port at its first start", .nothing) {
+            absence("R22", "hostNetwork pod connects while others hold the agent's ports at its first start", .nothing)
+            {
                 try await heldPort()
             },
-            Attack("R22", .unprivileged, "connects once the port is free", .ownIdentity, victim: .refused) {
+            Attack(
+                "R22", .unprivileged, "connects once the ports are free", .ownIdentity, own: stage.onHost,
+                victim: .refused
+            ) {
                 try await stage.startAgent()
-                return try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged)
+                return try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged, in: stage.onHost)
             },
         ] + (world.node.layout.depth > 0 ? [] : boots)
     }
@@ -45,21 +49,24 @@ extension AttackSuite {
         ]
     }
 
-    /// Starts an agent on a node without hooks, whose port is held, and connects.
+    /// Starts an agent on a node without hooks, where every port that it could take is held, and connects.
     private func heldPort() async throws -> String {
-        let (holder, agent) = try await victim.whilePaused {
+        let (holders, agent) = try await victim.whilePaused {
             try await stage.killAgent()
             try await Command.require(world.uninstallCommand)
-            let holder = try world.node.network.listen(host: LabNode.address, port: AgentProcess.port)
+            let holders = try (AgentProcess.port - 7...AgentProcess.port).map {
+                try world.node.network.listen(host: "127.0.0.1", port: $0)
+            }
             let agent = try world.launchAgent()
-            try await agent.log.first { $0.contains("port held: pods are refused") }
-            return (holder, agent)
+            try await agent.log.first { $0.contains("no listener in the node's network namespace") }
+            return (holders, agent)
         }
-        defer { close(holder) }
-        let output = try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged)
+        defer { for holder in holders { close(holder) } }
+        let output = try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged, in: stage.onHost)
         await agent.kill()
-        var polled = pollfd(fd: holder, events: Int16(POLLIN), revents: 0)
-        return unsafe poll(&polled, 1, 0) == 0 ? output : "answered by the process that holds the port"
+        var polled = holders.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        return unsafe poll(&polled, nfds_t(polled.count), 0) == 0
+            ? output : "answered by the process that holds the port"
     }
 
     private func absence(

@@ -5,7 +5,8 @@ import Foundation
 package struct AttackSuite: Sendable {
     static let tokenPath = "/computeMetadata/v1/instance/service-accounts/default/token"
     static let metadata = [LabNode.metadataAddress, "80"]
-    static let agentPort = [LabNode.address, "\(AgentProcess.port)"]
+    /// The agent's listener in whatever network namespace a process is in.
+    static let agentPort = ["127.0.0.1", "\(AgentProcess.port)"]
     /// A victim that waits longer than this for 99 of 100 answers has noticed the attack. Quiet answers take a
     /// thousandth of it: what is asserted is that nobody can stop the service, not how fast this machine is.
     private static let victimBound = 1000.0
@@ -61,7 +62,8 @@ package struct AttackSuite: Sendable {
 
     /// In the order of the list of threats, but for those that take the agent away, which come last.
     private var attacks: [Attack] {
-        connects + layouts + packets + detours + ports + requests + outsiders + descriptors + claims + cgroups
+        connects + layouts + packets + detours + ports + requests + outsiders + descriptors + farEnds + namespaces
+            + cgroups
             + connections + exhaustion + resources + names + detoursOfPackets + handover + outages + starts + tenants
             + meshes
     }

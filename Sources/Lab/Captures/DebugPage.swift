@@ -86,7 +86,7 @@ package struct DebugPage: Sendable {
                     world.binaries + "/podidentd", "debug", "connections", "-o", "json", "--config",
                     agent.configurationPath,
                 ])
-            if dump.ranges(of: "\"inKernel\" : 0").count == 2 { return client }
+            if dump.ranges(of: "\"open\" : 0").count == 2 { return client }
         }
         throw LabError("connections of answered requests are still open after 10 s")
     }

@@ -51,7 +51,11 @@ package struct Demo: Sendable {
         for line in agent.log.events { print("  " + Self.withoutTimestamp(line)) }
 
         heading("Who asked, and what it got")
+        let capture = try DeviceCapture(in: world.node.network)
         for (caller, pod) in pods { try await show(caller, pod) }
+
+        heading("What left the pods meanwhile, and who could be at the far end")
+        try await showFarEnds(of: pods[0].1, capture, agent)
 
         heading("podidentd debug cgroups")
         let dump = try await Command.require(
@@ -140,8 +144,33 @@ package struct Demo: Sendable {
         return result.output
     }
 
+    /// In three lines: nothing of an exchange crossed a device, and only holders of a listener on lo could have answered.
+    private func showFarEnds(of pod: RunningPod, _ capture: DeviceCapture, _ agent: AgentProcess) async throws {
+        // A frame that must be seen: the capture works.
+        _ = try await pod.run("curl", "-s", "--max-time", "1", "http://\(LabNode.address):1/")
+        let deadline = ContinuousClock.now + .seconds(5)
+        while capture.seen == 0, ContinuousClock.now < deadline { await Task.yield() }
+        let counts = capture.stop()
+        guard counts.frames > 0, counts.exchanges == 0 else {
+            throw LabError(
+                "of \(counts.frames) frames on devices \(counts.exchanges) belong to an exchange with the agent")
+        }
+        print("  frames on all devices of the node and its pods: \(counts.frames), of exchanges with the agent: 0")
+        let sockets = try await Command.require(["nsenter", "--net=\(pod.network.path)", "ss", "-Htlnp"])
+        let listeners = sockets.split(separator: "\n").filter { $0.contains("%lo:\(AgentProcess.port)") }
+        let places = listeners.map { $0.split(separator: " ")[3] }.joined(separator: " and ")
+        print("  listening in \(pod.name)'s network namespace: \(places), both on lo alone")
+        let holder = "pid=\(agent.processIdentifier),"
+        guard listeners.count == 2, listeners.allSatisfy({ $0.contains(holder) }) else {
+            throw LabError("not the agent alone listens in \(pod.name): \(sockets)")
+        }
+        print(
+            "  held by: podidentd, PID \(agent.processIdentifier), which is outside of the pod; nobody else can be reached there"
+        )
+    }
+
     private func showDirectConnection(from pod: RunningPod) async throws {
-        let arguments = ["--address", LabNode.address, "--port", "\(AgentProcess.port)", "/"]
+        let arguments = ["--address", "127.0.0.1", "--port", "\(AgentProcess.port)", "/"]
         let result = try await world.probe(pod, arguments).result()
         print("  \(pod.name)$ podidentd-lab probe \(arguments.joined(separator: " "))")
         print("  \(result.output.trimmingCharacters(in: .newlines))")

@@ -2,7 +2,7 @@ import Foundation
 
 /// The agent as a process of its own in the node's network namespace: what a DaemonSet with hostNetwork runs.
 package final class AgentProcess: Sendable {
-    package static let port = 9254
+    package static let port = 988
 
     private let command: Command
     package let configurationPath: String
@@ -16,7 +16,7 @@ package final class AgentProcess: Sendable {
     init(arguments: [String], node: LabNode, configurationPath: String, adminSocket: String) throws {
         self.configurationPath = configurationPath
         self.adminSocket = adminSocket
-        command = try Command(node.processCommand + arguments)
+        command = try Command(node.agentCommand + arguments)
     }
 
     /// Waits until the agent says that everything is in place.

@@ -65,9 +65,16 @@ package final class LabNode: Sendable {
     package func command(inCgroup path: String) -> [String] { enter(network, cgroup: path) }
 
     /// The command that runs another in a network namespace and the node's other namespaces, in a cgroup of its.
+    ///
+    /// The cgroup comes last, as with container runtimes: no process of a pod is executed in a foreign network namespace.
     func enter(_ network: NetworkNamespace, cgroup: String) -> [String] {
-        ["sh", "-c", "echo 0 > \"$0\" && exec \"$@\"", cgroupDirectory(cgroup) + "/cgroup.procs"] + enter(network)
+        enter(network)
+            + ["sh", "-c", "echo 0 > \"$0\" && exec \"$@\"", cgroupDirectory(cgroup) + "/cgroup.procs"]
     }
+
+    /// The command that runs another as the agent: in the node's namespaces, and in a cgroup of its own.
+    var agentCommand: [String] { enter(network, cgroup: agentCgroup) }
+    private var agentCgroup: String { (layout.depth > 0 ? "" : "/\(identifier)") + "/agent" }
 
     /// Makes the node. Needs root.
     package init(layout: CgroupLayout = .standard) async throws {
@@ -98,6 +105,8 @@ package final class LabNode: Sendable {
         try await makeKubepods()
         try await Command.require(["ip", "netns", "add", network.name])
         if layout.depth > 0 { try await enterCgroupNamespace() }
+        try FileManager.default.createDirectory(
+            atPath: cgroupDirectory(agentCgroup), withIntermediateDirectories: true)
         // The metadata addresses are the node's own here, so that whatever slips past the redirect is caught. The bridge
         // has an address of its own choice, because it would otherwise take the lowest of its ports', and lose every pod
         // that has asked for it whenever a new pod's is lower.

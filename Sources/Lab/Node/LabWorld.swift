@@ -100,8 +100,6 @@ package final class LabWorld: Sendable {
     package var agentConfiguration: [String: String] {
         [
             "node-name": Self.nodeName,
-            "listen.address": LabNode.address,
-            "listen.address6": LabNode.address6,
             "listen.port": "\(AgentProcess.port)",
             "bpf.pin-directory": pinDirectory,
             "cgroup.mount-point": node.cgroupMountPoint,

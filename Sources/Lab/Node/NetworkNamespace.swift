@@ -17,6 +17,11 @@ package struct NetworkNamespace: Sendable, Hashable {
         try await Command.require(["ip", "-n", name, "-batch", "-"], input: commands)
     }
 
+    /// The same, whatever becomes of each.
+    package func tryIP(_ commands: String) async throws {
+        _ = try await Command.run(["ip", "-n", name, "-force", "-batch", "-"], input: commands)
+    }
+
     /// Runs `body` on a thread that is inside the namespace. Sockets made there stay there.
     package func run<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) throws -> Value {
         let outcome = Outcome<Value>()

@@ -86,6 +86,14 @@ package final class RunningPod: Sendable {
             route add ::/0 via \(LabNode.address6) dev eth0 onlink
             """
         )
+        try await startPause()
+    }
+
+    /// Starts the process that holds the pod's network namespace, as container runtimes do: with it the pod begins, long
+    /// before its first container.
+    private func startPause() async throws {
+        let script = "sleep infinity < /dev/null > /dev/null 2>&1 &"
+        try await Command.require(commandLine(["sh", "-c", script]))
     }
 
     /// The command line that runs `arguments` inside the pod: in its container's cgroup from the first instruction, and

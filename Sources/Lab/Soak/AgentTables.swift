@@ -7,8 +7,8 @@ package struct AgentTables: Codable, Sendable, Equatable {
     package var connectionCounts: Int
     package var policies: Int
     package var tokenEntries: Int
-    /// What is under way; none when nobody asks.
-    package var pendingHandovers: Int
+    package var namespaces: Int
+    /// Those that are open; none when nobody asks.
     package var connections: Int
 
     /// Asks `agent`.
@@ -22,7 +22,7 @@ package struct AgentTables: Codable, Sendable, Equatable {
     ///
     /// There may be fewer tokens: those that were steps on the way to others end unused.
     package func isEmptied(to before: AgentTables) -> Bool {
-        pendingHandovers == 0 && connections == 0 && pods == before.pods && cgroups == before.cgroups
+        namespaces == before.namespaces && connections == 0 && pods == before.pods && cgroups == before.cgroups
             && connectionCounts == before.connectionCounts && policies == before.policies
             && tokenEntries <= before.tokenEntries
     }

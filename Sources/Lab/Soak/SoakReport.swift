@@ -140,7 +140,7 @@ extension SoakReport {
         return Finding(
             name: "tables emptied", isGood: isEmptied,
             text: isEmptied
-                ? "as before: \(tablesAfter.cgroups) cgroups, \(tablesAfter.connectionCounts) counters, "
+                ? "as before: \(tablesAfter.cgroups) cgroups, \(tablesAfter.connectionCounts) counters, \(tablesAfter.namespaces) namespaces, "
                     + "\(tablesAfter.tokenEntries) tokens of those who stay, nothing under way"
                 : "before \(tablesBefore), after \(tablesAfter)")
     }

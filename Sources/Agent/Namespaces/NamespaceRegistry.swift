@@ -1,0 +1,218 @@
+package import Attribution
+package import BPF
+
+/// The network namespaces of pods that have listeners, and the rules for those that come: how many one pod may have, when
+/// a failed one is tried again, and which one makes room.
+///
+/// A value: it opens and closes nothing itself.
+package struct NamespaceRegistry: Sendable {
+    package struct Limits: Sendable, Hashable {
+        /// Namespaces of one pod. An ordinary pod has one; those with a container runtime of their own have more.
+        package var perPod = 8
+        /// Namespaces of one pod beyond that limit whose connections are refused at once. Those of others are held, and
+        /// end by themselves.
+        package var refusedPerPod = 8
+        /// Namespaces of all pods.
+        package var total = 2048
+        /// How long nobody has connected in a namespace that makes room for another of the same pod.
+        package var idle = Duration.seconds(60)
+        /// The pause after a first failure in a namespace; doubled each time.
+        package var shortestPause = Duration.milliseconds(50)
+        package var longestPause = Duration.seconds(5)
+        /// The pause before a namespace that lacks a family is tried again; doubled each time.
+        package var shortestCompletion = Duration.seconds(1)
+        package var longestCompletion = Duration.seconds(64)
+        /// How long a refused namespace stays so. The kernel reports nothing of it meanwhile.
+        package var refusal = Duration.seconds(10)
+
+        package init() {}
+    }
+
+    package typealias Instant = ContinuousClock.Instant
+
+    /// A namespace with listeners.
+    package struct Entry: Sendable, Equatable {
+        package var id: NetworkNamespaceID
+        /// The pod whose end is the listeners' end; `nil`: the node's own namespace, or one whose pod is not known yet.
+        package var pod: CgroupID?
+        package var port: UInt16
+        package var families: LoopbackFamilies
+        package var openedAt: Instant
+        fileprivate var completions = 0
+        fileprivate var completeAt: Instant
+    }
+
+    /// What is to be done about a namespace.
+    package enum Decision: Sendable, Equatable {
+        case none
+        /// Open it. First close the listeners of `replacing`, which make room.
+        case open(replacing: UInt64?)
+        /// Refuse its connections. Forget that those of `forgetting` are refused.
+        case refuse(forgetting: UInt64?)
+    }
+
+    private struct Failure {
+        var count = 0
+        var retryAt: Instant
+    }
+
+    /// What is kept for one pod, bounded by the limits.
+    private struct Pod {
+        /// In the order of their opening: the first is the pod's own, and stays.
+        var open: [UInt64] = []
+        /// In the order of their refusal.
+        var refused: [(cookie: UInt64, until: Instant)] = []
+        var failures: [UInt64: Failure] = [:]
+    }
+
+    package let limits: Limits
+    private var entries: [UInt64: Entry] = [:]
+    private var pods: [CgroupID: Pod] = [:]
+    private var node: UInt64?
+    /// How many namespaces were refused, because of the pod's limit or of everybody's.
+    package private(set) var refusals = 0
+
+    package init(limits: Limits = Limits()) {
+        self.limits = limits
+    }
+
+    /// The namespaces with listeners, the node's own included, by cookie.
+    package var open: [UInt64: Entry] { entries }
+
+    package subscript(cookie: UInt64) -> Entry? { entries[cookie] }
+
+    /// Decides about a namespace in which a process of `pod` was seen.
+    ///
+    /// - Parameters:
+    ///   - id: The namespace.
+    ///   - pod: The pod-level cgroup of the process.
+    ///   - now: When it was seen.
+    ///   - lastUse: When somebody last connected in a namespace, by its cookie.
+    /// - Returns: What is to be done.
+    package mutating func seen(
+        _ id: NetworkNamespaceID, pod: CgroupID, at now: Instant, lastUse: (UInt64) -> Instant? = { _ in nil }
+    ) -> Decision {
+        guard id.cookie != node else { return .none }
+        if let entry = entries[id.cookie] {
+            if entry.pod == nil {
+                entries[id.cookie]?.id = id
+                entries[id.cookie]?.pod = pod
+                pods[pod, default: Pod()].open.append(id.cookie)
+            }
+            return .none
+        }
+        var record = pods[pod] ?? Pod()
+        defer { pods[pod] = record }
+        if let failure = record.failures[id.cookie], now < failure.retryAt { return .none }
+        if record.open.count < limits.perPod, entries.count < limits.total { return .open(replacing: nil) }
+        if let idle = idlest(of: record, at: now, lastUse: lastUse) {
+            record.open.removeAll { $0 == idle }
+            entries[idle] = nil
+            return .open(replacing: idle)
+        }
+        guard !record.refused.contains(where: { $0.cookie == id.cookie }) else { return .none }
+        refusals += 1
+        record.refused.append((id.cookie, now + limits.refusal))
+        let forgotten = record.refused.count > limits.refusedPerPod ? record.refused.removeFirst() : nil
+        return .refuse(forgetting: forgotten?.cookie)
+    }
+
+    /// The namespace of this pod in which nobody has connected for longest, if that is long enough; never the first.
+    private func idlest(of record: Pod, at now: Instant, lastUse: (UInt64) -> Instant?) -> UInt64? {
+        let uses = record.open.dropFirst().compactMap { cookie in
+            entries[cookie].map { (cookie, last: max(lastUse(cookie) ?? $0.openedAt, $0.openedAt)) }
+        }
+        guard let idlest = uses.min(by: { $0.last < $1.last }), now - idlest.last >= limits.idle else { return nil }
+        return idlest.0
+    }
+
+    /// Notes the node's own namespace, whose listeners no pod's end ends.
+    package mutating func openedNode(
+        _ id: NetworkNamespaceID, port: UInt16, families: LoopbackFamilies, at now: Instant
+    ) {
+        node = id.cookie
+        entries[id.cookie] = Entry(
+            id: id, pod: nil, port: port, families: families, openedAt: now,
+            completeAt: now + limits.shortestCompletion)
+    }
+
+    /// Notes listeners that were opened for `pod`, or adopted: those of a pod that is not known yet.
+    package mutating func opened(
+        _ id: NetworkNamespaceID, pod: CgroupID?, port: UInt16, families: LoopbackFamilies, at now: Instant
+    ) {
+        entries[id.cookie] = Entry(
+            id: id, pod: pod, port: port, families: families, openedAt: now,
+            completeAt: now + limits.shortestCompletion)
+        guard let pod else { return }
+        pods[pod, default: Pod()].open.append(id.cookie)
+        pods[pod]?.refused.removeAll { $0.cookie == id.cookie }
+        pods[pod]?.failures[id.cookie] = nil
+    }
+
+    /// Takes the namespaces that lack a family and are to be tried again now.
+    package mutating func takeIncomplete(at now: Instant) -> [Entry] {
+        let due = entries.values.filter { $0.families != .both && $0.completeAt <= now }
+        for entry in due {
+            let pause = limits.shortestCompletion * Double(1 << min(entry.completions + 1, 10))
+            entries[entry.id.cookie]?.completions += 1
+            entries[entry.id.cookie]?.completeAt = now + min(pause, limits.longestCompletion)
+        }
+        return due
+    }
+
+    /// Takes the namespaces that were refused for long enough: what is reported of them next is decided anew.
+    package mutating func takeExpiredRefusals(at now: Instant) -> [UInt64] {
+        var expired: [UInt64] = []
+        for (pod, record) in pods where !record.refused.isEmpty {
+            expired += record.refused.filter { $0.until <= now }.map(\.cookie)
+            pods[pod]?.refused.removeAll { $0.until <= now }
+        }
+        return expired
+    }
+
+    /// Notes that the missing families listen now, too.
+    package mutating func completed(_ cookie: UInt64, _ families: LoopbackFamilies) {
+        entries[cookie]?.families.formUnion(families)
+    }
+
+    /// Notes that a namespace could not be opened.
+    ///
+    /// - Returns: How many times in a row.
+    @discardableResult
+    package mutating func failed(_ id: NetworkNamespaceID, pod: CgroupID, at now: Instant) -> Int {
+        var record = pods[pod] ?? Pod()
+        var failure = record.failures[id.cookie] ?? Failure(retryAt: now)
+        let pause = limits.shortestPause * Double(1 << min(failure.count, 10))
+        failure.retryAt = now + min(pause, limits.longestPause)
+        failure.count += 1
+        record.failures[id.cookie] = failure
+        if record.failures.count > limits.perPod,
+            let oldest = record.failures.min(by: { $0.value.retryAt < $1.value.retryAt })
+        {
+            record.failures[oldest.key] = nil
+        }
+        pods[pod] = record
+        return failure.count
+    }
+
+    /// Forgets everything of a pod that has ended.
+    ///
+    /// - Returns: The cookies of namespaces whose listeners, or refusals, end with it.
+    package mutating func ended(_ pod: CgroupID) -> (open: [UInt64], refused: [UInt64]) {
+        guard let record = pods.removeValue(forKey: pod) else { return ([], []) }
+        for cookie in record.open { entries[cookie] = nil }
+        return (record.open, record.refused.map(\.cookie))
+    }
+
+    /// Forgets adopted namespaces in which no pod was seen.
+    ///
+    /// - Returns: Their cookies.
+    package mutating func dropUnowned() -> [UInt64] {
+        let cookies = entries.values.filter { $0.pod == nil && $0.id.cookie != node }.map(\.id.cookie)
+        for cookie in cookies { entries[cookie] = nil }
+        return cookies
+    }
+
+    /// The pods that have anything here.
+    package var knownPods: [CgroupID] { Array(pods.keys) }
+}

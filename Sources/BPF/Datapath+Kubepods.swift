@@ -1,0 +1,131 @@
+package import Attribution
+import CBPFPrograms
+import CLibbpf
+import Glibc
+import Synchronization
+
+/// What the programs know of the node, and the guard of pods' sockets, which follows the kubepods cgroups.
+extension Datapath {
+    struct KubepodsState {
+        var value: nid_settings
+        var hooks: [HookState] = []
+        /// The guard's links. Their pins may go with the file system, see ``HeldPins``.
+        var links: [String: CInt] = [:]
+    }
+
+    /// The pin of the guard at the agent's own kubepods cgroup; at another's its cgroup ID follows.
+    static let guardPin = "egress"
+
+    /// Tells the programs which tasks are pods', and guards what their sockets send. Until this is called for the first
+    /// time, nobody is a pod.
+    ///
+    /// - Throws: Why one of the cgroups is not guarded; the programs know all of them nevertheless.
+    package func setKubepods(_ kubepods: KubepodsCgroup) throws(BPFError) {
+        var failure: BPFError?
+        try kubepodsState.withLock { state throws(BPFError) in
+            do throws(BPFError) {
+                try guardSockets(of: kubepods, &state)
+            } catch {
+                failure = error
+            }
+            Self.write(kubepods, to: &state.value)
+            try write(state.value)
+        }
+        if let failure { throw failure }
+    }
+
+    /// Tells the programs the node's own network namespace, and the cgroup whose processes alone may bind the agent's
+    /// ports there.
+    package func setNode(_ namespace: NetworkNamespaceID, agentCgroup: CgroupID) throws(BPFError) {
+        try kubepodsState.withLock { state throws(BPFError) in
+            state.value.node_netns_cookie = namespace.cookie
+            state.value.agent_cgroup = agentCgroup.rawValue
+            try write(state.value)
+        }
+    }
+
+    /// Pins the guard of pods' sockets again, after the pins' file system was mounted again.
+    func restoreGuardPins() throws(BPFError) {
+        try kubepodsState.withLock { state throws(BPFError) in
+            for (name, link) in state.links where unsafe access("\(pins.links)/\(name)", F_OK) != 0 {
+                try check(unsafe bpf_obj_pin(link, "\(pins.links)/\(name)"), "pin again at \(pins.links)/\(name)")
+            }
+        }
+    }
+
+    /// What an earlier agent told the programs, so that nothing of it is lost before this one knows better.
+    static func settings(_ map: CInt) -> nid_settings {
+        var key: UInt32 = 0
+        var value = nid_settings()
+        unsafe bpf_map_lookup_elem(map, &key, &value)
+        return value
+    }
+
+    private func write(_ settings: nid_settings) throws(BPFError) {
+        var key: UInt32 = 0
+        var value = settings
+        try check(
+            unsafe bpf_map_update_elem(self.settings, &key, &value, UInt64(BPF_ANY)),
+            "tell the programs the kubepods cgroup"
+        )
+    }
+
+    private static func write(_ kubepods: KubepodsCgroup, to value: inout nid_settings) {
+        value.kubepods_id = kubepods.id.rawValue
+        value.kubepods_level = UInt32(kubepods.level)
+        unsafe withUnsafeMutableBytes(of: &value.groups) { buffer in
+            let groups = unsafe buffer.bindMemory(to: UInt64.self)
+            for index in groups.indices {
+                unsafe groups[index] = (index < kubepods.groups.count ? kubepods.groups[index]?.rawValue : nil) ?? 0
+            }
+        }
+        unsafe withUnsafeMutableBytes(of: &value.others) { buffer in
+            let others = unsafe buffer.bindMemory(to: nid_tree.self)
+            for index in others.indices {
+                let other = index < kubepods.others.count ? kubepods.others[index] : nil
+                unsafe others[index] = nid_tree(
+                    id: other?.id.rawValue ?? 0, level: UInt32(other?.level ?? 0), reserved: 0)
+            }
+        }
+    }
+
+    /// Attaches the guard to each of the cgroups, and forgets it at those that are none any more.
+    private func guardSockets(of kubepods: KubepodsCgroup, _ state: inout KubepodsState) throws(BPFError) {
+        let others = kubepods.others.prefix(KubepodsCgroup.othersMax)
+        let places = [(Self.guardPin, kubepods.id)] + others.map { ("\(Self.guardPin)-\($0.id.rawValue)", $0.id) }
+        var failure: BPFError?
+        for (name, id) in places {
+            do throws(BPFError) {
+                try guardSockets(below: id, pin: name, &state)
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        let names = Set(places.map(\.0))
+        for name in pins.entries(of: pins.links) where name.hasPrefix(Self.guardPin) && !names.contains(name) {
+            unsafe unlink("\(pins.links)/\(name)")
+        }
+        for (name, link) in state.links where !names.contains(name) {
+            close(link)
+            state.links[name] = nil
+        }
+        state.hooks.removeAll { !names.contains($0.name) }
+        if let failure { throw failure }
+    }
+
+    private func guardSockets(below id: CgroupID, pin name: String, _ state: inout KubepodsState) throws(BPFError) {
+        let path = "\(pins.links)/\(name)"
+        if state.hooks.contains(where: { $0.name == name }), try BPFLink.pinned(at: path)?.cgroupID() == id.rawValue {
+            return
+        }
+        guard let cgroup = cgroups.open(id) else {
+            throw BPFError("open the kubepods cgroup \(id.rawValue)", errorNumber: errno)
+        }
+        let program = try skeletons.withLock { skeletons throws(BPFError) in try skeletons.program(.egress) }
+        let origin = try Self.attach(program, to: cgroup, id: id, pin: path)
+        if let link = state.links[name] { close(link) }
+        state.links[name] = unsafe bpf_obj_get(path)
+        state.hooks.removeAll { $0.name == name }
+        state.hooks.append(HookState(name: name, origin: origin))
+    }
+}

@@ -1,0 +1,85 @@
+import CBPFPrograms
+import CLibbpf
+import Glibc
+
+/// Where the agent listens in one network namespace, as the connect hooks know it.
+package struct NamespaceListener: Sendable, Equatable {
+    package enum State: Sendable, Equatable {
+        /// Connections are redirected to the listener.
+        case open
+        /// Connections are refused at once.
+        case refuse
+    }
+
+    /// In host order.
+    package var port: UInt16
+    /// Listens at 127.0.0.1.
+    package var hasIPv4: Bool
+    /// Listens at ::1.
+    package var hasIPv6: Bool
+    package var state: State
+
+    package init(port: UInt16, hasIPv4: Bool, hasIPv6: Bool, state: State) {
+        self.port = port
+        self.hasIPv4 = hasIPv4
+        self.hasIPv6 = hasIPv6
+        self.state = state
+    }
+
+    init?(_ value: nid_listener) {
+        switch UInt32(value.state) {
+        case NID_LISTENER_OPEN.rawValue: state = .open
+        case NID_LISTENER_REFUSE.rawValue: state = .refuse
+        default: return nil
+        }
+        port = value.port
+        hasIPv4 = value.families & UInt8(NID_LISTENER_IPV4) != 0
+        hasIPv6 = value.families & UInt8(NID_LISTENER_IPV6) != 0
+    }
+
+    var kernelValue: nid_listener {
+        nid_listener(
+            port: port, state: UInt8((state == .open ? NID_LISTENER_OPEN : NID_LISTENER_REFUSE).rawValue),
+            families: UInt8((hasIPv4 ? NID_LISTENER_IPV4 : 0) | (hasIPv6 ? NID_LISTENER_IPV6 : 0)), reserved: 0)
+    }
+}
+
+/// The listeners that the connect hooks redirect to, by the cookie of their network namespace.
+extension Datapath {
+    /// How many namespaces can have a listener at once.
+    package static var listenersMax: Int { Int(NID_LISTENERS_MAX) }
+
+    /// Redirects the connections of a namespace to its listener from now on, those that are held included.
+    ///
+    /// - Throws: What the kernel said, when the table is full.
+    package func setListener(_ listener: NamespaceListener, ofNamespace cookie: UInt64) throws(BPFError) {
+        var key = cookie
+        var value = listener.kernelValue
+        try check(
+            unsafe bpf_map_update_elem(listenerMap, &key, &value, UInt64(BPF_ANY)),
+            "redirect the connections of the network namespace \(cookie)")
+    }
+
+    /// Holds the connections of a namespace from now on.
+    package func removeListener(ofNamespace cookie: UInt64) {
+        var key = cookie
+        unsafe bpf_map_delete_elem(listenerMap, &key)
+    }
+
+    /// The listener of a namespace, if there is one or it is refused one.
+    package func listener(ofNamespace cookie: UInt64) -> NamespaceListener? {
+        var key = cookie
+        var value = nid_listener()
+        guard unsafe bpf_map_lookup_elem(listenerMap, &key, &value) == 0 else { return nil }
+        return NamespaceListener(value)
+    }
+
+    /// All of them. Walks the table.
+    package func listeners() -> [UInt64: NamespaceListener] {
+        var found: [UInt64: NamespaceListener] = [:]
+        for cookie in Self.keys(of: listenerMap, atMost: Self.listenersMax) {
+            found[cookie] = listener(ofNamespace: cookie)
+        }
+        return found
+    }
+}

@@ -1,0 +1,201 @@
+package import Attribution
+import CBPFPrograms
+import CLibbpf
+import Glibc
+import Synchronization
+
+/// A process of a pod is, or connects, in a network namespace in which the agent does not listen.
+package struct NamespaceEvent: Sendable, Hashable {
+    package enum Reason: Sendable, Hashable {
+        /// A process of the pod was executed there.
+        case exec
+        /// A connection was redirected, and there is no listener.
+        case connect
+        /// It still waits.
+        case held
+        /// A process of the pod runs there: found by ``NamespaceEvents/walk()``.
+        case walk
+    }
+
+    package var namespace: NetworkNamespaceID
+    /// In the initial PID namespace.
+    package var process: Int32
+    /// The pod-level cgroup.
+    package var pod: CgroupID
+    /// The process's own.
+    package var cgroup: CgroupID
+    package var reason: Reason
+
+    init?(_ event: nid_namespace_event) {
+        switch event.reason {
+        case NID_NAMESPACE_EXEC.rawValue: reason = .exec
+        case NID_NAMESPACE_CONNECT.rawValue: reason = .connect
+        case NID_NAMESPACE_HELD.rawValue: reason = .held
+        case NID_NAMESPACE_WALK.rawValue: reason = .walk
+        default: return nil
+        }
+        namespace = NetworkNamespaceID(cookie: event.netns_cookie, inode: event.netns_inode)
+        process = Int32(bitPattern: event.pid)
+        pod = CgroupID(rawValue: event.pod)
+        cgroup = CgroupID(rawValue: event.leaf)
+    }
+}
+
+/// The events of one ``Datapath``'s programs, and a hook of its own that sees every execution of a pod's process.
+///
+/// Not pinned: what runs when an agent starts, it finds by ``walk()``.
+package final class NamespaceEvents: Sendable {
+    private let queue: NamespaceQueue
+    private let thread: PollThread
+
+    /// Delivers events to `handle`, on a thread of their own.
+    package init(
+        _ datapath: Datapath, handle: @escaping @Sendable (NamespaceEvent) -> Void
+    ) throws(BPFError) {
+        let queue = try NamespaceQueue(
+            pins: datapath.pins, ring: datapath.skeletons.withLock { $0.namespaces }, handle: handle)
+        self.queue = queue
+        thread = try PollThread(name: "ns-events", descriptor: queue.descriptor) {
+            queue.drain()
+            return false
+        }
+    }
+
+    /// One event for each pod and namespace in which a process runs at this moment. Looks at every task of the node.
+    package func walk() throws(BPFError) -> [NamespaceEvent] {
+        try queue.walk()
+    }
+
+    /// Ends the events; none is delivered after it returns.
+    package func stop() {
+        thread.stop()
+    }
+}
+
+/// The ring buffer and the programs that find namespaces.
+private final class NamespaceQueue: Sendable {
+    private let state: Mutex<State>
+    /// Readable when there are events.
+    let descriptor: CInt
+
+    @safe
+    private struct State: ~Copyable {
+        let skeleton: UnsafeMutablePointer<nid_namespaces_skeleton>
+        let ring: OpaquePointer
+        /// Owned by libbpf's context pointer; released with the ring.
+        let context: Unmanaged<Context>
+
+        deinit {
+            unsafe ring_buffer__free(ring)
+            unsafe nid_namespaces_skeleton__destroy(skeleton)
+            unsafe context.release()
+        }
+    }
+
+    private final class Context: Sendable {
+        let handle: @Sendable (NamespaceEvent) -> Void
+
+        init(handle: @escaping @Sendable (NamespaceEvent) -> Void) {
+            self.handle = handle
+        }
+    }
+
+    init(
+        pins: PinDirectory, ring: CInt, handle: @escaping @Sendable (NamespaceEvent) -> Void
+    ) throws(BPFError) {
+        LibbpfLog.capture()
+        let state = try Self.start(pins: pins, queue: ring, context: Context(handle: handle))
+        self.descriptor = unsafe ring_buffer__epoll_fd(state.ring)
+        self.state = Mutex(state)
+    }
+
+    private static func start(
+        pins: PinDirectory, queue: CInt, context handler: Context
+    ) throws(BPFError) -> State {
+        let opened = unsafe pins.maps.withCString { maps in
+            var options = unsafe openOptions(pinningMapsBelow: maps)
+            return unsafe nid_namespaces_skeleton__open_opts(&options)
+        }
+        guard let skeleton = unsafe opened else {
+            throw BPFError("open the namespace programs", errorNumber: errno)
+        }
+        do throws(BPFError) {
+            try check(
+                unsafe bpf_map__reuse_fd(skeleton.pointee.maps.nid_namespaces, queue),
+                "share the queue of namespaces' events")
+            try checkLoad(unsafe nid_namespaces_skeleton__load(skeleton), "namespace")
+            unsafe skeleton.pointee.links.nid_exec = bpf_program__attach(skeleton.pointee.progs.nid_exec)
+            guard unsafe skeleton.pointee.links.nid_exec != nil else {
+                throw BPFError("attach to the tracepoint of executions", errorNumber: errno)
+            }
+        } catch {
+            unsafe nid_namespaces_skeleton__destroy(skeleton)
+            throw error
+        }
+        let context = unsafe Unmanaged.passRetained(handler)
+        let ring = unsafe ring_buffer__new(
+            queue,
+            { context, data, size in
+                guard let context = unsafe context, let data = unsafe data,
+                    size >= MemoryLayout<nid_namespace_event>.size,
+                    let event = NamespaceEvent(unsafe data.loadUnaligned(as: nid_namespace_event.self))
+                else { return 0 }
+                unsafe Unmanaged<Context>.fromOpaque(context).takeUnretainedValue().handle(event)
+                return 0
+            }, context.toOpaque(), nil
+        )
+        guard let ring = unsafe ring else {
+            let number = errno
+            unsafe context.release()
+            unsafe nid_namespaces_skeleton__destroy(skeleton)
+            throw BPFError("open the ring buffer of namespaces' events", errorNumber: number)
+        }
+        return unsafe State(skeleton: skeleton, ring: ring, context: context)
+    }
+
+    /// What one event is enough of.
+    private struct Place: Hashable {
+        let pod: CgroupID
+        let namespace: NetworkNamespaceID
+
+        init(_ event: NamespaceEvent) {
+            pod = event.pod
+            namespace = event.namespace
+        }
+    }
+
+    func drain() {
+        state.withLock { state in
+            _ = unsafe ring_buffer__consume(state.ring)
+        }
+    }
+
+    func walk() throws(BPFError) -> [NamespaceEvent] {
+        let iterator = try state.withLock { state throws(BPFError) in
+            guard let link = unsafe bpf_program__attach_iter(state.skeleton.pointee.progs.nid_walk, nil) else {
+                throw BPFError("attach to the iterator of tasks", errorNumber: errno)
+            }
+            defer { unsafe bpf_link__destroy(link) }
+            return try FileDescriptor(owning: unsafe bpf_iter_create(bpf_link__fd(link)), "iterate over the tasks")
+        }
+        var found: [Place: NamespaceEvent] = [:]
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
+        let size = MemoryLayout<nid_namespace_event>.size
+        while true {
+            let count = unsafe read(iterator.rawValue, &buffer, buffer.count)
+            if count < 0, errno == EINTR || errno == EAGAIN { continue }
+            guard count >= 0 else { throw BPFError("read the iterator of tasks", errorNumber: errno) }
+            if count == 0 { return [NamespaceEvent](found.values) }
+            bytes += buffer.prefix(count)
+            let whole = bytes.count / size
+            for index in 0..<whole {
+                let event = unsafe bytes.withUnsafeBytes {
+                    unsafe $0.loadUnaligned(fromByteOffset: index * size, as: nid_namespace_event.self)
+                }
+                if let event = NamespaceEvent(event) { found[Place(event)] = event }
+            }
+            bytes.removeFirst(whole * size)
+        }
+    }
+}

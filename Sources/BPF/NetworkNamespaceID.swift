@@ -1,0 +1,58 @@
+import CBPFPrograms
+import CLibbpf
+import Glibc
+
+/// A network namespace, as the kernel numbers it.
+package struct NetworkNamespaceID: Sendable, Hashable {
+    /// Never given twice since the machine has started.
+    package var cookie: UInt64
+    /// The number of its file (`stat /proc/PID/ns/net`). Given again once the namespace is gone.
+    package var inode: UInt32
+
+    package init(cookie: UInt64, inode: UInt32) {
+        self.cookie = cookie
+        self.inode = inode
+    }
+
+    /// `SO_NETNS_COOKIE` (Linux 5.14).
+    private static let cookieOption: CInt = 71
+
+    /// The namespace of the calling thread.
+    package static func current() throws(BPFError) -> NetworkNamespaceID {
+        var status = stat()
+        guard unsafe stat("/proc/thread-self/ns/net", &status) == 0 else {
+            throw BPFError("read /proc/thread-self/ns/net", errorNumber: errno)
+        }
+        let socket = try FileDescriptor(
+            owning: socket(AF_INET, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0), "make a socket")
+        var cookie: UInt64 = 0
+        var length = socklen_t(MemoryLayout<UInt64>.size)
+        if unsafe getsockopt(socket.rawValue, SOL_SOCKET, cookieOption, &cookie, &length) != 0 {
+            guard errno == ENOPROTOOPT else {
+                throw BPFError("read the cookie of a network namespace", errorNumber: errno)
+            }
+            cookie = try cookieByProgram()
+        }
+        return NetworkNamespaceID(cookie: cookie, inode: UInt32(truncatingIfNeeded: status.st_ino))
+    }
+
+    /// The cookie of the calling thread's namespace, as a kernel program reads it (`bpf/level.bpf.c`).
+    package static func cookieByProgram() throws(BPFError) -> UInt64 {
+        LibbpfLog.capture()
+        guard let skeleton = unsafe nid_level_skeleton__open() else {
+            throw BPFError("open the namespace cookie program", errorNumber: errno)
+        }
+        defer { unsafe nid_level_skeleton__destroy(skeleton) }
+        try checkLoad(unsafe nid_level_skeleton__load(skeleton), "namespace cookie")
+        var options = unsafe bpf_test_run_opts()
+        unsafe options.sz = MemoryLayout<bpf_test_run_opts>.size
+        let program = unsafe bpf_program__fd(skeleton.pointee.progs.nid_namespace)
+        try check(unsafe bpf_prog_test_run_opts(program, &options), "run the namespace cookie program")
+        guard let result = unsafe skeleton.pointee.bss, unsafe result.pointee.nid_own_cookie != 0 else {
+            throw BPFError(
+                "read the cookie of a network namespace",
+                hint: "the kernel has given it none yet; Linux 5.12 gives each one when it is made")
+        }
+        return unsafe result.pointee.nid_own_cookie
+    }
+}

@@ -1,0 +1,45 @@
+import ArgumentParser
+import Lab
+
+struct MillionCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "million",
+        abstract: "A million connections from pods that come and go: whose identity each got. Needs root.",
+        discussion: """
+            110 pods at a time, each in a network namespace of its own, each with two containers, some with a process of \
+            another pod in their namespace. Ends with status 1 unless every connection got its own pod's UID, no frame of \
+            one passed a device, and no namespace is left.
+            """
+    )
+
+    @Option(help: "Connections in all.")
+    var connections = 1_000_000
+
+    @Option(help: "Pods that live at the same time.")
+    var pods = 110
+
+    @Option(help: "Connections that a pod makes in its life.")
+    var perLife = 1000
+
+    func validate() throws {
+        guard (1...500).contains(pods) else { throw ValidationError("--pods is from 1 to 500") }
+        guard connections > 0, perLife >= 8 else { throw ValidationError("--per-life is at least 8") }
+    }
+
+    func run() async throws {
+        var trial = MillionTrial()
+        (trial.slots, trial.connections, trial.perLife) = (pods, connections, perLife)
+        let world = try await LabWorld.start(keys: try LabCluster.Keys())
+        let result: MillionTrial.Result
+        do {
+            result = try await trial.run(in: world) { print($0.line) }
+        } catch {
+            await world.stop()
+            throw error
+        }
+        await world.stop()
+        print(result.line)
+        print(result.rest)
+        if !result.isGood { throw ExitCode.failure }
+    }
+}

@@ -1,0 +1,140 @@
+import Attribution
+import BPF
+import Testing
+
+@testable import Agent
+
+/// Which namespaces get listeners: scripts of events and decisions, without a kernel.
+@Suite struct NamespaceRegistryTests {
+    private static let start = ContinuousClock.now
+    private static let pod = CgroupID(rawValue: 1)
+    private static let other = CgroupID(rawValue: 2)
+
+    private static func id(_ number: UInt64) -> NetworkNamespaceID {
+        NetworkNamespaceID(cookie: number, inode: UInt32(number))
+    }
+
+    /// A registry in which `count` namespaces of one pod are open.
+    private static func registry(_ count: UInt64, limits: NamespaceRegistry.Limits = .init()) -> NamespaceRegistry {
+        var registry = NamespaceRegistry(limits: limits)
+        for number in 1...max(count, 1) where number <= count {
+            #expect(registry.seen(id(number), pod: pod, at: start) == .open(replacing: nil))
+            registry.opened(id(number), pod: pod, port: 988, families: .both, at: start)
+        }
+        return registry
+    }
+
+    @Test func `a namespace is opened once, whoever is seen in it`() {
+        var registry = Self.registry(1)
+        #expect(registry.seen(Self.id(1), pod: Self.pod, at: Self.start) == .none)
+        #expect(registry.seen(Self.id(1), pod: Self.other, at: Self.start) == .none)
+        // Its end is that of the pod that was seen first.
+        #expect(registry.ended(Self.other) == (open: [], refused: []))
+        #expect(registry.ended(Self.pod) == (open: [1], refused: []))
+        #expect(registry.open.isEmpty && registry.knownPods.isEmpty)
+        #expect(registry.seen(Self.id(1), pod: Self.other, at: Self.start) == .open(replacing: nil))
+    }
+
+    @Test func `the ninth namespace of one pod is refused, and no other pod is concerned`() {
+        var registry = Self.registry(8)
+        #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start) == .refuse(forgetting: nil))
+        #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start) == .none)
+        #expect(registry.seen(Self.id(10), pod: Self.other, at: Self.start) == .open(replacing: nil))
+        for number in UInt64(11)...17 {
+            #expect(registry.seen(Self.id(number), pod: Self.pod, at: Self.start) == .refuse(forgetting: nil))
+        }
+        // Nine refusals are one too many for the table.
+        #expect(registry.seen(Self.id(18), pod: Self.pod, at: Self.start) == .refuse(forgetting: 9))
+        #expect(registry.refusals == 9)
+        #expect(registry.ended(Self.pod) == (open: Array(1...8), refused: Array(11...18)))
+    }
+
+    @Test func `the namespace that was idle for longest makes room, but never the pod's first`() {
+        var registry = Self.registry(8)
+        let later = Self.start + .seconds(90)
+        var uses: [UInt64: ContinuousClock.Instant] = [:]
+        for number in UInt64(2)...8 { uses[number] = later - .seconds(Int64(number)) }
+        #expect(registry.seen(Self.id(9), pod: Self.pod, at: later) { uses[$0] } == .refuse(forgetting: nil))
+        uses[5] = nil
+        #expect(registry.seen(Self.id(9), pod: Self.pod, at: later) { uses[$0] } == .open(replacing: 5))
+        registry.opened(Self.id(9), pod: Self.pod, port: 987, families: .both, at: later)
+        #expect(registry[5] == nil && registry[1] != nil && registry[9]?.port == 987)
+        // It is no longer refused, and counts as open.
+        #expect(registry.ended(Self.pod) == (open: [1, 2, 3, 4, 6, 7, 8, 9], refused: []))
+    }
+
+    @Test func `everybody's limit refuses, and an end makes room`() {
+        var limits = NamespaceRegistry.Limits()
+        limits.total = 2
+        var registry = Self.registry(2, limits: limits)
+        #expect(registry.seen(Self.id(3), pod: Self.other, at: Self.start) == .refuse(forgetting: nil))
+        #expect(registry.ended(Self.pod).open == [1, 2])
+        #expect(registry.seen(Self.id(3), pod: Self.other, at: Self.start) == .open(replacing: nil))
+    }
+
+    @Test func `a failure is tried again after a pause that doubles up to five seconds`() {
+        var registry = NamespaceRegistry()
+        var now = Self.start
+        for milliseconds in [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000] {
+            #expect(registry.seen(Self.id(1), pod: Self.pod, at: now) == .open(replacing: nil))
+            registry.failed(Self.id(1), pod: Self.pod, at: now)
+            #expect(registry.seen(Self.id(1), pod: Self.pod, at: now + .milliseconds(milliseconds - 1)) == .none)
+            now += .milliseconds(milliseconds)
+        }
+        registry.opened(Self.id(1), pod: Self.pod, port: 988, families: .both, at: now)
+        _ = registry.ended(Self.pod)
+        #expect(registry.seen(Self.id(1), pod: Self.pod, at: now) == .open(replacing: nil))
+    }
+
+    @Test func `failures of one pod are bounded`() {
+        var registry = NamespaceRegistry()
+        for number in UInt64(1)...100 {
+            #expect(registry.failed(Self.id(number), pod: Self.pod, at: Self.start + .milliseconds(Int64(number))) == 1)
+        }
+        // The latest are still known.
+        #expect(registry.seen(Self.id(100), pod: Self.pod, at: Self.start + .milliseconds(100)) == .none)
+        #expect(registry.seen(Self.id(1), pod: Self.pod, at: Self.start + .milliseconds(100)) == .open(replacing: nil))
+    }
+
+    @Test func `a missing family is asked for again, after a pause that doubles up to 64 seconds`() {
+        var registry = NamespaceRegistry()
+        registry.opened(Self.id(1), pod: Self.pod, port: 987, families: .ipv4, at: Self.start)
+        registry.opened(Self.id(2), pod: Self.pod, port: 988, families: .both, at: Self.start)
+        var now = Self.start
+        for seconds in [1, 2, 4, 8, 16, 32, 64, 64] {
+            #expect(registry.takeIncomplete(at: now + .milliseconds(seconds * 1000 - 1)).isEmpty)
+            now += .seconds(seconds)
+            #expect(registry.takeIncomplete(at: now).map(\.port) == [987])
+        }
+        registry.completed(1, .ipv6)
+        #expect(registry.takeIncomplete(at: now + .seconds(100)).isEmpty)
+        #expect(registry[1]?.families == .both)
+    }
+
+    @Test func `a refusal ends after ten seconds, and the namespace is decided about anew`() {
+        var registry = Self.registry(8)
+        #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start) == .refuse(forgetting: nil))
+        #expect(registry.takeExpiredRefusals(at: Self.start + .milliseconds(9_999)).isEmpty)
+        #expect(registry.takeExpiredRefusals(at: Self.start + .seconds(10)) == [9])
+        #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start + .seconds(10)) == .refuse(forgetting: nil))
+    }
+
+    @Test func `the node's own namespace is nobody's, and no pod's end ends it`() {
+        var registry = NamespaceRegistry()
+        registry.openedNode(Self.id(1), port: 988, families: .both, at: Self.start)
+        #expect(registry.seen(Self.id(1), pod: Self.pod, at: Self.start) == .none)
+        #expect(registry.ended(Self.pod) == (open: [], refused: []))
+        #expect(registry.dropUnowned() == [])
+        #expect(registry[1]?.port == 988)
+    }
+
+    @Test func `an adopted namespace belongs to the first pod that is seen in it, and ends if none is`() {
+        var registry = NamespaceRegistry()
+        for number in UInt64(1)...2 {
+            registry.opened(Self.id(number), pod: nil, port: 988, families: .both, at: Self.start)
+        }
+        #expect(registry.seen(Self.id(1), pod: Self.pod, at: Self.start) == .none)
+        #expect(registry.dropUnowned() == [2])
+        #expect(registry.ended(Self.pod).open == [1])
+    }
+}

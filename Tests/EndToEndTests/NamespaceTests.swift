@@ -1,0 +1,136 @@
+import Foundation
+import Lab
+import Operations
+import Testing
+
+/// The agent's listeners inside the pods' network namespaces: where they are, when they end, and what becomes of them with
+/// the process that opens them.
+@Suite(.serialized, .timeLimit(.minutes(2)))
+struct NamespaceTests {
+    private static func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
+        let deadline = ContinuousClock.now + .seconds(10) * LabKernel.patience
+        while try await !condition() {
+            guard ContinuousClock.now < deadline else { throw LabError("not within 10 s: \(what)") }
+        }
+    }
+
+    /// The opener below the agent.
+    private static func opener(of agent: Int32) throws -> Int32 {
+        let children = try String(contentsOfFile: "/proc/\(agent)/task/\(agent)/children", encoding: .utf8)
+        let found = children.split(separator: " ").compactMap { Int32($0) }.first { child in
+            (try? String(contentsOfFile: "/proc/\(child)/comm", encoding: .utf8)) == "podidentd-opene\n"
+        }
+        return try #require(found)
+    }
+
+    @Test("a pod's end frees its network namespace: nothing of the agent's keeps it")
+    func end() async throws {
+        try await withAgent { world, agent in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            _ = try await pod.token()
+            #expect(try await agent.status().namespaces == 2)
+            func links() async throws -> Int {
+                try await Command.require(["ip", "-n", world.node.network.name, "-o", "link", "show", "type", "veth"])
+                    .split(separator: "\n").count
+            }
+            #expect(try await links() == 1)
+            let start = ContinuousClock.now
+            await world.deletePod(pod)
+            // This end of the pair goes with the namespace of the other.
+            try await Self.eventually("the namespace is still there") { try await links() == 0 }
+            print("NAMESPACE freed \((ContinuousClock.now - start)) after the deletion began")
+            #expect(try await agent.status().namespaces == 1)
+        }
+    }
+
+    @Test("pods that run before the agent, and pods that come later, are served without a held connection")
+    func early() async throws {
+        try await withWorld { world in
+            world.addServiceAccount("app")
+            let before = try await world.addPod("before", serviceAccount: "app")
+            let agent = try await world.startAgent()
+            let after = try await world.addPod("after", serviceAccount: "app")
+            for pod in [before, after] { #expect(try await pod.token().expiresIn > 0) }
+            #expect(try await agent.status().kernel["held"] == 0)
+            await agent.stop()
+        }
+    }
+
+    @Test("an IPv6-only pod gets its token at the IPv4 and at the IPv6 address, unconfigured")
+    func onlyIPv6() async throws {
+        try await withAgent { world, _ in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            try await pod.network.ip("addr del \(pod.address)/16 dev eth0")
+            #expect(try await pod.token().expiresIn > 0)
+            let result = try await pod.run(
+                "curl", "-s", "-H", "Metadata-Flavor: Google", "http://[\(LabNode.metadataAddress6)]\(Self.token)")
+            #expect(result.output.contains("access_token"), "\(result)")
+        }
+    }
+
+    @Test("a pod whose IPv6 is off gets its token at both addresses")
+    func onlyIPv4() async throws {
+        try await withAgent { world, agent in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            _ = try await pod.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+            for host in ["169.254.169.254", "[\(LabNode.metadataAddress6)]"] {
+                let result = try await pod.run(
+                    "curl", "-s", "-H", "Metadata-Flavor: Google", "http://\(host)\(Self.token)")
+                // Without any route for IPv6 curl does not even try.
+                if result.status == 7, host.hasPrefix("[") { continue }
+                #expect(result.output.contains("access_token"), "\(host): \(result)")
+            }
+        }
+    }
+
+    private static let token = "/computeMetadata/v1/instance/service-accounts/default/token"
+
+    @Test("without its opener the agent ends, and says why")
+    func openerKilled() async throws {
+        try await withWorld { world in
+            let agent = try await world.startAgent()
+            kill(try Self.opener(of: agent.processIdentifier), SIGKILL)
+            let result = await agent.result()
+            #expect(result.status != 0)
+            #expect(result.errorOutput.contains("podidentd-opener has ended"), "\(result.errorOutput)")
+        }
+    }
+
+    @Test("below its supervisor the agent comes back with another opener, and no connection is refused")
+    func openerKilledSupervised() async throws {
+        try await withWorld { world in
+            let agent = try world.launchSupervised()
+            try await agent.waitUntilReady()
+            let load = try await Load(world, seconds: 8)
+            try await agent.answered(atLeast: 400)
+            kill(try Self.opener(of: try agent.supervised()), SIGKILL)
+            try await agent.restarted(1)
+            // A namespace that is new needs the new opener.
+            let late = try await world.addPod("late", serviceAccount: "tokens")
+            #expect(try await late.token().expiresIn > 0)
+            for report in try await load.reports() {
+                #expect(report.correct > 200 && report.wrong == 0 && report.refused == 0, "\(report)")
+            }
+            await agent.stop()
+        }
+    }
+
+    @Test("the opener holds its capabilities and no other while it serves the agent")
+    func rights() async throws {
+        try await withAgent { _, agent in
+            let opener = try Self.opener(of: agent.processIdentifier)
+            let status = try String(contentsOfFile: "/proc/\(opener)/status", encoding: .utf8)
+            // CAP_NET_BIND_SERVICE (10) and CAP_SYS_ADMIN (21); CAP_SYS_PTRACE (19) where there are no nsfs handles.
+            let kept = try await agent.status().namespacesBy == "nsfs handles" ? "0000000000200400" : "0000000000280400"
+            for line in [
+                "CapEff:\t\(kept)", "CapPrm:\t\(kept)", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2",
+            ] {
+                #expect(status.contains(line), "\(line) in \(status)")
+            }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: "/proc/\(opener)/fd").count == 5)
+        }
+    }
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Gives an accepted socket the tag of its caller: finds the client's socket, which
+ * is in the same network namespace, and copies its note.
+ *
+ * Both ends are there at this moment, so that nothing has to wait between them, and
+ * there is no table that somebody could plant in, lend from, flood or forget in.
+ */
+#ifndef PODIDENTD_TAKEOVER_H
+#define PODIDENTD_TAKEOVER_H
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include "lib/connection.h"
+#include "lib/kernel.h"
+#include "lib/maps.h"
+#include "lib/pods.h"
+
+static __always_inline bool nid_is_open_state(__u32 state)
+{
+	return state == BPF_TCP_ESTABLISHED || state == BPF_TCP_FIN_WAIT1 ||
+	       state == BPF_TCP_FIN_WAIT2 || state == BPF_TCP_CLOSE_WAIT;
+}
+
+static __always_inline bool nid_is_far_end(struct tcp_sock *server, struct tcp_sock *client)
+{
+	struct nid_ends ends;
+
+	ends.client_acknowledged = BPF_CORE_READ(client, snd_una);
+	ends.server_expects = BPF_CORE_READ(server, rcv_nxt);
+	ends.client_written = BPF_CORE_READ(client, write_seq);
+	ends.server_next = BPF_CORE_READ(server, snd_nxt);
+	ends.client_expects = BPF_CORE_READ(client, rcv_nxt);
+	return nid_are_ends_of_one(&ends);
+}
+
+/* Copies the note of the far end, if it is one of ours and this connection's.
+ *
+ * Checks after it has copied: a socket whose note is written anew has left its
+ * connection before that, so that no copy is made of two notes.
+ */
+static __always_inline enum nid_stat nid_copy_note(struct bpf_sock *client, struct bpf_sock *server,
+						   __u64 netns_cookie, struct nid_tag *tag)
+{
+	struct tcp_sock *client_tcp, *server_tcp;
+	const struct nid_note *note;
+
+	/* Reset while it waited to be accepted: the client's port may be another's by now. */
+	if (server->state == BPF_TCP_CLOSE)
+		return NID_STAT_UNTAGGED;
+	note = bpf_sk_storage_get(&nid_notes, client, NULL, 0);
+	if (!note)
+		return NID_STAT_UNTAGGED;
+	*tag = note->tag;
+	client_tcp = bpf_skc_to_tcp_sock(client);
+	server_tcp = bpf_skc_to_tcp_sock(server);
+	if (!client_tcp || !server_tcp || !nid_is_open_state(client->state) ||
+	    tag->netns_cookie != netns_cookie || !nid_is_far_end(server_tcp, client_tcp))
+		return NID_STAT_MISMATCHED;
+	return NID_STAT_TAGGED;
+}
+
+/* `tuple` is the accepted connection's, as a packet from the agent to the client
+ * has it. What is not found now is not looked for again.
+ */
+static __always_inline void nid_take_over(struct bpf_sock_addr *ctx, struct nid_tag *tag,
+					  struct bpf_sock_tuple *tuple, __u32 size)
+{
+	enum nid_stat outcome = NID_STAT_UNTAGGED;
+	struct bpf_sock *client;
+
+	client = bpf_sk_lookup_tcp(ctx, tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (client) {
+		if (ctx->sk)
+			outcome = nid_copy_note(client, ctx->sk, bpf_get_netns_cookie(ctx), tag);
+		bpf_sk_release(client);
+	}
+	if (outcome == NID_STAT_TAGGED)
+		nid_count_arrival(tag->pod);
+	else
+		tag->state = NID_TAG_REFUSED;
+	nid_count(outcome);
+}
+
+#endif
