@@ -18,8 +18,9 @@ final class Acceptor: Sendable {
     private static let pause: CInt = 1_000
     private static let silence = TimeAmount.minutes(1)
     /// How many connections of one listener are accepted before the others have their turn: so many as wait in one
-    /// namespace cost another nothing.
-    private static let batch = 8
+    /// How many connections of one listening socket are accepted before the next one has its turn: a pod that connects
+    /// without end must not fill the queue by itself.
+    private static let batch = 4
 
     private enum Command {
         case pause(CheckedContinuation<Void, Never>)
@@ -128,6 +129,7 @@ final class Acceptor: Sendable {
     private func run(isPaused: Bool, _ reception: Reception) {
         var isPaused = isPaused
         var numbers = [UInt64](repeating: 0, count: Int(NID_WAIT_MAX))
+        var turns = ListenerTurns()
         var nextLine = NIODeadline.distantPast
         var isFailing = false
         var polled: [pollfd] = []
@@ -140,11 +142,14 @@ final class Acceptor: Sendable {
             }
             isFailing = false
             if let time = reception.nextTime, time <= .now() { reception.tidyUp(at: .now()) }
-            let ready = accepts ? next(within: timeout, &numbers) : []
+            let ready = accepts ? turns.order(next(within: timeout, &numbers)) : []
             if !accepts || ready.contains(UInt64(NID_WAIT_COMMANDS)), !obey(&isPaused, reception) { return }
             for number in ready where number != NID_WAIT_COMMANDS && !isPaused && !isFailing {
                 // Removed meanwhile, or still open until this reference is gone.
                 guard let listener = listeners[number] else { continue }
+                // What is left when the queue is full comes first in the next round.
+                guard !queue.isFull else { break }
+                turns.served(number)
                 isFailing = !acceptBatch(listener, reception, &nextLine)
             }
         }
