@@ -43,7 +43,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.0"),
-        // The signer and the lab sign; the agent makes keys for SVIDs and verifies what it is given.
+        // The signer and the lab sign; the agent makes keys for SVIDs and verifies what it is given, hashes token IDs and
+        // session names, and authenticates its own session tokens.
         .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.0"),
         .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
@@ -86,7 +87,10 @@ let package = Package(
         ),
         .target(
             name: "TokenExchange",
-            dependencies: ["Tokens", "UpstreamHTTP", nioCore, nioHTTP1, nioSSL],
+            dependencies: [
+                "Attribution", "Tokens", "UpstreamHTTP", nioCore, nioHTTP1, nioSSL,
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
             swiftSettings: strict
         ),
         .target(name: "CSockets", cSettings: [.define("_GNU_SOURCE")]),
@@ -94,6 +98,7 @@ let package = Package(
             name: "MetadataServer",
             dependencies: [
                 "CSockets", "EventLoops", "Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging,
+                .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: strict
         ),
@@ -252,7 +257,7 @@ let package = Package(
         ),
         .testTarget(
             name: "TokenExchangeTests",
-            dependencies: ["TokenExchange", "Tokens", "UpstreamTesting", nioHTTP1],
+            dependencies: ["TokenExchange", "Attribution", "Tokens", "UpstreamTesting", nioHTTP1],
             swiftSettings: strict
         ),
         .testTarget(

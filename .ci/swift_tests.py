@@ -21,7 +21,7 @@ ENDED = re.compile(r"^. (?:Test|Suite) (?!run )(.*?)(?: with \d+ test cases?)? (
 SKIPPED = re.compile(r"^[➜⚠].*skipped")
 ROUTINE = re.compile(r"^[◇↳]|passed after|Test Case|started\.$")
 ROW = re.compile(r'^◇ Test case passing .* → (case \d+ .*) to "[^"]*" started\.$')
-TITLE = re.compile(r'^◇ Test "(case \d+ .*)" started\.$')
+TITLE = re.compile(r'^◇ Test "((?:cloud )?case \d+ .*)" started\.$')
 
 
 class Record:
@@ -69,12 +69,12 @@ class Record:
         if self._case:
             self.cases[self._case] = False
 
-    def numbered(self):
+    def numbered(self, kind="case"):
         """(number, whether it passes, what it says) of each case; one title may have several numbers."""
         rows = []
         for title, is_passed in self.cases.items():
             numbers, rest = [], title
-            while match := re.match(r"case (\d+) ", rest):
+            while match := re.match(rf"{kind} (\d+) ", rest):
                 numbers.append(int(match[1]))
                 rest = rest[match.end():]
             rows += [(number, is_passed, rest) for number in numbers]

@@ -79,11 +79,22 @@ extension Agent {
         var options = try KubernetesClientOptions(
             audience: configuration.tokenAudience ?? configuration.providerAudience,
             podTokenAudiences: Set(configuration.podTokenAudiences + (isSpiffe ? [configuration.spiffeAudience] : [])),
+            cloudAudiences: configuration.cloudAudiences,
             tokenSeconds: configuration.tokenLifetimeSeconds,
             userAgent: "podidentd/\(AgentVersion.current)"
         )
         options.policies = configuration.policies
+        options.cloudAnnotations = configuration.servedClouds.flatMap { $0.annotations }
         return options
+    }
+
+    /// The clouds that are served besides Google.
+    static func clouds(
+        _ configuration: AgentConfiguration, _ place: NodePlace, logger: Logger
+    ) throws -> [any CloudModule] {
+        guard !configuration.servedCloudNames.isEmpty else { return [] }
+        let key = SessionTokenKey.load(besideSocket: configuration.adminSocket, logger: logger)
+        return try CloudModules.make(configuration, CloudParts(place: place, sessionTokens: SessionTokens(key: key)))
     }
 
     static func exchange(_ configuration: AgentConfiguration) -> TokenExchangeConfiguration {

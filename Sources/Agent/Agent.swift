@@ -70,12 +70,15 @@ package struct Agent: Sendable {
             path: configuration.auditPath.isEmpty ? nil : configuration.auditPath, node: configuration.nodeName,
             callers: callers, logger: logger
         )
+        let place = NodePlace()
+        let clouds = try Self.clouds(configuration, place, logger: logger)
         // Clients must be shut down: from the first one on, nothing may throw past the end of this initializer.
         let exchange = try GoogleTokenExchange(Self.exchange(configuration))
         let kubernetes = KubernetesClient(options: options, credentials: credentials, logger: logger)
-        let upstreams = MeteredUpstreams(issuer: kubernetes, accounts: kubernetes, exchanger: exchange)
+        let upstreams = MeteredUpstreams(
+            issuer: kubernetes, accounts: kubernetes, exchanger: exchange, clouds: clouds.map(\.exchanger))
         let tokens = TokenService(
-            issuer: upstreams, accounts: upstreams, exchanger: upstreams,
+            issuer: upstreams, accounts: upstreams, exchanger: upstreams, clouds: upstreams.clouds,
             clock: LoopTokenClock(executor: .upstreams), observer: { audit.record($0) },
             accountObserver: { audit.record($0) })
 
@@ -103,7 +106,7 @@ package struct Agent: Sendable {
         }
         let watching = EarlyService { await watcher.run() }
 
-        let node = NodeInformation(configuration: configuration, client: kubernetes, logger: logger)
+        let node = NodeInformation(configuration: configuration, client: kubernetes, place: place, logger: logger)
 
         let reloader = ConfigurationReloader(
             configuration, source: reload, client: kubernetes, watcher: watcher, logger: logger)
@@ -120,6 +123,7 @@ package struct Agent: Sendable {
             configuration: Self.metadata(configuration),
             backend: AgentBackend(
                 attributor: attributor, tokens: tokens, node: node, attributions: attributions, callers: callers),
+            rooms: clouds.flatMap(\.rooms),
             readTag: { descriptor in
                 let tag = datapathSlot.tag(ofAcceptedSocket: descriptor)
                 if let tag { proof.observe(tag) }
@@ -135,7 +139,8 @@ package struct Agent: Sendable {
         ) { openerLost.report($0) }
         let debug = DebugViews(
             configuration: configuration, reloader: reloader, root: root, index: index, directory: directory,
-            kubernetes: kubernetes, watcher: watcher, tokens: tokens, upstreams: upstreams.meters, counters: counters,
+            kubernetes: kubernetes, watcher: watcher, tokens: tokens, clouds: clouds, upstreams: upstreams.meters,
+            counters: counters,
             datapath: datapathSlot,
             incidents: incidents, server: server, namespaces: namespaces, audit: audit, log: recentLog
         )
@@ -218,6 +223,7 @@ package struct Agent: Sendable {
                 },
                 ClosingService {
                     await exchange.shutdown(); await kubernetes.shutdown()
+                    for cloud in clouds { await cloud.shutdown() }
                 },
             ]
             services += spiffe?.services(drainSeconds: configuration.drainSeconds) ?? []
@@ -271,6 +277,7 @@ package struct Agent: Sendable {
             await audit.close()
             await exchange.shutdown()
             await kubernetes.shutdown()
+            for cloud in clouds { await cloud.shutdown() }
             throw error
         }
     }

@@ -153,8 +153,14 @@ extension AuditRecord.Object {
         case .identityToken(let audience): self.init(kind: "identity_token", audience: audience)
         case .podToken(let audience): self.init(kind: "pod_token", audience: audience)
         case .federation: self.init(kind: "federated_token")
+        case .cloudCredential(let resource):
+            self.init(kind: "cloud_credential", audience: resource.isEmpty ? nil : resource)
         }
-        if case .googleServiceAccount(let email) = key.target { target = email }
+        switch key.target {
+        case .googleServiceAccount(let email): target = email
+        case .cloud(let identity): target = identity.principal
+        case .federated, .serviceAccount: break
+        }
     }
 }
 

@@ -16,6 +16,7 @@ struct DebugViews: Sendable {
     let kubernetes: KubernetesClient
     let watcher: PodWatcher
     let tokens: TokenService
+    let clouds: [any CloudModule]
     let upstreams: UpstreamMeters
     let counters: RequestCounters
     let datapath: DatapathSlot
@@ -46,7 +47,8 @@ struct DebugViews: Sendable {
             tokens: tokens, datapath: datapath, readiness: readiness,
             remedies: ExplainRemedies(
                 configuration: configuration,
-                errors: ErrorResponse(configuration: Agent.metadata(configuration)))
+                errors: ErrorResponse(configuration: Agent.metadata(configuration))),
+            clouds: CloudExplainer(modules: clouds, tokens: tokens)
         )
         return [
             "/debug/explain": { query in

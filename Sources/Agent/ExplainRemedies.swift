@@ -114,6 +114,7 @@ struct ExplainRemedies: Sendable {
             case .kubernetes: ("the API server of kubernetes.kubeconfig", "certificate-authority in that kubeconfig")
             case .securityTokenService: (configuration.stsURL, "google.ca-file, or the image's own certificates")
             case .iamCredentials: (configuration.iamCredentialsURL, "google.ca-file, or the image's own certificates")
+            case .cloud(let name): ("the token service of \(name)", "the image's own certificates")
             }
         if failure.status == 401 {
             return

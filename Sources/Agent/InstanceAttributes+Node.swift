@@ -16,11 +16,12 @@ extension InstanceAttributes {
             zone: configuration.zone ?? node?.own("zone") ?? node?.label("topology.kubernetes.io/zone") ?? Self.unknown,
             clusterName: configuration.clusterName ?? node?.own("cluster-name") ?? Self.unknown,
             clusterLocation: configuration.clusterLocation ?? node?.own("cluster-location") ?? region ?? Self.unknown,
-            clusterUID: configuration.clusterUID ?? node?.own("cluster-uid") ?? Self.unknown
+            clusterUID: configuration.clusterUID ?? node?.own("cluster-uid") ?? Self.unknown,
+            region: region
         )
     }
 
-    private static let unknown = "unknown"
+    static let unknown = "unknown"
 }
 
 extension NodeRecord {

@@ -4,19 +4,42 @@ import MetadataServer
 import Synchronization
 import Tokens
 
+/// Where the node is, for those that are put together before it can be read.
+final class NodePlace: Sendable {
+    private struct Names {
+        var region: String?
+        var zone: String?
+    }
+
+    private let storage = Mutex(Names())
+
+    /// `nil` while it is not known.
+    var region: String? { storage.withLock { $0.region } }
+    var zone: String? { storage.withLock { $0.zone } }
+
+    fileprivate func note(_ attributes: InstanceAttributes) {
+        let zone = attributes.zone == InstanceAttributes.unknown ? nil : attributes.zone
+        storage.withLock { $0 = Names(region: attributes.region, zone: zone) }
+    }
+}
+
 /// What `instance/` answers: the configuration from the start, completed by the node's own Node object once that is
 /// read. Nothing waits for it; without the right to read it the defaults stay.
 final class NodeInformation: Sendable {
     private let configuration: AgentConfiguration
     private let client: KubernetesClient
     private let logger: Logger
+    private let place: NodePlace
     private let storage: Mutex<InstanceAttributes>
 
-    init(configuration: AgentConfiguration, client: KubernetesClient, logger: Logger) {
+    init(configuration: AgentConfiguration, client: KubernetesClient, place: NodePlace, logger: Logger) {
         self.configuration = configuration
         self.client = client
         self.logger = logger
-        self.storage = Mutex(InstanceAttributes(configuration, node: nil))
+        self.place = place
+        let attributes = InstanceAttributes(configuration, node: nil)
+        self.storage = Mutex(attributes)
+        place.note(attributes)
     }
 
     var attributes: InstanceAttributes { storage.withLock { $0 } }
@@ -36,6 +59,7 @@ final class NodeInformation: Sendable {
             let node = try await client.node(configuration.nodeName)
             let attributes = InstanceAttributes(configuration, node: node)
             storage.withLock { $0 = attributes }
+            place.note(attributes)
             let step = plan.succeeded()
             if step.isNews {
                 logger.info(

@@ -16,6 +16,7 @@ struct PodExplainer: Sendable {
     let datapath: DatapathSlot
     let readiness: ReadinessProbe
     let remedies: ExplainRemedies
+    let clouds: CloudExplainer
 
     private typealias Stage = Explanation.Stage
 
@@ -48,11 +49,23 @@ struct PodExplainer: Sendable {
             // Above all: a pod that has finished must get no token, and the API server would still mint one.
             stages.append(Stage("mint", .skipped, "not tried"))
         } else {
-            stages += remedies.stages(of: await tokens.tryMinting(for: pod), pod: pod)
+            stages += await mintStages(of: pod)
         }
         return Explanation(
             node: configuration.nodeName, pod: "\(pod.namespace)/\(pod.name)", uid: pod.uid.description,
             stages: stages)
+    }
+
+    /// A real mint with each cloud that the pod's ServiceAccount leads to.
+    private func mintStages(of pod: PodRecord) async -> [Stage] {
+        let account = clouds.modules.isEmpty ? nil : try? await tokens.serviceAccount(of: pod)
+        guard let account else { return remedies.stages(of: await tokens.tryMinting(for: pod), pod: pod) }
+        let others = await clouds.stages(of: pod, account)
+        if clouds.isOthersAlone(account) {
+            let reason = "\(account.reference) names an identity of another cloud and none of Google's"
+            return [Stage("google", .skipped, reason)] + others
+        }
+        return remedies.stages(of: await tokens.tryMinting(for: pod), pod: pod) + others
     }
 
     // MARK: The node

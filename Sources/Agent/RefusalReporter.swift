@@ -44,12 +44,13 @@ extension RefusalCause {
         switch self {
         case .notInPod, .podGone, .podFinished, .staticPod, .podTooLarge, .denied, .podUnknown,
             .audienceNotConfigured, .forwarded, .unknownHost, .missingFlavor, .badAnnotation, .tooManyConnections,
-            .limited, .noGoogleServiceAccount:
+            .limited, .noGoogleServiceAccount, .sessionTokenMissing, .sessionTokenInvalid, .cloudIdentityMissing,
+            .cloudIdentityInvalid, .cloudIdentityNotAllowed, .cloudIdentityUnknown:
             true
         case .passedThrough, .malformed, .badQuery, .cannotWait, .missingAudience, .methodNotAllowed,
             .boundTokenNotSupported, .notFound, .requestTargetTooLong, .headersTooLarge, .bodyTooLarge,
             .requestTimedOut, .answerTimedOut, .tokenRequestRefused, .exchangeRefused, .impersonationRefused,
-            .googleServiceAccountNotFound, .upstreamFailed, .timedOut:
+            .googleServiceAccountNotFound, .cloudExchangeRefused, .upstreamFailed, .timedOut:
             false
         }
     }
@@ -59,7 +60,10 @@ extension RefusalCause {
         switch self {
         case .staticPod: .noServiceAccount
         case .audienceNotConfigured: .audienceNotAllowed
-        case .badAnnotation: .invalidAnnotation
+        case .badAnnotation, .cloudIdentityInvalid: .invalidAnnotation
+        case .cloudIdentityNotAllowed: .cloudIdentityNotAllowed
+        case .cloudExchangeRefused: .cloudCredentialDenied
+        case .forwarded: .proxiedRequest
         case .tokenRequestRefused: .tokenRequestDenied
         case .exchangeRefused: .tokenExchangeDenied
         case .impersonationRefused: .impersonationDenied
@@ -67,7 +71,8 @@ extension RefusalCause {
         case .noGoogleServiceAccount: .noGoogleServiceAccount
         case .notInPod, .podGone, .podFinished, .podTooLarge, .denied, .passedThrough, .podUnknown, .malformed,
             .badQuery,
-            .cannotWait, .missingAudience, .forwarded, .unknownHost, .missingFlavor, .methodNotAllowed,
+            .cannotWait, .missingAudience, .unknownHost, .sessionTokenMissing, .sessionTokenInvalid,
+            .cloudIdentityMissing, .cloudIdentityUnknown, .missingFlavor, .methodNotAllowed,
             .boundTokenNotSupported, .notFound, .requestTargetTooLong, .headersTooLarge, .bodyTooLarge,
             .requestTimedOut, .answerTimedOut, .tooManyConnections, .upstreamFailed, .limited, .timedOut:
             nil

@@ -78,8 +78,12 @@ extension RouteClass {
         case .identityToken: 5
         case .podToken: 6
         case .podUID: 7
-        case .unknown: 8
-        case .unrouted: 9
+        case .sessionToken: 8
+        case .cloudListing: 9
+        case .cloudCredential: 10
+        case .cloudValue: 11
+        case .unknown: 12
+        case .unrouted: 13
         }
     }
 }
@@ -90,15 +94,16 @@ extension Response.Status {
         case .ok: 0
         case .movedPermanently: 1
         case .badRequest: 2
-        case .forbidden: 3
-        case .notFound: 4
-        case .methodNotAllowed: 5
-        case .requestTimeout: 6
-        case .contentTooLarge: 7
-        case .uriTooLong: 8
-        case .tooManyRequests: 9
-        case .requestHeaderFieldsTooLarge: 10
-        case .serviceUnavailable: 11
+        case .unauthorized: 3
+        case .forbidden: 4
+        case .notFound: 5
+        case .methodNotAllowed: 6
+        case .requestTimeout: 7
+        case .contentTooLarge: 8
+        case .uriTooLong: 9
+        case .tooManyRequests: 10
+        case .requestHeaderFieldsTooLarge: 11
+        case .serviceUnavailable: 12
         }
     }
 }

@@ -189,6 +189,13 @@ extension KubernetesClient: SubjectTokenIssuing {
                 )
             }
             return name
+        case .cloud(let name):
+            guard options.cloudAudiences.contains(name) else {
+                throw UpstreamFailure(
+                    upstream: .kubernetes, kind: .misconfigured, message: "tokens for this audience are not configured"
+                )
+            }
+            return name
         }
     }
 }
@@ -200,13 +207,13 @@ extension KubernetesClient: ServiceAccountReading {
         let path = try path(of: reference)
         let reading: UpstreamReading<ObjectReader>
         do throws(UpstreamFailure) {
-            reading = try await readObject(path, mask: ServiceAccountRecord.mask)
+            reading = try await readObject(path, mask: ServiceAccountRecord.mask(adding: options.cloudAnnotations))
         } catch {
             if error.isServiceAccountReadForbidden { logForbiddenReads(error) }
             throw error
         }
         hasLoggedForbiddenReads.withLock { $0 = false }
-        return try ServiceAccountRecord(reading, expected: reference)
+        return try ServiceAccountRecord(reading, expected: reference, annotations: options.cloudAnnotations)
     }
 
     /// Once, until a read works: it concerns every pod of the node, and every request of theirs.

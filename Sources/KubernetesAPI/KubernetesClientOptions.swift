@@ -6,6 +6,10 @@ package struct KubernetesClientOptions: Sendable {
     package let audience: String
     /// The other audiences that tokens may be requested for, on behalf of pods that ask for one by name.
     package let podTokenAudiences: Set<String>
+    /// The audiences of the token services of other clouds. No pod gets a token for one.
+    package let cloudAudiences: Set<String>
+    /// The annotations of ServiceAccounts that other clouds read.
+    package var cloudAnnotations: [String] = []
     /// `spec.expirationSeconds` of a TokenRequest.
     package let tokenSeconds: Int
     package var userAgent: String
@@ -24,18 +28,25 @@ package struct KubernetesClientOptions: Sendable {
     /// Refuses what the API server would misunderstand.
     ///
     /// An empty `audience`: it would mint a token for audience `""`, which nobody accepts. `audience` among
-    /// `podTokenAudiences`: whoever holds such a token can exchange it himself, unseen by the agent. `tokenSeconds` below 600, its
+    /// `podTokenAudiences`, or one of `cloudAudiences`: whoever holds such a token can exchange it himself, unseen by the agent. `tokenSeconds` below 600, its
     /// minimum; 3607, which with its own audience yields a token that is valid for a year; and more than a day, because
     /// a subject token is used once. An hour is the default because Google gives a federated token no longer life than
     /// its subject token has left.
     package init(
-        audience: String, podTokenAudiences: Set<String> = [], tokenSeconds: Int = 3600,
+        audience: String, podTokenAudiences: Set<String> = [], cloudAudiences: Set<String> = [],
+        tokenSeconds: Int = 3600,
         userAgent: String = "podidentd"
     ) throws(KubernetesAPIError) {
         guard !audience.isEmpty else {
             throw KubernetesAPIError("token audience", "is empty; set it to what the identity provider accepts")
         }
-        guard !podTokenAudiences.contains(audience), !podTokenAudiences.contains("") else {
+        guard !cloudAudiences.contains(audience), !cloudAudiences.contains("") else {
+            throw KubernetesAPIError(
+                "audiences of clouds", "contain each other, or an empty one; each cloud needs an audience of its own")
+        }
+        guard podTokenAudiences.isDisjoint(with: cloudAudiences), !podTokenAudiences.contains(audience),
+            !podTokenAudiences.contains("")
+        else {
             throw KubernetesAPIError(
                 "pod token audiences",
                 "contain the audience of the token exchange, or an empty one; a pod gets tokens for others only"
@@ -50,6 +61,7 @@ package struct KubernetesClientOptions: Sendable {
         }
         self.audience = audience
         self.podTokenAudiences = podTokenAudiences
+        self.cloudAudiences = cloudAudiences
         self.tokenSeconds = tokenSeconds
         self.userAgent = userAgent
     }

@@ -7,15 +7,20 @@ extension ServiceAccountRecord {
     private static let quotaProjectKey = "iam.gke.io/credential-quota-project"
 
     /// The fields of a ServiceAccount that the agent uses. A tenant who may change one may fill the others.
-    static let mask = FieldMask.members([
-        "metadata": .members([
-            "name": .scalar, "namespace": .scalar, "uid": .scalar,
-            "annotations": .scalars([googleServiceAccountKey, principalAsEmailKey, quotaProjectKey]),
+    static func mask(adding annotations: [String]) -> FieldMask {
+        .members([
+            "metadata": .members([
+                "name": .scalar, "namespace": .scalar, "uid": .scalar,
+                "annotations": .scalars([googleServiceAccountKey, principalAsEmailKey, quotaProjectKey] + annotations),
+            ])
         ])
-    ])
+    }
 
     /// Reads `v1/ServiceAccount`. An annotation with an empty value counts as absent, as it does on GKE.
-    init(_ reading: UpstreamReading<ObjectReader>, expected: ServiceAccountReference) throws(UpstreamFailure) {
+    /// `annotations` are those that other clouds read.
+    init(
+        _ reading: UpstreamReading<ObjectReader>, expected: ServiceAccountReference, annotations: [String]
+    ) throws(UpstreamFailure) {
         let answer = reading.answer
         guard let metadata = reading.object(Wire.self)?.metadata else {
             throw .unusable(answer, "the answer is no ServiceAccount")
@@ -32,7 +37,8 @@ extension ServiceAccountRecord {
             uid: metadata.uid,
             googleServiceAccount: annotation(Self.googleServiceAccountKey),
             returnsPrincipalAsEmail: annotation(Self.principalAsEmailKey) == "true",
-            quotaProject: annotation(Self.quotaProjectKey)
+            quotaProject: annotation(Self.quotaProjectKey),
+            annotations: Dictionary(annotations.compactMap { key in annotation(key).map { (key, $0) } }) { $1 }
         )
     }
 

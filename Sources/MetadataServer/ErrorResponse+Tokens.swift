@@ -16,7 +16,10 @@ extension ErrorResponse {
             case .accessToken: .accessToken
             case .identityToken: .identityToken(audience: request.query.audience ?? "")
             case .podToken: .podToken(audience: request.query.audience ?? "")
-            case .root, .directory, .value, .account, .podUID, .unknown, .unrouted: .serviceAccount
+            case .root, .directory, .value, .account, .podUID, .sessionToken, .cloudListing, .cloudCredential,
+                .cloudValue,
+                .unknown, .unrouted:
+                .serviceAccount
             }
         }
 
@@ -74,6 +77,7 @@ extension ErrorResponse {
             case .kubernetes: "Kubernetes"
             case .securityTokenService: "Google STS"
             case .iamCredentials: "IAM"
+            case .cloud(let name): name.rawValue
             }
         let message = Self.clean(failure.message)
         // Google's frame, which begins the same for IAM and is kept for the others.
@@ -96,6 +100,7 @@ extension ErrorResponse {
                 case .kubernetes: kubernetesAdvice(failure, credential, account)
                 case .securityTokenService: stsAdvice(account)
                 case .iamCredentials: iamAdvice(failure, credential, account, googleAccount)
+                case .cloud: ""
                 }
             return Self.error(.forbidden, frame + advice)
         }
@@ -168,7 +173,6 @@ extension ErrorResponse {
 
     private static func reasonPhrase(of status: Int) -> String {
         switch status {
-        case 401: " Unauthorized"
         case 409: " Conflict"
         case 422: " Unprocessable Entity"
         case 500: " Internal Server Error"

@@ -83,13 +83,18 @@ package struct ErrorResponse: Sendable {
                 "Pod tokens for the audience \"\(audience.prefix(256))\" are not issued on this node. "
                     + "Ask your cluster administrator to add it to podidentd's kubernetes.pod-token-audiences.\n")
         case .forwarded:
-            Self.error(.forbidden, "Requests with an X-Forwarded-For header are not served by the metadata server.\n")
+            Self.error(
+                .forbidden,
+                "Requests that came through a proxy (X-Forwarded-For, Forwarded or Via header) are not served by the "
+                    + "metadata server: they would get the proxy's identity. Add 169.254.169.254 to NO_PROXY.\n")
         case .unknownHost:
             Self.error(
                 .forbidden,
                 "The Host header names no metadata server. Use metadata.google.internal or 169.254.169.254.\n")
         case .missingFlavor:
             Self.error(.forbidden, "Missing required header \"Metadata-Flavor\": \"Google\"\n")
+        case .cloud(let refusal):
+            Self.error(refusal.status, refusal.text)
         case .methodNotAllowed:
             Self.error(.methodNotAllowed, "The metadata server is read-only: use GET or HEAD.\n")
         case .boundTokenNotSupported:

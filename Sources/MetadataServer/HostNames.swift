@@ -4,11 +4,16 @@
 struct HostNames: Sendable {
     private let names: Set<String>
 
+    /// Google's names, and `extra`.
     init(adding extra: [String]) {
         let known = [
             "169.254.169.254", "fd20:ce::254", "metadata", "metadata.google.internal", "metadata.goog",
         ]
-        self.names = Set((known + extra).map(Self.normalized))
+        self.init(only: known + extra)
+    }
+
+    init(only names: [String]) {
+        self.names = Set(names.map(Self.normalized))
     }
 
     /// Whether `host` (`uri-host [ ":" port ]`, RFC 9110, section 7.2) is one of the names. The port does not matter.

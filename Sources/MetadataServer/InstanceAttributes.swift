@@ -15,6 +15,8 @@ package struct InstanceAttributes: Sendable, Hashable {
     package var clusterLocation: String
     /// `instance/attributes/cluster-uid`.
     package var clusterUID: String
+    /// The node's region, where it is known.
+    package var region: String?
 
     package init(
         id: UInt64,
@@ -23,8 +25,10 @@ package struct InstanceAttributes: Sendable, Hashable {
         zone: String,
         clusterName: String,
         clusterLocation: String,
-        clusterUID: String
+        clusterUID: String,
+        region: String? = nil
     ) {
+        self.region = region
         self.id = id
         self.hostname = hostname
         self.name = name

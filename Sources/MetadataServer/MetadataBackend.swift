@@ -4,7 +4,7 @@ package import Tokens
 /// What the HTTP front asks of the rest of the agent.
 ///
 /// The methods that are not `async` are hash look-ups on the hot path: they run on an event loop and must not block.
-package protocol MetadataBackend: Sendable {
+package protocol MetadataBackend: CloudBackend {
     /// What is known of the node and its cluster, now.
     var instance: InstanceAttributes { get }
 

@@ -30,14 +30,22 @@ package struct MetadataRequest: Sendable, Hashable {
     package func hash(into hasher: inout Hasher) {
         hasher.combine(digest)
     }
+
+    /// How long the client may be kept waiting, where its protocol's clients give up before Google's.
+    var waitBudget: Duration? {
+        if case .cloud(let request) = route { request.waitBudget } else { nil }
+    }
 }
 
-/// Checks requests in a fixed order: form, forwarding, host, flavor, route, method, query.
+/// Checks requests in a fixed order: form, forwarding, then host, flavor, route, method, query, or what another cloud's
+/// protocol checks.
 package struct RequestValidator: Sendable {
     private let hostNames: HostNames
     private let podTokenAudiences: Set<String>
+    private let rooms: [any CloudRoom]
 
-    package init(configuration: MetadataServerConfiguration) {
+    package init(configuration: MetadataServerConfiguration, rooms: [any CloudRoom] = []) {
+        self.rooms = rooms
         self.hostNames = HostNames(adding: configuration.extraHostNames)
         self.podTokenAudiences = configuration.podTokenAudiences
     }
@@ -45,8 +53,13 @@ package struct RequestValidator: Sendable {
     package func validate(_ head: HTTPRequestHead) throws(RequestRefusal) -> MetadataRequest {
         let target = try RequestTarget(parsing: head.uri)
         // Even an empty one: whoever sent it, a proxy touched the request.
-        guard !head.headers.contains(name: "X-Forwarded-For") else { throw .forwarded }
-        try checkHost(of: head, authority: target.authority)
+        guard !Self.forwarding.contains(where: { head.headers.contains(name: $0) }) else { throw .forwarded }
+        if let room = rooms.first(where: { $0.owns(target.path) }) {
+            let request = try room.validate(head, target)
+            return MetadataRequest(
+                route: .cloud(request), query: RequestQuery(), rawQuery: nil, isHead: head.method == .HEAD)
+        }
+        try target.check(head, isFor: hostNames)
 
         let route = Route(path: target.path)
         if route != .root {
@@ -71,6 +84,9 @@ package struct RequestValidator: Sendable {
         )
     }
 
+    /// The header fields by which proxies tell that they sent a request on.
+    private static let forwarding = ["X-Forwarded-For", "Forwarded", "Via"]
+
     /// What a request was about, as far as its target tells.
     package static func routeClass(of head: HTTPRequestHead) -> RouteClass {
         guard let target = try? RequestTarget(parsing: head.uri) else { return .unrouted }
@@ -89,31 +105,26 @@ package struct RequestValidator: Sendable {
             guard !query.waitsForChange else { throw .cannotWait }
             guard let audience = query.audience, !audience.isEmpty else { throw .missingAudience }
             guard podTokenAudiences.contains(audience) else { throw .audienceNotConfigured(audience) }
-        case .root, .directory, .value, .account, .podUID, .unknown, .unrouted:
+        case .root, .directory, .value, .account, .podUID, .sessionToken, .cloudListing, .cloudCredential, .cloudValue,
+            .unknown, .unrouted:
             break
         }
     }
 
-    private func checkHost(of head: HTTPRequestHead, authority: String?) throws(RequestRefusal) {
-        let host = try Self.onlyField("Host", of: head)
-        guard host != nil || head.version != .http1_1 else {
-            throw .malformed("A request of HTTP/1.1 must have a Host header.")
-        }
-        if let host, !hostNames.accepts(host) { throw .unknownHost }
-        if let authority, !hostNames.accepts(authority) { throw .unknownHost }
-    }
-
     private static func checkFlavor(of head: HTTPRequestHead) throws(RequestRefusal) {
-        guard let flavor = try onlyField("Metadata-Flavor", of: head), flavor.utf8.elementsEqual("Google".utf8) else {
+        guard let flavor = try head.onlyField("Metadata-Flavor"), flavor.utf8.elementsEqual("Google".utf8) else {
             throw .missingFlavor
         }
     }
 
-    /// The field's value, without copying any; `nil` if there is none. `name` consists of letters and hyphens, for which
-    /// one bit is the difference between the cases.
-    private static func onlyField(_ name: String, of head: HTTPRequestHead) throws(RequestRefusal) -> String? {
+}
+
+extension HTTPRequestHead {
+    /// The field's value, without copying any; `nil` if there is none. `name` consists of letters, digits and hyphens, for
+    /// which one bit is the difference between the cases.
+    func onlyField(_ name: String) throws(RequestRefusal) -> String? {
         var found: String?
-        for (field, value) in head.headers
+        for (field, value) in headers
         where field.utf8.count == name.utf8.count && zip(field.utf8, name.utf8).allSatisfy({ $0 | 0x20 == $1 | 0x20 }) {
             guard found == nil else { throw .malformed("The request has more than one \(name) header.") }
             found = value

@@ -17,7 +17,7 @@ extension MetadataResponder {
 
     func dependsOnAccount(_ request: MetadataRequest) -> Bool {
         switch request.route {
-        case .root, .redirect, .leaf, .podUID: false
+        case .root, .redirect, .leaf, .podUID, .cloud: false
         case .serviceAccount, .podToken: true
         case .directory(let directory):
             MetadataTree.dependsOnAccount(directory, recursively: request.query.isRecursive)
@@ -37,6 +37,8 @@ extension MetadataResponder {
             return Self.leaf(tree.value(of: leaf), request.query)
         case .directory(let directory):
             return Self.directory(tree.value(of: directory, account: try view(of: record)), request.query)
+        case .cloud:
+            throw .notFound
         case .podUID:
             return .fixed(Response(.ok, .text, .text(pod.uid.description)))
         case .podToken:
@@ -117,7 +119,9 @@ extension MetadataResponder {
             switch request.routeClass {
             case .identityToken: .text
             case .podToken where request.query.alternative != .json: .jwt
-            case .accessToken, .podToken, .podUID, .root, .directory, .value, .account, .unknown, .unrouted: .json
+            case .accessToken, .podToken, .podUID, .root, .directory, .value, .account, .sessionToken, .cloudListing,
+                .cloudCredential, .cloudValue, .unknown, .unrouted:
+                .json
             }
         return Response(.ok, contentType, .unknown)
     }

@@ -17,14 +17,19 @@ package struct MetadataResponder: Sendable {
 
     package let errors: ErrorResponse
     let configuration: MetadataServerConfiguration
-    private let backend: any MetadataBackend
+    let backend: any MetadataBackend
+    /// The protocols of other clouds.
+    let rooms: [any CloudRoom]
     private let validator: RequestValidator
 
-    package init(configuration: MetadataServerConfiguration, backend: any MetadataBackend) {
+    package init(
+        configuration: MetadataServerConfiguration, backend: any MetadataBackend, rooms: [any CloudRoom] = []
+    ) {
         self.errors = ErrorResponse(configuration: configuration)
         self.configuration = configuration
         self.backend = backend
-        self.validator = RequestValidator(configuration: configuration)
+        self.rooms = rooms
+        self.validator = RequestValidator(configuration: configuration, rooms: rooms)
     }
 
     /// As of now: what is known of the node may change.
@@ -46,12 +51,19 @@ package struct MetadataResponder: Sendable {
         // Clients give the detection endpoint as little as 100 ms, and its answer says nothing about anybody.
         case .pending where request.route == .root: return .answer(root)
         case .pending: return .wait
-        case .refused(let refusal): return .answer(errors.response(to: refusal))
+        case .refused(let refusal): return .answer(form(errors.response(to: refusal), for: request))
+        }
+        if case .cloud(let cloud) = request.route {
+            return respond(to: cloud, request, for: caller.pod, leased: leased)
         }
         if let response = leased?.answer(to: request, from: caller.pod, isValid: backend.use) {
             return .answer(response)
         }
         do {
+            if !rooms.isEmpty {
+                guard let record = backend.cachedServiceAccount(of: caller.pod) else { return .wait }
+                if let refusal = refusalByGoogle(request, record) { return .answer(refusal) }
+            }
             guard dependsOnAccount(request) else {
                 return try finish(content(of: request, for: caller.pod, nil), request)
             }
@@ -85,7 +97,9 @@ package struct MetadataResponder: Sendable {
         to request: MetadataRequest, from tag: CallerTag, within limit: Duration, on executor: EventLoopExecutor
     ) async -> Outcome {
         await withTaskGroup(of: Outcome?.self) { group in
-            group.addTask { await ClientWait.$began.withValue(.now) { await respondWaiting(to: request, from: tag) } }
+            group.addTask {
+                await ClientWait.$began.withValue(.now) { await respondWaiting(to: request, from: tag, on: executor) }
+            }
             group.addTask {
                 try? await executor.sleep(for: limit)
                 return nil
@@ -94,28 +108,42 @@ package struct MetadataResponder: Sendable {
                 group.cancelAll()
                 if let outcome { return outcome }
             }
-            return .answer(errors.response(to: .answerTimedOut))
+            return .answer(form(errors.response(to: .answerTimedOut), for: request))
         }
     }
 
     /// Waits as long as each part does by itself, or until the task is cancelled.
-    private func respondWaiting(to request: MetadataRequest, from tag: CallerTag) async -> Outcome {
+    private func respondWaiting(
+        to request: MetadataRequest, from tag: CallerTag, on executor: EventLoopExecutor
+    ) async -> Outcome {
         switch await backend.identifyHolding(tag) {
-        case .pending(let uid): return .answer(errors.pending(uid))
-        case .refused(let refusal): return .answer(errors.response(to: refusal))
+        case .pending(let uid): return .answer(form(errors.pending(uid), for: request))
+        case .refused(let refusal): return .answer(form(errors.response(to: refusal), for: request))
         case .caller(let caller):
-            let outcome = await respondWaiting(to: request, for: caller.pod)
+            let outcome =
+                if case .cloud(let cloud) = request.route {
+                    await respondWaiting(to: cloud, request, for: caller.pod, on: executor)
+                } else {
+                    await respondWaiting(to: request, for: caller.pod)
+                }
             switch backend.identify(tag) {
             case .caller(let now) where now.pod.uid == caller.pod.uid: return outcome
-            case .caller: return .answer(errors.response(to: .podGone))
-            case .pending(let uid): return .answer(errors.pending(uid))
-            case .refused(let refusal): return .answer(errors.response(to: refusal))
+            case .caller: return .answer(form(errors.response(to: .podGone), for: request))
+            case .pending(let uid): return .answer(form(errors.pending(uid), for: request))
+            case .refused(let refusal): return .answer(form(errors.response(to: refusal), for: request))
             }
         }
     }
 
     private func respondWaiting(to request: MetadataRequest, for pod: PodRecord) async -> Outcome {
         do throws(RequestRefusal) {
+            // A pod that is another cloud's alone has to be known as such; where that cannot be found out, nothing of
+            // the answers that follow is a credential.
+            if !rooms.isEmpty, case .success(let record) = await fetchAccount(of: pod),
+                let refusal = refusalByGoogle(request, record)
+            {
+                return .answer(refusal)
+            }
             guard dependsOnAccount(request) else {
                 return try finish(content(of: request, for: pod, nil), request)
             }
@@ -139,7 +167,7 @@ package struct MetadataResponder: Sendable {
         }
     }
 
-    private func fetchAccount(of pod: PodRecord) async -> Result<ServiceAccountRecord, TokenFailure> {
+    func fetchAccount(of pod: PodRecord) async -> Result<ServiceAccountRecord, TokenFailure> {
         do throws(TokenFailure) {
             return .success(try await backend.serviceAccount(of: pod))
         } catch {

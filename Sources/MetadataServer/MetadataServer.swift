@@ -35,6 +35,7 @@ package final class MetadataServer: Sendable {
     package init(
         configuration: MetadataServerConfiguration,
         backend: any MetadataBackend,
+        rooms: [any CloudRoom] = [],
         readTag: @escaping @Sendable (CInt) -> CallerTag?,
         eventLoopGroup: any EventLoopGroup,
         logger: Logger,
@@ -42,7 +43,7 @@ package final class MetadataServer: Sendable {
         acceptFailed: @escaping @Sendable () -> Void = {}, elsewhere: OtherService? = nil
     ) {
         self.configuration = configuration
-        self.responder = MetadataResponder(configuration: configuration, backend: backend)
+        self.responder = MetadataResponder(configuration: configuration, backend: backend, rooms: rooms)
         self.backend = backend
         self.readTag = readTag
         self.eventLoopGroup = eventLoopGroup

@@ -34,6 +34,18 @@ package enum RefusalCause: String, Sendable, Hashable, CaseIterable {
     case requestTimedOut = "request_timed_out"
     case answerTimedOut = "answer_timed_out"
     case tooManyConnections = "too_many_connections"
+    /// Without the token that AWS's protocol wants fetched first.
+    case sessionTokenMissing = "session_token_missing"
+    /// With another pod's, or one that has ended.
+    case sessionTokenInvalid = "session_token_invalid"
+    /// The ServiceAccount names no identity of the cloud whose protocol was spoken.
+    case cloudIdentityMissing = "cloud_identity_missing"
+    /// The annotation does not name one.
+    case cloudIdentityInvalid = "cloud_identity_invalid"
+    /// The configuration does not let the namespace use it.
+    case cloudIdentityNotAllowed = "cloud_identity_not_allowed"
+    /// The request names another one than the annotation.
+    case cloudIdentityUnknown = "cloud_identity_unknown"
 
     // What became of it.
     /// Kubernetes said no: no token for the pod, or no look at its ServiceAccount.
@@ -42,6 +54,8 @@ package enum RefusalCause: String, Sendable, Hashable, CaseIterable {
     case exchangeRefused = "exchange_refused"
     /// IAM said no.
     case impersonationRefused = "impersonation_refused"
+    /// The token service of a cloud besides Google said no.
+    case cloudExchangeRefused = "cloud_exchange_refused"
     case googleServiceAccountNotFound = "google_service_account_not_found"
     /// An upstream did not answer, or not usably.
     case upstreamFailed = "upstream_failed"
@@ -85,6 +99,7 @@ extension RefusalCause {
             case .requestTimedOut: .requestTimedOut
             case .answerTimedOut: .answerTimedOut
             case .tooManyConnections: .tooManyConnections
+            case .cloud(let refusal): refusal.cause
             }
     }
 
@@ -93,11 +108,14 @@ extension RefusalCause {
             switch failure {
             case .upstream(let failure, _, _):
                 switch (failure.kind, failure.upstream) {
+                // A second, new token was refused as well.
+                case (.staleSubjectToken, .cloud): .cloudExchangeRefused
                 case (.rateLimited, _), (.unavailable, _), (.staleSubjectToken, _): .upstreamFailed
                 case (_, .kubernetes): .tokenRequestRefused
                 case (_, .securityTokenService): .exchangeRefused
                 case (.notFound, .iamCredentials): .googleServiceAccountNotFound
                 case (_, .iamCredentials): .impersonationRefused
+                case (_, .cloud): .cloudExchangeRefused
                 }
             case .limited: .limited
             case .timedOut: .timedOut

@@ -59,7 +59,7 @@ extension RequestHandler {
             let routeClass = RequestValidator.routeClass(of: exchange.head)
             var exchange = exchange
             if case .malformed = error { exchange.closes = true }
-            finish(responder.errors.response(to: error), exchange, routeClass, context)
+            finish(responder.response(to: error, of: exchange.head), exchange, routeClass, context)
             return
         }
         validated = request
@@ -118,7 +118,8 @@ extension RequestHandler {
         guard let request = current?.request, current?.isFetching == false else { return }
         current?.isFetching = true
         current?.hasFetched = true
-        let (responder, tag, generation, limit, executor) = (responder, tag, generation, limits.waitBudget, executor)
+        let (responder, tag, generation, executor) = (responder, tag, generation, executor)
+        let limit = min(limits.waitBudget, request.waitBudget ?? limits.waitBudget)
         let outcome = context.eventLoop.makePromise(of: MetadataResponder.Outcome.self)
         Task(executorPreference: executor) {
             outcome.succeed(await responder.respondWaiting(to: request, from: tag, within: limit, on: executor))
@@ -190,7 +191,8 @@ extension RequestHandler {
                 nanoseconds: isTimed ? current.map { (now - $0.startedAt).nanoseconds } : nil
             )
         )
-        guard let cause = response.cause, case .text(let text) = response.body else { return }
+        guard let cause = response.cause, case .text(let body) = response.body else { return }
+        let text = response.explanation ?? body
         observer.requestRefused(
             RefusedRequest(tag: tag, route: routeClass, status: response.status, cause: cause, text: text))
     }

@@ -88,7 +88,7 @@ package struct RequestQuery: Sendable, Hashable {
     }
 
     /// `application/x-www-form-urlencoded`: `+` is a space.
-    private static func decode(_ bytes: Substring.UTF8View) throws(RequestRefusal) -> String {
+    static func decode(_ bytes: Substring.UTF8View) throws(RequestRefusal) -> String {
         var decoded: [UInt8] = []
         decoded.reserveCapacity(bytes.count)
         var decoder = PercentDecoder(bytes)

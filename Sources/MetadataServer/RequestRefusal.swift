@@ -12,7 +12,7 @@ package enum RequestRefusal: Error, Sendable, Hashable {
     case missingAudience
     /// A pod token for an audience that is not configured.
     case audienceNotConfigured(String)
-    /// It carries `X-Forwarded-For`: somebody else's request, sent on by a proxy.
+    /// It carries `X-Forwarded-For`, `Forwarded` or `Via`: somebody else's request, sent on by a proxy.
     case forwarded
     /// `Host` is no name of a metadata server: DNS rebinding looks like this.
     case unknownHost
@@ -31,6 +31,8 @@ package enum RequestRefusal: Error, Sendable, Hashable {
     /// No answer was found in time.
     case answerTimedOut
     case tooManyConnections
+    /// In the words of another cloud's protocol.
+    case cloud(CloudRefusal)
 }
 
 extension RequestRefusal {
@@ -44,7 +46,7 @@ extension RequestRefusal {
         case .answerTimedOut: .answerTimeout
         case .tooManyConnections: .connectionsPerPod
         case .malformed, .badQuery, .cannotWait, .missingAudience, .audienceNotConfigured, .forwarded, .unknownHost,
-            .missingFlavor, .methodNotAllowed, .boundTokenNotSupported, .notFound, .badAnnotation:
+            .missingFlavor, .methodNotAllowed, .boundTokenNotSupported, .notFound, .badAnnotation, .cloud:
             nil
         }
     }

@@ -20,14 +20,19 @@ extension Response {
 
     /// Writes the whole response as one piece.
     ///
-    /// Every response carries `Metadata-Flavor`: without it Go and Node conclude that there is no metadata server.
+    /// Every response of Google's protocol carries `Metadata-Flavor`: without it Go and Node conclude that there is no
+    /// metadata server.
     func write(to buffer: inout ByteBuffer, framing: Framing, date: String) {
         // In pieces, not as interpolated strings: this is every request's, and each of those would be an allocation.
         buffer.writeStaticString(framing.minorVersion == 0 ? "HTTP/1.0 " : "HTTP/1.1 ")
         buffer.writeString(String(status.rawValue))
         buffer.writeStaticString(" ")
         buffer.writeString(status.reasonPhrase)
-        buffer.writeStaticString("\r\nMetadata-Flavor: Google\r\nServer: GKE Metadata Server\r\nDate: ")
+        if dialect.isGoogle {
+            buffer.writeStaticString("\r\nMetadata-Flavor: Google\r\nServer: GKE Metadata Server\r\nDate: ")
+        } else {
+            buffer.writeString("\r\nServer: \(dialect.server)\r\nDate: ")
+        }
         buffer.writeString(date)
         if let length = body.length {
             buffer.writeStaticString("\r\nContent-Length: ")
@@ -48,8 +53,9 @@ extension Response {
         if let retryAfter {
             buffer.writeString("\r\nRetry-After: \(retryAfter)")
         }
+        for field in fields { buffer.writeString("\r\n\(field.name): \(field.value)") }
         switch (status, body) {
-        case (.methodNotAllowed, _):
+        case (.methodNotAllowed, _) where dialect.isGoogle:
             buffer.writeStaticString("\r\nAllow: GET, HEAD")
         case (_, .secret), (_, .document), (_, .unknown):
             buffer.writeStaticString("\r\nCache-Control: no-store")

@@ -7,6 +7,7 @@ package struct Response: Sendable, Hashable {
         case ok = 200
         case movedPermanently = 301
         case badRequest = 400
+        case unauthorized = 401
         case forbidden = 403
         case notFound = 404
         case methodNotAllowed = 405
@@ -23,6 +24,7 @@ package struct Response: Sendable, Hashable {
             case .ok: "OK"
             case .movedPermanently: "Moved Permanently"
             case .badRequest: "Bad Request"
+            case .unauthorized: "Unauthorized"
             case .forbidden: "Forbidden"
             case .notFound: "Not Found"
             case .methodNotAllowed: "Method Not Allowed"
@@ -40,9 +42,39 @@ package struct Response: Sendable, Hashable {
     package enum ContentType: String, Sendable, Hashable {
         case text = "application/text"
         case json = "application/json"
+        /// As AWS writes everything.
+        case plain = "text/plain"
         /// RFC 7519, section 10.3.1.
         case jwt = "application/jwt"
         case error = "text/plain; charset=utf-8"
+    }
+
+    /// How a protocol's server names itself.
+    package struct Dialect: Sendable, Hashable {
+        /// `Server`.
+        package var server: String
+        /// Whether answers carry `Metadata-Flavor`, by which clients know Google's.
+        package var isGoogle = false
+
+        package static let google = Dialect(server: "GKE Metadata Server", isGoogle: true)
+        package static let plain = Dialect(server: "podidentd")
+        package static let ec2 = Dialect(server: "EC2ws")
+
+        package init(server: String, isGoogle: Bool = false) {
+            self.server = server
+            self.isGoogle = isGoogle
+        }
+    }
+
+    /// A header field that only one protocol has.
+    package struct Field: Sendable, Hashable {
+        package var name: String
+        package var value: String
+
+        package init(name: String, value: String) {
+            self.name = name
+            self.value = value
+        }
     }
 
     package enum Body: Sendable, Hashable {
@@ -68,6 +100,10 @@ package struct Response: Sendable, Hashable {
     package var cause: RefusalCause?
     /// Whether no other request is to come on this connection.
     package var closesConnection = false
+    package var dialect = Dialect.google
+    package var fields: [Field] = []
+    /// What a refusal says, where its body is not that alone.
+    package var explanation: String?
 
     package init(
         _ status: Status,

@@ -12,6 +12,8 @@ package enum Route: Sendable, Hashable {
     case podToken
     /// ``podUIDPath``.
     case podUID
+    /// Of another cloud's protocol.
+    case cloud(CloudRequest)
 
     /// Matches a canonical path; `nil` is a 404.
     package init?(path: String) {
@@ -32,6 +34,7 @@ package enum Route: Sendable, Hashable {
         case .serviceAccount(let path): path.routeClass
         case .podToken: .podToken
         case .podUID: .podUID
+        case .cloud(let request): request.routeClass
         }
     }
 

@@ -105,12 +105,15 @@ extension TokenDump.Entry {
             case .federated: "federated"
             case .googleServiceAccount(let email): email
             case .serviceAccount: "pod"
+            case .cloud(let identity): identity.principal
             }
         switch entry.kind {
         case .accessToken(let set): (kind, audience, scopes) = ("access", nil, set.sorted)
         case .identityToken(let name): (kind, audience, scopes) = ("identity", name, nil)
         case .federation: (kind, audience, scopes) = ("federation", nil, nil)
         case .podToken(let name): (kind, audience, scopes) = ("pod", name, nil)
+        case .cloudCredential(let resource):
+            (kind, audience, scopes) = ("cloud", resource.isEmpty ? nil : resource, nil)
         }
         quotaProject = entry.quotaProject
         state = entry.state

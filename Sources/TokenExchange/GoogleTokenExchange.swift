@@ -154,7 +154,7 @@ package final class GoogleTokenExchange: TokenExchanging {
             }
     }
 
-    private static func host(of text: String, option: String) throws(TokenExchangeError) -> String {
+    static func host(of text: String, option: String) throws(TokenExchangeError) -> String {
         guard let url = URL(string: text), url.scheme == "https", let host = url.host(), !host.isEmpty,
             url.user() == nil, url.query() == nil, url.fragment() == nil, text.last != "/"
         else {
@@ -165,7 +165,7 @@ package final class GoogleTokenExchange: TokenExchanging {
         return host
     }
 
-    private static func trustRoots(_ path: String) throws(TokenExchangeError) -> [NIOSSLCertificate] {
+    static func trustRoots(_ path: String) throws(TokenExchangeError) -> [NIOSSLCertificate] {
         guard let certificates = try? NIOSSLCertificate.fromPEMFile(path), !certificates.isEmpty else {
             throw TokenExchangeError(option: "trust roots", problem: "\(path) holds no readable PEM certificate")
         }

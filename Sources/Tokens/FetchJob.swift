@@ -6,12 +6,25 @@ struct FetchID: Sendable, Hashable {
 }
 
 /// The upstream step that a fetch is in. The texts appear in error messages and in the debug dump.
-enum FetchStage: String, Sendable {
-    case queue = "the pod's fetch queue"
-    case serviceAccount = "the Kubernetes ServiceAccount"
-    case tokenRequest = "the Kubernetes TokenRequest"
-    case exchange = "Google STS"
-    case impersonation = "Google IAM Credentials"
+enum FetchStage: Sendable, Equatable {
+    case queue
+    case serviceAccount
+    case tokenRequest
+    case exchange
+    case impersonation
+    /// The exchange with a cloud besides Google.
+    case cloudExchange(CloudName)
+
+    var rawValue: String {
+        switch self {
+        case .queue: "the pod's fetch queue"
+        case .serviceAccount: "the Kubernetes ServiceAccount"
+        case .tokenRequest: "the Kubernetes TokenRequest"
+        case .exchange: "Google STS"
+        case .impersonation: "Google IAM Credentials"
+        case .cloudExchange(let cloud): "the token service of the cloud \(cloud)"
+        }
+    }
 
     /// Whom to blame when the stage does not end.
     var upstream: UpstreamFailure.Upstream {
@@ -19,6 +32,7 @@ enum FetchStage: String, Sendable {
         case .queue, .serviceAccount, .tokenRequest: .kubernetes
         case .exchange: .securityTokenService
         case .impersonation: .iamCredentials
+        case .cloudExchange(let cloud): .cloud(cloud)
         }
     }
 }

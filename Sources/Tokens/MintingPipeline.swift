@@ -14,6 +14,7 @@ struct MintingPipeline: Sendable {
     let issuer: any SubjectTokenIssuing
     let accounts: any ServiceAccountReading
     let exchanger: any TokenExchanging
+    let clouds: [CloudName: any CloudCredentialExchanging]
     let clock: any TokenClock
     let jitter: JitterSource
     let configuration: TokenServiceConfiguration
@@ -33,8 +34,14 @@ struct MintingPipeline: Sendable {
             return try await issueSubject(
                 for: fetch, audience: .relyingParty(audience), startedAt: startedAt, progress: progress)
         }
+        if case .cloud(let identity) = fetch.key.target {
+            return try await exchange(for: identity, fetch, startedAt: startedAt, progress: progress)
+        }
         guard let account = fetch.key.googleServiceAccount, let federated = fetch.federated else {
-            return try await federate(fetch, startedAt: startedAt, progress: progress)
+            let scopes = if case .accessToken(let wanted) = fetch.key.kind { wanted } else { Self.federationScopes }
+            let request = CredentialRequest(pod: fetch.pod, resource: scopes.sorted.joined(separator: " "))
+            return try await exchange(
+                fetch, at: exchanger, for: request, stage: .exchange, startedAt: startedAt, progress: progress)
         }
         progress(.stage(.impersonation))
         return try await repeating(since: startedAt, progress) { () async throws(UpstreamFailure) in
@@ -42,37 +49,54 @@ struct MintingPipeline: Sendable {
         }
     }
 
-    // MARK: Federation
+    // MARK: Exchange
 
-    private func federate(
-        _ fetch: TokenFetch, startedAt: ContinuousClock.Instant, progress: Progress
+    /// A credential of another cloud.
+    private func exchange(
+        for identity: CloudIdentity, _ fetch: TokenFetch, startedAt: ContinuousClock.Instant, progress: Progress
+    ) async throws(UpstreamFailure) -> MintedToken {
+        guard let cloud = clouds[identity.cloud], case .cloudCredential(let resource) = fetch.key.kind else {
+            throw UpstreamFailure(
+                upstream: .cloud(identity.cloud), kind: .misconfigured,
+                message: "the cloud \(identity.cloud) is not configured")
+        }
+        let request = CredentialRequest(pod: fetch.pod, identity: identity, resource: resource)
+        return try await exchange(
+            fetch, at: cloud, for: request, stage: .cloudExchange(identity.cloud), startedAt: startedAt,
+            progress: progress)
+    }
+
+    private func exchange(
+        _ fetch: TokenFetch, at exchanger: any CredentialExchanging, for request: CredentialRequest, stage: FetchStage,
+        startedAt: ContinuousClock.Instant, progress: Progress
     ) async throws(UpstreamFailure) -> MintedToken {
         do {
-            return try await exchangeFreshSubject(fetch, startedAt: startedAt, progress: progress)
+            return try await exchangeFreshSubject(
+                fetch, at: exchanger, for: request, stage: stage, startedAt: startedAt, progress: progress)
         } catch {
-            // STS judges the age of a JWT by its own clock and its own copy of the issuer's keys. A new JWT may
+            // The token service judges the age of a JWT by its own clock and its own copy of the issuer's keys. A new JWT may
             // please it; a third would not.
             guard error.kind == .staleSubjectToken else { throw error }
-            return try await exchangeFreshSubject(fetch, startedAt: startedAt, progress: progress)
+            return try await exchangeFreshSubject(
+                fetch, at: exchanger, for: request, stage: stage, startedAt: startedAt, progress: progress)
         }
     }
 
     /// Repetitions of one exchange use the JWT that was minted for it: it is two seconds old at most.
     private func exchangeFreshSubject(
-        _ fetch: TokenFetch, startedAt: ContinuousClock.Instant, progress: Progress
+        _ fetch: TokenFetch, at exchanger: any CredentialExchanging, for request: CredentialRequest, stage: FetchStage,
+        startedAt: ContinuousClock.Instant, progress: Progress
     ) async throws(UpstreamFailure) -> MintedToken {
         progress(.stage(.tokenRequest))
         let subject = try await issueSubject(
-            for: fetch, audience: .tokenExchange, startedAt: startedAt, progress: progress)
-        progress(.stage(.exchange))
-        let scopes =
-            if case .accessToken(let wanted) = fetch.key.kind { wanted } else { Self.federationScopes }
+            for: fetch, audience: exchanger.subjectAudience, startedAt: startedAt, progress: progress)
+        progress(.stage(stage))
         return try await repeating(since: startedAt, progress) { () async throws(UpstreamFailure) in
             let askedAt = clock.now
             let answer = try await exchanger.exchange(
-                SubjectToken(token: subject.token, lifetime: subject.expiresAt - askedAt), scopes: scopes)
-            var token = try checked(answer.token, answer.lifetime, askedAt: askedAt, from: .securityTokenService)
-            token.expiresAt = min(token.expiresAt, subject.expiresAt)
+                SubjectToken(token: subject.token, lifetime: subject.expiresAt - askedAt), for: request)
+            var token = try checked(answer.token, answer.lifetime, askedAt: askedAt, from: exchanger.upstream)
+            if exchanger.endsWithSubject { token.expiresAt = min(token.expiresAt, subject.expiresAt) }
             token.subjectID = subject.subjectID
             return token
         }
@@ -106,8 +130,8 @@ struct MintingPipeline: Sendable {
             case .identityToken(let audience):
                 try await exchanger.identityToken(
                     as: account, audience: audience, quotaProject: key.quotaProject, federated: authorization)
-            case .federation, .podToken:
-                // Neither has a Google service account, so neither comes here.
+            case .federation, .podToken, .cloudCredential:
+                // None has a Google service account, so none comes here.
                 authorization
             }
         var token = try checked(answer.token, answer.lifetime, askedAt: askedAt, from: .iamCredentials)

@@ -67,7 +67,7 @@ extension PodShard {
     ) {
         guard var slot = slots.removeValue(forKey: key) else { return }
         slot.fetch = .none
-        let policy = configuration.policy(for: key.kind)
+        let policy = configuration.policy(for: key)
         let action =
             switch result {
             case .success(let token):

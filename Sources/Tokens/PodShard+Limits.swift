@@ -67,6 +67,7 @@ extension PodShard {
         // Callers cannot name one; there is one per ServiceAccount UID.
         case .federation: .max
         case .podToken: configuration.podTokensPerPod
+        case .cloudCredential: configuration.cloudCredentialsPerPod
         }
     }
 
@@ -102,9 +103,9 @@ extension TokenKey.Kind {
     fileprivate func isCounted(with other: TokenKey.Kind) -> Bool {
         switch (self, other) {
         case (.accessToken, .accessToken), (.identityToken, .identityToken), (.federation, .federation),
-            (.podToken, .podToken):
+            (.podToken, .podToken), (.cloudCredential, .cloudCredential):
             true
-        case (.accessToken, _), (.identityToken, _), (.federation, _), (.podToken, _): false
+        case (.accessToken, _), (.identityToken, _), (.federation, _), (.podToken, _), (.cloudCredential, _): false
         }
     }
 }

@@ -17,7 +17,7 @@ struct PodShard: Sendable {
     let jitter: JitterSource
 
     var record: PodRecord
-    /// At most `accessTokensPerPod` + `identityTokensPerPod` + `podTokensPerPod`, and one federated token per
+    /// At most `accessTokensPerPod` + `identityTokensPerPod` + `podTokensPerPod` + `cloudCredentialsPerPod`, and one federated token per
     /// ServiceAccount UID seen.
     var slots: [TokenKey: Slot<MintedToken>] = [:]
     /// Requests that wait, for tokens and for the ServiceAccount.
@@ -102,12 +102,13 @@ struct PodShard: Sendable {
         return false
     }
 
-    private mutating func refreshInBackground(
+    mutating func refreshInBackground(
         _ key: TokenKey, for pod: PodRecord, now: Instant, counters: inout TokenCounters, outbox: inout Outbox
     ) {
         guard admitFetch(of: key, now: now, counters: &counters) == nil else { return }
         counters.backgroundRefreshes += 1
         record = pod
+        if slots[key] == nil { slots[key] = Slot(now: now) }
         beginFetch(of: key, since: now + configuration.waitLimit, now: now, counters: &counters, outbox: &outbox)
     }
 }

@@ -11,6 +11,8 @@ package struct ServiceAccountRecord: Sendable, Hashable {
     package var returnsPrincipalAsEmail: Bool
     /// `iam.gke.io/credential-quota-project`.
     package var quotaProject: String?
+    /// Those that clouds besides Google read, as they are.
+    package var annotations: [String: String]
 
     package init(
         namespace: String,
@@ -18,7 +20,8 @@ package struct ServiceAccountRecord: Sendable, Hashable {
         uid: String,
         googleServiceAccount: String? = nil,
         returnsPrincipalAsEmail: Bool = false,
-        quotaProject: String? = nil
+        quotaProject: String? = nil,
+        annotations: [String: String] = [:]
     ) {
         self.namespace = namespace
         self.name = name
@@ -26,6 +29,7 @@ package struct ServiceAccountRecord: Sendable, Hashable {
         self.googleServiceAccount = googleServiceAccount
         self.returnsPrincipalAsEmail = returnsPrincipalAsEmail
         self.quotaProject = quotaProject
+        self.annotations = annotations
     }
 
     package var reference: ServiceAccountReference {

@@ -10,6 +10,8 @@ package struct TokenKey: Sendable, Hashable {
         case googleServiceAccount(String)
         /// The Kubernetes ServiceAccount itself, to a relying party that is not Google.
         case serviceAccount
+        /// An identity of another cloud.
+        case cloud(CloudIdentity)
     }
 
     package enum Kind: Sendable, Hashable {
@@ -20,6 +22,8 @@ package struct TokenKey: Sendable, Hashable {
         case federation
         /// The pod's own Kubernetes JWT, for a relying party of the configuration. Nothing is exchanged for it.
         case podToken(audience: String)
+        /// A credential of another cloud, for a resource where that cloud wants one named.
+        case cloudCredential(resource: String)
     }
 
     package let pod: PodUID
@@ -51,6 +55,14 @@ package struct TokenKey: Sendable, Hashable {
         hasher.combine(kind)
     }
 
+    package init(pod: PodUID, account: ServiceAccountRecord, credential: CloudCredential) {
+        self.pod = pod
+        self.serviceAccountUID = account.uid
+        self.target = .cloud(credential.identity)
+        self.kind = .cloudCredential(resource: credential.resource)
+        self.quotaProject = nil
+    }
+
     private init(federationFor key: TokenKey) {
         self.pod = key.pod
         self.serviceAccountUID = key.serviceAccountUID
@@ -62,14 +74,14 @@ package struct TokenKey: Sendable, Hashable {
     /// The key of the federated token that minting this one needs; `nil` where it is the answer, or is not needed.
     var federation: TokenKey? {
         switch target {
-        case .federated, .serviceAccount: nil
+        case .federated, .serviceAccount, .cloud: nil
         case .googleServiceAccount: TokenKey(federationFor: self)
         }
     }
 
     var googleServiceAccount: String? {
         switch target {
-        case .federated, .serviceAccount: nil
+        case .federated, .serviceAccount, .cloud: nil
         case .googleServiceAccount(let account): account
         }
     }
@@ -78,6 +90,7 @@ package struct TokenKey: Sendable, Hashable {
     func belongs(to account: ServiceAccountRecord) -> Bool {
         guard serviceAccountUID == account.uid else { return false }
         if kind == .federation { return true }
+        if case .cloud(let identity) = target { return identity.isNamed(by: account) }
         return self == TokenKey(pod: pod, account: account, kind: kind)
     }
 }

@@ -66,7 +66,8 @@ extension TokenService {
     package func leaseOnAccessToken(
         for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
     ) -> TokenLease? {
-        lease(on: .accessToken(scopes.isEmpty ? .default : scopes), for: pod, account: account)
+        let kind = TokenKey.Kind.accessToken(scopes.isEmpty ? .default : scopes)
+        return lease(on: TokenKey(pod: pod.uid, account: account, kind: kind), for: pod, account: account)
     }
 
     // MARK: Identity tokens
@@ -125,8 +126,11 @@ extension TokenService {
     private func cachedToken(
         _ kind: TokenKey.Kind, for pod: PodRecord, account: ServiceAccountRecord
     ) -> ServedToken? {
+        cachedToken(TokenKey(pod: pod.uid, account: account, kind: kind), for: pod, account: account)
+    }
+
+    func cachedToken(_ key: TokenKey, for pod: PodRecord, account: ServiceAccountRecord) -> ServedToken? {
         guard account.isUsed(by: pod) else { return nil }
-        let key = TokenKey(pod: pod.uid, account: account, kind: kind)
         return update(ending: .of(pod.uid), onlyIfWorkFollows: true) { table, now in
             table.cachedToken(key, for: pod, now: now)?.served(at: now)
         }
@@ -136,13 +140,20 @@ extension TokenService {
         _ kind: TokenKey.Kind, for pod: PodRecord, account: ServiceAccountRecord,
         completion: @escaping Completion<ServedToken>
     ) -> TokenWait? {
+        let key = TokenKey(pod: pod.uid, account: account, kind: kind)
+        return requestToken(key, for: pod, account: account, completion: completion)
+    }
+
+    func requestToken(
+        _ key: TokenKey, for pod: PodRecord, account: ServiceAccountRecord,
+        completion: @escaping Completion<ServedToken>
+    ) -> TokenWait? {
         guard account.isUsed(by: pod) else {
             let failure = UpstreamFailure(
                 upstream: .kubernetes, kind: .denied, message: "the pod does not run as this ServiceAccount")
             completion(.failure(.upstream(failure, account: account.reference, googleServiceAccount: nil)))
             return nil
         }
-        let key = TokenKey(pod: pod.uid, account: account, kind: kind)
         let (clock, began) = (clock, ClientWait.began)
         return update(ending: .of(pod.uid)) { table, now in
             let id = table.makeID()
@@ -155,7 +166,7 @@ extension TokenService {
     }
 
     /// The asynchronous form of a request. Cancellation ends the wait as its limit would; the fetch goes on.
-    private func answer<Value: Sendable>(
+    func answer<Value: Sendable>(
         _ request: (@escaping Completion<Value>) -> TokenWait?
     ) async throws(TokenFailure) -> Value {
         let pending = PendingWait()

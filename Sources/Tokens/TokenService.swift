@@ -35,14 +35,18 @@ package final class TokenService: Sendable {
         issuer: any SubjectTokenIssuing,
         accounts: any ServiceAccountReading,
         exchanger: any TokenExchanging,
+        clouds: [any CloudCredentialExchanging] = [],
         clock: any TokenClock = SystemTokenClock(),
         jitter: @escaping JitterSource = { Double.random(in: 0..<1) },
         observer: @escaping @Sendable (TokenFetchReport) -> Void = { _ in },
         accountObserver: @escaping @Sendable (ServiceAccountFailureReport) -> Void = { _ in }
     ) {
+        var configuration = configuration
+        for cloud in clouds { configuration.cloudCredentials[cloud.cloud] = cloud.lifetimes }
         self.configuration = configuration
         self.pipeline = MintingPipeline(
-            issuer: issuer, accounts: accounts, exchanger: exchanger, clock: clock, jitter: jitter,
+            issuer: issuer, accounts: accounts, exchanger: exchanger,
+            clouds: Dictionary(clouds.map { ($0.cloud, $0) }) { first, _ in first }, clock: clock, jitter: jitter,
             configuration: configuration)
         self.clock = clock
         self.observer = observer
@@ -121,10 +125,9 @@ package final class TokenService: Sendable {
 
     // MARK: Leases
 
-    /// A lease on what `kind` is answered with now; `nil` if no answer is at hand, or it may change any moment.
-    func lease(on kind: TokenKey.Kind, for pod: PodRecord, account: ServiceAccountRecord) -> TokenLease? {
+    /// A lease on what `key` is answered with now; `nil` if no answer is at hand, or it may change any moment.
+    func lease(on key: TokenKey, for pod: PodRecord, account: ServiceAccountRecord) -> TokenLease? {
         guard account.isUsed(by: pod) else { return nil }
-        let key = TokenKey(pod: pod.uid, account: account, kind: kind)
         return table.withLock { table in
             table.steadyEnd(of: key, for: pod, account: account, now: clock.now).map { end in
                 TokenLease(changes: epochs.now(for: pod.uid), end: end)

@@ -22,6 +22,16 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
             longestRefreshPause: .seconds(60),
             finalFailureDiscardsValue: false
         )
+
+        package init(
+            refreshRemaining: Duration = .seconds(600), refreshFraction: Double = 0.2, refreshSpread: Double = 0.05,
+            guaranteedRemaining: Duration = .seconds(360)
+        ) {
+            self.refreshRemaining = refreshRemaining
+            self.refreshFraction = refreshFraction
+            self.refreshSpread = refreshSpread
+            self.guaranteedRemaining = guaranteedRemaining
+        }
     }
 
     /// How old a ServiceAccount may be. A node may GET but not watch them, and a changed annotation must take
@@ -48,6 +58,8 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
     /// A pod token is handed over once and then used by somebody who cannot renew it, so more of it has to be left
     /// than of an access token: 10 minutes while the API server works, and it is replaced after 70 % of its life.
     package var podTokens = TokenPolicy(refreshFraction: 0.3, guaranteedRemaining: .seconds(600))
+    /// By cloud, as its token service wants it.
+    var cloudCredentials: [CloudName: TokenPolicy] = [:]
     package var serviceAccounts = ServiceAccountPolicy()
 
     /// How long one metadata request may wait in all. Google's Python client gives up after 3 s: the answer has to
@@ -83,6 +95,8 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
     package var identityTokensPerPod = 64
     /// Cached pod tokens of one pod: as many audiences as can be configured.
     package var podTokensPerPod = 16
+    /// Cached credentials of one pod for other clouds: distinct resources. The least recently used makes room.
+    package var cloudCredentialsPerPod = 64
     /// Requests of one pod that wait for a fetch.
     package var waitersPerPod = 256
     /// How often what has expired is removed.
@@ -90,10 +104,11 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
 
     package init() {}
 
-    func policy(for kind: TokenKey.Kind) -> TokenPolicy {
-        switch kind {
-        case .accessToken, .identityToken, .federation: tokens
-        case .podToken: podTokens
+    func policy(for key: TokenKey) -> TokenPolicy {
+        switch (key.kind, key.target) {
+        case (.cloudCredential, .cloud(let identity)): cloudCredentials[identity.cloud] ?? tokens
+        case (.podToken, _): podTokens
+        case (.accessToken, _), (.identityToken, _), (.federation, _), (.cloudCredential, _): tokens
         }
     }
 }

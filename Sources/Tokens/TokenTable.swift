@@ -94,7 +94,7 @@ struct TokenTable: Sendable {
 
     // MARK: Fetches
 
-    private mutating func startFetches(ofReady pod: PodUID) {
+    mutating func startFetches(ofReady pod: PodUID) {
         guard pods[pod]?.canStartFetch == true else { return }
         if !readyPods.contains(pod) { readyPods.append(pod) }
         startFetches()

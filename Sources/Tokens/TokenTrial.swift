@@ -47,6 +47,21 @@ extension TokenService {
         }
     }
 
+    /// The same for a credential of another cloud that `account` names.
+    package func tryMinting(
+        _ credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord
+    ) async -> TokenTrial {
+        let log = TrialLog(clock: clock)
+        log.account = account
+        do throws(UpstreamFailure) {
+            let key = TokenKey(pod: pod.uid, account: account, credential: credential)
+            let token = try await tryMinting(key, pod, nil, log)
+            return log.ended(lifetime: token.expiresAt - clock.now)
+        } catch {
+            return log.failed(error)
+        }
+    }
+
     private func tryMinting(
         _ key: TokenKey, _ pod: PodRecord, _ federated: MintedToken?, _ log: TrialLog
     ) async throws(UpstreamFailure) -> MintedToken {
@@ -95,7 +110,7 @@ private final class TrialLog: Sendable {
         case .queue: break
         case .serviceAccount: begin(.serviceAccount)
         case .tokenRequest: begin(.tokenRequest)
-        case .exchange: begin(.exchange)
+        case .exchange, .cloudExchange: begin(.exchange)
         case .impersonation: begin(.impersonation)
         }
     }

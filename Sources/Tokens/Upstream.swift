@@ -52,6 +52,8 @@ package enum SubjectAudience: Sendable, Hashable {
     case tokenExchange
     /// Another relying party, by its exact name.
     case relyingParty(String)
+    /// The token service of a cloud besides Google, by the exact audience that is configured for it.
+    case cloud(String)
 }
 
 /// Mints subject tokens: the Kubernetes TokenRequest API with the node's credentials.
@@ -70,7 +72,7 @@ package protocol ServiceAccountReading: Sendable {
 }
 
 /// Google's Security Token Service (RFC 8693) and IAM Credentials.
-package protocol TokenExchanging: Sendable {
+package protocol TokenExchanging: CredentialExchanging {
     /// Exchanges a pod-bound JWT for a federated access token with `scopes`.
     func exchange(
         _ subject: SubjectToken, scopes: ScopeSet
@@ -89,10 +91,25 @@ package protocol TokenExchanging: Sendable {
 
 /// A refusal or failure of an upstream. The message is the upstream's own words, bounded and free of secrets.
 package struct UpstreamFailure: Error, Sendable, Hashable {
-    package enum Upstream: String, Sendable, Hashable, CaseIterable {
+    package enum Upstream: Sendable, Hashable {
         case kubernetes
-        case securityTokenService = "sts"
-        case iamCredentials = "iam"
+        case securityTokenService
+        case iamCredentials
+        /// The token service of a cloud besides Google.
+        case cloud(CloudName)
+
+        /// Those that every agent has.
+        package static let always = [kubernetes, securityTokenService, iamCredentials]
+
+        /// For metrics, audit and logs.
+        package var rawValue: String {
+            switch self {
+            case .kubernetes: "kubernetes"
+            case .securityTokenService: "sts"
+            case .iamCredentials: "iam"
+            case .cloud(let name): name.rawValue
+            }
+        }
     }
 
     package enum Kind: String, Sendable, Hashable, CaseIterable {

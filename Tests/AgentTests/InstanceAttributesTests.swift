@@ -55,6 +55,7 @@ import Tokens
                 $0.id = hashOfN1
                 $0.zone = "r-b"
                 $0.clusterLocation = "r"
+                $0.region = "r"
                 $0.hostname = "node-a.internal"
             },
             Case("a host name without DNS", NodeRecord(uid: "n1", addresses: ["Hostname": "short"])) {
@@ -76,6 +77,7 @@ import Tokens
                 $0.clusterName = "1"
                 $0.clusterLocation = "1"
                 $0.clusterUID = "1"
+                $0.region = "r"
             },
             Case("a numeric provider ID", NodeRecord(uid: "n1", providerID: "hcloud:///4711")) { $0.id = 4711 },
             Case("a provider ID with a name", NodeRecord(uid: "n1", providerID: "gce://p/z/node-a")) {

@@ -10,7 +10,7 @@ import Testing
 
     private var pipeline: MintingPipeline {
         MintingPipeline(
-            issuer: upstream, accounts: upstream, exchanger: upstream, clock: clock, jitter: { 1 },
+            issuer: upstream, accounts: upstream, exchanger: upstream, clouds: [:], clock: clock, jitter: { 1 },
             configuration: TokenServiceConfiguration())
     }
 

@@ -6,6 +6,8 @@ AUDIENCE_PREFIXES = ("//iam.googleapis.com/projects/", "identitynamespace:")
 SIGNER_AUDIENCE = "podidentd-signer"
 # What the signer may, which is no agent: ask whose token it was shown.
 REVIEW = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+# Of the token services of other clouds.
+CLOUD_AUDIENCES = {"sts.amazonaws.com", "api://AzureADTokenExchange"}
 # The annotations of ServiceAccounts, by name, for clusters whose nodes may not read them by themselves.
 READ = {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"]}
 # The only right to change something, and the fence that must come with it.
@@ -55,7 +57,8 @@ def granted(document, documents):
             yield f"grants a right to become somebody else: {rule}"
         if AUDIENCE_VERB in verbs:
             exact = all(
-                resource.startswith(AUDIENCE_PREFIXES) or resource == SIGNER_AUDIENCE for resource in rule["resources"]
+                resource.startswith(AUDIENCE_PREFIXES) or resource in CLOUD_AUDIENCES | {SIGNER_AUDIENCE}
+                for resource in rule["resources"]
             )
             if verbs != [AUDIENCE_VERB] or groups != [""] or len(resources) != 1 or not exact:
                 yield f"opens more than one exact audience: {rule}"

@@ -76,6 +76,7 @@ class EqualityTests(unittest.TestCase):
             "dns-hosts-policy": {"dns": {"hostsPolicy": True}},
             "reserved-names": {"dns": {"reservedNames": True}},
             "read-service-accounts": {"rbac": {"readServiceAccounts": True}},
+            "audience-aws": {"rbac": {"cloudAudiences": {"aws": "sts.amazonaws.com"}}},
             "audience-by-namespace": {"rbac": {"audienceScopes": [namespace]}},
             "audience-by-service-account": {"rbac": {"audienceScopes": [namespace | {"serviceAccounts": ["app"]}]}},
         }
@@ -123,6 +124,7 @@ class SchemaTests(unittest.TestCase):
             "/rbac/audienceScopes/0/serviceAccounts": {
                 "rbac": {"audienceScopes": [{"namespace": "a", "serviceAccounts": []}]}
             },
+            "/rbac/cloudAudiences/aws": {"rbac": {"cloudAudiences": {"aws": "*"}}},
             "harden": {"harden": True},
             # Of any namespace: see deploy/configuration.md.
             "/config/policies/1": {

@@ -15,7 +15,8 @@ extension PostureCheck {
                 logger: logger)
             options = try KubernetesClientOptions(
                 audience: audience ?? "none",
-                podTokenAudiences: Set(configuration.podTokenAudiences), userAgent: "podidentd/\(AgentVersion.current)")
+                podTokenAudiences: Set(configuration.podTokenAudiences), cloudAudiences: configuration.cloudAudiences,
+                userAgent: "podidentd/\(AgentVersion.current)")
         } catch {
             return [
                 Posture.Item(
@@ -32,7 +33,8 @@ extension PostureCheck {
             certificate(snapshot),
         ]
         let client = KubernetesClient(options: options, credentials: credentials, logger: logger)
-        items += await rights(client, audiences: [audience].compactMap { $0 } + options.podTokenAudiences.sorted())
+        let others = configuration.cloudAudiences.sorted() + options.podTokenAudiences.sorted()
+        items += await rights(client, audiences: [audience].compactMap { $0 } + others)
         if audience == nil { items.append(notTried("credentials.token", without: "google.provider")) }
         if let audience, !lacks("node-name") { items += await grants(client, audience: audience) }
         await client.shutdown()

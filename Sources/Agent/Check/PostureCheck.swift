@@ -47,7 +47,10 @@ package struct PostureCheck: Sendable {
                 await connections(hooks, layout, isAgentUp: agent.isUp, isInstalled: isInstalled)))
         sections.append(Posture.Section("Node credentials", await credentials()))
         sections.append(Posture.Section("Agent", agent.items))
-        if isOnline { sections.append(Posture.Section("Google", await upstreams())) }
+        if isOnline {
+            sections.append(Posture.Section("Google", await upstreams()))
+            sections += await cloudSections()
+        }
         return Posture(
             version: AgentVersion.current, node: lacks("node-name") ? "(node-name is not set)" : configuration.nodeName,
             isInstalled: isInstalled, sections: sections)

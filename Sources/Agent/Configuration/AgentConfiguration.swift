@@ -2,6 +2,7 @@ package import Attribution
 package import BPF
 package import Logging
 package import Operations
+package import Tokens
 
 /// Everything that the agent is told. Each key and its meaning: ``ConfigurationKey/all``.
 package struct AgentConfiguration: Sendable, Equatable {
@@ -21,6 +22,12 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var clouds: [Cloud] = []
     /// The operator's, besides the clouds'. All of them are ``protectedEndpoints``.
     package var ownProtectedEndpoints: [ProtectedEndpoint] = []
+    /// The clouds besides Google whose protocols are served.
+    var servedClouds: [any CloudModule.Type] { CloudModules.all.filter { servedCloudNames.contains($0.name) } }
+    package var servedCloudNames: [CloudName] = []
+    /// What the keys of those clouds say, by key.
+    package var cloudSettings: [String: String] = [:]
+
     package var requiresHostGuard = false
     /// `nil`: the first that this kernel has.
     package var hostGuardMechanism: HostGuard.Mechanism?

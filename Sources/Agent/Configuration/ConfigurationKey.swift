@@ -17,9 +17,9 @@ package struct ConfigurationKey: Sendable {
     package let defaultValue: String?
     package let isOptional: Bool
     /// Stores a value, or returns `false` if it is not allowed.
-    private let store: @Sendable (String, inout AgentConfiguration) throws(ConfigurationError) -> Bool
+    let store: @Sendable (String, inout AgentConfiguration) throws(ConfigurationError) -> Bool
     /// Takes the key's value over from the first configuration to the second.
-    private let copy: @Sendable (AgentConfiguration, inout AgentConfiguration) -> Void
+    let copy: @Sendable (AgentConfiguration, inout AgentConfiguration) -> Void
     /// Whether a running agent takes over a change when it receives SIGHUP. What the other keys configure is fixed when the
     /// agent starts: sockets, hooks, clients.
     private(set) package var isReloadable = false
@@ -181,13 +181,16 @@ extension ConfigurationKey {
     }
 
     /// Every key, in the order of the documentation.
-    package static let all: [ConfigurationKey] = [
+    package static let all: [ConfigurationKey] = own + CloudModules.all.flatMap { $0.keys }
+
+    private static let own: [ConfigurationKey] = [
         key(
             "node-name", \.nodeName, allowed: "a node's name", parse: text,
             "This node's name in Kubernetes (downward API: spec.nodeName)."
         ),
         podUID,
         policies,
+        clouds,
         key(
             "listen.port", \.listenPort, default: "988", allowed: "a port from \(ListenerPorts.tried) to 65535",
             parse: number(UInt16(ListenerPorts.tried)...65535),

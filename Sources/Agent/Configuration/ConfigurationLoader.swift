@@ -35,6 +35,7 @@ package enum ConfigurationLoader {
                     key: key.name, value: values[key.name]?.value ?? key.defaultValue,
                     source: values[key.name]?.source ?? "default"))
         }
+        for cloud in configuration.servedClouds { configuration.redirect(cloud.endpoints(configuration)) }
         guard !isComplete || configuration.missing.isEmpty else { throw notSet(configuration.missing) }
         return configuration
     }

@@ -96,7 +96,7 @@ struct AgentMetrics: Sendable {
             MetricFamily(MetricNames.upstreamCalls, upstreams.calls),
             MetricFamily(
                 MetricNames.upstreamRetries,
-                UpstreamFailure.Upstream.allCases.map {
+                upstreams.upstreams.map {
                     MetricSample([$0.rawValue], .integer(counters.retries[$0] ?? 0))
                 }),
             MetricFamily(MetricNames.upstreamDuration, upstreams.durations),

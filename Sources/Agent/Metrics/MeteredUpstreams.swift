@@ -8,7 +8,20 @@ struct MeteredUpstreams: SubjectTokenIssuing, ServiceAccountReading, TokenExchan
     let issuer: any SubjectTokenIssuing
     let accounts: any ServiceAccountReading
     let exchanger: any TokenExchanging
-    let meters = UpstreamMeters()
+    let clouds: [any CloudCredentialExchanging]
+    let meters: UpstreamMeters
+
+    init(
+        issuer: any SubjectTokenIssuing, accounts: any ServiceAccountReading, exchanger: any TokenExchanging,
+        clouds: [any CloudCredentialExchanging]
+    ) {
+        let meters = UpstreamMeters(UpstreamFailure.Upstream.always + clouds.map(\.upstream))
+        self.issuer = issuer
+        self.accounts = accounts
+        self.exchanger = exchanger
+        self.clouds = clouds.map { MeteredCloud(exchanger: $0, meters: meters) }
+        self.meters = meters
+    }
 
     func issueSubjectToken(
         for pod: PodRecord, serviceAccountUID: String, audience: SubjectAudience
@@ -49,6 +62,25 @@ struct MeteredUpstreams: SubjectTokenIssuing, ServiceAccountReading, TokenExchan
     }
 }
 
+/// The same for the token service of another cloud.
+private struct MeteredCloud: CloudCredentialExchanging {
+    let exchanger: any CloudCredentialExchanging
+    let meters: UpstreamMeters
+
+    var cloud: CloudName { exchanger.cloud }
+    var lifetimes: TokenServiceConfiguration.TokenPolicy { exchanger.lifetimes }
+    var subjectAudience: SubjectAudience { exchanger.subjectAudience }
+    var endsWithSubject: Bool { exchanger.endsWithSubject }
+
+    func exchange(
+        _ subject: SubjectToken, for request: CredentialRequest
+    ) async throws(UpstreamFailure) -> UpstreamToken {
+        try await meters.measure(upstream) { () async throws(UpstreamFailure) in
+            try await exchanger.exchange(subject, for: request)
+        }
+    }
+}
+
 /// How calls to each upstream ended, and how long they took.
 struct UpstreamMeters: Sendable {
     private struct Meter: Sendable {
@@ -77,8 +109,13 @@ struct UpstreamMeters: Sendable {
         }
     }
 
-    private let meters = Dictionary(
-        uniqueKeysWithValues: UpstreamFailure.Upstream.allCases.map { ($0, Meter()) })
+    let upstreams: [UpstreamFailure.Upstream]
+    private let meters: [UpstreamFailure.Upstream: Meter]
+
+    init(_ upstreams: [UpstreamFailure.Upstream]) {
+        self.upstreams = upstreams
+        meters = Dictionary(upstreams.map { ($0, Meter()) }) { first, _ in first }
+    }
 
     func measure<Value: Sendable>(
         _ upstream: UpstreamFailure.Upstream, _ call: () async throws(UpstreamFailure) -> Value
@@ -103,7 +140,7 @@ struct UpstreamMeters: Sendable {
     }
 
     var calls: [MetricSample] {
-        UpstreamFailure.Upstream.allCases.flatMap { upstream -> [MetricSample] in
+        upstreams.flatMap { upstream -> [MetricSample] in
             guard let meter = meters[upstream] else { return [] }
             return [MetricSample([upstream.rawValue, "succeeded"], .integer(meter.succeeded.current))]
                 + meter.failed.samples.map { MetricSample([upstream.rawValue] + $0.labels, $0.value) }
@@ -111,7 +148,7 @@ struct UpstreamMeters: Sendable {
     }
 
     var durations: [MetricSample] {
-        UpstreamFailure.Upstream.allCases.compactMap { upstream in
+        upstreams.compactMap { upstream in
             meters[upstream].map { MetricSample([upstream.rawValue], .histogram($0.duration.snapshot)) }
         }
     }

@@ -18,6 +18,12 @@ package struct PodWarning: Sendable, Hashable {
         case noGoogleServiceAccount = "NoGoogleServiceAccount"
         /// A pod token was asked for with an audience that is not configured.
         case audienceNotAllowed = "AudienceNotAllowed"
+        /// The token service of a cloud besides Google does not take the pod's token: trust policy, credential, audience.
+        case cloudCredentialDenied = "CloudCredentialDenied"
+        /// The configuration does not let the namespace use the identity that the ServiceAccount names.
+        case cloudIdentityNotAllowed = "CloudIdentityNotAllowed"
+        /// A request came through a proxy, whose pod would have got its own identity for another's.
+        case proxiedRequest = "ProxiedRequest"
         /// A static pod asked: it has no ServiceAccount.
         case noServiceAccount = "NoServiceAccount"
     }

@@ -104,7 +104,7 @@ package struct ClientEvidence: Sendable {
         case .detections: return differs(from: "100")
         case .complete: return differs(from: "50")
         case .failed: return differs(from: "0")
-        case .version: return nil
+        case .version, .credential: return nil
         }
     }
 

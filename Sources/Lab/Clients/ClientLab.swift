@@ -152,7 +152,7 @@ package struct ClientLab: Sendable {
             let evidence = ClientEvidence(
                 podUID: pod.uid, account: clientCase.usesGoogleAccount ? Self.googleAccount : nil,
                 exitStatus: result.status, output: result.output, errorOutput: result.errorOutput,
-                requests: Self.growth(from: before, to: after),
+                requests: after.growth(since: before),
                 storageCallers: Array(storage.callers.events.suffix(storage.callers.total - storageCallers)),
                 exchanges: world.cluster.securityTokenService.log.events.count { $0.subject.podUID == pod.uid },
                 trapConnections: world.cluster.trap?.connections ?? 0,
@@ -196,25 +196,7 @@ package struct ClientLab: Sendable {
         return places
     }
 
-    /// The agent's counters of answers, by `CLASS.STATUS`.
     private func counters() async throws -> [String: UInt64] {
-        let status = try await Command.require(
-            [world.binaries + "/podidentd", "debug", "status", "--socket", agent.adminSocket]
-        )
-        let prefix = "answers."
-        let members = try JSON(parsing: status.utf8)["requests"]?.members ?? []
-        return Dictionary(
-            members.filter { $0.name.hasPrefix(prefix) }.map { member in
-                (String(member.name.dropFirst(prefix.count)), UInt64(member.value.integer ?? 0))
-            },
-            uniquingKeysWith: +
-        )
-    }
-
-    private static func growth(from before: [String: UInt64], to after: [String: UInt64]) -> [String: UInt64] {
-        after.reduce(into: [:]) { growth, counter in
-            let difference = counter.value - (before[counter.key] ?? 0)
-            if difference > 0 { growth[counter.key] = difference }
-        }
+        try await agent.answers(by: world.binaries)
     }
 }

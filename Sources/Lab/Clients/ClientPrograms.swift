@@ -37,6 +37,7 @@ struct ClientPrograms: Sendable {
         let sources = root + "/Tests/Clients"
         return switch program {
         case .python(let file): [built + "/venv/bin/python", "\(sources)/python/\(file)"]
+        case .cloudPython(let file): [built + "/clouds/bin/python", "\(sources)/python/\(file)"]
         case .go(let name): [built + "/go-\(name)"]
         case .compiled(let name): ["\(built)/\(name)"]
         case .ruby(let file): ["ruby", "\(sources)/ruby/\(file)"]

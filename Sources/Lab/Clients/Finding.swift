@@ -13,6 +13,8 @@ package struct Finding: Sendable, Equatable {
         case universe
         /// The name of an object in the bucket.
         case listing
+        /// The name of a credential that is no secret: an access key's.
+        case credential
         /// The content of an object.
         case object
         /// What kind of socket the client used.

@@ -3,6 +3,8 @@ package struct RealClient: Sendable, CustomStringConvertible {
     /// A program in `Tests/Clients`, by the language that runs it.
     enum Program: Sendable {
         case python(String)
+        /// The same with the libraries of other clouds.
+        case cloudPython(String)
         case go(String)
         /// A program that `.ci/setup-clients` compiled.
         case compiled(String)

@@ -1,5 +1,6 @@
 package import Foundation
 import NIOSSL
+import Synchronization
 
 /// Everything around the agent, started together: an API server, the token service, IAM Credentials, and on demand the
 /// trap; with the files that a node would have on disk.
@@ -44,6 +45,8 @@ package final class LabCluster: Sendable {
     package let configuration: Configuration
     package let pki: LabPKI
     private let parts: Parts
+    /// Of other clouds.
+    private let addedServers = Mutex<[LabHTTPServer]>([])
     /// The node's credentials and kubeconfig.
     package let kubelet: KubeletFiles
 
@@ -88,7 +91,23 @@ package final class LabCluster: Sendable {
     /// Ends watches, requests and servers. No descriptor and no task is left when this returns.
     package func stop() async {
         kubernetes.endWatches()
+        for server in addedServers.withLock({ $0 }) { await server.stop() }
         await parts.stop()
+    }
+
+    /// Starts one more server where the others are, which ends with them.
+    package func addServer(
+        isTLS: Bool = true, clock: LabClock, _ handler: @escaping LabHTTPServer.Handler
+    ) async throws -> (server: LabHTTPServer, url: String) {
+        let hosts = [configuration.host] + configuration.certificateHosts
+        let server = LabHTTPServer(
+            LabHTTPServer.Configuration(
+                host: configuration.host, tls: isTLS ? try NIOSSLContext.lab(try pki.server(hosts: hosts)) : nil,
+                clock: clock, listener: configuration.listener),
+            handler: handler)
+        let url = try await server.start()
+        addedServers.withLock { $0.append(server) }
+        return (server, url)
     }
 
     /// Lets `server` present a certificate that ends at `notAfter`, and ends the connections that know the old one.

@@ -55,7 +55,8 @@ package enum MetricNames {
         "podidentd_token_evictions", .counter, "Tokens that made room for others of their pod.")
     package static let upstreamCalls = MetricDefinition(
         "podidentd_upstream_calls", .counter, labels: ["upstream", "result"],
-        "Calls for tokens and ServiceAccounts to kubernetes, sts and iam, each repetition counted.")
+        "Calls for tokens and ServiceAccounts to kubernetes, to Google's sts and iam, and to other clouds by name, each repetition counted."
+    )
     package static let upstreamRetries = MetricDefinition(
         "podidentd_upstream_retries", .counter, labels: ["upstream"],
         "Calls that failed and were repeated within their fetch.")

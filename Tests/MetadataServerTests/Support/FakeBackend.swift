@@ -23,6 +23,11 @@ final class FakeBackend: MetadataBackend {
         var mintedScopes: [ScopeSet] = []
         var mintedAudiences: [String] = []
         var podTokenAudiences: [String] = []
+        /// Of another cloud: the one at hand, and those that were announced and fetched.
+        var credential: ServedToken?
+        var prepared: [CloudCredential] = []
+        var fetched: [CloudCredential] = []
+        var rememberedFailure: TokenFailure?
         var accountReads = 0
         var lease: TokenLease?
         var leaseHolds = false
@@ -133,6 +138,44 @@ final class FakeBackend: MetadataBackend {
         }
         if let failure { throw failure }
         return Self.podToken
+    }
+
+    func cachedCredential(
+        _ credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord
+    ) -> ServedToken? {
+        read(\.credential)
+    }
+
+    func lease(
+        on credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord
+    ) -> TokenLease? {
+        read(\.lease)
+    }
+
+    func prepare(_ credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord) {
+        update { $0.prepared.append(credential) }
+    }
+
+    func rememberedFailure(
+        of credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord
+    ) -> TokenFailure? {
+        read(\.rememberedFailure)
+    }
+
+    func holds(_ credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord) -> Bool {
+        read { $0.credential != nil }
+    }
+
+    func credential(
+        _ credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord
+    ) async throws(TokenFailure) -> ServedToken {
+        if await waitInVain(for: .token) { throw .timedOut(stage: "the cloud") }
+        let failure = state.withLock { state in
+            state.fetched.append(credential)
+            return state.failure
+        }
+        if let failure { throw failure }
+        return ServedToken(token: SecretToken("fetched"), expiresIn: 3600)
     }
 
     /// Returns when a token request has arrived and is being held.

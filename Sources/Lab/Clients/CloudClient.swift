@@ -1,0 +1,35 @@
+/// One real client of a cloud besides Google, which reads a bucket from inside a pod.
+package struct CloudClient: Sendable, CustomStringConvertible {
+    package let name: String
+    let program: RealClient.Program
+    /// What it must print, besides its version.
+    let finds: Set<Finding.Name>
+    /// The counters of the agent that its requests must raise, and no others but these.
+    let routes: Set<String>
+
+    package var description: String { name }
+
+    init(
+        _ name: String, _ program: RealClient.Program, finds: Set<Finding.Name> = [.listing, .object],
+        routes: Set<String>
+    ) {
+        self.name = name
+        self.program = program
+        self.finds = finds
+        self.routes = routes
+    }
+
+    /// Those of AWS.
+    package static let aws = [
+        CloudClient(
+            "boto3", .cloudPython("aws_boto3.py"), finds: [.listing, .object, .credential], routes: instanceMetadata),
+        CloudClient("s3fs", .cloudPython("aws_s3fs.py"), routes: instanceMetadata),
+        CloudClient(
+            "pyarrow (aws-sdk-cpp)", .cloudPython("aws_pyarrow.py"), routes: instanceMetadata.union(["cloud_value.200"])
+        ),
+        CloudClient("obstore (object_store)", .cloudPython("aws_obstore.py"), routes: instanceMetadata),
+        CloudClient("opendal (reqsign)", .cloudPython("aws_opendal.py"), routes: instanceMetadata),
+    ]
+
+    private static let instanceMetadata: Set = ["session_token.200", "cloud_listing.200", "cloud_credential.200"]
+}

@@ -1,0 +1,121 @@
+package import Attribution
+package import NIOHTTP1
+package import Tokens
+
+/// The metadata protocol of one cloud besides Google.
+///
+/// A room shares everything with the others but its paths, its forms and its rules: one connection, one attribution, one
+/// set of limits. Which rooms a pod may use its ServiceAccount's annotations decide, never the request. Nothing here
+/// fetches: a room says what a request is for, and the responder carries it out.
+package protocol CloudRoom: Sendable {
+    var cloud: CloudName { get }
+
+    /// Whether a canonical path belongs to this protocol. Rooms share none.
+    func owns(_ path: String) -> Bool
+
+    /// Whether the request is one that ``validate(_:_:)`` of this room made: a cloud may have two rooms.
+    func serves(_ request: CloudRequest) -> Bool
+
+    /// Checks everything that does not depend on who sent the request. `target` is `head`'s.
+    func validate(_ head: HTTPRequestHead, _ target: RequestTarget) throws(RequestRefusal) -> CloudRequest
+
+    /// Refuses a request that lacks what only this pod has; `nil` if there is nothing to refuse. Decides without the
+    /// pod's ServiceAccount, and before any answer that was given to the pod before is given again.
+    func refusal(of request: CloudRequest, from pod: PodUID) -> Response?
+
+    /// The identity that `account` names in this cloud, `nil` if it names none.
+    func identity(of account: ServiceAccountRecord) throws(RequestRefusal) -> CloudIdentity?
+
+    /// What a request is for, once the caller's account is known.
+    func content(
+        of request: CloudRequest, from pod: PodRecord, account: ServiceAccountRecord
+    ) throws(RequestRefusal) -> CloudContent
+
+    /// The answer where the account cannot be read.
+    func response(to failure: TokenFailure, reading request: CloudRequest, from pod: PodRecord) -> Response
+
+    /// The answer with `token`, which was fetched for `request`.
+    func response(with token: ServedToken, to request: CloudRequest, for credential: CloudCredential) -> Response
+
+    /// The answer where the credential cannot be fetched.
+    func response(
+        to failure: TokenFailure, fetching credential: CloudCredential, for request: CloudRequest,
+        account: ServiceAccountReference
+    ) -> Response
+
+    /// A refusal that every protocol shares, in the form that this cloud's clients read.
+    func form(_ response: Response) -> Response
+
+    /// The answer to `/` for pods that are not Google's; `nil`: this room has none.
+    var root: Response? { get }
+}
+
+extension CloudRoom {
+    package func serves(_ request: CloudRequest) -> Bool { request.cloud == cloud }
+}
+
+/// A valid request to a room.
+package struct CloudRequest: Sendable, Hashable {
+    package var cloud: CloudName
+    /// By the room's own names.
+    package var operation: String
+    /// The identity or the resource that the path or the query names.
+    package var name = ""
+    /// The identity, where the query names both.
+    package var identity: String?
+    /// The session token that the request carries.
+    package var sessionToken: SecretToken?
+    /// Seconds that the client asks for.
+    package var seconds = 0
+    package var routeClass: RouteClass
+    /// How long the client may be kept waiting.
+    package var waitBudget: Duration
+    /// The same while a valid credential is here, which is served at its end.
+    package var refreshBudget: Duration
+
+    package init(
+        _ cloud: CloudName, _ operation: String, _ routeClass: RouteClass, waitBudget: Duration,
+        refreshBudget: Duration
+    ) {
+        self.cloud = cloud
+        self.operation = operation
+        self.routeClass = routeClass
+        self.waitBudget = waitBudget
+        self.refreshBudget = refreshBudget
+    }
+}
+
+/// What a room wants done with a request.
+package enum CloudContent: Sendable {
+    case answer(Response)
+    /// Answer, and begin to fetch the credential, which the client is about to ask for.
+    case announcing(CloudCredential, Response)
+    /// The same, unless the credential was refused just now: then that is the answer.
+    case listing(CloudCredential, Response)
+    case credential(CloudCredential)
+}
+
+/// A refusal that a room words itself.
+package struct CloudRefusal: Sendable, Hashable {
+    package var status: Response.Status
+    package var cause: RefusalCause
+    package var text: String
+
+    package init(_ status: Response.Status, _ cause: RefusalCause, _ text: String) {
+        self.status = status
+        self.cause = cause
+        self.text = text
+    }
+}
+
+extension RequestTarget {
+    /// Checks `Host`, and the authority of an absolute-form target, against `names`.
+    func check(_ head: HTTPRequestHead, isFor names: HostNames) throws(RequestRefusal) {
+        let host = try head.onlyField("Host")
+        guard host != nil || head.version != .http1_1 else {
+            throw .malformed("A request of HTTP/1.1 must have a Host header.")
+        }
+        if let host, !names.accepts(host) { throw .unknownHost }
+        if let authority, !names.accepts(authority) { throw .unknownHost }
+    }
+}

@@ -1,0 +1,261 @@
+import Foundation
+import Lab
+import Testing
+
+private let roles = "/latest/meta-data/iam/security-credentials"
+
+/// What AWS's pods see of upstreams, of changes and of the agent's own restarts.
+@Suite(.serialized, .timeLimit(.minutes(3))) struct AWSTests {
+    @Test("cloud case 6 a session token outlives a restart and an upgrade of the agent")
+    func sessionTokenOutlivesAgents() async throws {
+        try await withAWS { world, aws, pod in
+            let first = try await world.startAgent(aws.agentConfiguration)
+            let token = try await pod.sessionToken()
+            await first.stop()
+            let second = try await world.startAgent(aws.agentConfiguration)
+            let header = "X-aws-ec2-metadata-token: \(token)"
+            #expect(try await pod.request("GET", "\(roles)/", [header]).body == "reader")
+            let third = try await world.startAgent(aws.agentConfiguration)
+            #expect(try await pod.request("GET", "\(roles)/reader", [header]).status == 200)
+            await third.stop()
+            await second.stop()
+        }
+    }
+
+    @Test("cloud case 2 a session token ends")
+    func sessionTokenEnds() async throws {
+        try await withAWSAgent { _, _, pod in
+            let token = try await pod.sessionToken(seconds: 1)
+            let header = "X-aws-ec2-metadata-token: \(token)"
+            let end = ContinuousClock.now + .seconds(10)
+            var status = 200
+            while status == 200, ContinuousClock.now < end {
+                status = try await pod.request("GET", "\(roles)/", [header]).status
+            }
+            #expect(status == 401)
+        }
+    }
+
+    @Test("cloud case 22 a hundred first requests make one TokenRequest and one call of STS")
+    func singleFlight() async throws {
+        try await withAWSAgent { world, aws, pod in
+            let token = try await pod.sessionToken()
+            let loop =
+                "seq 100 | xargs -P 32 -I{} curl -s -o /dev/null -w '%{http_code}\\n' "
+                + "-H 'X-aws-ec2-metadata-token: \(token)' http://169.254.169.254\(roles)/reader"
+            let result = try await pod.run("sh", "-c", loop)
+            #expect(result.output.split(separator: "\n").allSatisfy { $0 == "200" })
+            #expect(aws.issued(to: pod).count == 1)
+            #expect(world.cluster.tokenRequests(of: pod).count == 1)
+        }
+    }
+
+    @Test("cloud case 19 the mint begins with the session token: credentials come at the first try")
+    func announced() async throws {
+        try await withAWSAgent { world, aws, pod in
+            aws.tokenServer.faults.inject(.delay(.milliseconds(400)))
+            let token = try await pod.sessionToken()
+            let mint = try await pod.request("GET", "\(roles)/reader", ["X-aws-ec2-metadata-token: \(token)"])
+            #expect(mint.status == 200)
+            #expect(aws.issued(to: pod).count == 1)
+        }
+    }
+
+    @Test("cloud case 22 a client that hangs up does not end the mint")
+    func hangUp() async throws {
+        try await withAWSAgent { _, aws, pod in
+            aws.tokenServer.faults.inject(.delay(.milliseconds(1200)))
+            let token = try await pod.sessionToken()
+            let header = "X-aws-ec2-metadata-token: \(token)"
+            let first = try await pod.request("GET", "\(roles)/reader", [header])
+            #expect(first.status == 503 && first.retryAfter != nil)
+            var status = 503
+            let end = ContinuousClock.now + .seconds(10)
+            while status == 503, ContinuousClock.now < end {
+                status = try await pod.request("GET", "\(roles)/reader", [header]).status
+            }
+            #expect(status == 200 && aws.issued(to: pod).count == 1)
+        }
+    }
+
+    @Test("cloud case 20 cloud case 21 while STS is down a valid credential is served, and without one 503")
+    func outage() async throws {
+        try await withAWSAgent { world, aws, pod in
+            let before = try AWSCredentials(try await pod.aws("\(roles)/reader"))
+            await aws.tokenServer.takeDown()
+            let after = try AWSCredentials(try await pod.aws("\(roles)/reader"))
+            #expect(before.accessKeyID == after.accessKeyID)
+            let other = try await world.addPod("late", serviceAccount: "reader")
+            #expect(try await other.aws("\(roles)/").body == "reader")
+            let answer = try await other.aws("\(roles)/reader")
+            #expect(answer.status == 503 && answer.retryAfter != nil)
+            try await aws.tokenServer.bringUp()
+        }
+    }
+
+    @Test(
+        "cloud case 25 STS's failures: repeated, with a new token, or told",
+        arguments: [
+            (status: 400, code: "IDPCommunicationError", tokenRequests: 1),
+            (status: 400, code: "Throttling", tokenRequests: 1),
+            (status: 500, code: "InternalFailure", tokenRequests: 1),
+            (status: 400, code: "InvalidIdentityToken", tokenRequests: 2),
+            (status: 400, code: "ExpiredTokenException", tokenRequests: 2),
+        ])
+    func passingFailures(failure: (status: Int, code: String, tokenRequests: Int)) async throws {
+        try await withAWSAgent { world, aws, pod in
+            aws.tokens.fail(with: [(failure.status, failure.code)])
+            let answer = try await pod.aws("\(roles)/reader")
+            #expect(answer.status == 200)
+            #expect(world.cluster.tokenRequests(of: pod).count == failure.tokenRequests)
+        }
+    }
+
+    @Test("cloud case 25 a role that does not trust the ServiceAccount: 401, an Event, and 404 at the listing")
+    func untrusted() async throws {
+        try await withAWS { world, aws, _ in
+            aws.addServiceAccount("stranger", role: "admin", isTrusted: false)
+            let pod = try await world.addPod("stranger", serviceAccount: "stranger")
+            let agent = try await world.startAgent(aws.agentConfiguration)
+            let refused = try await pod.aws("\(roles)/admin")
+            #expect(refused.status == 401)
+            #expect(refused.body.contains("system:serviceaccount:default:stranger"))
+            #expect(refused.body.contains(AWSLab.role("admin")) && !refused.body.contains("\n"))
+            let listing = try await pod.aws("\(roles)/")
+            #expect(listing.status == 404 && listing.body.contains("AccessDenied"))
+            // Only one call, however often the pod asks.
+            #expect(aws.tokenServer.requests.total == 1)
+            let explained = try await Command.run([
+                world.binaries + "/podidentd", "debug", "explain", pod.uid, "--socket", agent.adminSocket,
+            ]).output
+            #expect(explained.contains("aws exchange") && explained.contains("trust policy"))
+            await agent.stop()
+        }
+    }
+
+    @Test("the second lock: a role that the namespace may not use is never asked for")
+    func secondLock() async throws {
+        try await withAWS { world, aws, pod in
+            aws.addServiceAccount("other", role: "admin")
+            let other = try await world.addPod("other", serviceAccount: "other")
+            var configuration = aws.agentConfiguration
+            configuration["aws.role-allow"] = "default=\(AWSLab.role("*reader")), team-a=*"
+            let agent = try await world.startAgent(configuration)
+            #expect(try await pod.aws("\(roles)/reader").status == 200)
+            let refused = try await other.aws("\(roles)/")
+            #expect(refused.status == 404 && refused.body.contains("aws.role-allow"))
+            #expect(try await other.aws("\(roles)/admin").status == 404)
+            #expect(aws.issued(to: other) == [])
+            await agent.stop()
+        }
+    }
+
+    @Test("cloud case 18 an annotation that is no ARN, and one on the pod alone")
+    func wrongAnnotation() async throws {
+        try await withAWS { world, aws, _ in
+            world.cluster.kubernetes.createServiceAccount(
+                namespace: "default", name: "wrong", annotations: [AWSLab.annotation: "arn:aws:iam::1:role/x"])
+            let pod = try await world.addPod("wrong", serviceAccount: "wrong")
+            let agent = try await world.startAgent(aws.agentConfiguration)
+            let answer = try await pod.aws("\(roles)/")
+            #expect(answer.status == 404 && answer.body.contains(AWSLab.annotation))
+            await agent.stop()
+        }
+    }
+
+    @Test(
+        "cloud case 28 an answer of STS that is not the one that was asked for",
+        arguments: [
+            ("SessionToken>", "Session>"), ("assumed-role/reader", "assumed-role/admin"),
+            ("system:serviceaccount:default:reader", "system:serviceaccount:default:other"),
+            ("<Audience>sts", "<Audience>ec2"), ("</Credentials>", ""), ("<Expiration>20", "<Expiration>19"),
+            ("<Credentials>", "<!DOCTYPE x><Credentials>"),
+        ])
+    func wrongAnswer(text: (from: String, to: String)) async throws {
+        try await withAWSAgent { _, aws, pod in
+            aws.tokens.rewriteAnswers { [text] in $0.replacing(text.from, with: text.to) }
+            let answer = try await pod.aws("\(roles)/reader")
+            #expect(answer.status == 503)
+        }
+    }
+
+    @Test(
+        "cloud case 24 cloud case 26 the call of STS: in the body, without a header that authorizes, with the pod in its name")
+    func call() async throws {
+        try await withAWSAgent { world, aws, _ in
+            let name = String(repeating: "a", count: 63) + "." + String(repeating: "b", count: 60)
+            let pods = [
+                try await world.addPod(name + "-1", serviceAccount: "reader"),
+                try await world.addPod(name + "-2", serviceAccount: "reader"),
+            ]
+            for pod in pods { #expect(try await pod.aws("\(roles)/reader").status == 200) }
+            let names = pods.map { aws.issued(to: $0).first?.sessionName ?? "" }
+            #expect(Set(names).count == 2 && names.allSatisfy { $0.utf8.count == 64 && $0.hasPrefix("default.aaa") })
+            for call in aws.tokenServer.requests.events.map(\.request) {
+                #expect(call.target == "/" && call.header("Authorization") == nil && call.query.isEmpty)
+                #expect(call.bodyText.contains("DurationSeconds=3600"))
+            }
+        }
+    }
+
+    @Test("cloud case 54 another pod of the same name gets credentials of its own, and no use of the old token")
+    func sameName() async throws {
+        try await withAWSAgent { world, aws, pod in
+            let token = try await pod.sessionToken()
+            let before = try AWSCredentials(try await pod.aws("\(roles)/reader"))
+            await world.deletePod(pod)
+            let next = try await world.addPod("role", serviceAccount: "reader")
+            let header = "X-aws-ec2-metadata-token: \(token)"
+            #expect(try await next.request("GET", "\(roles)/reader", [header]).status == 401)
+            let after = try AWSCredentials(try await next.aws("\(roles)/reader"))
+            #expect(before.accessKeyID != after.accessKeyID)
+            #expect(aws.tokens.credentials(after.accessKeyID)?.subject.podUID == next.uid)
+        }
+    }
+
+    @Test("without AWS in the configuration nothing of it is served, and its addresses stay refused")
+    func off() async throws {
+        try await withAWS { world, _, pod in
+            let agent = try await world.startAgent()
+            let answer = try await pod.request(
+                "PUT", "/latest/api/token", ["X-aws-ec2-metadata-token-ttl-seconds: 60"])
+            #expect(answer.status == 403 && answer.headers["server"] == "GKE Metadata Server")
+            let result = try await pod.start(["curl", "-sS", "--globoff", "--max-time", "5", "http://[fd00:ec2::254]/"])
+                .result()
+            #expect(!result.succeeded)
+            await agent.stop()
+        }
+    }
+}
+
+/// A world with AWS and a pod whose ServiceAccount names a role.
+private func withAWS(_ body: (LabWorld, AWSLab, RunningPod) async throws -> Void) async throws {
+    try await withWorld { world in
+        let aws = try await world.startAWS()
+        aws.addServiceAccount("reader", role: "path/reader")
+        try await body(world, aws, try await world.addPod("role", serviceAccount: "reader"))
+    }
+}
+
+/// The same with a running agent.
+private func withAWSAgent(_ body: (LabWorld, AWSLab, RunningPod) async throws -> Void) async throws {
+    try await withAWS { world, aws, pod in
+        let agent = try await world.startAgent(aws.agentConfiguration)
+        do {
+            try await body(world, aws, pod)
+        } catch {
+            await agent.kill()
+            throw error
+        }
+        await agent.stop()
+    }
+}
+
+extension LabCluster {
+    /// The TokenRequests that were made for a pod.
+    fileprivate func tokenRequests(of pod: RunningPod) -> [LabRequestRecord] {
+        kubernetesServer.requests.events.filter { record in
+            record.method == "POST" && record.path.hasSuffix("/token") && record.request.bodyText.contains(pod.uid)
+        }
+    }
+}
