@@ -123,6 +123,9 @@ private let roles = "/latest/meta-data/iam/security-credentials"
             #expect(refused.body.contains(AWSLab.role("admin")) && !refused.body.contains("\n"))
             let listing = try await pod.aws("\(roles)/")
             #expect(listing.status == 404 && listing.body.contains("AccessDenied"))
+            let events = world.cluster.kubernetes.events
+            let event = try await events.first { $0["reason"]?.string == "CloudCredentialDenied" }
+            #expect(event["involvedObject"]?["uid"]?.string == pod.uid)
             // Only one call, however often the pod asks.
             #expect(aws.tokenServer.requests.total == 1)
             let explained = try await Command.run([
@@ -146,6 +149,7 @@ private let roles = "/latest/meta-data/iam/security-credentials"
             #expect(refused.status == 404 && refused.body.contains("aws.role-allow"))
             #expect(try await other.aws("\(roles)/admin").status == 404)
             #expect(aws.issued(to: other) == [])
+            try await world.cluster.kubernetes.events.first { $0["reason"]?.string == "CloudIdentityNotAllowed" }
             await agent.stop()
         }
     }
@@ -180,7 +184,8 @@ private let roles = "/latest/meta-data/iam/security-credentials"
     }
 
     @Test(
-        "cloud case 24 cloud case 26 the call of STS: in the body, without a header that authorizes, with the pod in its name")
+        "cloud case 24 cloud case 26 the call of STS: in the body, without a header that authorizes, with the pod in its name"
+    )
     func call() async throws {
         try await withAWSAgent { world, aws, _ in
             let name = String(repeating: "a", count: 63) + "." + String(repeating: "b", count: 60)
@@ -210,6 +215,54 @@ private let roles = "/latest/meta-data/iam/security-credentials"
             let after = try AWSCredentials(try await next.aws("\(roles)/reader"))
             #expect(before.accessKeyID != after.accessKeyID)
             #expect(aws.tokens.credentials(after.accessKeyID)?.subject.podUID == next.uid)
+        }
+    }
+
+    @Test("cloud case 29 cloud case 30 cloud case 31 the endpoint for containers, where it is switched on")
+    func containers() async throws {
+        try await withAWS { world, aws, pod in
+            let other = try await world.addPod("other", serviceAccount: "reader")
+            let agent = try await world.startAgent(
+                aws.agentConfiguration.merging(["aws.container-endpoint": "true"]) { $1 })
+            let path = "/v1/credentials"
+            for host in [MetadataHost.container, .podIdentity, .podIdentity6] {
+                let answer = try await pod.request("GET", path, host: host)
+                let credentials = try AWSCredentials(answer)
+                #expect(credentials.accountID == AWSLab.accountID && credentials.code == nil)
+                #expect(aws.tokens.credentials(credentials.accessKeyID)?.subject.podUID == pod.uid)
+                for task in ["/v2/metadata", "/v3/", "/v4/x"] {
+                    #expect(try await pod.request("GET", task, host: host).status == 404)
+                }
+            }
+            #expect(aws.issued(to: pod).count == 1)
+            func token(of uid: String) -> String {
+                let claims = Data(#"{"kubernetes.io":{"pod":{"uid":"\#(uid)"}}}"#.utf8)
+                return "e30." + claims.base64URL + ".AA"
+            }
+            for (header, status) in [
+                (token(of: pod.uid), 200), (token(of: other.uid), 403), ("garbage", 400), ("a.b.c", 400),
+            ] {
+                let answer = try await pod.request("GET", path, ["Authorization: \(header)"], host: .podIdentity)
+                #expect(answer.status == status, "\(header)")
+            }
+            #expect(try await pod.request("GET", path).status == 403)
+            let role = "\(roles)/reader"
+            #expect(
+                try await pod.request("GET", role, ["X-aws-ec2-metadata-token: x"], host: .podIdentity).status == 403)
+            await agent.stop()
+        }
+    }
+
+    @Test("cloud case 55 a request through a proxy is refused, and the proxy's pod has an Event that names NO_PROXY")
+    func proxied() async throws {
+        try await withAWSAgent { world, aws, pod in
+            let answer = try await pod.request(
+                "PUT", "/latest/api/token", ["X-aws-ec2-metadata-token-ttl-seconds: 60", "Via: 1.1 squid"])
+            #expect(answer.status == 403)
+            let event = try await world.cluster.kubernetes.events.first { $0["reason"]?.string == "ProxiedRequest" }
+            #expect(event["involvedObject"]?["uid"]?.string == pod.uid)
+            #expect(event["message"]?.string?.contains("NO_PROXY") == true)
+            #expect(aws.tokens.log.total == 0)
         }
     }
 

@@ -6,6 +6,9 @@ import Testing
 enum MetadataHost: String {
     case ipv4 = "169.254.169.254"
     case ipv6 = "[fd00:ec2::254]"
+    case container = "169.254.170.2"
+    case podIdentity = "169.254.170.23"
+    case podIdentity6 = "[fd00:ec2::23]"
 }
 
 extension RunningPod {

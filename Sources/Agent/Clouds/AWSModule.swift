@@ -48,6 +48,14 @@ struct AWSModule: CloudModule {
             be made to fetch can then read the pod's credentials.
             """),
         .cloud(
+            "aws.container-endpoint", default: "false", allowed: "true or false",
+            isAllowed: { ["true", "false"].contains($0) },
+            """
+            Whether /v1/credentials is served at 169.254.170.2, 169.254.170.23 and fd00:ec2::23, for clients that are told \
+            of it by AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI. Not on EKS with Pod \
+            Identity, whose addresses these are.
+            """),
+        .cloud(
             "aws.role-allow", default: "", allowed: "a list of NAMESPACE=ARN, where * stands for any characters",
             isAllowed: { CloudAllowList($0) != nil },
             """
@@ -69,7 +77,18 @@ struct AWSModule: CloudModule {
     }
 
     static func endpoints(_ configuration: AgentConfiguration) -> [AgentConfiguration.Address] {
-        [AgentConfiguration.Address(text: "fd00:ec2::254", value: .ipv6(0xfd00_0ec2_0000_0000, 0x254))]
+        let instance = AgentConfiguration.Address(text: "fd00:ec2::254", value: .ipv6(0xfd00_0ec2_0000_0000, 0x254))
+        guard servesContainers(configuration) else { return [instance] }
+        return [
+            instance,
+            AgentConfiguration.Address(text: "169.254.170.2", value: .ipv4(0xa9fe_aa02)),
+            AgentConfiguration.Address(text: "169.254.170.23", value: .ipv4(0xa9fe_aa17)),
+            AgentConfiguration.Address(text: "fd00:ec2::23", value: .ipv6(0xfd00_0ec2_0000_0000, 0x23)),
+        ]
+    }
+
+    private static func servesContainers(_ configuration: AgentConfiguration) -> Bool {
+        configuration.cloudSettings["aws.container-endpoint"] == "true"
     }
 
     init(_ configuration: AgentConfiguration, _ parts: CloudParts) throws {
@@ -84,14 +103,14 @@ struct AWSModule: CloudModule {
         service.url = settings["aws.sts-url"]
         service.trustRootsPath = settings["aws.ca-file"]
         self.service = try AWSSecurityTokenService(Self.name, service)
-        rooms = [
-            AWSInstanceMetadata(
-                AWSInstanceMetadata.Configuration(
-                    cloud: Self.name, servesVersion1: settings["aws.imds-v1"] == "allow",
-                    allowed: settings["aws.role-allow"].flatMap { CloudAllowList($0) } ?? CloudAllowList(),
-                    region: region, zone: { place.zone }),
-                tokens: parts.sessionTokens)
-        ]
+        let instance = AWSInstanceMetadata(
+            AWSInstanceMetadata.Configuration(
+                cloud: Self.name, servesVersion1: settings["aws.imds-v1"] == "allow",
+                allowed: settings["aws.role-allow"].flatMap { CloudAllowList($0) } ?? CloudAllowList(),
+                region: region, zone: { place.zone }),
+            tokens: parts.sessionTokens)
+        rooms =
+            Self.servesContainers(configuration) ? [instance, AWSContainerCredentials(roles: instance)] : [instance]
     }
 
     var exchanger: any CloudCredentialExchanging { service }

@@ -69,6 +69,10 @@ package struct AWSInstanceMetadata: CloudRoom {
             }
     }
 
+    package func serves(_ request: CloudRequest) -> Bool {
+        request.cloud == cloud && Operation(rawValue: request.operation) != nil
+    }
+
     package func validate(_ head: HTTPRequestHead, _ target: RequestTarget) throws(RequestRefusal) -> CloudRequest {
         try target.check(head, isFor: hostNames)
         if target.path == Self.sessionTokenPath {
