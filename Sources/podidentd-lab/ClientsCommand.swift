@@ -12,14 +12,15 @@ struct ClientsCommand: AsyncParsableCommand {
 
     func run() async throws {
         let cases = ClientCase.all.filter { only.isEmpty || $0.client.name.contains(only) }
-        let others = CloudClient.aws.filter { only.isEmpty || $0.name.contains(only) }
+        let others = CloudClient.all.filter { only.isEmpty || $0.name.contains(only) }
         if !others.isEmpty {
             try await CloudClientLab.run(keys: try LabCluster.Keys()) { lab in
                 for client in others {
                     let report = try await lab.run(client)
                     let asked = report.requests.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
-                    print("AWS  \(client.name)  \(report.version)  \(asked.joined(separator: ", "))")
-                    print(report.problems.isEmpty ? "  pass: its own role, to a listed bucket" : "  FAIL")
+                    print(
+                        "\(client.cloud.rawValue)  \(client.name)  \(report.version)  \(asked.joined(separator: ", "))")
+                    print(report.problems.isEmpty ? "  pass: its own identity, to a listed bucket" : "  FAIL")
                     for problem in report.problems { print("  \(problem)") }
                     if !report.problems.isEmpty { throw ExitCode.failure }
                 }

@@ -16,7 +16,7 @@ struct CloudClientLabTrait: SuiteTrait, TestScoping {
 
 @Suite(.serialized, .timeLimit(.minutes(2)), CloudClientLabTrait())
 struct CloudClientTests {
-    @Test("a real client of AWS in a pod reads a bucket as the pod's own role", arguments: CloudClient.aws)
+    @Test("a real client of AWS or Azure in a pod reads a bucket as the pod's own identity", arguments: CloudClient.all)
     func ownCredential(client: CloudClient) async throws {
         let lab = try #require(CloudClientLabTrait.lab)
         let report = try await lab.run(client)

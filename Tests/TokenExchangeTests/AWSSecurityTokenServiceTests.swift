@@ -59,6 +59,28 @@ import Tokens
     }
 }
 
+@Suite struct EntraIdentityTests {
+    private let client = "AAAAAAAA-bbbb-cccc-dddd-eeeeeeeeeeee"
+
+    @Test("two GUIDs, or a GUID and a domain")
+    func good() {
+        #expect(EntraIdentity(clientID: client, tenant: client)?.text == "\(client)@\(client)".lowercased())
+        #expect(EntraIdentity("\(client)@contoso.onmicrosoft.com")?.tenant == "contoso.onmicrosoft.com")
+    }
+
+    @Test(
+        "anything else is none",
+        arguments: [
+            "", "common", "../x", "a b.example", "x..example", "-@", "contoso.com/",
+            "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeeg",
+            "contoso.com?x", String(repeating: "a", count: 64) + ".example",
+        ])
+    func bad(text: String) {
+        #expect(EntraIdentity(clientID: client, tenant: text) == nil)
+        #expect(EntraIdentity(clientID: text, tenant: client) == nil)
+    }
+}
+
 @Suite struct AWSRoleARNTests {
     @Test("roles with and without a path, of every partition")
     func good() throws {

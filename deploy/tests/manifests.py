@@ -31,7 +31,7 @@ ALL_VALUES = REQUIRED_VALUES | {
     "rbac": {
         "audienceScopes": [{"namespace": "team-a", "serviceAccounts": ["app", "other"]}, {"namespace": "team-b"}],
         "readServiceAccounts": True,
-        "cloudAudiences": {"aws": "sts.amazonaws.com"},
+        "cloudAudiences": {"aws": "sts.amazonaws.com", "azure": "api://AzureADTokenExchange"},
     },
     "startupTaint": True,
     "bootGuard": True,

@@ -77,6 +77,7 @@ class EqualityTests(unittest.TestCase):
             "reserved-names": {"dns": {"reservedNames": True}},
             "read-service-accounts": {"rbac": {"readServiceAccounts": True}},
             "audience-aws": {"rbac": {"cloudAudiences": {"aws": "sts.amazonaws.com"}}},
+            "audience-azure": {"rbac": {"cloudAudiences": {"azure": "api://AzureADTokenExchange"}}},
             "audience-by-namespace": {"rbac": {"audienceScopes": [namespace]}},
             "audience-by-service-account": {"rbac": {"audienceScopes": [namespace | {"serviceAccounts": ["app"]}]}},
         }

@@ -6,11 +6,15 @@ import Tokens
 
 /// The clouds that can be served besides Google. This list and new files are all that a further one takes.
 enum CloudModules {
-    static let all: [any CloudModule.Type] = [AWSModule.self]
+    static let all: [any CloudModule.Type] = [AWSModule.self, AzureModule.self]
 
     /// Puts the configured ones together.
     static func make(_ configuration: AgentConfiguration, _ parts: CloudParts) throws -> [any CloudModule] {
-        try configuration.servedClouds.map { try $0.init(configuration, parts) }
+        guard configuration.cloudAudiences.count == configuration.servedClouds.count else {
+            throw ConfigurationError(
+                "two clouds have the same audience: a token for one must be worth nothing to another")
+        }
+        return try configuration.servedClouds.map { try $0.init(configuration, parts) }
     }
 }
 

@@ -1,6 +1,12 @@
 /// One real client of a cloud besides Google, which reads a bucket from inside a pod.
 package struct CloudClient: Sendable, CustomStringConvertible {
+    /// Whose storage it reads.
+    package enum Cloud: String, Sendable {
+        case aws, azure
+    }
+
     package let name: String
+    package let cloud: Cloud
     let program: RealClient.Program
     /// What it must print, besides its version.
     let finds: Set<Finding.Name>
@@ -10,14 +16,18 @@ package struct CloudClient: Sendable, CustomStringConvertible {
     package var description: String { name }
 
     init(
-        _ name: String, _ program: RealClient.Program, finds: Set<Finding.Name> = [.listing, .object],
-        routes: Set<String>
+        _ name: String, of cloud: Cloud = .aws, _ program: RealClient.Program,
+        finds: Set<Finding.Name> = [.listing, .object], routes: Set<String>
     ) {
         self.name = name
+        self.cloud = cloud
         self.program = program
         self.finds = finds
         self.routes = routes
     }
+
+    /// Every client of every cloud.
+    package static let all = aws + azure
 
     /// Those of AWS.
     package static let aws = [
@@ -29,6 +39,14 @@ package struct CloudClient: Sendable, CustomStringConvertible {
         ),
         CloudClient("obstore (object_store)", .cloudPython("aws_obstore.py"), routes: instanceMetadata),
         CloudClient("opendal (reqsign)", .cloudPython("aws_opendal.py"), routes: instanceMetadata),
+    ]
+
+    /// Those of Azure. azure-identity first asks without the header whether there is a server.
+    package static let azure = [
+        CloudClient(
+            "azure-identity", of: .azure, .cloudPython("azure_identity.py"),
+            routes: ["unknown.400", "cloud_credential.200"]),
+        CloudClient("msal", of: .azure, .cloudPython("azure_msal.py"), routes: ["cloud_credential.200"]),
     ]
 
     private static let instanceMetadata: Set = ["session_token.200", "cloud_listing.200", "cloud_credential.200"]

@@ -1,11 +1,13 @@
 import Foundation
 
-/// A world with an agent that serves AWS, in which real clients run one after the other.
+/// A world with an agent that serves three clouds, in which real clients run one after the other.
 package struct CloudClientLab: Sendable {
     private let world: LabWorld
     private let agent: AgentProcess
     private let programs: ClientPrograms
     private let aws: AWSLab
+    private let azure: AzureLab
+    private let azureStorageURL: String
 
     private static let namespace = "clients"
     private static let secondsMax = 60
@@ -17,10 +19,17 @@ package struct CloudClientLab: Sendable {
         let world = try await LabWorld.start(keys: keys)
         do {
             let aws = try await world.startAWS()
-            aws.addServiceAccount("reader", namespace: namespace, role: "reader")
+            aws.addServiceAccount("aws", namespace: namespace, role: "reader")
+            let (azure, azureStorageURL) = try await world.startAzure()
+            azure.addServiceAccount("azure", namespace: namespace, clientID: UUID().uuidString.lowercased())
             let programs = try ClientPrograms(above: world.binaries)
-            let agent = try await world.startAgent(aws.agentConfiguration)
-            try await body(CloudClientLab(world: world, agent: agent, programs: programs, aws: aws))
+            var configuration = aws.agentConfiguration.merging(azure.agentConfiguration) { $1 }
+            configuration["clouds"] = "google, aws, azure"
+            let agent = try await world.startAgent(configuration)
+            try await body(
+                CloudClientLab(
+                    world: world, agent: agent, programs: programs, aws: aws, azure: azure,
+                    azureStorageURL: azureStorageURL))
             await agent.stop()
         } catch {
             await world.stop()
@@ -32,19 +41,36 @@ package struct CloudClientLab: Sendable {
     /// Runs a client in a pod of its own, and judges it.
     package func run(_ client: CloudClient) async throws -> CloudClientReport {
         let pod = try await world.addPod(
-            "client-\(UInt32.random(in: 0...UInt32.max))", namespace: Self.namespace, serviceAccount: "reader")
+            "client-\(UInt32.random(in: 0...UInt32.max))", namespace: Self.namespace,
+            serviceAccount: client.cloud.rawValue)
         let home = "\(world.node.directory)/\(pod.name)"
         try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
-        let before = (aws.storage.callers.total, try await agent.answers(by: world.binaries))
+        let (callersBefore, before) = (callers(client).count, try await agent.answers(by: world.binaries))
         let result = try await pod.start(command(client, home: home)).result()
-        let grown = try await agent.answers(by: world.binaries).growth(since: before.1)
-        let callers = Array(aws.storage.callers.events.suffix(aws.storage.callers.total - before.0))
+        let grown = try await agent.answers(by: world.binaries).growth(since: before)
         var report = CloudClientReport(client: client, requests: grown)
-        report.judge(result, callers, issued: aws.issued(to: pod), pod: pod.uid)
+        report.judge(
+            result, Array(callers(client).dropFirst(callersBefore)), issued: issued(client, pod), pod: pod.uid)
         if (world.cluster.trap?.connections ?? 0) > 0 { report.problems.append("the machine's own server was reached") }
         await world.deletePod(pod)
         try? FileManager.default.removeItem(atPath: home)
         return report
+    }
+
+    /// The UIDs of the pods whose credentials the client's storage accepted, in order.
+    private func callers(_ client: CloudClient) -> [String] {
+        switch client.cloud {
+        case .aws: aws.storage.callers.events.map(\.subject.podUID)
+        case .azure: azure.callers.events.map(\.subject.podUID)
+        }
+    }
+
+    /// The names of the credentials that were issued to the pod.
+    private func issued(_ client: CloudClient, _ pod: RunningPod) -> [String] {
+        switch client.cloud {
+        case .aws: aws.issued(to: pod).map(\.accessKeyID)
+        case .azure: azure.issued(to: pod).map(\.clientID)
+        }
     }
 
     /// A clean environment: nothing of the machine's own accounts, proxies or configuration, and nothing that names a
@@ -52,7 +78,8 @@ package struct CloudClientLab: Sendable {
     private func command(_ client: CloudClient, home: String) -> [String] {
         let environment = [
             "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin", "HOME": home, "LANG": "C.UTF-8",
-            "STORAGE_ENDPOINT": aws.storageURL, "STORAGE_BUCKET": S3Emulator.bucket,
+            "STORAGE_ENDPOINT": client.cloud == .aws ? aws.storageURL : azureStorageURL,
+            "STORAGE_BUCKET": S3Emulator.bucket,
         ]
         return ["env", "-i"] + environment.map { "\($0)=\($1)" }.sorted()
             + ["timeout", "-k", "2", "\(Self.secondsMax)"] + programs.command(client.program)
@@ -74,7 +101,7 @@ package struct CloudClientReport: Sendable {
     }
 
     mutating func judge(
-        _ result: CommandResult, _ callers: [AWSCredentialRecord], issued: [AWSCredentialRecord], pod: String
+        _ result: CommandResult, _ callers: [String], issued: [String], pod: String
     ) {
         if !result.succeeded {
             let words = result.errorOutput.split(separator: "\n").suffix(3).joined(separator: " / ")
@@ -90,7 +117,7 @@ package struct CloudClientReport: Sendable {
                     switch finding.name {
                     case .listing: S3Emulator.objectName
                     case .object: S3Emulator.content
-                    case .credential: issued.first?.accessKeyID ?? ""
+                    case .credential: issued.first ?? ""
                     default: nil
                     }
                 if let expected, expected != finding.value {
@@ -100,9 +127,9 @@ package struct CloudClientReport: Sendable {
         } catch {
             problems.append(error.description)
         }
-        if issued.count != 1 { problems.append("STS issued credentials \(issued.count) times") }
-        if callers.isEmpty { problems.append("the storage saw no signature") }
-        problems += callers.filter { $0.subject.podUID != pod }.map { "the storage saw \($0.subject.podUID)" }
+        if issued.count != 1 { problems.append("the token service issued credentials \(issued.count) times") }
+        if callers.isEmpty { problems.append("the storage saw no credential") }
+        problems += callers.filter { $0 != pod }.map { "the storage saw the pod \($0)" }
         let routes = Set(requests.keys)
         if routes != client.routes {
             problems.append("it asked \(routes.sorted()), not \(client.routes.sorted())")
