@@ -59,13 +59,14 @@ package struct AWSInstanceMetadata: CloudRoom {
         path == "/latest" || path.hasPrefix("/latest/") || Self.isOldVersion(path)
     }
 
-    /// `/2021-01-03/...`, `/1.0/...`: the names of versions begin with a digit, and nothing else here does.
+    /// `/2021-01-03/...`, `/1.0/...`. Google's own old version, `/0.1/`, is none of them.
     private static func isOldVersion(_ path: String) -> Bool {
         let version = path.utf8.dropFirst().prefix { $0 != UInt8(ascii: "/") }
-        return !version.isEmpty
-            && version.allSatisfy { byte in
-                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "-")
-                    || byte == UInt8(ascii: ".")
+        if version.elementsEqual("1.0".utf8) { return true }
+        return version.count == 10
+            && version.enumerated().allSatisfy { index, byte in
+                index == 4 || index == 7
+                    ? byte == UInt8(ascii: "-") : (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
             }
     }
 

@@ -16,6 +16,7 @@ struct TestConnection {
     init(
         _ backend: FakeBackend,
         configuration: MetadataServerConfiguration = .test,
+        rooms: [any CloudRoom] = [],
         refusesAll: Bool = false,
         known: KnownRequests = KnownRequests()
     ) async throws {
@@ -23,7 +24,7 @@ struct TestConnection {
         channel = try await NIOAsyncTestingChannel { channel in
             let handler = RequestHandler(
                 tag: .test,
-                responder: MetadataResponder(configuration: configuration, backend: backend),
+                responder: MetadataResponder(configuration: configuration, backend: backend, rooms: rooms),
                 limits: configuration.limits,
                 observer: observer,
                 date: DateHeader(secondsSince1970: { 784_111_777 }),
