@@ -14,6 +14,7 @@ EXAMPLES = {
         manifests.REQUIRED_VALUES["google"]["provider"]
     ),
     "PROJECT_NUMBER": manifests.REQUIRED_VALUES["google"]["projectNumber"],
+    "TRUST_DOMAIN": "prod.example",
     "PROJECT_ID": manifests.REQUIRED_VALUES["google"]["projectId"],
 }
 
@@ -78,6 +79,7 @@ class EqualityTests(unittest.TestCase):
             "read-service-accounts": {"rbac": {"readServiceAccounts": True}},
             "audience-aws": {"rbac": {"cloudAudiences": {"aws": "sts.amazonaws.com"}}},
             "audience-azure": {"rbac": {"cloudAudiences": {"azure": "api://AzureADTokenExchange"}}},
+            "spiffe": {"spiffe": {"trustDomain": "prod.example", "signer": "https://10.96.0.56:8443"}},
             "audience-by-namespace": {"rbac": {"audienceScopes": [namespace]}},
             "audience-by-service-account": {"rbac": {"audienceScopes": [namespace | {"serviceAccounts": ["app"]}]}},
         }

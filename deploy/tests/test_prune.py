@@ -87,6 +87,20 @@ class PruneTests(unittest.TestCase):
         self.assertEqual(self.objects("ClusterRole"), {("ClusterRole", "", "podidentd-audience")})
         self.assertEqual(len(self.objects("DaemonSet", "ServiceAccount", "Namespace")), 3)
 
+    def test_the_signer_is_an_installation_of_its_own_and_stays(self):
+        rendered = manifests.documents((manifests.GOLDEN / "signer.yaml").read_text())
+        rights = self.kubeconfig.with_name("rights.yaml")
+        rights.write_text(yaml.safe_dump_all([each for each in rendered if each["kind"] in RIGHTS]))
+        signer = self.run_with_kubectl("kubectl", "apply", "-f", rights)
+        self.assertEqual(signer.returncode, 0, signer.stderr)
+        self.site("spiffe")
+        self.apply()
+        self.site()
+        self.apply()
+        self.assertEqual(self.prune("--delete").returncode, 0)
+        left = {name for _, _, name in self.objects("ClusterRole")}
+        self.assertEqual(left, {"podidentd-audience", "podidentd-signer"})
+
     def test_a_namespace_that_is_no_longer_named_is_visited_too(self):
         role = (manifests.DEPLOY / "components/audience-by-namespace/audience.yaml").read_text()
         (self.directory / "team-b.yaml").write_text(role.replace("team-a", "team-b"))
@@ -100,7 +114,7 @@ class PruneTests(unittest.TestCase):
     def test_every_object_carries_the_label_and_every_right_a_name_that_the_command_knows(self):
         known = PRUNE.read_text()
         for path in sorted(manifests.GOLDEN.glob("*.yaml")):
-            if path.name.startswith(("workload-", "dns-")):
+            if path.name.startswith(("workload-", "dns-")) or path.name == "signer.yaml":
                 continue
             for document in manifests.documents(path.read_text()):
                 with self.subTest(path.name, kind=document["kind"]):

@@ -34,6 +34,12 @@ PODIDENTD_KUBERNETES_AUDIENCE_NAMESPACES: {{ $namespaces | uniq | join "," | quo
 PODIDENTD_STARTUP_TAINT_KEY: podidentd.io/agent-not-ready
 PODIDENTD_STARTUP_TAINT_TOKEN_FILE: /var/run/secrets/podidentd/token
 {{- end }}
+{{- if .Values.spiffe.trustDomain }}
+PODIDENTD_SPIFFE_PORT: "9256"
+PODIDENTD_SPIFFE_TRUST_DOMAIN: {{ .Values.spiffe.trustDomain | quote }}
+PODIDENTD_SPIFFE_SIGNER: {{ .Values.spiffe.signer | quote }}
+PODIDENTD_SPIFFE_CA_FILE: /etc/podidentd-signer/ca.crt
+{{- end }}
 {{- end }}
 
 {{/* The one audience that nodes may ask for: that of the tokens, which is the provider unless it is configured. */}}
