@@ -178,7 +178,10 @@ private final class NamespaceQueue: Sendable {
             defer { unsafe bpf_link__destroy(link) }
             return try FileDescriptor(owning: unsafe bpf_iter_create(bpf_link__fd(link)), "iterate over the tasks")
         }
-        var found: [Place: NamespaceEvent] = [:]
+        // In the order of the kernel's, which is that of process IDs: a pod's first process, whose namespace is the pod's own,
+        // comes before those that it started.
+        var found: [NamespaceEvent] = []
+        var places: Set<Place> = []
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 64 * 1024)
         let size = MemoryLayout<nid_namespace_event>.size
@@ -186,14 +189,15 @@ private final class NamespaceQueue: Sendable {
             let count = unsafe read(iterator.rawValue, &buffer, buffer.count)
             if count < 0, errno == EINTR || errno == EAGAIN { continue }
             guard count >= 0 else { throw BPFError("read the iterator of tasks", errorNumber: errno) }
-            if count == 0 { return [NamespaceEvent](found.values) }
+            if count == 0 { return found }
             bytes += buffer.prefix(count)
             let whole = bytes.count / size
             for index in 0..<whole {
                 let event = unsafe bytes.withUnsafeBytes {
                     unsafe $0.loadUnaligned(fromByteOffset: index * size, as: nid_namespace_event.self)
                 }
-                if let event = NamespaceEvent(event) { found[Place(event)] = event }
+                guard let event = NamespaceEvent(event), places.insert(Place(event)).inserted else { continue }
+                found.append(event)
             }
             bytes.removeFirst(whole * size)
         }

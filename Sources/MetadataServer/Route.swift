@@ -13,7 +13,8 @@ package enum Route: Sendable, Hashable {
     /// ``podUIDPath``.
     case podUID
     /// Of another cloud's protocol.
-    case cloud(CloudRequest)
+    // Behind a pointer: a route is copied with every request, and those of other clouds are larger.
+    indirect case cloud(CloudRequest)
 
     /// Matches a canonical path; `nil` is a 404.
     package init?(path: String) {

@@ -29,7 +29,7 @@ struct AttackTests {
             for report in reports {
                 #expect(report.isNeeded, "\(report.line)")
             }
-            #expect(Set(reports.map(\.name)).count >= 15)
+            #expect(Set(reports.map(\.name)).count >= 12)
         }
     }
 }

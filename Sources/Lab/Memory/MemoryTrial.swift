@@ -86,7 +86,7 @@ package struct MemoryTrial: Sendable {
         try await agent.waitUntilReady()
         let bystander = try await world.addPod("bystander")
         var greedy: [RunningPod] = []
-        for number in 0..<pods { greedy.append(try await world.addPod("pod-\(number)", isHostNetwork: true)) }
+        for number in 0..<pods { greedy.append(try await world.addPod("pod-\(number)")) }
         for pod in greedy + [bystander] { _ = try await ask(pod, world) }
         let loads = try pressure.load.map { load in
             try greedy.map { pod in
