@@ -1,5 +1,6 @@
 import Attribution
 import BPF
+import Dispatch
 import Glibc
 import Logging
 import MetadataServer
@@ -212,10 +213,19 @@ final class NamespaceKeeper: Yielding {
 
     // MARK: Ends
 
-    /// Closes the listeners of a pod in which no process is left, so that its network namespaces can end.
+    /// Closes the listeners of a pod in which no process is left for a moment's time, so that its network namespaces can end.
     ///
-    /// Between two processes of a pod there may be none for a moment.
+    /// Between two processes of a pod there may be none. A listener that is closed then would refuse the connection of the
+    /// next process, which the kernel has redirected to it already.
     func podEmptied(_ pod: CgroupID, _ datapath: Datapath) {
+        DispatchQueue.global(qos: .utility).asyncAfter(deadline: .now() + .milliseconds(Self.emptinessMilliseconds)) {
+            self.endIfEmpty(pod, datapath)
+        }
+    }
+
+    private static let emptinessMilliseconds = 200
+
+    private func endIfEmpty(_ pod: CgroupID, _ datapath: Datapath) {
         if let path = cgroups.path(of: pod), cgroups.isPopulated(path) { return }
         podEnded(pod, datapath)
     }
@@ -246,7 +256,7 @@ final class NamespaceKeeper: Yielding {
 
     /// Looks for pods whose end was lost: some ten system calls for each.
     func checkPods(_ datapath: Datapath) {
-        for pod in state.withLock({ $0.registry.knownPods }) { podEmptied(pod, datapath) }
+        for pod in state.withLock({ $0.registry.knownPods }) { endIfEmpty(pod, datapath) }
     }
 
     private func complete(_ entry: NamespaceRegistry.Entry, _ datapath: Datapath, _ state: inout State) {
