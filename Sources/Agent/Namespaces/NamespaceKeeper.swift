@@ -20,6 +20,8 @@ final class NamespaceKeeper: Yielding {
         /// Whether nothing more is opened: a successor listens in place of this agent.
         var isFrozen = false
         var events: NamespaceEvents?
+        /// How often a pod was emptied within the last moment, for pods of which that is to be looked at again.
+        var emptied: [CgroupID: Int] = [:]
     }
 
     private let opener: Opener
@@ -218,8 +220,18 @@ final class NamespaceKeeper: Yielding {
     /// Between two processes of a pod there may be none. A listener that is closed then would refuse the connection of the
     /// next process, which the kernel has redirected to it already.
     func podEmptied(_ pod: CgroupID, _ datapath: Datapath) {
+        let turn = state.withLock { state in
+            state.emptied[pod, default: 0] += 1
+            return state.emptied[pod]
+        }
         DispatchQueue.global(qos: .utility).asyncAfter(deadline: .now() + .milliseconds(Self.emptinessMilliseconds)) {
-            self.endIfEmpty(pod, datapath)
+            // Emptied once more meanwhile: it was not empty all the time.
+            let isLast = self.state.withLock { state in
+                guard state.emptied[pod] == turn else { return false }
+                state.emptied[pod] = nil
+                return true
+            }
+            if isLast { self.endIfEmpty(pod, datapath) }
         }
     }
 

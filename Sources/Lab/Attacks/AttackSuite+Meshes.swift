@@ -39,6 +39,9 @@ extension AttackSuite {
     private func captured(
         by proxy: @autoclosure () throws -> Command, except exclusion: [String]? = nil
     ) async throws -> String {
+        // A pod that runs has a process: rows before this one may have ended the first.
+        let main = try mallory.start(["sleep", "infinity"])
+        defer { main.signal(SIGKILL) }
         let proxy = try await stage.began(proxy(), "listening")
         let rules = [
             ["-m", "owner", "--uid-owner", Self.proxyUser, "-j", "RETURN"],
