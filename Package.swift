@@ -110,7 +110,8 @@ let package = Package(
 
         // SPIFFE: what IDs, certificates, tokens and bundles are (values, no I/O), the endpoint that pods ask, and the agent's
         // way to the signer.
-        .target(name: "SpiffeIdentity", dependencies: ["Attribution", x509, asn1, crypto], swiftSettings: strict),
+        .target(
+            name: "SpiffeIdentity", dependencies: ["Attribution", "Tokens", x509, asn1, crypto], swiftSettings: strict),
         .target(
             name: "SpiffeWorkload",
             dependencies: [
@@ -272,7 +273,7 @@ let package = Package(
         .testTarget(
             name: "SignerTests",
             dependencies: [
-                "Signer", "SpiffeIdentity", "KubernetesAPI", "Fuzzing", x509, asn1, crypto, logging,
+                "Signer", "SpiffeIdentity", "KubernetesAPI", "Tokens", "Fuzzing", x509, asn1, crypto, logging,
                 .product(name: "_CryptoExtras", package: "swift-crypto"),
             ],
             swiftSettings: strict

@@ -266,7 +266,9 @@ int nid_getpeername6(struct bpf_sock_addr *ctx)
 	return CALL_ALLOWED;
 }
 
-/* Whoever else listened there would answer hostNetwork pods while the agent is away. */
+/* Refuses the agent's ports to others: a process that listened there would answer
+ * hostNetwork pods while the agent is away.
+ */
 static __always_inline int judge_bind(struct bpf_sock_addr *ctx)
 {
 	__u16 port = bpf_ntohs((__u16)ctx->user_port);

@@ -59,13 +59,13 @@ extension Agent {
         guard !Task.isCancelled else { return }
         let pods: Logger.MetadataValue = isListed ? "listed" : "not listed yet: requests are held"
         logger.info("ready", metadata: facts.merging(["pods": pods]) { $1 })
-        // What follows the start at once, the first tokens, is still of it.
+        // The first tokens follow the start at once: their memory is released with it.
         guard (try? await Task.sleep(for: startUp)) != nil else { return }
         StartUpPages.release()
         await untilCancelled()
     }
 
-    /// How long a replaced agent goes on accepting what was led to it: a caller may be between its connect and its SYN.
+    /// The time for which a replaced agent still accepts connections: a caller may be between its connect and its SYN.
     private static let drainTime = Duration.milliseconds(250)
 
     /// Accepts what is on its way to this agent's listeners, after a successor has taken over.

@@ -56,7 +56,7 @@ struct PodExplainer: Sendable {
             stages: stages)
     }
 
-    /// A real mint with each cloud that the pod's ServiceAccount leads to.
+    /// Tries a real mint with each cloud that the pod's ServiceAccount names.
     private func mintStages(of pod: PodRecord) async -> [Stage] {
         let account = clouds.modules.isEmpty ? nil : try? await tokens.serviceAccount(of: pod)
         guard let account else { return remedies.stages(of: await tokens.tryMinting(for: pod), pod: pod) }

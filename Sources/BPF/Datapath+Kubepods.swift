@@ -4,7 +4,7 @@ import CLibbpf
 import Glibc
 import Synchronization
 
-/// What the programs know of the node, and the guard of pods' sockets, which follows the kubepods cgroups.
+/// Tells the programs about the node, and attaches the guard of pods' sockets to the kubepods cgroups.
 extension Datapath {
     struct KubepodsState {
         var value: nid_settings
@@ -53,7 +53,7 @@ extension Datapath {
         }
     }
 
-    /// What an earlier agent told the programs, so that nothing of it is lost before this one knows better.
+    /// Reads the settings that an earlier agent wrote, which stay in force until this agent has its own.
     static func settings(_ map: CInt) -> nid_settings {
         var key: UInt32 = 0
         var value = nid_settings()

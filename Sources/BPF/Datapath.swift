@@ -39,7 +39,7 @@ package final class Datapath: Sendable {
     private let cgroupHooks: [HookState]
     let guardState: Mutex<GuardState>
     let skeletons: Mutex<DatapathSkeletons>
-    /// What the programs were told last, and where the guard of pods' sockets is attached.
+    /// The settings that the programs have, and the cgroups to which the guard of pods' sockets is attached.
     let kubepodsState: Mutex<KubepodsState>
     private let tags: CInt
     let settings: CInt

@@ -1,7 +1,7 @@
 package import Attribution
 import CBPFPrograms
 
-/// What the kernel programs need to know. Constant for the life of the loaded programs, but for what
+/// Parameters of the kernel programs. Constant for the life of the loaded programs, but for what
 /// ``Datapath/setKubepods(_:)`` and ``Datapath/setNode(_:agentCgroup:)`` tell them.
 package struct DatapathConfiguration: Sendable {
     package var pinDirectory: PinDirectory

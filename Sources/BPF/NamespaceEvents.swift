@@ -11,7 +11,7 @@ package struct NamespaceEvent: Sendable, Hashable {
         case exec
         /// A connection was redirected, and there is no listener.
         case connect
-        /// It still waits.
+        /// A connection still waits.
         case held
         /// A process of the pod runs there: found by ``NamespaceEvents/walk()``.
         case walk
@@ -153,7 +153,7 @@ private final class NamespaceQueue: Sendable {
         return unsafe State(skeleton: skeleton, ring: ring, context: context)
     }
 
-    /// What one event is enough of.
+    /// Identifies events that say the same: one of them is enough.
     private struct Place: Hashable {
         let pod: CgroupID
         let namespace: NetworkNamespaceID

@@ -3,7 +3,7 @@ import NIOHTTP1
 package import Tokens
 import UpstreamHTTP
 
-/// What the API server says of a token that somebody showed.
+/// The API server's verdict on a presented token.
 package struct TokenReviewAnswer: Sendable, Hashable {
     package var isAuthenticated: Bool
     package var username: String?

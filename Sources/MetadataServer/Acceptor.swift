@@ -147,7 +147,7 @@ final class Acceptor: Sendable {
             for number in ready where number != NID_WAIT_COMMANDS && !isPaused && !isFailing {
                 // Removed meanwhile, or still open until this reference is gone.
                 guard let listener = listeners[number] else { continue }
-                // What is left when the queue is full comes first in the next round.
+                // Listeners that are left when the queue is full come first in the next round.
                 guard !queue.isFull else { break }
                 turns.served(number)
                 isFailing = !acceptBatch(listener, reception, &nextLine)

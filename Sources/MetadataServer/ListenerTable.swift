@@ -7,7 +7,7 @@ import Synchronization
     import Musl
 #endif
 
-/// The listening sockets of a server, by numbers that are never given twice: a thread that has just been told of one finds
+/// The listening sockets of a server, by numbers that are never given twice: a thread that has just received a number finds
 /// that one, or none, and never another that has got its descriptor meanwhile.
 final class ListenerTable: Sendable {
     /// One listening socket, which is closed when nobody uses it any more.

@@ -7,7 +7,7 @@ import NIOCore
     import Musl
 #endif
 
-/// What connections to another port of the metadata addresses are for: they come in by the same sockets.
+/// A service at another port of the metadata addresses: its connections arrive at the same sockets.
 package struct OtherService: Sendable {
     /// The port that the caller asked for.
     package var port: UInt16

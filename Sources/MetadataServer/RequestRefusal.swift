@@ -12,7 +12,7 @@ package enum RequestRefusal: Error, Sendable, Hashable {
     case missingAudience
     /// A pod token for an audience that is not configured.
     case audienceNotConfigured(String)
-    /// It carries `X-Forwarded-For`, `Forwarded` or `Via`: somebody else's request, sent on by a proxy.
+    /// The request carries `X-Forwarded-For`, `Forwarded` or `Via`: a proxy sends another client's request on.
     case forwarded
     /// `Host` is no name of a metadata server: DNS rebinding looks like this.
     case unknownHost

@@ -102,7 +102,7 @@ package struct Response: Sendable, Hashable {
     package var closesConnection = false
     package var dialect = Dialect.google
     package var fields: [Field] = []
-    /// What a refusal says, where its body is not that alone.
+    /// The text of a refusal, where the body holds more than that.
     package var explanation: String?
 
     package init(

@@ -12,8 +12,7 @@ package enum Route: Sendable, Hashable {
     case podToken
     /// ``podUIDPath``.
     case podUID
-    /// Of another cloud's protocol.
-    // Behind a pointer: a route is copied with every request, and those of other clouds are larger.
+    /// A path of another cloud's protocol. Behind a pointer, because every request copies its route and these are larger.
     indirect case cloud(CloudRequest)
 
     /// Matches a canonical path; `nil` is a 404.

@@ -29,7 +29,7 @@ package struct ReviewedPod: Sendable, Hashable {
     }
 }
 
-/// What a TokenReview said.
+/// The verdict of a TokenReview.
 package enum TokenVerdict: Sendable, Hashable {
     case pod(ReviewedPod)
     /// The token is nobody's, or no pod's. The reason quotes nothing of it.

@@ -10,9 +10,9 @@ package final class KeyHolder: Sendable {
     private struct Storage {
         var keys: SignerKeys
         var tls: NIOSSLContext
-        /// What the files held.
+        /// Contents of the files when they were last read.
         var fingerprint: [String: Data]
-        /// What was complained about last.
+        /// The latest complaint.
         var complaint: String?
     }
 

@@ -15,14 +15,14 @@ package struct SigningAuthority: Sendable {
         package var notAfter: Date
     }
 
-    /// What two clocks of one cluster may differ by.
+    /// The difference that two clocks of one cluster may have.
     private static let backdating: TimeInterval = 120
     /// An authority whose end is nearer than this signs nothing any more.
     private static let leastLifetime: TimeInterval = 60
 
     private let certificate: Certificate
     private let key: Certificate.PrivateKey
-    /// What goes into every chain behind the leaf: the authority and its issuers, but no root.
+    /// Certificates that follow the leaf in every chain: the authority and its issuers, but no root.
     private let intermediates: [[UInt8]]
 
     /// Takes the authority's certificate with those of its issuers, and its key, in PEM.

@@ -119,7 +119,7 @@ package struct SignerClient: SVIDIssuing {
         }
         guard !answer.isSuccess else { return answer }
         let reason = "signer \(configuration.url) answered \(answer.status): \(answer.bodyText)"
-        // What is wrong with the proof, the request or the ID does not pass by itself.
+        // A fault of the proof, the request or the ID does not pass by itself.
         throw IssueFailure([400, 401, 403].contains(answer.status) ? .denied : .unavailable, reason)
     }
 

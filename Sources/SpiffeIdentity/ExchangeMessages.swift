@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// What a node sends to the signer: `POST /v1/exchange`, beside the pod-bound token in the Authorization header.
+/// A node's request to the signer: `POST /v1/exchange`, beside the pod-bound token in the Authorization header.
 package struct ExchangeRequest: Codable, Sendable {
     /// A certificate signing request in DER, base64; absent: no X.509-SVID is asked for.
     package var csr: String?
@@ -20,7 +20,7 @@ package struct ExchangeRequest: Codable, Sendable {
     package var csrBytes: [UInt8]? { csr.flatMap { Data(base64Encoded: $0) }.map { [UInt8]($0) } }
 }
 
-/// What the signer answers.
+/// The signer's answer.
 package struct ExchangeAnswer: Codable, Sendable {
     package var spiffeID: String
     /// The X.509-SVID in DER, base64, the leaf first.

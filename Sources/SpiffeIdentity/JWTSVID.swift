@@ -1,5 +1,6 @@
 package import Crypto
 import FoundationEssentials
+import Tokens
 
 /// A JWT-SVID: how one is signed, and how one is verified (the SPIFFE JWT-SVID profile, ES256 alone).
 package enum JWTSVID {
@@ -58,7 +59,7 @@ package enum JWTSVID {
         return Verified(id: id, claims: members, expiration: expiration)
     }
 
-    /// What two clocks of one cluster may differ by.
+    /// The difference that two clocks of one cluster may have, in seconds.
     private static let leeway = 30.0
 
     /// `alg` decides nothing: it may only say what the bundle's keys are for.

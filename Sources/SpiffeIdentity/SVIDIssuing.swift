@@ -1,12 +1,12 @@
 package import Attribution
 
-/// Gets SVIDs for the pods of this node from whoever may sign them.
+/// Gets SVIDs for the pods of this node from the signer.
 package protocol SVIDIssuing: Sendable {
     /// A certificate chain in DER for the key of a signing request, of the identity of exactly this pod.
     func certificate(for pod: PodRecord, request: [UInt8]) async throws(IssueFailure) -> [[UInt8]]
     /// A JWT-SVID of exactly this pod.
     func token(for pod: PodRecord, audience: [String]) async throws(IssueFailure) -> String
-    /// What the trust domain is verified by, now.
+    /// Fetches the trust domain's bundle as it is now.
     func bundle() async throws(IssueFailure) -> TrustBundle
 }
 

@@ -1,9 +1,10 @@
 package import Crypto
 import FoundationEssentials
 import SwiftASN1
+import Tokens
 import X509
 
-/// What a trust domain is verified by: certificate authorities, and keys of JWT-SVIDs.
+/// The keys that verify a trust domain's SVIDs: certificate authorities, and keys of JWT-SVIDs.
 package struct TrustBundle: Sendable, Hashable {
     /// An ES256 key, by the name that tokens carry in their header.
     package struct Key: Sendable, Hashable {

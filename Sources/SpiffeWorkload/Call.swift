@@ -2,7 +2,7 @@ import Attribution
 import NIOCore
 import SpiffeIdentity
 
-/// What one call asks for, read from its message.
+/// One call's request, read from its message.
 enum Call: Sendable, Equatable {
     case certificate
     case bundle(WorkloadMethod)

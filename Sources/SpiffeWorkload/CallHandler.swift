@@ -163,7 +163,7 @@ final class CallHandler: ChannelInboundHandler {
         }
         write(message, context)
         context.flush()
-        // What changed while the answer was made was pushed into no stream.
+        // A change during the making of the answer was pushed into no stream.
         if let latest = store.message(of: method, for: pod), latest != message { push(latest, context) }
     }
 

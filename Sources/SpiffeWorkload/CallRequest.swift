@@ -10,7 +10,7 @@ import NIOHPACK
 
 /// The head of a call, checked: what it may ask for before a byte of its message is read.
 enum CallRequest {
-    /// What is wrong with a head that is not even gRPC's: the answer is a plain HTTP status.
+    /// The fault of a head that is not gRPC's: the answer is a plain HTTP status.
     struct NotGRPC: Error, Equatable {
         var status: Int
     }

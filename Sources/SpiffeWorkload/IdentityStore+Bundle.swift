@@ -4,7 +4,7 @@ import SpiffeIdentity
 import Synchronization
 
 extension IdentityStore {
-    /// What the trust domain is verified by, as it was read last; read now if it never was.
+    /// Returns the bundle as it was last read; reads it if it never was.
     func bundle() async throws(IssueFailure) -> TrustBundle {
         if let bundle = storage.withLock(\.bundle) { return bundle }
         return try await refreshedBundle()
@@ -54,7 +54,7 @@ extension IdentityStore {
         for (uid, stream) in streams {
             stream.eventLoop.scheduleTask(in: .milliseconds(Int64.random(in: 0...max(Int64(spread), 0)))) {
                 [weak self] in
-                // It may have ended meanwhile.
+                // The stream may have ended meanwhile.
                 guard let self, storage.withLock({ $0.pods[uid]?.streams[stream.id] }) != nil else { return }
                 push(into: stream)
             }

@@ -36,7 +36,7 @@ package final class IdentityStore: Sendable {
         var isClosed = false
     }
 
-    /// What is known of one pod.
+    /// One pod's SVIDs and streams.
     struct PodIdentity {
         var pod: PodRecord
         var svid: X509SVID?

@@ -47,7 +47,7 @@ extension IdentityStore {
         }
     }
 
-    /// Asks anew whose stream it is, and pushes what that pod gets now; or ends it.
+    /// Attributes the stream again, and pushes what that pod gets now; or ends it.
     func push(into stream: OpenStream) {
         switch stream.peer.identify() {
         case .refused(let refusal): stream.end(refusal.status)
@@ -60,7 +60,7 @@ extension IdentityStore {
         }
     }
 
-    /// What a stream of `method` shows now, if that is at hand.
+    /// Returns the message that a stream of `method` shows now, if it is at hand.
     func message(of method: WorkloadMethod, for pod: PodRecord) -> ByteBuffer? {
         switch method {
         case .fetchX509SVID: certificateMessage(for: pod)

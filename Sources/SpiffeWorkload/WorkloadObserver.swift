@@ -31,7 +31,7 @@ package struct IssuedSVID: Sendable, Hashable {
 }
 
 extension IssueFailure {
-    /// What the caller is told.
+    /// The status that the caller gets.
     var status: GRPCStatus {
         switch kind {
         case .denied: .noIdentity(reason)

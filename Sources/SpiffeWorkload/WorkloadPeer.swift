@@ -1,6 +1,6 @@
 package import Attribution
 
-/// Whoever is at the other end of one connection, by what the kernel says of it.
+/// The pod at the other end of one connection, by the kernel's tag.
 package struct WorkloadPeer: Sendable {
     package enum Transport: String, Sendable, Hashable {
         case tcp
@@ -24,7 +24,7 @@ package struct WorkloadPeer: Sendable {
 }
 
 extension IdentityRefusal {
-    /// What the caller is told.
+    /// The status that the caller gets.
     var status: GRPCStatus {
         switch self {
         case .notInPod: .noIdentity("the caller runs in no pod")

@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import Lab
 
-/// What the lab runs inside pods to ask the SPIFFE endpoint what no real client asks.
+/// Asks the SPIFFE endpoint, inside a pod, what no real client asks.
 struct WorkloadCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "workload", abstract: "Makes one raw call of the SPIFFE Workload API, and prints the answer.",

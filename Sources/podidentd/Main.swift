@@ -8,7 +8,7 @@ import Synchronization
 /// Where the process begins: rights go first, while there is one thread to take them from.
 @main
 enum Main {
-    /// What the agent has of the process that enters network namespaces for it.
+    /// The process that enters network namespaces for the agent, or why there is none.
     static let opener = Mutex<Result<Opener, any Error>?>(nil)
 
     static func main() {
@@ -16,7 +16,7 @@ enum Main {
         if CommandLine.arguments.dropFirst().first == RunCommand.configuration.commandName {
             do {
                 ProcessRights.raiseDescriptorLimit()
-                // It keeps rights that this process gives up.
+                // The opener keeps rights that this process gives up.
                 opener.withLock { $0 = Result { try Opener(executable: Opener.path) } }
                 try ProcessRights.reduce()
             } catch {

@@ -281,7 +281,7 @@ enum nid_namespace_reason {
 	NID_NAMESPACE_EXEC = 1,
 	/* A pod's connection was led, and there is no listener. */
 	NID_NAMESPACE_CONNECT = 2,
-	/* It still waits. */
+	/* A connection still waits. */
 	NID_NAMESPACE_HELD = 3,
 	/* Found by a walk of all tasks. */
 	NID_NAMESPACE_WALK = 4,

@@ -33,7 +33,7 @@ struct cgroup___ids {
 	__u64 ancestor_ids[];
 };
 
-/* Of the default hierarchy, which is cgroup v2's. */
+/* A task's cgroups; dfl_cgrp is that of the default hierarchy, cgroup v2. */
 struct css_set {
 	struct cgroup *dfl_cgrp;
 };

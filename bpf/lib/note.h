@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* What a socket that is redirected carries with it: who connects, and from where. */
+/* The note of a redirected socket: who connects, and from where. */
 #ifndef PODIDENTD_NOTE_H
 #define PODIDENTD_NOTE_H
 

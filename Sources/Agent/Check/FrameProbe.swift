@@ -69,7 +69,7 @@ struct FrameProbe {
         }
     }
 
-    /// Of an IPv4 header (RFC 1071), of whose packets the kernel drops those with a wrong one before any hook.
+    /// Computes an IPv4 header's checksum (RFC 1071). The kernel drops a packet with a wrong one before any hook sees it.
     private static func checksum(_ header: [UInt8]) -> UInt16 {
         var sum: UInt32 = 0
         for index in stride(from: 0, to: header.count, by: 2) {

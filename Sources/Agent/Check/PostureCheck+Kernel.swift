@@ -70,7 +70,7 @@ extension PostureCheck {
                 + "module nf_tables.")
     }
 
-    /// How the opener finds the network namespaces that it is told of.
+    /// Reports by which mechanism the opener finds the network namespaces of pods.
     private func namespaces(_ features: KernelFeatures) -> Posture.Item {
         let id = "kernel.namespace-handles"
         return switch features.namespaceHandles {

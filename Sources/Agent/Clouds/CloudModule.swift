@@ -37,14 +37,14 @@ protocol CloudModule: Sendable {
     var rooms: [any CloudRoom] { get }
     /// The credential that `explain` tries to mint; `nil` where the ServiceAccount names no identity.
     func trialCredential(of account: ServiceAccountRecord) throws(RequestRefusal) -> CloudCredential?
-    /// What has to be changed so that `failure` does not come again.
+    /// Says what an operator changes so that `failure` does not recur.
     func remedy(_ failure: UpstreamFailure, _ credential: CloudCredential, _ account: ServiceAccountReference) -> String
     /// Whether its token service can be reached.
     func reach() async -> (host: String, failure: UpstreamFailure?)
     func shutdown() async
 }
 
-/// What modules are made of.
+/// Parts of the agent that every cloud's module needs.
 struct CloudParts: Sendable {
     var place: NodePlace
     var sessionTokens: SessionTokens

@@ -25,7 +25,7 @@ package struct AgentConfiguration: Sendable, Equatable {
     /// The clouds besides Google whose protocols are served.
     var servedClouds: [any CloudModule.Type] { CloudModules.all.filter { servedCloudNames.contains($0.name) } }
     package var servedCloudNames: [CloudName] = []
-    /// What the keys of those clouds say, by key.
+    /// Values of those clouds' keys, by key.
     package var cloudSettings: [String: String] = [:]
 
     package var requiresHostGuard = false

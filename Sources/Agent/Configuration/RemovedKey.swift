@@ -1,4 +1,5 @@
-/// A key that earlier versions had. Whoever still sets one is told, because it no longer does what it was set for.
+/// A key that earlier versions had. An agent that finds one ends at its start: the key no longer has the effect that the
+/// operator relies on.
 package struct RemovedKey: Sendable {
     package let name: String
     /// Why it is gone, completing the sentence "… is no longer a configuration key: …".

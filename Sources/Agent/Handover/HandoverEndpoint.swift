@@ -12,7 +12,7 @@ import Synchronization
 /// proves that it sees the pin directory. One hand-over at a time.
 ///
 /// The successor gets the socket of `metrics.port`. In the pods' network namespaces it listens on other ports by then, to
-/// which the kernel programs lead once it takes over: this agent answers what was led to its own.
+/// which the kernel programs redirect once it takes over: this agent answers the connections to its own.
 final class HandoverEndpoint: Sendable {
     /// How long a successor may take from its first byte to its last. It comes when everything else is in place.
     static let sessionTime = TimeAmount.seconds(30)

@@ -3,7 +3,7 @@ import Glibc
 import NIOCore
 import NIOPosix
 
-/// What gives way to a successor, and goes on if it does not begin. Both may wait.
+/// Gives way to a successor, and resumes if the successor does not begin. Both calls may wait.
 protocol Yielding: Sendable {
     func yield()
     func resume()

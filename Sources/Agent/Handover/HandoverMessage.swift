@@ -1,11 +1,11 @@
-/// What two agents say to each other when the successor takes over. Sixteen bytes each, big-endian.
+/// Messages between an agent and its successor during a hot restart. Sixteen bytes each, big-endian.
 ///
 /// ```text
 /// successor    hello -->                 who I am; a descriptor of the pin directory's lock file, as SCM_RIGHTS
 ///              <-- offer                 who I am; the socket of metrics.port, as SCM_RIGHTS
 ///              take -->                  all is in place
 ///              <-- yours                 I open and lead no more, and the lock is free
-///              serving -->               connections are led to me
+///              serving -->               connections are redirected to me
 /// ```
 ///
 /// Until `serving` has arrived the predecessor takes everything back when the connection ends: whatever happens to the

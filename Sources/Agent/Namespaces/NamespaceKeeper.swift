@@ -35,7 +35,7 @@ final class NamespaceKeeper: Yielding {
     private let lost: @Sendable (OpenerError) -> Void
     private let state = Mutex(State())
 
-    /// `lost` is called when the opener has ended: nothing can be opened any more, and the agent must be started anew.
+    /// The keeper calls `lost` when the opener has ended: no listener can be opened any more, and the agent must restart.
     init(
         opener: Opener, ports: ListenerPorts, slot: DatapathSlot, cgroups: CgroupFileSystem, server: MetadataServer,
         supervisor: SupervisorLink?, incidents: CounterTable<Incident>, logger: Logger,
@@ -299,7 +299,7 @@ final class NamespaceKeeper: Yielding {
         walk(datapath)
     }
 
-    /// Has the programs lead every connection here, whoever's listeners they led to.
+    /// Points the programs at this agent's listeners in every namespace, in place of a predecessor's.
     func takeOver(_ datapath: Datapath) {
         state.withLock { state in
             state.publishes = true

@@ -4,7 +4,7 @@ import Logging
 import MetadataServer
 import Operations
 
-/// What becomes of listening sockets once they are open: the programs mark and lead to them, the server accepts from them,
+/// Puts open listening sockets to use: the programs mark and redirect to them, the server accepts from them,
 /// and the supervisor keeps copies.
 struct NamespaceListeners: Sendable {
     let server: MetadataServer
@@ -40,7 +40,7 @@ struct NamespaceListeners: Sendable {
         }
     }
 
-    /// Has nothing led to a namespace's listeners any more, and closes every copy of them: nothing of the agent's keeps the
+    /// Ends the redirect to a namespace's listeners, and closes every copy of them: nothing of the agent's keeps the
     /// namespace.
     func close(_ cookie: UInt64, _ datapath: Datapath) {
         datapath.removeListener(ofNamespace: cookie)

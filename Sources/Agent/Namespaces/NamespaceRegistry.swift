@@ -42,7 +42,7 @@ package struct NamespaceRegistry: Sendable {
         fileprivate var completeAt: Instant
     }
 
-    /// What is to be done about a namespace.
+    /// A decision about one namespace.
     package enum Decision: Sendable, Equatable {
         case none
         /// Open it. First close the listeners of `replacing`, which make room.
@@ -56,7 +56,7 @@ package struct NamespaceRegistry: Sendable {
         var retryAt: Instant
     }
 
-    /// What is kept for one pod, bounded by the limits.
+    /// One pod's namespaces, bounded by the limits.
     private struct Pod {
         /// In the order of their opening: the first is the pod's own, and stays.
         var open: [UInt64] = []
@@ -160,7 +160,7 @@ package struct NamespaceRegistry: Sendable {
         return due
     }
 
-    /// Takes the namespaces that were refused for long enough: what is reported of them next is decided anew.
+    /// Takes the namespaces that were refused for long enough: the next report of one is decided again.
     package mutating func takeExpiredRefusals(at now: Instant) -> [UInt64] {
         var expired: [UInt64] = []
         for (pod, record) in pods where !record.refused.isEmpty {

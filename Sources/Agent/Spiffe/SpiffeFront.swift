@@ -30,7 +30,7 @@ final class SpiffeFront: Sendable {
         server = WorkloadServer(store: store, group: group, observer: observer, logger: logger)
     }
 
-    /// What takes the connections to the endpoint's port, from pods that `attributor` knows; `nil` without one.
+    /// Returns the service for connections to the endpoint's port, from pods that `attributor` knows; `nil` without a port.
     func service(_ attributor: Attributor) -> OtherService? {
         guard settings.port != 0 else { return nil }
         return OtherService(port: settings.port) { [server] descriptor, tag in
@@ -54,7 +54,7 @@ final class SpiffeFront: Sendable {
         let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { [server] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    // Whoever is in no pod's cgroup is closed unread.
+                    // A connection from outside every pod's cgroup is closed unread.
                     guard let tag = try peers.tag(ofPeerOn: channel) else { throw UnixPeers.NoPod() }
                     try server.adopt(
                         channel,
@@ -67,7 +67,7 @@ final class SpiffeFront: Sendable {
         listener.withLock { $0 = opened }
     }
 
-    /// What runs while the agent does.
+    /// Services that run as long as the agent.
     func services(drainSeconds: Int) -> [any Service] {
         [
             RunningService { [self] in await run() },
@@ -93,7 +93,7 @@ final class SpiffeFront: Sendable {
     }
 }
 
-/// What the endpoint has done so far.
+/// Counters of the endpoint.
 struct SpiffeCounters: Sendable {
     /// A method, or what is none.
     enum Method: String, Sendable, Hashable, CaseIterable {

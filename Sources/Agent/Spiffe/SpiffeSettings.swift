@@ -3,7 +3,7 @@ import SignerExchange
 import SpiffeIdentity
 import SpiffeWorkload
 
-/// What the SPIFFE endpoint was configured to be, checked before anything is attached.
+/// Settings of the SPIFFE endpoint, checked before anything is attached.
 struct SpiffeSettings: Sendable {
     /// 0: none.
     let port: UInt16

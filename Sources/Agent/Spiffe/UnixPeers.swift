@@ -15,7 +15,7 @@ struct UnixPeers: Sendable {
     /// The peer is in no pod's cgroup, or the kernel cannot say.
     struct NoPod: Error {}
 
-    /// What the hooks would have noted of the task that connected; `nil` if it is not below kubepods.
+    /// Returns the tag that the hooks would have given the connecting task; `nil` if the task is not below kubepods.
     func tag(ofPeerOn channel: any Channel) throws -> CallerTag? {
         let cgroup = try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
             descriptor -> CgroupID? in

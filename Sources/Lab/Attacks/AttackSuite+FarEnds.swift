@@ -56,7 +56,7 @@ extension AttackSuite {
         }
     }
 
-    /// What hostPort and externalIPs do: the node translates the agent's ports to a pod's.
+    /// Attacks by hostPort and externalIPs: the node translates the agent's ports to a pod's.
     private var translated: [Attack] {
         [("hostPort", "fib daddr type local"), ("externalIPs", "ip daddr { 127.0.0.1, \(LabNode.address) }")].map {
             name, match in

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// In the node's namespace that is every pod's traffic: each pod's interface is a pair whose other end is there.
 package final class DeviceCapture: Sendable {
-    /// Of every exchange with the agent one of these is in clear text.
+    /// Texts of which every exchange with the agent shows at least one unencrypted.
     private static let markers = ["Metadata-Flavor", "access_token", "ya29."].map { Array($0.utf8) }
     private static let loopback: Int32 = 1
     private static let everyProtocol: UInt16 = 3

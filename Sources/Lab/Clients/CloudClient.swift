@@ -8,7 +8,7 @@ package struct CloudClient: Sendable, CustomStringConvertible {
     package let name: String
     package let cloud: Cloud
     let program: RealClient.Program
-    /// What it must print, besides its version.
+    /// Findings that the client must print, besides its version.
     let finds: Set<Finding.Name>
     /// The counters of the agent that its requests must raise, and no others but these.
     let routes: Set<String>

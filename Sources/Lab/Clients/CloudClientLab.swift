@@ -86,7 +86,7 @@ package struct CloudClientLab: Sendable {
     }
 }
 
-/// What one run of a client showed.
+/// The outcome of one client's run.
 package struct CloudClientReport: Sendable {
     package let client: CloudClient
     /// By the agent's counters.
@@ -153,7 +153,7 @@ extension AgentProcess {
 }
 
 extension [String: UInt64] {
-    /// What each counter grew by, without those that did not.
+    /// Returns by how much each counter rose, without those that did not.
     func growth(since before: [String: UInt64]) -> [String: UInt64] {
         reduce(into: [:]) { growth, counter in
             let difference = counter.value - (before[counter.key] ?? 0)

@@ -45,7 +45,7 @@ package final class LabCluster: Sendable {
     package let configuration: Configuration
     package let pki: LabPKI
     private let parts: Parts
-    /// Of other clouds.
+    /// Servers of other clouds.
     private let addedServers = Mutex<[LabHTTPServer]>([])
     /// The node's credentials and kubeconfig.
     package let kubelet: KubeletFiles

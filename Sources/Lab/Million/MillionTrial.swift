@@ -12,16 +12,16 @@ package struct MillionTrial: Sendable {
         package var wrong = 0
         /// Refused, reset, or answered with anything else.
         package var failed = 0
-        /// What the first of those was.
+        /// The first of those failures.
         package var firstFailure: String?
         /// Connections of processes that had entered another pod's network namespace.
         package var foreign = 0
         /// Pods that lived, each with a network namespace.
         package var pods = 0
         package var seconds = 0.0
-        /// What the agent reset because it carried no tag, or another namespace's.
+        /// Connections that the agent reset for want of a tag, or for another namespace's.
         package var untagged: UInt64 = 0
-        /// What the kernel held because the namespace had no listener yet.
+        /// Connections that the kernel held because their namespace had no listener yet.
         package var held: UInt64 = 0
         package var frames = DeviceCapture.Counts()
         /// Network namespaces in which the agent still listens, but the node's own.
@@ -165,7 +165,7 @@ extension MillionTrial.Result {
             "\(connections) connections of \(pods) pods, \(foreign) by foreign entrants\(rate): \(wrong) wrong, \(failed) failed"
     }
 
-    /// What was left and what was seen.
+    /// Namespaces that were left, and frames that were captured, in words.
     package var rest: String {
         "untagged \(untagged), held \(held); \(frames.exchanges) of \(frames.frames) frames on devices belong to an exchange; "
             + "left: \(namespacesLeft) namespaces with listeners, \(interfacesLeft) interfaces"
@@ -174,7 +174,7 @@ extension MillionTrial.Result {
 }
 
 extension Command {
-    /// What a load of the probe counted.
+    /// Reads the report of one load of the probe.
     fileprivate func probeReport() async throws -> ProbeLoad.Report {
         let result = await result()
         guard result.succeeded else { throw LabError("the load ended with \(result.status): \(result.errorOutput)") }

@@ -16,7 +16,7 @@ package final class LabSigner: Sendable {
     /// The root of the trust domain, as long as the lab replaces none.
     package let authority: LabPKI
 
-    /// What the signer says on its standard error.
+    /// Lines of the signer's standard error.
     package var log: EventLog<String> { command.errorLines }
     package var isRunning: Bool { command.isRunning }
 
@@ -84,7 +84,7 @@ package final class LabSigner: Sendable {
         try text.write(toFile: path, atomically: true, encoding: .utf8)
     }
 
-    /// What the agent has to be told.
+    /// Configuration keys with which an agent uses this signer.
     package var agentConfiguration: [String: String?] {
         [
             "spiffe.port": "\(Self.endpointPort)", "spiffe.trust-domain": Self.trustDomain,

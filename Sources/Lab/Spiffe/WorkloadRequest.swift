@@ -19,7 +19,7 @@ package struct WorkloadRequest: Sendable {
     package init() {}
 }
 
-/// What came back.
+/// The answer to one request.
 package struct WorkloadAnswer: Sendable, Codable, Equatable {
     package var httpStatus: Int?
     package var grpcStatus: Int?
@@ -73,7 +73,7 @@ package enum WorkloadProbe {
     }
 }
 
-/// What arrives of one call.
+/// Collects the frames of one call's answer.
 private final class AnswerCollector: Sendable {
     let eventLoop: any EventLoop
     let answer: EventLoopFuture<WorkloadAnswer>

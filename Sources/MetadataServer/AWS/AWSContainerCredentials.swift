@@ -3,7 +3,7 @@ import FoundationEssentials
 package import NIOHTTP1
 package import Tokens
 
-/// AWS's endpoint for containers (ECS, EKS Pod Identity), for clients that are told of it by
+/// AWS's endpoint for containers (ECS, EKS Pod Identity), for clients that get its address from
 /// `AWS_CONTAINER_CREDENTIALS_FULL_URI` or `..._RELATIVE_URI`.
 ///
 /// The same credentials as at the instance metadata service, in one request. A token in `Authorization` can only refuse: it
@@ -124,7 +124,7 @@ package struct AWSContainerCredentials: CloudRoom {
         return response
     }
 
-    /// What a ServiceAccount token says of its pod. Believed by nobody: it is compared with what the kernel says.
+    /// Claims of a ServiceAccount token about its pod. The agent does not rely on them: it compares them with the kernel's tag.
     private struct Claims {
         let podUID: String
 

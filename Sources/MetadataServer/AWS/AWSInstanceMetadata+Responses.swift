@@ -49,7 +49,7 @@ extension AWSInstanceMetadata {
 }
 
 extension AWSInstanceMetadata {
-    /// What has to be changed, and by whom, where a credential is refused.
+    /// Says what has to be changed, and by whom, where AWS refuses a credential.
     package static func remedy(
         _ failure: UpstreamFailure, _ credential: CloudCredential, _ account: ServiceAccountReference
     ) -> String {
@@ -57,7 +57,7 @@ extension AWSInstanceMetadata {
     }
 }
 
-/// What AWS's two endpoints share of forms.
+/// Forms that AWS's two endpoints share.
 enum AWSForm {
     static func apply(to response: Response) -> Response {
         var response = response
@@ -112,7 +112,7 @@ enum AWSForm {
         ).because(RefusalCause(failure))
     }
 
-    /// What has to be changed, and by whom.
+    /// Says what has to be changed, and by whom.
     static func advice(
         _ failure: UpstreamFailure, _ credential: CloudCredential, _ account: ServiceAccountReference
     ) -> String {

@@ -96,7 +96,7 @@ extension AzureInstanceMetadata {
         Int(min(max((failure.retryAfter ?? .zero).components.seconds + 1, 1), 60))
     }
 
-    /// What has to be changed, and by whom, where a token is refused.
+    /// Says what has to be changed, and by whom, where Entra refuses a token.
     package static func remedy(
         _ failure: UpstreamFailure, _ credential: CloudCredential, _ account: ServiceAccountReference
     ) -> String {

@@ -1,4 +1,4 @@
-/// Which identities of a cloud the ServiceAccounts of each namespace may name: the second lock, behind the cloud's own.
+/// Identities of a cloud that the ServiceAccounts of each namespace may name: the second lock, behind the cloud's own.
 package struct CloudAllowList: Sendable, Hashable {
     package struct Entry: Sendable, Hashable {
         /// `*`: every namespace.

@@ -1,7 +1,7 @@
 package import Attribution
 package import Tokens
 
-/// What rooms ask of the rest of the agent. All but ``credential(_:for:account:)`` are hash look-ups that must not block.
+/// Calls of rooms to the rest of the agent. All but ``credential(_:for:account:)`` are hash look-ups that must not block.
 package protocol CloudBackend: Sendable {
     /// A credential that is fit to serve, if one is at hand.
     func cachedCredential(

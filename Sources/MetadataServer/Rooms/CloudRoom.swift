@@ -26,7 +26,7 @@ package protocol CloudRoom: Sendable {
     /// The identity that `account` names in this cloud, `nil` if it names none.
     func identity(of account: ServiceAccountRecord) throws(RequestRefusal) -> CloudIdentity?
 
-    /// What a request is for, once the caller's account is known.
+    /// Decides what a request gets, once the caller's account is known.
     func content(
         of request: CloudRequest, from pod: PodRecord, account: ServiceAccountRecord
     ) throws(RequestRefusal) -> CloudContent
@@ -85,7 +85,7 @@ package struct CloudRequest: Sendable, Hashable {
     }
 }
 
-/// What a room wants done with a request.
+/// A room's decision about a request.
 package enum CloudContent: Sendable {
     case answer(Response)
     /// Answer, and begin to fetch the credential, which the client is about to ask for.

@@ -46,7 +46,7 @@ extension MetadataResponder {
         }
     }
 
-    /// What is answered without waiting for a credential.
+    /// Returns the answer that needs no wait for a credential.
     private func answer(
         to request: CloudRequest, with content: CloudContent, _ room: any CloudRoom, _ pod: PodRecord,
         _ account: ServiceAccountRecord

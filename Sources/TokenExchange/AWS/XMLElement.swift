@@ -5,7 +5,7 @@
 struct XMLElement: Sendable, Hashable {
     /// Without a namespace prefix.
     var name: String
-    /// Of the element itself, without that of its children.
+    /// The element's own text, without its children's.
     var text = ""
     var children: [XMLElement] = []
 

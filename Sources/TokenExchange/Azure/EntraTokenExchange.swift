@@ -33,7 +33,7 @@ package final class EntraTokenExchange: CloudCredentialExchanging {
     private let configuration: Configuration
     private let host: String
     private let options: UpstreamHTTPClient.Options
-    /// Made by the first call: whoever is never called has nothing to shut down.
+    /// The client, made by the first call: an exchange that is never used has nothing to shut down.
     private let client = Mutex<UpstreamHTTPClient?>(nil)
 
     package var subjectAudience: SubjectAudience { .cloud(configuration.audience) }

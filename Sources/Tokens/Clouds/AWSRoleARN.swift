@@ -1,6 +1,6 @@
 /// The name of an IAM role: `arn:PARTITION:iam::ACCOUNT:role/[PATH/]NAME`.
 ///
-/// It comes from an annotation, that is, from whoever may edit a ServiceAccount: everything in it is checked.
+/// The text comes from an annotation, that is, from anybody who may edit a ServiceAccount: all of it is checked.
 package struct AWSRoleARN: Sendable, Hashable {
     package let text: String
     /// `aws`, `aws-cn`, `aws-us-gov` and so on: which of Amazon's separate clouds the account is in.

@@ -1,11 +1,11 @@
 package import Attribution
 
-/// What a pod-bound JWT is exchanged for.
+/// The credential that a pod-bound JWT is exchanged for.
 package struct CredentialRequest: Sendable {
     package var pod: PodRecord
     /// `nil`: the ServiceAccount itself, as Google's federation has it.
     package var identity: CloudIdentity?
-    /// What the credential is for, where the cloud wants to know: scopes, or a resource. Empty: everything.
+    /// The scopes or the resource that the credential is for, where the cloud asks. Empty: everything.
     package var resource: String
 
     package init(pod: PodRecord, identity: CloudIdentity? = nil, resource: String = "") {
@@ -19,7 +19,7 @@ package struct CredentialRequest: Sendable {
 package protocol CredentialExchanging: Sendable {
     /// Names the token service in failures, metrics and audit.
     var upstream: UpstreamFailure.Upstream { get }
-    /// Whom the JWT has to be for. Clouds never share an audience.
+    /// The audience of the JWT. Clouds never share one.
     var subjectAudience: SubjectAudience { get }
     /// Whether the credential ends no later than the JWT.
     var endsWithSubject: Bool { get }

@@ -1,6 +1,6 @@
 /// An application or managed identity of Microsoft Entra ID, in its tenant: `CLIENT@TENANT`.
 ///
-/// Both come from annotations, that is, from whoever may edit a ServiceAccount: they are checked before they become part of
+/// Both come from annotations, that is, from anybody who may edit a ServiceAccount: they are checked before they become part of
 /// a URL.
 package struct EntraIdentity: Sendable, Hashable {
     /// A GUID in lower case.

@@ -3,7 +3,7 @@ package import Attribution
 /// A credential of another cloud, as the metadata server asks for it.
 package struct CloudCredential: Sendable, Hashable {
     package var identity: CloudIdentity
-    /// What the credential is for; empty where the cloud does not ask.
+    /// The scopes or the resource that the credential is for; empty where the cloud does not ask.
     package var resource: String
 
     package init(identity: CloudIdentity, resource: String = "") {

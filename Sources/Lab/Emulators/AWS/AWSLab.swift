@@ -1,6 +1,6 @@
 import Foundation
 
-/// AWS around a world: STS and S3, and what the agent has to be told of them.
+/// AWS around a world: STS and S3, and the agent's configuration for them.
 package final class AWSLab: Sendable {
     package static let region = "eu-west-1"
     package static let accountID = "111122223333"

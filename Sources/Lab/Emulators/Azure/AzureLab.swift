@@ -1,6 +1,6 @@
 import Foundation
 
-/// Azure around a world: Entra ID and a Blob Storage, and what the agent has to be told of them.
+/// Azure around a world: Entra ID and a Blob Storage, and the agent's configuration for them.
 package final class AzureLab: Sendable {
     package static let tenant = "11111111-2222-3333-4444-555555555555"
     package static let clientAnnotation = "azure.workload.identity/client-id"
