@@ -32,7 +32,7 @@ build: bpf ## Builds everything, tests included
 	@$(SWIFT) build --build-tests --explicit-target-dependency-import-check error
 
 lint: ## Checks the format of every Swift file
-	@$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
+	@$(SWIFT) format lint --strict --recursive --parallel Sources Lab Benchmarks/request-cost Tests Package.swift
 
 test: build lint setup-clients deploy-test bench-test ci-test ## Runs every test, with the real kernel
 	@.ci/test
@@ -102,14 +102,14 @@ storm: bpf ## What share of 200 cold pods that ask at the same moment is served 
 	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-opener podidentd-lab lab-attack
 	@.build-release/release/podidentd-lab storm
 
-reference: bpf ## Writes the tables of deploy/configuration.md from the code
+reference: bpf ## Writes the tables of docs/operate/configuration.md from the code
 	@$(SWIFT) build --product podidentd
-	@sed -i '/^## Without a section$$/,$$d' deploy/configuration.md
-	@$(BUILD)/podidentd config --markdown >> deploy/configuration.md
+	@sed -i '/^## Without a section$$/,$$d' docs/operate/configuration.md
+	@$(BUILD)/podidentd config --markdown >> docs/operate/configuration.md
 
-captures: bpf ## Writes deploy/debug.md anew: what the debug commands print, from a run in the lab
+captures: bpf ## Writes docs/operate/debug.md anew: what the debug commands print, from a run in the lab
 	@for product in podidentd podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
-	@$(BUILD)/podidentd-lab captures deploy/debug.md
+	@$(BUILD)/podidentd-lab captures docs/operate/debug.md
 
 bench: bpf ## Measures beside references and draws; QUICK=1 (shorter), ONLY=1,5 (figures), AGENT=path (other binary)
 	@command -v python3 > /dev/null || bash .ci/install python3

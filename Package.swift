@@ -188,7 +188,7 @@ let package = Package(
         ),
 
         // Everything around the agent, on one machine.
-        .target(name: "CLabShims"),
+        .target(name: "CLabShims", path: "Lab/CLabShims"),
         .target(
             name: "Lab",
             dependencies: [
@@ -198,6 +198,7 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "_CryptoExtras", package: "swift-crypto"),
             ],
+            path: "Lab/Lab",
             swiftSettings: strict
         ),
         .executableTarget(
@@ -206,12 +207,13 @@ let package = Package(
                 "Lab", nioCore, .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
+            path: "Lab/podidentd-lab",
             swiftSettings: strict
         ),
 
         // What the lab's hostile pods run: bare system calls, hence C.
         .executableTarget(
-            name: "lab-attack", path: "Sources/LabAttack", cSettings: [.define("_GNU_SOURCE")],
+            name: "lab-attack", path: "Lab/LabAttack", cSettings: [.define("_GNU_SOURCE")],
             linkerSettings: [.linkedLibrary("pthread")]
         ),
 
@@ -219,6 +221,7 @@ let package = Package(
         .executableTarget(
             name: "request-cost",
             dependencies: ["Attribution", "MetadataServer", "Tokens", nioCore, nioPosix, logging],
+            path: "Benchmarks/request-cost",
             swiftSettings: strict
         ),
 

@@ -34,7 +34,7 @@ package struct BootGuardUnit: Sendable {
     /// The unit's text. It does nothing on a node whose hooks are pinned below `pinDirectory`.
     package static func unit(pinDirectory: String) -> String {
         """
-        # Written by 'podidentd guard install': see deploy/operations.md.
+        # Written by 'podidentd guard install': see docs/operate/operations.md.
         [Unit]
         Description=Holds pods back from the machine's metadata server until podidentd's hooks are attached
         # A firewall that flushes all rules when it starts must have done so.

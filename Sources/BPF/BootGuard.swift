@@ -32,7 +32,7 @@ package struct BootGuard: Sendable {
     /// hostNetwork pods that run as root: ``cgroupRules`` narrows that where the kernel can.
     package var rules: String {
         var text = """
-            # Written by 'podidentd guard install': see deploy/operations.md.
+            # Written by 'podidentd guard install': see docs/operate/operations.md.
             add table inet \(Self.tableName)
             delete table inet \(Self.tableName)
             table inet \(Self.tableName) {
@@ -69,7 +69,7 @@ package struct BootGuard: Sendable {
     /// What `nft -f` loads second, where the kernel knows a socket's cgroup (Linux 5.13): hostNetwork pods do not pass,
     /// whatever their user.
     package var cgroupRules: String {
-        var text = "# Written by 'podidentd guard install': see deploy/operations.md.\n"
+        var text = "# Written by 'podidentd guard install': see docs/operate/operations.md.\n"
         text += "flush chain inet \(Self.tableName) output\n"
         for cgroup in hostCgroups {
             let level = cgroup.split(separator: "/").count

@@ -57,7 +57,7 @@ struct ConfigCommand: ParsableCommand {
         commandName: "config", abstract: "Prints every configuration key with its meaning and default, as YAML."
     )
 
-    @Flag(help: "Prints tables in Markdown instead: what deploy/configuration.md ends with.")
+    @Flag(help: "Prints tables in Markdown instead: what docs/operate/configuration.md ends with.")
     var markdown = false
 
     func run() {

@@ -74,9 +74,9 @@ import Yams
         }
     }
 
-    @Test("deploy/configuration.md is what the code says")
+    @Test("docs/operate/configuration.md is what the code says")
     func reference() throws {
-        let text = try Document.read("deploy/configuration.md")
+        let text = try Document.read("docs/operate/configuration.md")
         #expect(text.hasSuffix("\n\n" + ConfigurationKey.markdown()), "run 'make reference'")
     }
 
@@ -91,12 +91,12 @@ import Yams
             var groups: [Group]
         }
         let rules = try YAMLDecoder().decode(Rules.self, from: try Document.read("deploy/observability/alerts.yaml"))
-        let anchors = Document.anchors(of: try Document.read("deploy/operations.md"))
+        let anchors = Document.anchors(of: try Document.read("docs/operate/operations.md"))
         let alerts = rules.groups.flatMap(\.rules)
         #expect(!alerts.isEmpty)
         for rule in alerts {
             let url = rule.annotations["runbook_url"] ?? ""
-            #expect(url.hasSuffix("deploy/operations.md#\(rule.alert.lowercased())"), "\(rule.alert): \(url)")
+            #expect(url.hasSuffix("docs/operate/operations.md#\(rule.alert.lowercased())"), "\(rule.alert): \(url)")
             #expect(anchors.contains(rule.alert.lowercased()), "\(rule.alert) has no section")
         }
         // And no section is left of an alert that is gone.

@@ -3,7 +3,7 @@ import Lab
 import MetricsTesting
 import Testing
 
-/// The audit stream says who got what, by the schema that deploy/audit.md documents.
+/// The audit stream says who got what, by the schema that docs/operate/audit.md documents.
 @Suite(.serialized, .timeLimit(.minutes(1)))
 struct AuditTests {
     private static let account = "app@lab-project.iam.gserviceaccount.com"
@@ -29,7 +29,7 @@ struct AuditTests {
 
             let text = try String(contentsOfFile: path, encoding: .utf8)
             let lines = try text.split(separator: "\n").map { try JSON(parsing: $0.utf8) }
-            try Self.check(lines, against: try Schema(repositoryFile("deploy/audit.md")))
+            try Self.check(lines, against: try Schema(repositoryFile("docs/operate/audit.md")))
             #expect(!text.contains(token.accessToken))
 
             let mint = try #require(lines.first { $0["kind"]?.string == "access_token" && $0["pod"]?.string == "a" })

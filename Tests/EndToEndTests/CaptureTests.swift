@@ -5,10 +5,10 @@ import Testing
 struct CaptureTests {
     @Test("the page of the debug commands shows what they print ('make captures' writes it anew)")
     func page() async throws {
-        let known = CaptureStructure.lines(of: try repositoryFile("deploy/debug.md"))
+        let known = CaptureStructure.lines(of: try repositoryFile("docs/operate/debug.md"))
         let page = CaptureStructure.lines(of: try await DebugPage.make(keys: try sharedKeys.get()))
         for (old, new) in zip(known, page) where old != new {
-            Issue.record("deploy/debug.md has '\(old)', but now it is '\(new)'")
+            Issue.record("docs/operate/debug.md has '\(old)', but now it is '\(new)'")
             return
         }
         #expect(known.count == page.count)
@@ -16,7 +16,7 @@ struct CaptureTests {
 
     @Test("the page holds every command, and no token")
     func contents() throws {
-        let page = try repositoryFile("deploy/debug.md")
+        let page = try repositoryFile("docs/operate/debug.md")
         for command in [
             "debug explain", "debug cgroups", "debug connections", "debug tokens", "debug bundle", "check",
         ] { #expect(page.contains("$ podidentd \(command)"), "\(command)") }

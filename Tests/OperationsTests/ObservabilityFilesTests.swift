@@ -28,7 +28,7 @@ import Yams
     private func file(_ path: String) throws -> Data {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
-        return try Data(contentsOf: root.appendingPathComponent("deploy/" + path))
+        return try Data(contentsOf: root.appendingPathComponent(path))
     }
 
     private func check(_ expression: String, _ place: String) throws {
@@ -42,9 +42,9 @@ import Yams
         #expect(known.isSuperset(of: query.groupings), "\(place): \(query.groupings)")
     }
 
-    @Test("the table of deploy/metrics.md is the code's")
+    @Test("the table of docs/operate/metrics.md is the code's")
     func table() throws {
-        let text = String(decoding: try file("metrics.md"), as: UTF8.self)
+        let text = String(decoding: try file("docs/operate/metrics.md"), as: UTF8.self)
         #expect(text.hasSuffix("\n\n" + MetricNames.table), "it must end with:\n\(MetricNames.table)")
     }
 
@@ -63,7 +63,7 @@ import Yams
             var title: String
             var panels: [Panel]
         }
-        let dashboard = try JSONDecoder().decode(Dashboard.self, from: file("observability/dashboard.json"))
+        let dashboard = try JSONDecoder().decode(Dashboard.self, from: file("deploy/observability/dashboard.json"))
         #expect(Set(dashboard.panels.map(\.id)).count == dashboard.panels.count)
         var shown: Set<String> = []
         for panel in dashboard.panels where panel.type != "row" {
@@ -94,7 +94,7 @@ import Yams
             }
             var groups: [Group]
         }
-        let rules = try YAMLDecoder().decode(Rules.self, from: file("observability/alerts.yaml"))
+        let rules = try YAMLDecoder().decode(Rules.self, from: file("deploy/observability/alerts.yaml"))
         let all = rules.groups.flatMap(\.rules)
         #expect(Set(all.map(\.alert)).count == all.count)
         let wanted = [

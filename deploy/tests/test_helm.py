@@ -129,7 +129,7 @@ class SchemaTests(unittest.TestCase):
             },
             "/rbac/cloudAudiences/aws": {"rbac": {"cloudAudiences": {"aws": "*"}}},
             "harden": {"harden": True},
-            # Of any namespace: see deploy/configuration.md.
+            # Of any namespace: see docs/operate/configuration.md.
             "/config/policies/1": {
                 "config": {
                     "policies": [

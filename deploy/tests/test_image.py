@@ -92,7 +92,9 @@ class ArchiveTests(unittest.TestCase):
         self.assertFalse((self.directory / "refused.tar").exists())
 
     def test_every_name_in_the_documents_is_full(self):
-        documents = [IMAGE / "Containerfile", *manifests.DEPLOY.glob("*.md"), REPOSITORY / "README.md"]
+        documents = [
+            IMAGE / "Containerfile", *manifests.DEPLOY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), REPOSITORY / "README.md"
+        ]
         for path in documents:
             for line in path.read_text().splitlines():
                 for name in re.findall(r"[\w./-]*podidentd:[0-9][\w.-]*", line):

@@ -1,6 +1,6 @@
 import Operations
 
-/// One line of the audit stream. The schema is documented in deploy/audit.md; a change that readers could trip over
+/// One line of the audit stream. The schema is documented in docs/operate/audit.md; a change that readers could trip over
 /// gets a new ``version``.
 struct AuditRecord: Sendable, Equatable {
     static let version = 1

@@ -103,7 +103,7 @@ extension PostureCheck {
             "redirected to the agent, and none arrives: connections of \(pods.prefix(10).joined(separator: ", "))",
             meaning:
                 "They do not leave the pod's network namespace: a filter inside it drops what stays on the interface lo, "
-                + "or a mesh in the pod takes them (deploy/mesh.md).")
+                + "or a mesh in the pod takes them (docs/operate/mesh.md).")
     }
 
     private func watch(_ status: AgentStatus) -> Posture.Item {

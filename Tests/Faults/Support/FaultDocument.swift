@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// What deploy/faults.md promises about each fault.
+/// What docs/operate/faults.md promises about each fault.
 enum FaultDocument {
     struct Row {
         var log: String
@@ -11,7 +11,7 @@ enum FaultDocument {
     /// The rows of the first table, by the fault's name.
     static func rows() throws -> [String: Row] {
         let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(
-            path: "../../../deploy/faults.md")
+            path: "../../../docs/operate/faults.md")
         let lines = try String(contentsOf: file, encoding: .utf8).split(separator: "\n")
         return lines.reduce(into: [:]) { rows, line in
             let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
@@ -26,12 +26,13 @@ enum FaultDocument {
 
     /// Expects that `row` is what the document says.
     static func expect(_ row: FaultRow, of name: String) throws {
-        let promised = try #require(try rows()[name], "deploy/faults.md does not know '\(name)'")
+        let promised = try #require(try rows()[name], "docs/operate/faults.md does not know '\(name)'")
         // A dash: nothing is logged of it.
         #expect(
             promised.log == "-" ? row.log == nil : row.log?.contains(promised.log) == true,
-            "\(name): deploy/faults.md says '\(promised.log)'")
+            "\(name): docs/operate/faults.md says '\(promised.log)'")
         #expect(
-            row.counter?.hasPrefix(promised.counter) == true, "\(name): deploy/faults.md says '\(promised.counter)'")
+            row.counter?.hasPrefix(promised.counter) == true,
+            "\(name): docs/operate/faults.md says '\(promised.counter)'")
     }
 }
