@@ -1,14 +1,31 @@
-"""As much of a Kubernetes API server as kubectl needs to apply, get and delete: a store of objects without any rules."""
+"""As much of a Kubernetes API server as kubectl and helm need to apply, get and delete: a store of objects, which are
+validated by the schemas of Kubernetes 1.37 as the server does it with fieldValidation=Strict."""
 import http.server
 import json
 import threading
 import urllib.parse
+
+import kubernetes_validate
+import yaml
+
+import kubernetes_protobuf
+
+VERSION = "1.37"
 
 # Group and version, kind, resource, whether it has namespaces.
 KINDS = [
     ("v1", "Namespace", "namespaces", False),
     ("v1", "ServiceAccount", "serviceaccounts", True),
     ("v1", "ConfigMap", "configmaps", True),
+    ("v1", "Secret", "secrets", True),
+    ("v1", "Service", "services", True),
+    ("v1", "Pod", "pods", True),
+    ("apps/v1", "Deployment", "deployments", True),
+    ("apps/v1", "StatefulSet", "statefulsets", True),
+    ("batch/v1", "Job", "jobs", True),
+    ("batch/v1", "CronJob", "cronjobs", True),
+    ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", True),
+    ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", True),
     ("apps/v1", "DaemonSet", "daemonsets", True),
     ("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", False),
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings", False),
@@ -16,7 +33,10 @@ KINDS = [
     ("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings", True),
     ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", False),
     ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", False),
+    ("admissionregistration.k8s.io/v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies", False),
+    ("admissionregistration.k8s.io/v1", "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", False),
 ]
+APPLY = "application/apply-patch+yaml"
 VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
 
@@ -38,6 +58,8 @@ class APIServer:
 
     def __enter__(self):
         self.objects = {}
+        # The kind of each object that was sent only to be tried, with dryRun=All.
+        self.tried = []
         self.lock = threading.Lock()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.thread = threading.Thread(target=self.server.serve_forever)
@@ -65,14 +87,14 @@ class APIServer:
     def names(self, kind):
         return sorted((namespace, name) for found, namespace, name in self.objects if found == kind)
 
-    def answer(self, method, path, query, body):
+    def answer(self, method, path, query, body, content_type=""):
         parts = path.strip("/").split("/")
         if path == "/api":
             return 200, {"kind": "APIVersions", "versions": ["v1"]}
         if path == "/apis":
             return 200, {"kind": "APIGroupList", "apiVersion": "v1", "groups": self._groups()}
         if path == "/version":
-            return 200, {"major": "1", "minor": "37", "gitVersion": "v1.37.0"}
+            return 200, {"major": "1", "minor": VERSION.split(".")[1], "gitVersion": f"v{VERSION}.0"}
         if path == "/openapi/v3":
             paths = {self._prefix(version)[1:]: {"serverRelativeURL": f"/openapi/v3{self._prefix(version)}"} for version, *_ in KINDS}
             return 200, {"paths": paths}
@@ -90,37 +112,59 @@ class APIServer:
                 namespace, rest = rest[1], rest[2:]
             if rest[0] == resource and len(rest) <= 2:
                 with self.lock:
-                    return self._object(method, (version, kind, namespace), rest[1:], query, body)
+                    return self._object(method, (version, kind, namespace), rest[1:], query, body, content_type)
         return self._failure(404, "NotFound", "the server could not find the requested resource")
 
-    def _object(self, method, group, rest, query, body):
+    def _object(self, method, group, rest, query, body, content_type):
         version, kind, namespace = group
-        if not rest:
-            if method == "GET":
-                selector = dict(term.split("=", 1) for term in query.get("labelSelector", [""])[0].split(",") if term)
-                items = [
-                    item
-                    for (found, place, _), item in sorted(self.objects.items())
-                    if found == kind
-                    and namespace in ("", place)
-                    and selector.items() <= item["metadata"].get("labels", {}).items()
-                ]
-                return 200, {"kind": f"{kind}List", "apiVersion": version, "metadata": {}, "items": items}
+        if method == "GET" and not rest:
+            return 200, self._list(group, query)
+        if method in ("POST", "PUT") or content_type == APPLY:
+            problem = self._problem(body)
+            if problem:
+                return self._failure(422, "Invalid", f"{kind} {body['metadata']['name']} is invalid: {problem}")
+        if query.get("dryRun") == ["All"] and method != "GET":
+            self.tried.append(kind)
+            return 200, body
+        if method == "POST" and not rest:
             key = (kind, namespace, body["metadata"]["name"])
             if key in self.objects:
                 return self._failure(409, "AlreadyExists", "it exists")
             self.objects[key] = body
             return 201, body
         key = (kind, namespace, rest[0])
-        if key not in self.objects:
+        if content_type == APPLY:
+            self.objects[key] = body
+        elif key not in self.objects:
             return self._failure(404, "NotFound", f"{kind} {rest[0]} not found")
-        if method == "PATCH":
+        elif method == "PATCH":
             merge(self.objects[key], body)
         elif method == "PUT":
             self.objects[key] = body
         elif method == "DELETE":
             return 200, self.objects.pop(key)
         return 200, self.objects[key]
+
+    def _list(self, group, query):
+        version, kind, namespace = group
+        selector = dict(term.split("=", 1) for term in query.get("labelSelector", [""])[0].split(",") if term)
+        items = [
+            item
+            for (found, place, _), item in sorted(self.objects.items())
+            if found == kind
+            and namespace in ("", place)
+            and selector.items() <= item["metadata"].get("labels", {}).items()
+        ]
+        return {"kind": f"{kind}List", "apiVersion": version, "metadata": {}, "items": items}
+
+    @staticmethod
+    def _problem(body):
+        """Why a server with this version's schemas refuses the object; nothing if it does not."""
+        try:
+            kubernetes_validate.validate(body, VERSION, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            return f"{'.'.join(str(part) for part in error.path)}: {error.message}"
+        return None
 
     @staticmethod
     def _prefix(version):
@@ -183,8 +227,12 @@ class APIServer:
                 url = urllib.parse.urlsplit(self.path)
                 length = int(self.headers.get("Content-Length") or 0)
                 text = self.rfile.read(length)
-                body = json.loads(text) if text else None
-                code, value = api.answer(self.command, url.path, urllib.parse.parse_qs(url.query), body)
+                kind = self.headers.get("Content-Type", "")
+                # JSON is YAML, and what is applied by the server is sent as YAML.
+                read = kubernetes_protobuf.secret if text.startswith(kubernetes_protobuf.MAGIC) else yaml.safe_load
+                body = read(text) if text and self.command != "DELETE" else None
+                query = urllib.parse.parse_qs(url.query)
+                code, value = api.answer(self.command, url.path, query, body, kind)
                 answer = json.dumps(value).encode()
                 self.send_response(code)
                 self.send_header("Content-Type", "application/json")

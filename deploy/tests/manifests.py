@@ -96,7 +96,7 @@ def helm(values):
     result = subprocess.run(command, input=yaml.safe_dump(values), capture_output=True, text=True)
     if result.returncode != 0:
         raise ChartError(result.stderr)
-    # helm 4 writes an empty line between two objects, helm 3 does not.
+    # helm 4 writes an empty line between two objects, which says nothing.
     return result.stdout.replace("\n\n---\n", "\n---\n")
 
 

@@ -119,7 +119,7 @@ class SchemaTests(unittest.TestCase):
         cases = {
             "/google/provider": {"google": google | {"provider": "*"}},
             "/google/projectNumber": {"google": google | {"projectNumber": "my-project"}},
-            "/google/projectId": {"google": google | {"projectId": ""}},
+            "/google/projectId": {"google": google | {"projectId": "My_Project"}},
             "/distribution": {"distribution": "gke"},
             "/hardened": {"hardened": "yes"},
             "/rbac/audienceScopes/0": {"rbac": {"audienceScopes": [{"serviceAccounts": ["app"]}]}},
@@ -147,7 +147,3 @@ class SchemaTests(unittest.TestCase):
     def test_a_policy_that_names_a_namespace_is_rendered(self):
         rule = {"policy": "passthrough", "namespace": "infra", "service-account": "node-agent"}
         self.assertIn("service-account: node-agent", manifests.helm(values(config={"policies": [rule]})))
-
-    def test_nothing_is_rendered_without_the_google_side(self):
-        with self.assertRaises(manifests.ChartError):
-            manifests.helm({})

@@ -47,3 +47,14 @@ PODIDENTD_SPIFFE_CA_FILE: /etc/podidentd-signer/ca.crt
 {{- $google := get .Values.config "google" | default dict }}
 {{- get $google "token-audience" | default .Values.google.provider }}
 {{- end }}
+
+{{/* Fails with one sentence that names every value that is missing. The schema cannot: it calls an empty text a mismatch. */}}
+{{- define "podidentd.requireValues" -}}
+{{- $missing := list }}
+{{- range list "provider" "projectId" "projectNumber" }}
+{{- if not (get $.Values.google .) }}{{ $missing = append $missing (printf "google.%s" .) }}{{ end }}
+{{- end }}
+{{- if $missing }}
+{{- fail (printf "podidentd is not installed, because the chart needs %s: set each with --set NAME=VALUE (projectNumber with --set-string) or in a values file; values.yaml says what they are" (join ", " $missing)) }}
+{{- end }}
+{{- end }}
