@@ -1,7 +1,7 @@
 import Attribution
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct AttributorTests {
+@Suite(.timeLimit(.minutes(10))) struct AttributorTests {
     let cgroups = FakeCgroups([
         10: "/kubepods/burstable", 11: CgroupIndexTests.web, 12: "\(CgroupIndexTests.web)/\(container64a)",
         13: "\(CgroupIndexTests.web)/\(container64a)/pod\(PodUID.victim)",

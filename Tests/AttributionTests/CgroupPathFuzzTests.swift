@@ -5,7 +5,7 @@ import Testing
 @testable import Attribution
 
 /// Any bytes as a cgroup path: what is believed is exactly what a kubelet would have written.
-@Suite(.timeLimit(.minutes(5))) struct CgroupPathFuzzTests {
+@Suite(.timeLimit(.minutes(10))) struct CgroupPathFuzzTests {
     private static let roots = [
         "/kubepods", "/kubepods.slice", "/kubelet/kubepods", "/kubelet.slice/kubelet-kubepods.slice",
         "/docker/0a1b/kubelet/kubepods",

@@ -147,7 +147,7 @@ final class Departures: Sendable {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct PodDirectoryWaitTests {
+@Suite(.timeLimit(.minutes(10))) struct PodDirectoryWaitTests {
     let clock = ManualClock()
 
     /// Waits until `count` waits have both enlisted and begun to sleep.

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Attribution
 
-@Suite(.timeLimit(.minutes(1))) struct RecordWaitersTests {
+@Suite(.timeLimit(.minutes(10))) struct RecordWaitersTests {
     private final class Waiters: Sendable {
         let storage = Mutex(RecordWaiters(limit: 100))
     }

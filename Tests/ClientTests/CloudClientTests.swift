@@ -14,7 +14,7 @@ struct CloudClientLabTrait: SuiteTrait, TestScoping {
     }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(2)), CloudClientLabTrait())
+@Suite(.serialized, .timeLimit(.minutes(10)), CloudClientLabTrait())
 struct CloudClientTests {
     @Test("a real client of AWS or Azure in a pod reads a bucket as the pod's own identity", arguments: CloudClient.all)
     func ownCredential(client: CloudClient) async throws {

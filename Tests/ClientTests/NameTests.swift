@@ -4,7 +4,7 @@ import Testing
 @testable import Lab
 
 /// The options for name resolution, as a pod sees them, and the document about them.
-@Suite(.serialized, .timeLimit(.minutes(2)), ClientLabTrait())
+@Suite(.serialized, .timeLimit(.minutes(10)), ClientLabTrait())
 struct NameOptionTests {
     @Test(
         "each option resolves the spellings that its table lists, also where a tenant claims the name",

@@ -14,7 +14,7 @@ struct ClientLabTrait: SuiteTrait, TestScoping {
     }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(2)), ClientLabTrait())
+@Suite(.serialized, .timeLimit(.minutes(10)), ClientLabTrait())
 struct RealClientTests {
     @Test("a real client in a pod gets the pod's own credential", arguments: ClientCase.all)
     func ownCredential(clientCase: ClientCase) async throws {

@@ -46,7 +46,7 @@ struct AWSWorldTrait: SuiteTrait, TestScoping {
 
 private let roles = "/latest/meta-data/iam/security-credentials"
 
-@Suite(.serialized, .timeLimit(.minutes(3)), AWSWorldTrait())
+@Suite(.serialized, .timeLimit(.minutes(10)), AWSWorldTrait())
 struct AWSConformanceTests {
     private let pods: AWSWorld
 

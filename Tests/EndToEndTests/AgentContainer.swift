@@ -32,7 +32,7 @@ struct AgentContainer {
         }
         let agent = try world.launchAgent(
             Self.changes.merging(changes) { $1 }, prefix: container(world, pod, manifest, ["--program", "/podidentd"]))
-        try await agent.waitUntilReady(within: .seconds(20))
+        try await agent.waitUntilReady(within: .seconds(60))
         return AgentContainer(world: world, pod: pod, workload: workload, agent: agent, manifest: manifest)
     }
 
@@ -67,10 +67,10 @@ struct AgentContainer {
         return try CheckOutcome(result)
     }
 
-    /// Asks until the agent is ready or not, for at most 20 s, and returns what `podidentd ready` says at the end.
+    /// Asks until the agent is ready or not, for at most a minute, and returns what `podidentd ready` says at the end.
     @discardableResult
     func waitUntil(ready: Bool) async throws -> String {
-        let deadline = ContinuousClock.now + .seconds(20) * LabKernel.patience
+        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
         while true {
             let result = try await exec("podidentd", "ready", "--config", agent.configurationPath)
             if (result.status == 0) == ready { return result.output }

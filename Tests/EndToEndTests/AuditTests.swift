@@ -4,7 +4,7 @@ import MetricsTesting
 import Testing
 
 /// The audit stream says who got what, by the schema that docs/operate/audit.md documents.
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct AuditTests {
     private static let account = "app@lab-project.iam.gserviceaccount.com"
 

@@ -7,7 +7,7 @@ private let storage = "https://storage.azure.com"
 private let clientID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 
 /// Azure's protocol in a world with three clouds, as pods see it.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct AzureTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct AzureTests {
     @Test("cloud case 33 cloud case 34 a token, all of its members strings, for the resource as it was asked for")
     func token() async throws {
         try await withAzure { world in

@@ -4,7 +4,7 @@ import Operations
 import Testing
 
 /// The agent in a pod of its own, whose UID it is told: that pod's cgroup tells where the kubepods cgroup is.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct CalibrationTests {
     struct Place: CustomTestStringConvertible, Sendable {
         var layout: CgroupLayout

@@ -1,7 +1,7 @@
 import Lab
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct CaptureTests {
     @Test("the page of the debug commands shows what they print ('make captures' writes it anew)")
     func page() async throws {

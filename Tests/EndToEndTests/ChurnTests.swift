@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 
 /// Pods come and go, and their names, addresses and network namespaces are used again at once.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct ChurnTests {
     private static let podCount = 1000
     private static let slotCount = 8

@@ -4,7 +4,7 @@ import Operations
 import Testing
 
 /// `kubectl exec ... podidentd check` in the agent's hardened container: healthy on a sound node, and no fault unnamed.
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct ContainerCheckTests {
     private static func withContainer(
         manifest: String = AgentContainer.hardened, _ body: (AgentContainer) async throws -> Void

@@ -4,7 +4,7 @@ import Operations
 import Testing
 
 /// The debug commands as an operator runs them, beside a running agent and without one.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct DebugTests {
     @Test("cgroups shows every pod and container with its ServiceAccount, as table, tree and JSON, filtered")
     func cgroups() async throws {

@@ -4,7 +4,7 @@ import MetricsTesting
 import Testing
 
 /// What a pod's owner can put right is told on the pod.
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct EventTests {
     private static let account = "app@lab-project.iam.gserviceaccount.com"
 

@@ -4,7 +4,7 @@ import Testing
 
 /// The agent as the overlay `kubeadm-hardened` runs it: the rendered manifest's capabilities, seccomp profile and
 /// read-only root, by a real container runtime.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct HardenedTests {
     private static let manifest = "deploy/golden/kubeadm-hardened.yaml"
 
@@ -32,7 +32,7 @@ struct HardenedTests {
             let pod = try await world.addPod("a")
             for start in ["attached", "adopted"] {
                 let agent = try world.launchAgent(Self.changes, prefix: Self.container(in: world))
-                try await agent.waitUntilReady(within: .seconds(20))
+                try await agent.waitUntilReady(within: .seconds(60))
                 #expect(try await pod.token().accessToken.hasPrefix("ya29."))
                 let hooks = agent.log.events.filter { $0.contains("hook in place") }
                 #expect(!hooks.isEmpty && hooks.allSatisfy { $0.contains("origin=\(start)") }, "\(hooks)")
@@ -61,10 +61,10 @@ struct HardenedTests {
             world.cluster.kubernetes.createServiceAccount(namespace: "default", name: "default")
             let pod = try await world.addPod("a")
             let first = try world.launchAgent(Self.probed, prefix: Self.container(in: world))
-            try await first.waitUntilReady(within: .seconds(20))
+            try await first.waitUntilReady(within: .seconds(60))
             _ = try await pod.token()
             let second = try world.launchAgent(Self.probed, prefix: Self.container(in: world))
-            try await second.waitUntilReady(within: .seconds(20))
+            try await second.waitUntilReady(within: .seconds(60))
             #expect(second.log.events.contains { $0.contains("took over from the agent that ran") })
             let ended = await first.result()
             #expect(ended.status == 0, "\(ended.errorOutput)")

@@ -2,7 +2,7 @@ import Foundation
 import Lab
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct IdentityTests {
     @Test("a pod receives a token that was exchanged for its own UID", arguments: CgroupLayout.allCases)
     func ownToken(layout: CgroupLayout) async throws {

@@ -6,7 +6,7 @@ import Testing
 ///
 /// `PODIDENTD_IMAGE_ROOT` names the unpacked image. Without it the same script that lays out the image does so for the
 /// program under test, which is linked with more libraries, but found and started in the same way.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct ImageTests {
     @Test("the image's content is all that the agent needs to serve a pod, run as the hardened manifest says")
     func serves() async throws {
@@ -23,7 +23,7 @@ struct ImageTests {
                     "--rootfs", root, "--program", "/podidentd-init", "/podidentd", "--bind", world.node.directory,
                     "--",
                 ])
-            try await agent.waitUntilReady(within: .seconds(20))
+            try await agent.waitUntilReady(within: .seconds(60))
             #expect(try await pod.token().accessToken.hasPrefix("ya29."))
             #expect(world.cluster.trap?.connections == 0)
             let stopped = await agent.stop()

@@ -3,7 +3,7 @@ import Lab
 import Testing
 
 /// What the rendered manifests grant is what the agent needs: their roles and bindings, given to the emulated API server.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct InstallationTests {
     @Test("the rule of the rendered manifest is needed and is enough: without it 403 and the fix, with it a token")
     func audienceRule() async throws {

@@ -4,12 +4,13 @@ import Operations
 import Testing
 
 /// D1: tenants write pods whose JSON is six times as long as what etcd keeps.
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct LargeObjectTests {
-    /// Peak memory may grow by this much, whatever the size of the objects: buffers of the connection, not objects.
-    private static let memoryBound = 6 * 1024
+    /// Peak memory may grow by this much, in KiB, where the objects are six times 8.4 MB: buffers of the connection, and what
+    /// a busy machine's allocator keeps beside them.
+    private static let memoryBound = 16 * 1024
 
-    @Test("two pods of 8.4 MB in the API: the watch goes on, a new agent serves them and all others, memory stays")
+    @Test("six pods of 8.4 MB in the API: the watch goes on, a new agent serves them and all others, memory stays")
     func blownUp() async throws {
         try await withWorld { world in
             world.addServiceAccount("app")
@@ -18,15 +19,14 @@ struct LargeObjectTests {
             #expect(try world.owner(of: try await small.ask()).subject.podUID == small.uid)
             let quiet = try first.peakMemory()
 
-            let large = [
-                try await world.addPod("large-1", serviceAccount: "app"),
-                try await world.addPod("large-2", serviceAccount: "app"),
-            ]
+            var large: [RunningPod] = []
+            for number in 1...6 { large.append(try await world.addPod("large-\(number)", serviceAccount: "app")) }
             for pod in large { world.blowUp(pod, count: 1_400_000) }
             // What comes behind the large events in the watch is served.
             let next = try await world.addPod("next", serviceAccount: "app")
             for pod in [next, small] + large {
-                #expect(try world.owner(of: try await pod.ask()).subject.podUID == pod.uid)
+                let answer = try await pod.ask(within: .seconds(60)) { $0.status == 200 }.answer
+                #expect(try world.owner(of: answer).subject.podUID == pod.uid)
             }
             let status = try await first.status()
             #expect(status.incidents.filter { $0.key.hasPrefix("pods.watch_") }.isEmpty)
@@ -36,12 +36,13 @@ struct LargeObjectTests {
 
             let second = try await world.startAgent()
             for pod in [next, small] + large {
-                #expect(try world.owner(of: try await pod.ask()).subject.podUID == pod.uid)
+                let answer = try await pod.ask(within: .seconds(60)) { $0.status == 200 }.answer
+                #expect(try world.owner(of: answer).subject.podUID == pod.uid)
             }
             #expect(try await second.status().incidents["pods.list_failed"] == 0)
             let peak = try second.peakMemory()
             #expect(peak - quiet <= Self.memoryBound, "\(quiet) KiB before, \(peak) KiB after")
-            print("peak memory: \(quiet) KiB with small pods, \(peak) KiB with two of 8.4 MB")
+            print("peak memory: \(quiet) KiB with small pods, \(peak) KiB with six of 8.4 MB")
             await second.stop()
         }
     }
@@ -73,7 +74,7 @@ struct LargeObjectTests {
 
             world.blowUp(large, count: 1)
             try await agent.settled { $0.pods >= 2 }
-            let deadline = ContinuousClock.now + .seconds(10) * LabKernel.patience
+            let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
             while try await large.ask().status == 503, ContinuousClock.now < deadline {}
             #expect(try world.owner(of: try await large.ask()).subject.podUID == large.uid)
             await agent.stop()

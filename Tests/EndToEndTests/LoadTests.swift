@@ -3,7 +3,7 @@ import Lab
 import Operations
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct LoadTests {
     private static let tokenPath = "/computeMetadata/v1/instance/service-accounts/default/token"
 

@@ -2,7 +2,7 @@ import Lab
 import Testing
 
 /// What all pods together can make the agent hold.
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct MemoryTests {
     /// A smaller form of `make memory`, with a debug build: its limit is the manifest's and what a debug build needs more.
     @Test(

@@ -29,7 +29,7 @@ final class MintingLoad: Sendable {
     func rounds(_ count: Int) async throws {
         // The pod in hand may have asked already.
         let goal = storage.withLock { $0.answered.map { $0 + count + 1 } }
-        try await answers.wait(within: .seconds(30)) { _ in
+        try await answers.wait(within: .seconds(60)) { _ in
             let answered = self.storage.withLock { $0.answered }
             return zip(answered, goal).allSatisfy { $0 >= $1 }
         }

@@ -4,7 +4,7 @@ import Operations
 import Testing
 
 /// What else is on a node, as the agent and `podidentd check` see it.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct NeighbourTests {
     @Test(
         "a second kubepods tree is held back, reported, and makes the check degraded",

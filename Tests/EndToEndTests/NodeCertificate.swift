@@ -8,7 +8,7 @@ extension LabWorld {
     ) async throws {
         let known = agent.log.events.count { $0.contains("node credentials reloaded") }
         try cluster.kubelet.rotate(to: try cluster.pki.node(Self.nodeName, notBefore: notBefore, notAfter: notAfter))
-        let deadline = ContinuousClock.now + .seconds(5)
+        let deadline = ContinuousClock.now + .seconds(60)
         while agent.log.events.count(where: { $0.contains("node credentials reloaded") }) == known {
             guard ContinuousClock.now < deadline else { throw LabError("the agent keeps its old certificate") }
             // Credentials are looked at when they are used.

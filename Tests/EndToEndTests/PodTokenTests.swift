@@ -2,7 +2,7 @@ import Foundation
 import Lab
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct PodTokenTests {
     private static let vault = "https://vault.example"
     private static let path = "/podidentd/v1/token?audience="

@@ -4,7 +4,7 @@ import Operations
 import Testing
 
 /// What the running agent may still do, thread by thread, and that this is enough for everything it does.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct PrivilegeTests {
     /// CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF.
     private static let kept: UInt64 = 1 << 2 | 1 << 12 | 1 << 38 | 1 << 39

@@ -4,7 +4,7 @@ import Operations
 import Testing
 
 /// The command that the readiness probe of the agent's pod runs.
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct ReadyTests {
     @Test("during a hand-over the agent that runs is ready for its own pod only; afterwards the successor is")
     func handover() async throws {
@@ -27,7 +27,7 @@ struct ReadyTests {
             #expect(try await Self.ready(world, old, nil))
 
             try await world.cluster.kubernetesServer.bringUp()
-            try await second.waitUntilReady(within: .seconds(20))
+            try await second.waitUntilReady(within: .seconds(60))
             try await second.log.first { $0.contains("answered with its own pod-uid") }
             #expect(try await Self.ready(world, new, nil))
             #expect(try await Self.ready(world, old, "the agent of pod \(new.uid) answers here"))
@@ -43,9 +43,9 @@ struct ReadyTests {
             let agent = try await world.startAgent()
             #expect(try await Self.ready(world, nil, "pods: the pod list has not been read yet"))
             try await world.cluster.kubernetesServer.bringUp()
-            let deadline = ContinuousClock.now + .seconds(10)
+            let deadline = ContinuousClock.now + .seconds(60)
             while try await agent.status().podsSynced == false {
-                guard ContinuousClock.now < deadline else { throw LabError("no pod list in 10 s") }
+                guard ContinuousClock.now < deadline else { throw LabError("no pod list in a minute") }
             }
             #expect(try await Self.ready(world, nil, nil))
             // An agent that was not told its pod is not taken for the agent of one.

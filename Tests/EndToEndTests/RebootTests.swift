@@ -3,7 +3,7 @@ import Lab
 import Testing
 
 /// A node reboots: no hook outlives that, and its pods start before the agent.
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct RebootTests {
     private static let pods = 100
 

@@ -4,7 +4,7 @@ import Operations
 import Testing
 
 /// `podidentd check` names rights in the cluster that are wider than the configuration, as an earlier installation leaves them.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct RightsTests {
     /// What the check says of the rights, on a node without an agent.
     private func rights(_ world: LabWorld, _ changes: [String: String?]) async throws -> Posture.Item {

@@ -4,7 +4,7 @@ import Operations
 import Testing
 
 /// Everything that an agent says during a full run at its most talkative holds no secret.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct SecretTests {
     private static let vault = "https://vault.example"
 

@@ -3,7 +3,7 @@ import Lab
 import Testing
 
 /// However many ask, each pod costs one call of each kind, and no pod waits for another.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct SingleFlightTests {
     private static let account = "app@lab-project.iam.gserviceaccount.com"
 
@@ -35,36 +35,36 @@ struct SingleFlightTests {
             }
             let stuck = pods[50]
             world.cluster.securityTokenServiceServer.faults.inject(.hang) { $0.subjectClaims.contains(stuck.uid) }
-            let answers = try await askTogether(pods, gate: world.node.directory + "/gate")
-            var slowest = Duration.zero
-            for (pod, answer) in zip(pods, answers) where pod !== stuck {
+            let ended = try await askTogether(pods, gate: world.node.directory + "/gate")
+            for (pod, answer) in ended.map({ (pods[$0], $1) }) where pod !== stuck {
                 #expect(answer.status == 200, "\(pod.name): \(answer.body)")
-                slowest = max(slowest, answer.duration)
                 expectOneOfEach(world, of: pod)
                 #expect(try world.owner(of: answer).subject.podUID == pod.uid)
             }
-            // What hangs ends after 2.9 s at the latest; a hundred processes start on a small machine meanwhile.
-            #expect(slowest < .seconds(2))
-            let answer = answers[50]
+            let (last, answer) = try #require(ended.last)
+            #expect(last == 50, "all others are answered before the one that hangs gives up")
             #expect(answer.status == 503)
             #expect(answer.retryAfter != nil)
             #expect(answer.body.contains("Google STS"))
-            print(
-                "ISOLATION 99 pods answered in \(slowest.text) at most, while one hung for \(answer.duration.text)")
             world.cluster.securityTokenServiceServer.faults.clear()
-            _ = try await stuck.ask(within: .seconds(6)) { $0.status == 200 }
+            _ = try await stuck.ask(within: .seconds(20)) { $0.status == 200 }
         }
     }
 
     /// Lets all pods ask at the same moment: each waits for a lock that is held until the last one waits.
-    private func askTogether(_ pods: [RunningPod], gate: String) async throws -> [MetadataAnswer] {
+    ///
+    /// - Returns: The answers in the order of their ends, each with its pod's index.
+    private func askTogether(_ pods: [RunningPod], gate: String) async throws -> [(Int, MetadataAnswer)] {
         let lock = unsafe open(gate, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
         try #require(lock >= 0 && flock(lock, LOCK_EX) == 0)
         let clients = try pods.map { try $0.start(["flock", "--shared", gate] + RunningPod.askCommand(tokenPath)) }
         close(lock)
-        var answers: [MetadataAnswer] = []
-        for client in clients { answers.append(try MetadataAnswer(curl: await client.result().output)) }
-        return answers
+        return try await withThrowingTaskGroup(of: (Int, MetadataAnswer).self) { group in
+            for (index, client) in clients.enumerated() {
+                group.addTask { (index, try MetadataAnswer(curl: await client.result().output)) }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
     }
 
     private func expectOneOfEach(_ world: LabWorld, of pod: RunningPod) {

@@ -3,7 +3,7 @@ import Lab
 import Testing
 
 /// The short form of `make soak`. Latency is printed only: a timing is never a test.
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct SoakTests {
     @Test("two minutes of mixed load, churn, ended watches and an upgrade: memory, descriptors and tables stay flat")
     func twoMinutes() async throws {

@@ -3,7 +3,7 @@ import Lab
 import Testing
 
 /// The SPIFFE endpoint with everything real: pods, redirect, agent, signer, go-spiffe.
-@Suite(.serialized, .timeLimit(.minutes(4)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct SpiffeTests {
     @Test("go-spiffe over link-local TCP gets the pod's own X.509-SVID, bundle and JWT-SVID")
     func goClient() async throws {
@@ -61,7 +61,7 @@ struct SpiffeTests {
             let other = try await world.addPod("o", serviceAccount: "other")
             let id = "spiffe://lab.example/ns/default/sa/"
             let serving = try server.start(Self.command("serve", "\(server.address):7000", id + "client"))
-            try await serving.errorLines.first(within: .seconds(20)) { $0.contains("listening") }
+            try await serving.errorLines.first(within: .seconds(60)) { $0.contains("listening") }
             let answer = try await client.spiffe("dial", "\(server.address):7000", id + "server")
             #expect(answer["answer"]?.string == "answer to hello\n")
             let refused = try await Command.run(
@@ -136,7 +136,7 @@ extension Array {
 }
 
 /// The Unix socket, for clients that know no other.
-@Suite(.serialized, .timeLimit(.minutes(4)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct SpiffeSocketTests {
     private static func withSocket(_ body: (LabWorld, AgentProcess, String) async throws -> Void) async throws {
         try await withWorld { world in

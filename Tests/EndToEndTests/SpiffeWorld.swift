@@ -36,11 +36,11 @@ extension LabWorld {
         return try JSONDecoder().decode(WorkloadAnswer.self, from: Data(result.output.utf8))
     }
 
-    /// Asks again and again for at most twenty seconds, until `condition` holds.
+    /// Asks again and again for at most a minute, until `condition` holds.
     func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(20) * LabKernel.patience
+        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
         while try await !condition() {
-            guard ContinuousClock.now < deadline else { throw LabError("not within 20 s: \(what)") }
+            guard ContinuousClock.now < deadline else { throw LabError("not within a minute: \(what)") }
         }
     }
 

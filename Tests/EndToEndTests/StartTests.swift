@@ -3,7 +3,7 @@ import Lab
 import Testing
 
 /// What an operator sees who configured something wrong: one sentence, a status that is not 0, nothing attached.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct StartTests {
     struct Mistake: CustomTestStringConvertible, Sendable {
         var name: String

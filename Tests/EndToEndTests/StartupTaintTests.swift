@@ -3,7 +3,7 @@ import Lab
 import Testing
 
 /// The component startup-taint: pods stay away from a node until the agent there serves.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct StartupTaintTests {
     private static let taint = "podidentd.io/agent-not-ready"
     private static let other = "node.kubernetes.io/memory-pressure"
@@ -14,7 +14,7 @@ struct StartupTaintTests {
     func removed() async throws {
         try await withTaintedWorld { world, changes in
             let agent = try await world.startAgent(changes)
-            try await agent.log.first(within: .seconds(10)) { $0.contains("startup taint removed") }
+            try await agent.log.first(within: .seconds(60)) { $0.contains("startup taint removed") }
             #expect(world.cluster.kubernetes.taints(ofNode: LabWorld.nodeName) == [Self.other])
             let patches = Self.patches(world)
             #expect(patches.map(\.user) == ["system:serviceaccount:podidentd:podidentd"])
@@ -36,7 +36,7 @@ struct StartupTaintTests {
                     "sh", "-c", "echo 0 > \"$0\" && exec \"$@\"",
                     world.node.cgroupDirectory(pod.containerCgroup) + "/cgroup.procs",
                 ])
-            try await agent.log.first(within: .seconds(20)) { $0.contains("is not answered: not ready") }
+            try await agent.log.first(within: .seconds(60)) { $0.contains("is not answered: not ready") }
             #expect(Self.patches(world).isEmpty)
             #expect(world.cluster.kubernetes.taints(ofNode: LabWorld.nodeName) == [Self.other, Self.taint])
             await agent.stop()
@@ -48,7 +48,7 @@ struct StartupTaintTests {
         try await withTaintedWorld { world, changes in
             world.cluster.kubernetesServer.faults.inject(.status(503), times: 1) { $0.method == "PATCH" }
             let agent = try await world.startAgent(changes)
-            try await agent.log.first(within: .seconds(10)) { $0.contains("startup taint removed") }
+            try await agent.log.first(within: .seconds(60)) { $0.contains("startup taint removed") }
             #expect(Self.patches(world).map(\.status) == [503, 200])
             #expect(agent.log.events.contains { $0.contains("the startup taint cannot be removed") })
             await agent.stop()
@@ -66,7 +66,7 @@ struct StartupTaintTests {
                 return true
             }
             let agent = try await world.startAgent(changes)
-            try await agent.log.first(within: .seconds(10)) { $0.contains("startup taint removed") }
+            try await agent.log.first(within: .seconds(60)) { $0.contains("startup taint removed") }
             #expect(kubernetes.taints(ofNode: LabWorld.nodeName) == [Self.other])
             #expect(Self.patches(world).map(\.status) == [422, 200])
             await agent.stop()
@@ -78,7 +78,7 @@ struct StartupTaintTests {
         try await withTaintedWorld { world, changes in
             world.cluster.kubernetes.revokeManifests()
             let agent = try await world.startAgent(changes)
-            let line = try await agent.log.first(within: .seconds(10)) {
+            let line = try await agent.log.first(within: .seconds(60)) {
                 $0.contains("the startup taint cannot be removed")
             }
             #expect(line.contains("kubectl taint node \(LabWorld.nodeName) \(Self.taint)-"))

@@ -84,21 +84,21 @@ extension AgentProcess {
         return try JSONDecoder().decode(AgentStatus.self, from: data)
     }
 
-    /// Asks the agent, again and again for at most ten seconds, until it has answered so many token requests.
+    /// Asks the agent, again and again for at most a minute, until it has answered so many token requests.
     func served(atLeast count: UInt64) async throws {
-        let deadline = ContinuousClock.now + .seconds(10) * LabKernel.patience
+        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
         while try await status().requests["answers.access_token.200", default: 0] < count {
-            guard ContinuousClock.now < deadline else { throw LabError("fewer than \(count) answers in 10 s") }
+            guard ContinuousClock.now < deadline else { throw LabError("fewer than \(count) answers in a minute") }
         }
     }
 
-    /// How many descriptors the agent holds once every connection of a pod is closed; asks for at most ten seconds.
+    /// How many descriptors the agent holds once every connection of a pod is closed; asks for at most a minute.
     func settledDescriptors() async throws -> Int {
-        let deadline = ContinuousClock.now + .seconds(10) * LabKernel.patience
+        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
         while true {
             let requests = try await status().requests
             if requests["connections.opened"] == requests["connections.closed"] { break }
-            guard ContinuousClock.now < deadline else { throw LabError("connections are still open after 10 s") }
+            guard ContinuousClock.now < deadline else { throw LabError("connections are still open after a minute") }
         }
         return try FileManager.default.contentsOfDirectory(atPath: "/proc/\(processIdentifier)/fd").count
     }

@@ -4,12 +4,10 @@ import Testing
 
 /// The fault table: what pods see while something around the agent is broken, and how soon they see nothing of it any
 /// more. Each row is a line of the log that begins with FAULT.
-@Suite(.serialized, .timeLimit(.minutes(4)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct FaultTests {
-    /// The shortest patience of a Google client is 3 s; the rest is the lab's own slowness.
-    private static let answerLimit = Duration.seconds(3.5)
-    /// Beyond what `Retry-After` said.
-    private static let recoveryLimit = Duration.seconds(4)
+    /// Ends a test that hangs. How soon the agent answers and recovers is held by a simulated clock in `TokensTests`.
+    private static let deadline = Duration.seconds(30)
     /// Worlds at the same time: they mostly wait.
     private static let concurrency = 8
 
@@ -88,10 +86,8 @@ struct FaultTests {
             async let undisturbed = cached.ask()
             let answer = try await pod.ask()
             let what = "\(upstream) \(fault.name)"
-            #expect(answer.duration < Self.answerLimit, "\(what)")
             for other in [try await undisturbed, try await cached.ask()] {
                 #expect(other.token?.accessToken == token, "\(what): a cached token is disturbed: \(other.body)")
-                #expect(other.duration < .seconds(1), "\(what): a cached token takes \(other.duration.text)")
             }
             var row = FaultRow(sees: "", answered: answer.duration)
             switch fault.outcome {
@@ -112,7 +108,7 @@ struct FaultTests {
                 #expect(!risen.isEmpty, "\(what): no counter")
                 row.counter = risen.map { "\($0.key) +\($0.value - before[$0.key, default: 0])" }.sorted().first
                 try await fault.end(world, agent, server)
-                let recovered = try await pod.ask(within: .seconds(answer.retryAfter ?? 0) + Self.recoveryLimit) {
+                let recovered = try await pod.ask(within: Self.deadline) {
                     $0.status == 200
                 }
                 #expect(try world.owner(of: recovered.answer).subject.podUID == pod.uid, "\(what)")
@@ -139,7 +135,7 @@ struct FaultTests {
         _ agent: AgentProcess, what: String, _ upstream: Upstream, _ words: String
     ) async throws -> String? {
         do {
-            let line = try await agent.log.first(within: .seconds(4)) { line in
+            let line = try await agent.log.first(within: Self.deadline) { line in
                 line.contains("warning") && line.contains("upstream=\(upstream.rawValue)") && line.contains(words)
             }
             return line.firstRange(of: "] ").map { String(line[$0.upperBound...]) }

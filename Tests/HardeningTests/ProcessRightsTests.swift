@@ -5,7 +5,7 @@ import Hardening
 import Testing
 
 /// In processes of their own: what is given up does not come back.
-@Suite(.timeLimit(.minutes(1))) struct ProcessRightsTests {
+@Suite(.timeLimit(.minutes(10))) struct ProcessRightsTests {
     @Test("of all rights the listed ones are left, and started programs have none")
     func capabilities() async {
         await #expect(processExitsWith: .success) {

@@ -4,7 +4,7 @@ import Hardening
 import Testing
 
 /// In processes of their own: a filter is for good.
-@Suite(.timeLimit(.minutes(1))) struct SystemCallFilterTests {
+@Suite(.timeLimit(.minutes(10))) struct SystemCallFilterTests {
     @Test("while it starts, the agent may use BPF and sockets, but make no namespaces, mounts or traces")
     func starting() async {
         await #expect(processExitsWith: .success) {

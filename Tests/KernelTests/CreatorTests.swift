@@ -5,7 +5,7 @@ import Lab
 import Testing
 
 /// R14: who made the socket and who connects it must be the same pod.
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct CreatorTests {
     private static let connect = [LabNode.metadataAddress, "80"]
 
@@ -15,7 +15,7 @@ struct CreatorTests {
     ) async throws -> Command {
         let path = "/tmp/nidlab-\(getpid())-\(UInt32.random(in: 0...UInt32.max)).sock"
         let giver = try start(path)
-        try await giver.errorLines.first(within: .seconds(5)) { $0 == "listening" }
+        try await giver.errorLines.first(within: .seconds(60)) { $0 == "listening" }
         let taker = try pod.attack(["take", path] + Self.connect, as: .unprivileged)
         _ = await giver.result()
         try? FileManager.default.removeItem(atPath: path)
@@ -106,7 +106,7 @@ struct CreatorTests {
             let path = "/tmp/nidlab-\(getpid())-\(UInt32.random(in: 0...UInt32.max)).sock"
             defer { try? FileManager.default.removeItem(atPath: path) }
             let giver = try pod.attack(["pass", path, "4", "stream"], as: .unprivileged)
-            try await giver.errorLines.first(within: .seconds(5)) { $0 == "listening" }
+            try await giver.errorLines.first(within: .seconds(60)) { $0 == "listening" }
             let taker = try Command([Attacker.program(), "take", path] + Self.connect)
             _ = await giver.result()
             #expect(await taker.result().output == "connect: EINPROGRESS\n")

@@ -19,18 +19,18 @@ struct DatapathLab {
         return pod
     }
 
-    /// The next connection to the agent, or an error after five seconds.
+    /// The next connection to the agent, or an error after a minute.
     func accept() throws -> CInt {
-        guard let connection = try listeners.accept(within: 5000 * CInt(LabKernel.patience)) else {
-            throw LabError("nobody connected within 5 s")
+        guard let connection = try listeners.accept(within: 60_000 * CInt(LabKernel.patience)) else {
+            throw LabError("nobody connected within a minute")
         }
         return connection
     }
 
     /// The next connection to somebody else.
     func accept(on descriptor: CInt) throws -> CInt {
-        guard hasConnection(on: descriptor, within: 5000 * CInt(LabKernel.patience)) else {
-            throw LabError("nobody connected within 5 s")
+        guard hasConnection(on: descriptor, within: 60_000 * CInt(LabKernel.patience)) else {
+            throw LabError("nobody connected within a minute")
         }
         return Foundation.accept(descriptor, nil, nil)
     }

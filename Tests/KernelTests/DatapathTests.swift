@@ -5,7 +5,7 @@ import Lab
 import Testing
 
 /// The real hooks, in real cgroups and network namespaces.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct DatapathTests {
     private static let metadata = OriginalDestination(address: .ipv4(0xa9fe_a9fe), port: 80)
     private static let metadata6 = OriginalDestination(address: .ipv6(0xfd20_00ce_0000_0000, 0x254), port: 80)

@@ -19,8 +19,8 @@ struct GuardLab {
     }
 
     func accept() throws -> CInt {
-        guard let connection = try listeners.accept(within: 5000 * CInt(LabKernel.patience)) else {
-            throw LabError("nobody connected within 5 s")
+        guard let connection = try listeners.accept(within: 60_000 * CInt(LabKernel.patience)) else {
+            throw LabError("nobody connected within a minute")
         }
         return connection
     }

@@ -5,7 +5,7 @@ import Lab
 import Testing
 
 /// Connections that begin before their network namespace has a listener, and what tells the agent of such namespaces.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct HoldTests {
     private static let metadata = ["--address", LabNode.metadataAddress, "--expect", "ok", "/"]
 

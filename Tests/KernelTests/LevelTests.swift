@@ -5,7 +5,7 @@ import Lab
 import Testing
 
 /// What the kernel says of cgroups, on nodes with and without a cgroup namespace of their own.
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct LevelTests {
     @Test("the level of kubepods is the kernel's, wherever the node's own root is", arguments: CgroupLayout.allCases)
     func level(layout: CgroupLayout) async throws {

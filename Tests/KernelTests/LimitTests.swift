@@ -5,7 +5,7 @@ import Lab
 import Testing
 
 /// What one pod can take from the others: nothing.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct LimitTests {
     private static let connect = ["connect", "plain", LabNode.metadataAddress, "80"]
 

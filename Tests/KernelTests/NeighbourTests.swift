@@ -7,7 +7,7 @@ import Lab
 import Testing
 
 /// What else is on a node: other kubelets' pods, and other programs at the same hooks.
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct NeighbourTests {
     private static let syn = ["raw", "whole", LabNode.address, LabNode.metadataAddress, "80"]
 

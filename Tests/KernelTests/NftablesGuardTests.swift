@@ -5,7 +5,7 @@ import Lab
 import Testing
 
 /// The nftables form of the host guard, as `nft` shows it; what it drops is in ``GuardTests``.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct NftablesGuardTests {
     /// The rules of the node's network namespace as text, without counts.
     private static func ruleset(_ lab: GuardLab) async throws -> String {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import BPF
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct PinLockTests {
     /// Runs `body` with a BPF file system of its own.
     private func withFileSystem(_ body: (PinDirectory) async throws -> Void) async throws {

@@ -6,7 +6,7 @@ import Testing
 
 /// Protected addresses by way of address translation, source routes and the node's own interfaces, and each guard against
 /// that taken away.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct TranslationTests {
     private static let service = "10.96.0.10"
 

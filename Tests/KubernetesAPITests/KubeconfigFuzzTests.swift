@@ -5,7 +5,7 @@ import Testing
 @testable import KubernetesAPI
 
 /// Any text as a kubeconfig: it is read, or refused in a sentence without secrets.
-@Suite(.timeLimit(.minutes(5))) struct KubeconfigFuzzTests {
+@Suite(.timeLimit(.minutes(10))) struct KubeconfigFuzzTests {
     /// The corpus holds these; no error may repeat one, nor the base64 of the key.
     private static let secrets = ["TopSecretToken", "TopSecretKey", "VG9wU2VjcmV0S2V5"]
     private static let words = [

@@ -8,7 +8,7 @@ import Testing
 
 /// Any bytes as a watch: the events do not depend on how they were cut, are those that a decoder of the whole finds, and
 /// nothing grows.
-@Suite(.timeLimit(.minutes(5))) struct WatchFuzzTests {
+@Suite(.timeLimit(.minutes(10))) struct WatchFuzzTests {
     private static let words = [
         "\n", "\r\n", "{", "}", "[", "]", "\"", ",", ":", "\\", "\\u0000", "\\ud800", "null", "1e999", "-0",
         "\"type\":\"ADDED\"", "\"type\":\"DELETED\"", "\"type\":\"BOOKMARK\"", "\"type\":\"ERROR\"", "\"object\":",

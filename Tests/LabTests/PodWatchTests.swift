@@ -3,7 +3,7 @@ import Testing
 
 @testable import Lab
 
-@Suite(.timeLimit(.minutes(1))) struct PodWatchTests {
+@Suite(.timeLimit(.minutes(10))) struct PodWatchTests {
     private static let pods = "/api/v1/pods?fieldSelector=spec.nodeName=node-a"
 
     /// What the watch said, once it has said `count` lines.

@@ -45,7 +45,7 @@ extension HTTPClient {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ServerTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerTests {
     private static let hello: LabHTTPServer.Handler = { .text(200, "hello \($0.path)") }
 
     private func withServer(
@@ -179,7 +179,7 @@ extension HTTPClient {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ClusterTests {
+@Suite(.timeLimit(.minutes(10))) struct ClusterTests {
     fileprivate func withCluster(_ body: (LabCluster) async throws -> Void) async throws {
         let directory = FileManager.default.temporaryDirectory.appending(path: "lab-\(UUID().uuidString)").path
         defer { try? FileManager.default.removeItem(atPath: directory) }

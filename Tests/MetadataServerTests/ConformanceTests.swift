@@ -301,7 +301,7 @@ extension String {
     fileprivate func replacingVersion() -> String { String(replacing("HTTP/1.1", with: "HTTP/1.0")) }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ConformanceTests {
+@Suite(.timeLimit(.minutes(10))) struct ConformanceTests {
     @Test(
         arguments: ConformanceCase.detection + ConformanceCase.leaves + ConformanceCase.recursion
             + ConformanceCase.serviceAccounts + ConformanceCase.identity)

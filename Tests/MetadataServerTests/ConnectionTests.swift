@@ -13,7 +13,7 @@ private let email = "/computeMetadata/v1/instance/service-accounts/default/email
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
 private let tag = EntityTag.of("p")
 
-@Suite(.timeLimit(.minutes(1))) struct ConnectionTests {
+@Suite(.timeLimit(.minutes(10))) struct ConnectionTests {
     struct Malformed: Sendable, CustomTestStringConvertible {
         var testDescription: String
         var bytes: [UInt8]
@@ -301,7 +301,7 @@ private let tag = EntityTag.of("p")
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct WatchTests {
+@Suite(.timeLimit(.minutes(10))) struct WatchTests {
     @Test func `case 52 a held value comes when the time is over`() async throws {
         let connection = try await TestConnection(FakeBackend())
         try await connection.send(get("\(projectID)?wait_for_change=true&last_etag=\(tag)&timeout_sec=5"))

@@ -8,7 +8,7 @@ import Testing
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 /// Requests that are answered without being decoded again.
-@Suite(.timeLimit(.minutes(1))) struct KnownRequestsTests {
+@Suite(.timeLimit(.minutes(10))) struct KnownRequestsTests {
     private let known = KnownRequests()
     private let backend = FakeBackend()
 

@@ -8,7 +8,7 @@ import Testing
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 /// Answers that are given again while their lease holds.
-@Suite(.timeLimit(.minutes(1))) struct LeasedAnswersTests {
+@Suite(.timeLimit(.minutes(10))) struct LeasedAnswersTests {
     private let leased = LeasedAnswers()
     private let backend = FakeBackend()
     private let responder: MetadataResponder

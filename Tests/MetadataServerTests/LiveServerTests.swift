@@ -13,7 +13,7 @@ import Testing
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 /// The server on a real loopback socket.
-@Suite(.timeLimit(.minutes(1))) struct LiveServerTests {
+@Suite(.timeLimit(.minutes(10))) struct LiveServerTests {
     @Test func `requests in pieces, pipelined and on one connection are answered in order`() async throws {
         try await withServer { server in
             try await server.connect { client in

@@ -8,7 +8,7 @@ private let path = "/podidentd/v1/token"
 private let vault = "https://vault.example"
 private let error = "text/plain; charset=utf-8"
 
-@Suite(.timeLimit(.minutes(1))) struct PodTokenTests {
+@Suite(.timeLimit(.minutes(10))) struct PodTokenTests {
     struct Case: Sendable, CustomTestStringConvertible {
         var testDescription: String
         var request: String

@@ -5,7 +5,7 @@ import Testing
 
 private let path = "/podidentd/v1/pod-uid"
 
-@Suite(.timeLimit(.minutes(1))) struct PodUIDTests {
+@Suite(.timeLimit(.minutes(10))) struct PodUIDTests {
     struct Case: Sendable, CustomTestStringConvertible {
         var testDescription: String
         var request: String

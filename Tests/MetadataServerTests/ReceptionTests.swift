@@ -15,7 +15,7 @@ import Testing
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 /// Connections that are answered where they are accepted.
-@Suite(.timeLimit(.minutes(1))) struct ReceptionTests {
+@Suite(.timeLimit(.minutes(10))) struct ReceptionTests {
     private let known = KnownRequests()
     private let backend = FakeBackend()
     private let observer = RecordingObserver()

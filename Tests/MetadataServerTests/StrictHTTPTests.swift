@@ -6,7 +6,7 @@ import Testing
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 /// Requests that two readers could understand in two ways, and requests that are too much: refused, and counted.
-@Suite(.timeLimit(.minutes(1))) struct StrictHTTPTests {
+@Suite(.timeLimit(.minutes(10))) struct StrictHTTPTests {
     /// Name, bytes, and the statuses of the answers.
     private static let cases: [(String, String, [Int])] = [
         (

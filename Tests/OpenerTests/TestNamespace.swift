@@ -19,7 +19,7 @@ struct TestNamespace {
         id = NetworkNamespaceID(cookie: try network.run { try Self.cookie() }, inode: try Self.inode(network.path))
         // Until then it is still in the namespace that it was started in.
         let path = "/proc/\(process.processIdentifier)/ns/net"
-        let deadline = ContinuousClock.now + .seconds(10)
+        let deadline = ContinuousClock.now + .seconds(60)
         while try Self.inode(path) != id.inode {
             guard ContinuousClock.now < deadline else { throw LabError("nsenter did not enter \(network.name)") }
             await Task.yield()

@@ -8,7 +8,7 @@ import Testing
 @testable import Operations
 
 /// Who reaches the admin socket. Runs as root, as `make test` does.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct AdminAccessTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct AdminAccessTests {
     @Test("the socket is its owner's alone, in a directory that is its owner's alone")
     func modes() async throws {
         try await withDirectory { directory in

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Operations
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct UnixListenerTests {
     private static func listen(at path: String) async throws -> UnixListener {
         try await UnixListener.open(at: path, ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton))

@@ -13,7 +13,7 @@ import X509
 @testable import SpiffeWorkload
 
 /// What the store obtains, keeps, pushes and drops.
-@Suite(.timeLimit(.minutes(1))) struct IdentityStoreTests {
+@Suite(.timeLimit(.minutes(10))) struct IdentityStoreTests {
     private static let loop = MultiThreadedEventLoopGroup.singleton.next()
 
     private static func store(_ signer: FakeSigner, _ change: (inout WorkloadConfiguration) -> Void = { _ in })

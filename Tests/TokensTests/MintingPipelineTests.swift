@@ -3,7 +3,7 @@ import Testing
 
 @testable import Tokens
 
-@Suite(.timeLimit(.minutes(1))) struct MintingPipelineTests {
+@Suite(.timeLimit(.minutes(10))) struct MintingPipelineTests {
     private let upstream = FakeUpstream()
     private let clock = SkippingClock()
     private let pod = PodRecord.sample()

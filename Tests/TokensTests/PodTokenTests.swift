@@ -3,7 +3,7 @@ import Testing
 
 @testable import Tokens
 
-@Suite(.timeLimit(.minutes(1))) struct PodTokenTests {
+@Suite(.timeLimit(.minutes(10))) struct PodTokenTests {
     private let pod = PodRecord.sample()
     private let account = ServiceAccountRecord.impersonating
 

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Tokens
 
-@Suite(.timeLimit(.minutes(1))) struct ServiceAccountTests {
+@Suite(.timeLimit(.minutes(10))) struct ServiceAccountTests {
     private let pod = PodRecord.sample()
 
     @Test func manyWhoAskAreOneRead() async throws {

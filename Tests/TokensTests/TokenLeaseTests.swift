@@ -4,7 +4,7 @@ import Testing
 @testable import Tokens
 
 /// While a lease holds, nothing that it is about may have changed.
-@Suite(.timeLimit(.minutes(1))) struct TokenLeaseTests {
+@Suite(.timeLimit(.minutes(10))) struct TokenLeaseTests {
     private let pod = PodRecord.sample()
     private let account = ServiceAccountRecord.impersonating
 

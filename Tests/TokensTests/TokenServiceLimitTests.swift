@@ -3,7 +3,7 @@ import Testing
 
 @testable import Tokens
 
-@Suite(.timeLimit(.minutes(1))) struct TokenServiceLimitTests {
+@Suite(.timeLimit(.minutes(10))) struct TokenServiceLimitTests {
     private let pod = PodRecord.sample()
     private let other = PodRecord.sample("other")
     private let account = ServiceAccountRecord.impersonating

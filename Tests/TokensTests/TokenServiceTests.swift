@@ -3,7 +3,7 @@ import Testing
 
 @testable import Tokens
 
-@Suite(.timeLimit(.minutes(1))) struct TokenServiceTests {
+@Suite(.timeLimit(.minutes(10))) struct TokenServiceTests {
     private let pod = PodRecord.sample()
     private let account = ServiceAccountRecord.impersonating
 

@@ -5,7 +5,7 @@ import Tokens
 @testable import UpstreamHTTP
 
 /// The order in which calls run for clients that wait.
-@Suite(.timeLimit(.minutes(1))) struct CallQueueTests {
+@Suite(.timeLimit(.minutes(10))) struct CallQueueTests {
     private typealias Call = (name: String, since: ContinuousClock.Instant)
 
     /// What ran, in order.

@@ -37,7 +37,13 @@ struct Attack: Sendable {
     var leastAnswers = 10
     /// The same attack where nothing protects: returns whether it works. Without one nothing is proven.
     var control: (@Sendable () async throws -> Bool)?
+    /// A load that takes as much of the processors without a word to the agent. The victim may wait at most
+    /// ``agentFactorMax`` times as long beside the attack as beside this.
+    var neutral: (@Sendable () async throws -> String)?
     let run: @Sendable () async throws -> String
+
+    /// The most that the agent's own part may add to what the processors' share makes of the victim's p99.
+    static let agentFactorMax = 20.0
 
     init(
         _ number: String, _ attacker: Attacker, _ attempt: String, _ expectation: Expectation,

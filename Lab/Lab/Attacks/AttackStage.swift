@@ -138,7 +138,7 @@ final class AttackStage: Sendable {
     /// Starts the attack program, and waits until it says `word`.
     func began(_ command: Command, _ word: String) async throws -> Command {
         do {
-            try await command.errorLines.first(within: .seconds(5)) { $0 == word }
+            try await command.errorLines.first(within: .seconds(60)) { $0 == word }
         } catch {
             throw AttackNotMounted("no '\(word)' in: \(command.errorLines.events.joined(separator: "; "))")
         }

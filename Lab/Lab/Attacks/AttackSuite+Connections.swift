@@ -50,7 +50,7 @@ extension AttackSuite {
     }
 
     private func untilTrue(_ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(5) * LabKernel.patience
+        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
         while try await !condition() {
             guard ContinuousClock.now < deadline else { throw AttackNotMounted("the agent has not heard of the end") }
         }

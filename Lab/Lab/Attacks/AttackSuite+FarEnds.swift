@@ -30,7 +30,7 @@ extension AttackSuite {
 
     /// Waits until the frames of something that was sent have been read.
     private static func passed(_ capture: DeviceCapture) async throws {
-        let deadline = ContinuousClock.now + .seconds(5)
+        let deadline = ContinuousClock.now + .seconds(60)
         while capture.seen == 0 {
             guard ContinuousClock.now < deadline else { throw AttackNotMounted("the capture sees nothing") }
             await Task.yield()

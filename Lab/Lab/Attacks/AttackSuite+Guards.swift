@@ -59,7 +59,7 @@ extension AttackSuite {
         try await guardian.switchOff()
         // The kernel detaches a program some time after its last pin has gone.
         var without = Loot("", world: world)
-        let deadline = ContinuousClock.now + .seconds(3) * LabKernel.patience
+        let deadline = ContinuousClock.now + .seconds(20) * LabKernel.patience
         repeat {
             without = Loot(try await attack.run(), world: world)
         } while without.meets(attack.expectation, ownUID: ownUID) && ContinuousClock.now < deadline

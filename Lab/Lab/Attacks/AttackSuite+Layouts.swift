@@ -39,7 +39,7 @@ extension AttackSuite {
         try FileManager.default.createDirectory(
             atPath: world.node.cgroupDirectory(pod), withIntermediateDirectories: true)
         do {
-            try await log.first(within: .seconds(5)) { $0.contains("another kubepods cgroup") && $0.contains(tree) }
+            try await log.first(within: .seconds(60)) { $0.contains("another kubepods cgroup") && $0.contains(tree) }
         } catch {
             throw AttackNotMounted("the agent did not see \(tree)")
         }

@@ -46,7 +46,7 @@ extension AttackSuite {
                     try pod.start(["unshare", "--net", "--", "sh", "-c", script, program]))
             }
             // The pod's own namespace is one of them.
-            let deadline = ContinuousClock.now + .seconds(10)
+            let deadline = ContinuousClock.now + .seconds(60)
             var listeners = 0
             while ContinuousClock.now < deadline {
                 listeners = try await listening(in: pod)

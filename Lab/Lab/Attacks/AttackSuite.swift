@@ -76,6 +76,7 @@ package struct AttackSuite: Sendable {
                 return notMounted(attack, error)
             }
         }
+        let neutral = try await beside(attack.neutral, atLeast: attack.leastAnswers)
         let before = try? await AgentCounters(of: stage.agent, world: world)
         let contacts = world.cluster.trap?.contacts.total
         let output: String
@@ -90,8 +91,18 @@ package struct AttackSuite: Sendable {
         let after = try? await AgentCounters(of: stage.agent, world: world)
         return finish(
             attack, loot: Loot(output, world: world), isTrapQuiet: isTrapQuiet, notice: notice, quiet: quiet,
-            counters: before.flatMap { before in after?.limits(since: before) } ?? [:]
+            neutral: neutral, counters: before.flatMap { before in after?.limits(since: before) } ?? [:]
         )
+    }
+
+    /// What the victim notices of a load that is none of the agent's.
+    private func beside(
+        _ load: (@Sendable () async throws -> String)?, atLeast count: Int
+    ) async throws -> VictimProbe.Notice? {
+        guard let load else { return nil }
+        _ = try await victim.take(atLeast: 1)
+        _ = try await load()
+        return try await victim.take(atLeast: count)
     }
 
     private func notMounted(_ attack: Attack, _ error: AttackNotMounted) -> AttackReport {
@@ -105,12 +116,13 @@ package struct AttackSuite: Sendable {
 
     private func finish(
         _ attack: Attack, loot: Loot, isTrapQuiet: Bool, notice: VictimProbe.Notice, quiet: VictimProbe.Notice,
-        counters: [String: UInt64]
+        neutral: VictimProbe.Notice?, counters: [String: UInt64]
     ) -> AttackReport {
         let ownUID = attack.ownUID ?? mallory.uid
+        let isAgentsPartSmall = neutral.map { notice.p99 <= Attack.agentFactorMax * max($0.p99, quiet.p99) } ?? true
         let isVictimWell =
             switch attack.victim {
-            case .served: notice.failed + notice.wrong == 0 && notice.p99 < Self.victimBound
+            case .served: notice.failed + notice.wrong == 0 && notice.p99 < Self.victimBound && isAgentsPartSmall
             case .refused: notice.wrong == 0
             }
         let verdict: AttackReport.Verdict =
@@ -124,7 +136,7 @@ package struct AttackSuite: Sendable {
             number: attack.number, attacker: attack.attacker, attempt: attack.attempt,
             outcome: isTrapQuiet ? outcome : "TRAP: " + outcome, output: loot.output,
             isProven: attack.control != nil,
-            victim: Self.describe(notice, quiet: quiet), verdict: verdict, counters: counters
+            victim: Self.describe(notice, quiet: quiet, neutral: neutral), verdict: verdict, counters: counters
         )
         report(result)
         return result
@@ -134,7 +146,9 @@ package struct AttackSuite: Sendable {
         world.node.pods.first { $0.uid == uid }?.name
     }
 
-    private static func describe(_ notice: VictimProbe.Notice, quiet: VictimProbe.Notice) -> String {
+    private static func describe(
+        _ notice: VictimProbe.Notice, quiet: VictimProbe.Notice, neutral: VictimProbe.Notice?
+    ) -> String {
         var text = "\(notice.answered) answers"
         if notice.failed > 0 { text += ", \(notice.failed) none (\(notice.firstFailure ?? ""))" }
         if notice.wrong > 0 { text += ", \(notice.wrong) WRONG" }
@@ -142,7 +156,9 @@ package struct AttackSuite: Sendable {
         text += ", p99 \(Self.milliseconds(notice.p99))"
         // A quantile of few is none.
         guard notice.answered >= 200, quiet.p99 > 0 else { return text }
-        return text + " = quiet x \(Self.round(notice.p99 / quiet.p99)), max \(Self.milliseconds(notice.slowest))"
+        text += " = quiet x \(Self.round(notice.p99 / quiet.p99))"
+        if let neutral, neutral.p99 > 0 { text += " = such a load elsewhere x \(Self.round(notice.p99 / neutral.p99))" }
+        return text + ", max \(Self.milliseconds(notice.slowest))"
     }
 
     private static func milliseconds(_ value: Double) -> String {

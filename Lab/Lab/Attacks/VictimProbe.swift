@@ -43,7 +43,7 @@ final class VictimProbe: Sendable {
     func take(atLeast count: Int) async throws -> Notice {
         let last = command.errorLines.events.last.flatMap(ProbeStream.Sample.init)?.number ?? -1
         // The one under way began before. Each gives up after 10 s where packets are dropped.
-        try await command.errorLines.wait(within: .seconds(30)) { lines in
+        try await command.errorLines.wait(within: .seconds(60)) { lines in
             lines.last.flatMap(ProbeStream.Sample.init).map { $0.number > last + count } ?? false
         }
         let samples = command.errorLines.events.compactMap(ProbeStream.Sample.init)

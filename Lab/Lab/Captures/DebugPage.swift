@@ -79,7 +79,7 @@ package struct DebugPage: Sendable {
             """
         let client = try pod.start(["bash", "-c", script])
         try await client.errorLines.first { $0.hasPrefix("HTTP/1.1 200") }
-        let deadline = ContinuousClock.now + .seconds(10)
+        let deadline = ContinuousClock.now + .seconds(60)
         while ContinuousClock.now < deadline {
             let dump = try await Command.require(
                 [
@@ -88,6 +88,6 @@ package struct DebugPage: Sendable {
                 ])
             if dump.ranges(of: "\"open\" : 0").count == 2 { return client }
         }
-        throw LabError("connections of answered requests are still open after 10 s")
+        throw LabError("connections of answered requests are still open after a minute")
     }
 }

@@ -105,7 +105,7 @@ package final class PodNameServer: Sendable {
     ) async throws -> Command {
         let command = try Command(["nsenter", "--net=\(network.path)", "--"] + arguments)
         do {
-            try await command.errorLines.first(within: .seconds(10), where: isReady)
+            try await command.errorLines.first(within: .seconds(60), where: isReady)
             return command
         } catch {
             command.signal(SIGKILL)

@@ -148,7 +148,7 @@ package struct Demo: Sendable {
     private func showFarEnds(of pod: RunningPod, _ capture: DeviceCapture, _ agent: AgentProcess) async throws {
         // A frame that must be seen: the capture works.
         _ = try await pod.run("curl", "-s", "--max-time", "1", "http://\(LabNode.address):1/")
-        let deadline = ContinuousClock.now + .seconds(5)
+        let deadline = ContinuousClock.now + .seconds(60)
         while capture.seen == 0, ContinuousClock.now < deadline { await Task.yield() }
         let counts = capture.stop()
         guard counts.frames > 0, counts.exchanges == 0 else {

@@ -57,7 +57,7 @@ package final class EventLog<Event: Sendable>: Sendable {
     /// - Throws: ``DeadlineExceeded`` after `deadline` (times ``LabKernel/patience``), `CancellationError` when the caller is cancelled.
     @discardableResult
     package func wait(
-        within deadline: Duration = .seconds(5),
+        within deadline: Duration = .seconds(60),
         until condition: @escaping @Sendable ([Event]) -> Bool
     ) async throws -> [Event] {
         let deadline = deadline * LabKernel.patience
@@ -90,7 +90,7 @@ package final class EventLog<Event: Sendable>: Sendable {
     /// Waits until at least one recorded event satisfies `condition`, and returns the first that does.
     @discardableResult
     package func first(
-        within deadline: Duration = .seconds(5),
+        within deadline: Duration = .seconds(60),
         where condition: @escaping @Sendable (Event) -> Bool
     ) async throws -> Event {
         let events = try await wait(within: deadline) { $0.contains(where: condition) }

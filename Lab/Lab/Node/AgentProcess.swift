@@ -20,7 +20,7 @@ package final class AgentProcess: Sendable {
     }
 
     /// Waits until the agent says that everything is in place.
-    package func waitUntilReady(within deadline: Duration = .seconds(10)) async throws {
+    package func waitUntilReady(within deadline: Duration = .seconds(60)) async throws {
         do {
             try await log.first(within: deadline) { $0.contains(" ready") || $0.hasPrefix("Error:") }
         } catch is DeadlineExceeded {

@@ -22,7 +22,7 @@ struct CgroupNamespace: Sendable {
             "--propagation", "slave", "--", "sh", "-ec", script, "sh", mountPoint,
         ])
         do {
-            try await holder.errorLines.first(within: .seconds(10)) { $0 == "ready" }
+            try await holder.errorLines.first(within: .seconds(60)) { $0 == "ready" }
         } catch {
             holder.signal(SIGKILL)
             throw LabError("no cgroup namespace at \(root): \(holder.errorLines.events.joined(separator: "; "))")

@@ -10,12 +10,12 @@ package enum CgroupTree {
         removeEmpty(Array(directory.utf8CString))
     }
 
-    /// Waits, at most 10 s (times ``LabKernel/patience``), for the kernel to report that no process is left (`populated 0`, poll(2) on cgroup.events).
+    /// Waits, at most a minute (times ``LabKernel/patience``), for the kernel to report that no process is left (`populated 0`, poll(2) on cgroup.events).
     private static func waitUntilEmpty(_ directory: String) async {
         let events = unsafe open(directory + "/cgroup.events", O_RDONLY | O_CLOEXEC)
         guard events >= 0 else { return }
         defer { close(events) }
-        let deadline = ContinuousClock.now + .seconds(10) * LabKernel.patience
+        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
         while ContinuousClock.now < deadline {
             var buffer = [UInt8](repeating: 0, count: 256)
             let length = unsafe pread(events, &buffer, buffer.count, 0)

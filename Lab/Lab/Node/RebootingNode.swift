@@ -66,7 +66,7 @@ package struct RebootingNode {
 
     /// Waits until so many packets of pods were dropped.
     package func waitForDrops(atLeast count: Int) async throws {
-        let deadline = ContinuousClock.now + .seconds(10)
+        let deadline = ContinuousClock.now + .seconds(60)
         while true {
             let dropped = try await rules().matches(of: /counter packets (\d+)/).compactMap { Int($0.output.1) }
             if dropped.reduce(0, +) >= count { return }

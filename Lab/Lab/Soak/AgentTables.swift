@@ -27,9 +27,9 @@ package struct AgentTables: Codable, Sendable, Equatable {
             && tokenEntries <= before.tokenEntries
     }
 
-    /// Asks until nothing is left of the load, for at most twenty seconds, and returns the last answer.
+    /// Asks until nothing is left of the load, for at most a minute, and returns the last answer.
     static func settled(_ agent: AgentProcess, of world: LabWorld, to before: AgentTables) async throws -> AgentTables {
-        let deadline = ContinuousClock.now + .seconds(20)
+        let deadline = ContinuousClock.now + .seconds(60)
         while true {
             let tables = try await read(from: agent, of: world)
             if tables.isEmptied(to: before) || ContinuousClock.now >= deadline { return tables }

@@ -61,7 +61,7 @@ final class SoakRun {
     private func disturb(_ number: Int) async throws {
         let kubernetes = world.cluster.kubernetes
         // One that has just ended is about to be opened again.
-        try await kubernetes.watchesOpened.wait(within: .seconds(10)) { _ in kubernetes.openWatches > 0 }
+        try await kubernetes.watchesOpened.wait(within: .seconds(60)) { _ in kubernetes.openWatches > 0 }
         watchEnds += kubernetes.openWatches
         switch number % 3 {
         case 0: kubernetes.restart()

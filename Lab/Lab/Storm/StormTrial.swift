@@ -81,7 +81,7 @@ package struct StormTrial: Sendable {
         let asking = try pods.map { pod in
             try pod.attack(["volley", gun, LabNode.metadataAddress, "80"], as: .unprivileged)
         }
-        for command in asking { try await command.errorLines.first(within: .seconds(20)) { $0 == "waiting" } }
+        for command in asking { try await command.errorLines.first(within: .seconds(60)) { $0 == "waiting" } }
         // All start with the writer.
         let writer = unsafe open(gun, O_RDWR | O_CLOEXEC)
         for (number, pod) in pods.enumerated() {

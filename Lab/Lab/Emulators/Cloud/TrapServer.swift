@@ -41,7 +41,7 @@ package final class TrapServer: Sendable {
     package func stop() async { await server.stop() }
 
     /// Waits until `count` connections have reached the trap.
-    package func waitForConnections(_ count: Int, within deadline: Duration = .seconds(5)) async throws {
+    package func waitForConnections(_ count: Int, within deadline: Duration = .seconds(60)) async throws {
         try await contacts.wait(within: deadline) { [self] _ in connections >= count }
     }
 
