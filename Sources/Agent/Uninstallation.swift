@@ -30,7 +30,7 @@ package enum Uninstallation {
         var removed: [String] = []
         var firstError: (any Error)?
         do {
-            try pins.remove { removed.append($0) }
+            try pins.remove(detaches: !isRunning) { removed.append($0) }
         } catch {
             firstError = error
         }

@@ -60,7 +60,7 @@ package struct PinDirectory: Sendable, Equatable {
         [links, maps].flatMap { directory in entries(of: directory).sorted().map { "\(directory)/\($0)" } }
     }
 
-    /// Removes every pin, and returns what was removed, links first.
+    /// Removes every pin, detaches the hooks, and returns the paths of the pins, links first.
     package func remove() throws(BPFError) -> [String] {
         var removed: [String] = []
         try remove { removed.append($0) }
@@ -69,14 +69,17 @@ package struct PinDirectory: Sendable, Equatable {
 
     /// Removes every pin: without a pin and without an agent the kernel detaches the programs.
     ///
-    /// - Parameter report: Told what was removed, links first.
+    /// - Parameters:
+    ///   - detaches: Whether the hooks end before this returns. Otherwise those that a running agent holds end with it.
+    ///   - report: Gets the path of each pin that was removed, links first.
     /// - Throws: The first pin that cannot be removed, after all others were.
-    package func remove(report: (String) -> Void) throws(BPFError) {
+    package func remove(detaches: Bool = true, report: (String) -> Void) throws(BPFError) {
         var firstError: BPFError?
         for directory in entries(of: path).sorted() where directory == "links" || directory.hasPrefix("maps-v") {
             let directory = path + "/" + directory
             for name in entries(of: directory).sorted() {
                 let pin = directory + "/" + name
+                if detaches { Self.detach(pin) }
                 if unsafe unlink(pin) == 0 {
                     report(pin)
                 } else if errno != ENOENT, firstError == nil {
@@ -89,6 +92,16 @@ package struct PinDirectory: Sendable, Equatable {
         unsafe unlink(lockFile)
         unsafe rmdir(path)
         if let firstError { throw firstError }
+    }
+
+    /// Detaches the program of a pinned link at once. The kernel ends a link that merely loses its pin some grace period
+    /// later (`bpf_link_put` in kernel/bpf/syscall.c), and until then it refuses what others do next.
+    ///
+    /// Does nothing for a map, and for links of tracepoints, which cannot be detached so.
+    private static func detach(_ pin: String) {
+        guard let link = unsafe bpf_link__open(pin) else { return }
+        unsafe bpf_link__detach(link)
+        unsafe bpf_link__destroy(link)
     }
 
     func entries(of directory: String) -> [String] {

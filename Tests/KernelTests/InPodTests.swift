@@ -5,7 +5,7 @@ import Lab
 import Testing
 
 /// What keeps a redirected connection in its caller's network namespace, and the agent at its far end.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct InPodTests {
     private static let connect = ["connect", "plain", LabNode.metadataAddress, "80"]
     private static let port = "\(PodListeners.ports.upperBound)"
@@ -110,6 +110,19 @@ struct InPodTests {
             #expect(await client.result().output == "connect: EINPROGRESS\n")
             #expect(try lab.count("dropped_off_loopback") > 0)
             #expect(try lab.listeners.accept(within: 0) == nil)
+        }
+    }
+
+    @Test("the hooks of an installation have ended when its pins are removed, although its process still runs")
+    func removal() async throws {
+        try await withGuards { lab in
+            let host = try lab.node.network.run { try NetworkNamespaceID.current() }
+            let pod = try await lab.addPod("a")
+            try lab.datapath.setNode(
+                host, agentCgroup: try #require(lab.cgroups.id(of: [UInt8](pod.containerCgroup.utf8))))
+            #expect(throws: (any Error).self) { try lab.node.network.listen(host: "127.0.0.1", port: 988) }
+            _ = try lab.configuration.pinDirectory.remove()
+            close(try lab.node.network.listen(host: "127.0.0.1", port: 988))
         }
     }
 
