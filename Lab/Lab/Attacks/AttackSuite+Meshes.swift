@@ -54,11 +54,7 @@ extension AttackSuite {
             let control = try await stage.got(
                 ["connect", "peer", LabNode.address, "\(AttackStage.openPort)"], .ordinary)
             guard control.hasPrefix("peer") else { throw AttackNotMounted(control) }
-            var output = try await stage.got(["connect", "plain"] + Self.metadata, .ordinary)
-            // Soon after an agent's start a connect may be refused once; what the row asks is who answers.
-            if output.hasPrefix("connect: ECONNREFUSED") {
-                output = try await stage.got(["connect", "plain"] + Self.metadata, .ordinary)
-            }
+            let output = try await stage.got(["connect", "plain"] + Self.metadata, .ordinary)
             try await table(["-F", "OUTPUT"])
             proxy.signal(SIGKILL)
             let taken = await proxy.result().output.split(separator: "\n").count
