@@ -98,6 +98,8 @@ extension Datapath {
             do throws(BPFError) {
                 try guardSockets(below: id, pin: name, &state)
             } catch {
+                // A tree of others may end between its being found and its being opened: nothing is left to guard.
+                if id != kubepods.id, !cgroups.contains(id) { continue }
                 failure = failure ?? error
             }
         }

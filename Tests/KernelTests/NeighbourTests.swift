@@ -56,6 +56,21 @@ struct NeighbourTests {
         }
     }
 
+    @Test("another kubepods tree that ends while it is being guarded is no failure; the agent's own is one")
+    func endedTree() async throws {
+        try await withGuards { lab in
+            let tree = "/\(lab.node.identifier)/other.slice/other-kubepods.slice"
+            try FileManager.default.createDirectory(
+                atPath: lab.node.cgroupDirectory(tree), withIntermediateDirectories: true)
+            let ended = try #require(try lab.cgroups.locate([UInt8](tree.utf8)))
+            unsafe try #require(rmdir(lab.node.cgroupDirectory(tree)) == 0)
+            try lab.refreshKubepods(others: [KubepodsCgroup.OtherTree(id: ended.id, level: ended.level)])
+            #expect(throws: BPFError.self) {
+                try lab.datapath.setKubepods(KubepodsCgroup(id: ended.id, level: ended.level))
+            }
+        }
+    }
+
     @Test("a program that is attached exclusively is named, not the capabilities", arguments: [true, false])
     func exclusive(isAbove: Bool) async throws {
         let node = try await LabNode(layout: .nested)

@@ -241,6 +241,9 @@ extension ConformanceCase {
             68, "token", get("\(accounts)/default/token"), 200, json, tokenJSON,
             headers: ["Cache-Control": "no-store"], scopes: [ScopeSet.default.sorted]),
         .init(
+            68, "gcloud-aio's token", get("\(accounts)/default/token?recursive=true"), 200, json, tokenJSON,
+            scopes: [ScopeSet.default.sorted]),
+        .init(
             71, "one scope", get("\(accounts)/default/token?scopes=\(readOnlyScope)"), 200, json, nil,
             scopes: [[readOnlyScope]]),
         .init(
