@@ -148,15 +148,77 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-use-ld=lld"])]
         ),
 
-        // The composition root, and the command line in front of it.
+        // What an operator sets: keys, values, errors, and a configuration that is read again.
+        .target(
+            name: "Settings",
+            dependencies: [
+                "Attribution", "BPF", "KubernetesAPI", "Operations", "Tokens", nioPosix, logging, yams,
+            ],
+            swiftSettings: strict
+        ),
+        // What the settings make of Google, and the clouds beside Google.
+        .target(
+            name: "Clouds",
+            dependencies: [
+                "Attribution", "MetadataServer", "Operations", "Settings", "TokenExchange", "Tokens", logging,
+            ],
+            swiftSettings: strict
+        ),
+        // What the agent records of its own work: audit records, counters, incidents.
+        .target(
+            name: "Telemetry",
+            dependencies: [
+                "Attribution", "KubernetesAPI", "MetadataServer", "Operations", "Settings", "Tokens", logging, crypto,
+            ],
+            swiftSettings: strict
+        ),
+        // Restarts without a gap: sockets that pass from an agent to its successor, or to podidentd-init and back.
+        .target(
+            name: "Restart",
+            dependencies: [
+                "Attribution", "BPF", "CSockets", "EventLoops", "Operations", "Settings", "Telemetry", nioCore,
+                nioPosix,
+                logging, .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict
+        ),
+        // Keeps the kernel's side true: hooks, cgroups, policies, listeners in pods' namespaces, and the proof of them.
+        .target(
+            name: "Enforcement",
+            dependencies: [
+                "Attribution", "BPF", "EventLoops", "KubernetesAPI", "MetadataServer", "Netlink", "Operations",
+                "Restart",
+                "Settings", "Telemetry", nioPosix, logging,
+            ],
+            swiftSettings: strict
+        ),
+        // What the agent reads from its Node object, and the taint that it removes from it.
+        .target(
+            name: "NodeObject",
+            dependencies: [
+                "Clouds", "KubernetesAPI", "MetadataServer", "Settings", "Tokens", logging,
+            ],
+            swiftSettings: strict
+        ),
+        // What an operator asks: check, explain, the debug views, readiness and liveness.
+        .target(
+            name: "Diagnostics",
+            dependencies: [
+                "Attribution", "BPF", "Clouds", "Enforcement", "KubernetesAPI", "MetadataServer", "Operations",
+                "Settings",
+                "Telemetry", "TokenExchange", "Tokens", "UpstreamHTTP", nioCore, nioPosix, logging,
+            ],
+            swiftSettings: strict
+        ),
+
+        // The composition root: puts the parts together, starts and stops them. And the command line in front of it.
         .target(
             name: "Agent",
             dependencies: [
-                "Attribution", "Tokens", "BPF", "EventLoops", "UpstreamHTTP", "KubernetesAPI", "TokenExchange",
-                "MetadataServer", "Operations", "Netlink", "CSockets", "SignerExchange", "SpiffeIdentity",
-                "SpiffeWorkload",
-                nioCore, nioPosix, logging, yams,
-                .product(name: "Crypto", package: "swift-crypto"),
+                "Attribution", "Tokens", "BPF", "Clouds", "Diagnostics", "Enforcement", "EventLoops", "UpstreamHTTP",
+                "KubernetesAPI", "MetadataServer", "NodeObject", "Operations", "Restart", "Settings", "SignerExchange",
+                "SpiffeIdentity", "SpiffeWorkload", "Telemetry", "TokenExchange", "CSockets",
+                nioCore, nioPosix, logging,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -165,7 +227,9 @@ let package = Package(
         .executableTarget(
             name: "podidentd",
             dependencies: [
-                "Agent", "Attribution", "BPF", "Hardening", "Operations", logging,
+                "Agent", "Attribution", "BPF", "Clouds", "Diagnostics", "Enforcement", "Hardening", "Operations",
+                "Restart",
+                "Settings", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict,
@@ -304,16 +368,19 @@ let package = Package(
                 logging, yams,
             ],
             swiftSettings: strict),
-        .testTarget(name: "OpenerTests", dependencies: ["Agent", "BPF", "Lab"], swiftSettings: strict),
+        .testTarget(
+            name: "OpenerTests", dependencies: ["BPF", "Enforcement", "Lab", "Settings"], swiftSettings: strict),
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "Attribution", "BPF", "KubernetesAPI", "MetadataServer", "Operations", "Tokens", logging,
+                "Agent", "Attribution", "BPF", "Clouds", "Diagnostics", "Enforcement", "KubernetesAPI",
+                "MetadataServer",
+                "NodeObject", "Operations", "Restart", "Settings", "Telemetry", "Tokens", logging,
             ],
             swiftSettings: strict),
         // What the documents say, held against the code and the programs.
         .testTarget(
-            name: "DocumentationTests", dependencies: ["Agent", "Operations", yams], swiftSettings: strict),
+            name: "DocumentationTests", dependencies: ["Clouds", "Operations", "Settings", yams], swiftSettings: strict),
         .testTarget(
             name: "LabTests",
             dependencies: ["Lab", asyncHTTPClient, nioCore, nioHTTP1, nioSSL],

@@ -1,9 +1,15 @@
 import Attribution
 import BPF
+import Clouds
+import Enforcement
+import EventLoops
 import KubernetesAPI
 import Logging
 import MetadataServer
 import Operations
+import Restart
+import Settings
+import Telemetry
 import TokenExchange
 
 /// The steps of ``Agent/init(_:logger:recentLog:reload:)`` that are more than putting parts together.
@@ -95,28 +101,5 @@ extension Agent {
         guard !configuration.servedCloudNames.isEmpty else { return [] }
         let key = SessionTokenKey.load(besideSocket: configuration.adminSocket, logger: logger)
         return try CloudModules.make(configuration, CloudParts(place: place, sessionTokens: SessionTokens(key: key)))
-    }
-
-    static func exchange(_ configuration: AgentConfiguration) -> TokenExchangeConfiguration {
-        var exchange = TokenExchangeConfiguration(
-            audience: configuration.providerAudience, version: AgentVersion.current
-        )
-        exchange.stsURL = configuration.stsURL
-        exchange.iamCredentialsURL = configuration.iamCredentialsURL
-        exchange.trustRootsPath = configuration.caFile
-        return exchange
-    }
-
-    static func metadata(_ configuration: AgentConfiguration) -> MetadataServerConfiguration {
-        MetadataServerConfiguration(
-            projectID: configuration.projectID,
-            numericProjectID: configuration.projectNumber,
-            universeDomain: configuration.universeDomain,
-            poolName: configuration.poolName ?? ProviderName(configuration.providerAudience).pool,
-            poolProjectNumber: ProviderName(configuration.providerAudience).projectNumber,
-            identityProvider: configuration.providerAudience,
-            subjectTokenAudience: configuration.tokenAudience ?? configuration.providerAudience,
-            podTokenAudiences: Set(configuration.podTokenAudiences)
-        )
     }
 }

@@ -1,13 +1,20 @@
 import Attribution
 import BPF
+import Clouds
+import Diagnostics
+package import Enforcement
 import EventLoops
 import KubernetesAPI
 package import Logging
 import MetadataServer
 import NIOCore
 import NIOPosix
+import NodeObject
 package import Operations
+package import Restart
 import ServiceLifecycle
+package import Settings
+import Telemetry
 import TokenExchange
 import Tokens
 import UnixSignals
@@ -73,7 +80,7 @@ package struct Agent: Sendable {
         let place = NodePlace()
         let clouds = try Self.clouds(configuration, place, logger: logger)
         // Clients must be shut down: from the first one on, nothing may throw past the end of this initializer.
-        let exchange = try GoogleTokenExchange(Self.exchange(configuration))
+        let exchange = try GoogleTokenExchange(configuration.tokenExchange)
         let kubernetes = KubernetesClient(options: options, credentials: credentials, logger: logger)
         let upstreams = MeteredUpstreams(
             issuer: kubernetes, accounts: kubernetes, exchanger: exchange, clouds: clouds.map(\.exchanger))
@@ -120,7 +127,7 @@ package struct Agent: Sendable {
         let proof = ConnectionProof(configuration, datapath: datapathSlot, directory: directory, logger: logger)
         let attributor = Attributor(index: index, directory: directory)
         let server = MetadataServer(
-            configuration: Self.metadata(configuration),
+            configuration: configuration.metadataServer,
             backend: AgentBackend(
                 attributor: attributor, tokens: tokens, node: node, attributions: attributions, callers: callers),
             rooms: clouds.flatMap(\.rooms),

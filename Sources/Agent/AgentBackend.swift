@@ -1,5 +1,7 @@
 import Attribution
 import MetadataServer
+import NodeObject
+import Telemetry
 import Tokens
 
 /// What the HTTP front asks, answered by the attributor and the token service.

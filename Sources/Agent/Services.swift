@@ -100,10 +100,3 @@ final class Gate: Sendable {
         return storage.withLock { $0.isOpen }
     }
 }
-
-/// Waits until the task is cancelled.
-func untilCancelled() async {
-    let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
-    for await _ in stream {}
-    continuation.finish()
-}

@@ -7,4 +7,9 @@ package enum WallClock {
 
     /// `2026-11-21T12:00:00Z`.
     package static func timestamp() -> String { Date().ISO8601Format() }
+
+    /// `2026-11-21T12:00:00.000Z`.
+    package static func precise() -> String {
+        Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+    }
 }

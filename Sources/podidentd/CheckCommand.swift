@@ -1,7 +1,9 @@
 import Agent
 import ArgumentParser
+import Diagnostics
 import Foundation
 import Operations
+import Settings
 
 struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,6 +1,8 @@
 import Agent
 import ArgumentParser
+import Clouds
 import Foundation
+import Settings
 
 /// Where a command takes its configuration from.
 struct ConfigurationOptions: ParsableArguments {

@@ -2,6 +2,7 @@ import Agent
 import ArgumentParser
 import Foundation
 import Operations
+import Settings
 
 struct DebugBundleCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,8 +1,11 @@
 import Agent
 import ArgumentParser
 import Attribution
+import Clouds
+import Diagnostics
 import Foundation
 import Operations
+import Settings
 
 struct DebugCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -64,7 +67,8 @@ struct AgentOptions: ParsableArguments {
         var file: (path: String, text: String)?
         if let config { file = (config, try ConfigurationOptions.text(of: config)) }
         return try ConfigurationLoader.values(
-            file: file, environment: ProcessInfo.processInfo.environment, overrides: []
+            file: file, environment: ProcessInfo.processInfo.environment, overrides: [],
+            keys: ConfigurationKey.all
         ).mapValues(\.value).filter { !$0.value.isEmpty }
     }
 }

@@ -1,6 +1,8 @@
 import Agent
 import ArgumentParser
 import BPF
+import Enforcement
+import Settings
 
 struct GuardCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,6 +1,8 @@
 import Agent
 import ArgumentParser
+import Diagnostics
 import Operations
+import Settings
 
 struct LiveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

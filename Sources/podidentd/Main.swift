@@ -1,6 +1,7 @@
 import Agent
 import ArgumentParser
 import Dispatch
+import Enforcement
 import Glibc
 import Hardening
 import Synchronization

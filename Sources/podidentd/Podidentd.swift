@@ -1,4 +1,5 @@
 import ArgumentParser
+import Settings
 
 /// The command line; ``Main`` starts it.
 struct Podidentd: AsyncParsableCommand {

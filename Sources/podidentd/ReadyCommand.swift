@@ -3,6 +3,7 @@ import ArgumentParser
 import Attribution
 import Foundation
 import Operations
+import Settings
 
 struct ReadyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -4,6 +4,8 @@ import Foundation
 import Hardening
 import Logging
 import Operations
+import Restart
+import Settings
 import Synchronization
 
 struct RunCommand: AsyncParsableCommand {
@@ -36,7 +38,8 @@ struct RunCommand: AsyncParsableCommand {
                 recentLog.keeping(LineLogHandler.standardError(label: $0, format: configuration.logFormat)))
         }
         let logger = Logger(label: "podidentd")
-        let reload = ReloadSource(threshold: threshold) { [file = options.config, set = options.set] in
+        let reload = ReloadSource(keys: ConfigurationKey.all, threshold: threshold) {
+            [file = options.config, set = options.set] in
             try ConfigurationOptions.load(file: file, overrides: set)
         }
         // Every container of a pod has this variable, and the kubelet starts whatever ends.
@@ -61,7 +64,10 @@ struct ConfigCommand: ParsableCommand {
     var markdown = false
 
     func run() {
-        print(markdown ? ConfigurationKey.markdown() : ConfigurationKey.reference(), terminator: "")
+        print(
+            markdown
+                ? ConfigurationKey.markdown(of: ConfigurationKey.all)
+                : ConfigurationKey.reference(of: ConfigurationKey.all), terminator: "")
     }
 }
 

@@ -1,5 +1,6 @@
 import Agent
 import ArgumentParser
+import Enforcement
 
 struct UninstallCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

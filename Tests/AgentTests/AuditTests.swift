@@ -4,7 +4,8 @@ import MetadataServer
 import Operations
 import Testing
 
-@testable import Agent
+@testable import Settings
+@testable import Telemetry
 
 @Suite(.timeLimit(.minutes(10)))
 struct AuditTests {

@@ -1,5 +1,7 @@
 import Agent
 import Attribution
+import Clouds
+import Settings
 import Testing
 
 @Suite struct ConfigurationTests {
@@ -178,7 +180,7 @@ import Testing
 
     @Test("the printed reference is a file that the loader accepts, and names every key")
     func reference() throws {
-        let reference = ConfigurationKey.reference()
+        let reference = ConfigurationKey.reference(of: ConfigurationKey.all)
         var (printed, defaults) = (try load(reference), try load())
         // Where each value is from differs.
         (printed.settings, defaults.settings) = ([], [])

@@ -3,7 +3,9 @@ import BPF
 import Glibc
 import Testing
 
-@testable import Agent
+@testable import Enforcement
+@testable import Restart
+@testable import Settings
 
 @Suite struct HandoverMessageTests {
     @Test func `a message is sixteen bytes, and reads back as it was`() throws {

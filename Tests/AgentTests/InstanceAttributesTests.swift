@@ -3,7 +3,8 @@ import MetadataServer
 import Testing
 import Tokens
 
-@testable import Agent
+@testable import NodeObject
+@testable import Settings
 
 @Suite struct InstanceAttributesTests {
     private static func configuration(_ change: (inout AgentConfiguration) -> Void = { _ in }) -> AgentConfiguration {

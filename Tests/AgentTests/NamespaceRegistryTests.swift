@@ -2,7 +2,7 @@ import Attribution
 import BPF
 import Testing
 
-@testable import Agent
+@testable import Enforcement
 
 /// Which namespaces get listeners: scripts of events and decisions, without a kernel.
 @Suite struct NamespaceRegistryTests {

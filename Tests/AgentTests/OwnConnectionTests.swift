@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Agent
+@testable import Enforcement
 
 @Suite struct OwnConnectionTests {
     @Test(

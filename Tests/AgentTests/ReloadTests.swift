@@ -3,7 +3,8 @@ import Operations
 import Synchronization
 import Testing
 
-@testable import Agent
+@testable import Clouds
+@testable import Settings
 
 @Suite struct ReloadTests {
     private func load(_ changes: [String: String] = [:]) throws -> AgentConfiguration {
@@ -22,7 +23,7 @@ import Testing
             "log.level": "debug", "kubernetes.events": "false", "policies": "[{policy: deny, namespace: a}]",
             "shutdown.drain-seconds": "9", "listen.port": "2000", "instance.zone": "z",
         ])
-        let change = ConfigurationChange(from: old, to: new)
+        let change = ConfigurationChange(from: old, to: new, keys: ConfigurationKey.all)
         #expect(change.applied == ["policies", "kubernetes.events", "log.level"])
         #expect(change.needingRestart == ["listen.port", "instance.zone", "shutdown.drain-seconds"])
         #expect(change.result.logLevel == .debug && !change.result.writesEvents)
@@ -31,7 +32,7 @@ import Testing
         #expect(change.result.settings.first { $0.key == "log.level" }?.value == "debug")
         #expect(change.result.settings.first { $0.key == "listen.port" }?.value == "988")
         // Read once more: what was not applied is still missing.
-        let again = ConfigurationChange(from: change.result, to: new)
+        let again = ConfigurationChange(from: change.result, to: new, keys: ConfigurationKey.all)
         #expect(again.applied.isEmpty && again.needingRestart == change.needingRestart)
     }
 
@@ -43,14 +44,16 @@ import Testing
         let old = try load()
         var new = old
         new.settings[index].value = "something else"
-        let change = ConfigurationChange(from: old, to: new)
+        let change = ConfigurationChange(from: old, to: new, keys: ConfigurationKey.all)
         #expect(change.applied == (key.isReloadable ? [key.name] : []))
         #expect(change.needingRestart == (key.isReloadable ? [] : [key.name]))
     }
 
     @Test("the reference marks what is reloadable")
     func reference() {
-        let marks = ConfigurationKey.reference().split(separator: "\n").count { $0.contains("Reloadable: SIGHUP") }
+        let marks = ConfigurationKey.reference(of: ConfigurationKey.all).split(separator: "\n").count {
+            $0.contains("Reloadable: SIGHUP")
+        }
         #expect(marks == ConfigurationKey.all.count(where: \.isReloadable) && marks == 3)
     }
 

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Agent
+@testable import Enforcement
 
 @Suite struct SelfCheckTests {
     private static let start = ContinuousClock.now

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Agent
+@testable import Diagnostics
 
 @Suite struct SocketTableTests {
     private static let table4 = """

@@ -1,7 +1,7 @@
 import Testing
 import Tokens
 
-@testable import Agent
+@testable import NodeObject
 
 @Suite struct StartupTaintPlanTests {
     @Test("failures that may pass are tried again ever later, up to a minute, and are said once")

@@ -3,7 +3,8 @@ import Foundation
 import Lab
 import Testing
 
-@testable import Agent
+@testable import Enforcement
+@testable import Settings
 
 /// `podidentd-opener` against the real kernel: what it opens in foreign namespaces, with which rights, and what it refuses.
 @Suite(.serialized, .timeLimit(.minutes(10)), .enabled(if: geteuid() == 0, "needs root"))

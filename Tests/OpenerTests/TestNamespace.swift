@@ -3,7 +3,8 @@ import Foundation
 import Lab
 import Testing
 
-@testable import Agent
+@testable import Enforcement
+@testable import Settings
 
 /// A network namespace of its own, with a process in it, removed with ``remove()``.
 struct TestNamespace {

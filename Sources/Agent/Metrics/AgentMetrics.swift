@@ -1,8 +1,12 @@
 import Attribution
 import BPF
+import Diagnostics
+import Enforcement
 import KubernetesAPI
 import MetadataServer
 import Operations
+import Settings
+import Telemetry
 import Tokens
 import UpstreamHTTP
 

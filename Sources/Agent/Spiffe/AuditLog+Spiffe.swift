@@ -2,6 +2,7 @@ import Attribution
 import Logging
 import SpiffeIdentity
 import SpiffeWorkload
+import Telemetry
 
 extension AuditLog {
     /// An SVID that the agent obtained for a pod.

@@ -9,6 +9,7 @@ import SignerExchange
 import SpiffeIdentity
 import SpiffeWorkload
 import Synchronization
+import Telemetry
 import Tokens
 
 /// The SPIFFE endpoint of the agent, put together.

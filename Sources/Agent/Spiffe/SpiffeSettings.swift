@@ -1,4 +1,5 @@
 import Attribution
+import Settings
 import SignerExchange
 import SpiffeIdentity
 import SpiffeWorkload

@@ -1,0 +1,62 @@
+import Clouds
+import FoundationEssentials
+import Operations
+import Settings
+
+/// A configuration that need not be complete: on a node, nobody knows the agent's by heart.
+extension PostureCheck {
+    /// Sections whose keys say what the agent does on the network.
+    private static let borrowedSections = ["listen.", "redirect.", "guard."]
+
+    /// Takes the keys that are not set from the agent that runs here, if one does, and with them how it listens and what
+    /// it protects.
+    ///
+    /// No other key: where a file lies for the agent's container is not where it lies for this command.
+    static func complete(_ configuration: AgentConfiguration) async -> (AgentConfiguration, borrowed: [String]) {
+        guard !configuration.missing.isEmpty else { return (configuration, []) }
+        let path = configuration.adminSocket
+        guard
+            let answer = try? await within(patience, { try await AdminClient(socketPath: path).get("/debug/config") }),
+            let settings = try? JSONDecoder().decode([AgentConfiguration.Setting].self, from: Data(answer))
+        else { return (configuration, []) }
+        var completed = configuration
+        var borrowed: [String] = []
+        let given = Set(configuration.settings.filter { $0.source != "default" }.map(\.key))
+        for key in ConfigurationKey.all where !given.contains(key.name) {
+            guard configuration.missing.contains(key.name) || borrowedSections.contains(where: key.name.hasPrefix),
+                let value = settings.first(where: { $0.key == key.name })?.value,
+                (try? key.apply(value, from: "the running agent", to: &completed)) != nil
+            else { continue }
+            if value != key.defaultValue { borrowed.append(key.name) }
+        }
+        completed.missing.removeAll { borrowed.contains($0) }
+        return (completed, borrowed)
+    }
+
+    /// Whether a key is not set, so that what needs it cannot be checked.
+    func lacks(_ key: String) -> Bool { configuration.missing.contains(key) }
+
+    /// The item for what needs `key`.
+    func notTried(_ id: String, without key: String) -> Posture.Item {
+        Posture.Item(id, .unknown, "not tried: \(key) is not set, and no agent runs here that could be asked")
+    }
+
+    /// Nothing, where the configuration says everything.
+    func configurationItems() -> [Posture.Item] {
+        var items: [Posture.Item] = []
+        if !borrowed.isEmpty {
+            items.append(
+                Posture.Item(
+                    "configuration.agent", .ok, "taken from the running agent: \(borrowed.joined(separator: ", "))"))
+        }
+        if !configuration.missing.isEmpty {
+            items.append(
+                Posture.Item(
+                    "configuration.missing", .unknown, "not set: \(configuration.missing.joined(separator: ", "))",
+                    meaning:
+                        "What needs these keys is not checked. Give the agent's configuration with --config, or each "
+                        + "key with --set KEY=VALUE or as its variable (PODIDENTD_...)."))
+        }
+        return items
+    }
+}

@@ -1,0 +1,229 @@
+package import Attribution
+import BPF
+package import Clouds
+package import Enforcement
+import FoundationEssentials
+package import KubernetesAPI
+package import MetadataServer
+package import Operations
+package import Settings
+package import Telemetry
+package import Tokens
+
+/// What the admin socket shows.
+package struct DebugViews: Sendable {
+    let configuration: AgentConfiguration
+    let reloader: ConfigurationReloader
+    let root: KubepodsRoot
+    let index: CgroupIndex
+    let directory: PodDirectory
+    let kubernetes: KubernetesClient
+    let watcher: PodWatcher
+    let tokens: TokenService
+    let clouds: [any CloudModule]
+    let upstreams: UpstreamMeters
+    let counters: RequestCounters
+    let datapath: DatapathSlot
+    let incidents: CounterTable<Incident>
+    let server: MetadataServer
+    let namespaces: NamespaceKeeper
+    let audit: AuditLog
+    let log: RecentLog
+
+    package init(
+        configuration: AgentConfiguration, reloader: ConfigurationReloader, root: KubepodsRoot, index: CgroupIndex,
+        directory: PodDirectory, kubernetes: KubernetesClient, watcher: PodWatcher, tokens: TokenService,
+        clouds: [any CloudModule], upstreams: UpstreamMeters, counters: RequestCounters, datapath: DatapathSlot,
+        incidents: CounterTable<Incident>, server: MetadataServer, namespaces: NamespaceKeeper, audit: AuditLog,
+        log: RecentLog
+    ) {
+        self.configuration = configuration
+        self.reloader = reloader
+        self.root = root
+        self.index = index
+        self.directory = directory
+        self.kubernetes = kubernetes
+        self.watcher = watcher
+        self.tokens = tokens
+        self.clouds = clouds
+        self.upstreams = upstreams
+        self.counters = counters
+        self.datapath = datapath
+        self.incidents = incidents
+        self.server = server
+        self.namespaces = namespaces
+        self.audit = audit
+        self.log = log
+    }
+
+    package func views(_ readiness: ReadinessProbe) -> [String: AdminServer.View] {
+        [
+            "/debug/live": { [UInt8]("{}".utf8) },
+            "/debug/ready": {
+                try Self.encode(ReadinessReport(readiness.readiness, podUID: configuration.podUID))
+            },
+            "/debug/cgroups": { try Self.encode(cgroups) },
+            "/debug/connections": { try Self.encode(connections) },
+            "/debug/tokens": { try Self.encode(tokenDump) },
+            "/debug/status": { try Self.encode(status(readiness.arrivals)) },
+            "/debug/config": { try Self.encode(reloader.current.settings) },
+            "/debug/log": { try Self.encode(log.lines) },
+        ]
+    }
+
+    package func questions(_ readiness: ReadinessProbe) -> [String: AdminServer.Question] {
+        let explainer = PodExplainer(
+            configuration: configuration, root: root, index: index, directory: directory, watcher: watcher,
+            tokens: tokens, datapath: datapath, readiness: readiness,
+            remedies: ExplainRemedies(
+                configuration: configuration,
+                errors: ErrorResponse(configuration: configuration.metadataServer)),
+            clouds: CloudExplainer(modules: clouds, tokens: tokens)
+        )
+        return [
+            "/debug/explain": { query in
+                // What names a pod holds nothing that would have to be escaped.
+                try Self.encode(await explainer.explain(query))
+            }
+        ]
+    }
+
+    private var connections: ConnectionDump {
+        let open = server.connections()
+        var counts: [PodUID: Int] = [:]
+        for connection in open { if let pod = connection.pod { counts[pod, default: 0] += 1 } }
+        let podCgroups = index.snapshot().filter { $0.kind == .pod }
+        var kernel: [PodUID: PodTraffic] = [:]
+        var listeners: [PodUID: [ConnectionDump.Listener]] = [:]
+        let entries = namespaces.open
+        for entry in podCgroups {
+            listeners[entry.uid, default: []] += entries.filter { $0.pod == entry.id }.map(ConnectionDump.Listener.init)
+            let traffic = datapath.current?.traffic(ofPod: entry.id) ?? PodTraffic()
+            kernel[entry.uid, default: PodTraffic()] = kernel[entry.uid, default: PodTraffic()] + traffic
+        }
+        let uids = Set(podCgroups.map(\.uid)).union(counts.keys)
+        let node = entries.filter { $0.pod == nil }.map(ConnectionDump.Listener.init)
+        var pods = uids.map { uid in
+            let pod = directory.record(for: uid)
+            let places = (listeners[uid] ?? []) + (pod?.isHostNetwork == true ? node : [])
+            return ConnectionDump.Pod(
+                namespace: pod?.namespace, pod: pod?.name, uid: uid.description, open: counts[uid, default: 0],
+                listeners: places, kernel[uid])
+        }
+        let anonymous = open.count { $0.pod == nil }
+        if anonymous > 0 {
+            pods.append(
+                ConnectionDump.Pod(namespace: nil, pod: nil, uid: nil, open: anonymous, listeners: nil, nil))
+        }
+        return ConnectionDump(
+            node: configuration.nodeName, source: .agent, pods: pods,
+            connections: open.map { ConnectionDump.Connection($0, pod: $0.pod.flatMap(directory.record)) })
+    }
+
+    private var tokenDump: TokenDump {
+        TokenDump(node: configuration.nodeName, entries: tokens.snapshot()) { uid in directory.record(for: uid) }
+    }
+
+    private var cgroups: CgroupDump {
+        CgroupDump(node: configuration.nodeName, kubepods: root.description, entries: index.snapshot()) { uid in
+            directory.record(for: uid)
+        }
+    }
+
+    private func status(_ arrivals: ArrivalMonitor) -> AgentStatus {
+        let watch = watcher.status
+        let datapath = datapath.current
+        let kernel = try? datapath?.counters()
+        return AgentStatus(
+            version: AgentVersion.current,
+            node: configuration.nodeName,
+            hooks: Dictionary(
+                (datapath?.hooks ?? []).map { ($0.name, $0.origin.rawValue) }, uniquingKeysWith: { first, _ in first }
+            ),
+            kernel: Dictionary(
+                (kernel?.values ?? []).map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first }
+            ),
+            requests: counters.snapshot,
+            namespaces: namespaces.open.count,
+            namespacesBy: "\(namespaces.way)",
+            pods: directory.count,
+            cgroups: index.count,
+            connectionCounts: datapath?.trafficByPod().count ?? 0,
+            policies: datapath?.policiesByPod().count ?? 0,
+            connections: server.connectionCount,
+            tokenEntries: tokens.snapshot().count,
+            podsSynced: watch.isSynced,
+            podWatchError: watch.lastError,
+            podWatchSilentSeconds: watch.lastContact.map { (ContinuousClock.now - $0).components.seconds },
+            podsNotArriving: arrivals.names(of: arrivals.current.pods),
+            upstreamOutages: upstreams.outages,
+            isWatchingPods: watch.isWatching,
+            incidents: incidents.values.reduce(into: failures(watch)) { $0[$1.key.rawValue] = $1.value }
+        )
+    }
+
+    /// What upstreams and the disk did wrong, by dotted names.
+    private func failures(_ watch: PodWatchStatus) -> [String: UInt64] {
+        var values = ["pods.list_failed": UInt64(watch.failedLists), "pods.skipped": UInt64(watch.skippedObjects)]
+        values["pods.too_large"] = UInt64(watch.tooLargeObjects)
+        values["pods.listed_for_a_miss"] = UInt64(watch.missLists)
+        for (end, count) in watch.brokenWatches { values["pods.watch_\(end)"] = UInt64(count) }
+        values["kubernetes.no_relationship"] = kubernetes.relationshipRetries
+        values["kubernetes.credentials_reloaded"] = kubernetes.credentialReloads
+        values["audit.lines_lost"] = audit.lost
+        let counters = tokens.counters
+        for (outcome, count) in counters.tokenFetches { values["tokens.\(outcome.rawValue)"] = count }
+        for (outcome, count) in counters.serviceAccountReads { values["accounts.\(outcome.rawValue)"] = count }
+        return values
+    }
+
+    private static func encode(_ view: some Encodable) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+        return [UInt8](try encoder.encode(view))
+    }
+}
+
+extension ConnectionDump.Pod {
+    /// `traffic` is the kernel's; `nil`: the pod's cgroup is not known.
+    init(
+        namespace: String?, pod: String?, uid: String?, open: Int?, listeners: [ConnectionDump.Listener]?,
+        _ traffic: PodTraffic?
+    ) {
+        self.init(
+            namespace: namespace, pod: pod, uid: uid, open: open, listeners: listeners,
+            redirected: traffic?.redirected, arrived: traffic?.arrived)
+    }
+}
+
+extension ConnectionDump.Listener {
+    fileprivate init(_ entry: NamespaceRegistry.Entry) {
+        self.init(
+            networkNamespace: entry.id.inode, port: entry.port, ipv4: entry.families.contains(.ipv4),
+            ipv6: entry.families.contains(.ipv6))
+    }
+}
+
+extension ConnectionDump.Connection {
+    fileprivate init(_ connection: ConnectionSnapshot, pod: PodRecord?) {
+        self.init(
+            namespace: pod?.namespace, pod: pod?.name, uid: connection.pod?.description,
+            state: "\(connection.state)", ageSeconds: Int(connection.age.components.seconds),
+            requests: connection.requests, destination: connection.destination.text,
+            cgroupID: connection.cgroupID.rawValue)
+    }
+}
+
+extension OriginalDestination {
+    /// As people write it: `169.254.169.254:80`, `[fd20:ce::254]:80` without the compression.
+    fileprivate var text: String {
+        switch address {
+        case .ipv4(let word):
+            [24, 16, 8, 0].map { String(word >> $0 & 0xff) }.joined(separator: ".") + ":\(port)"
+        case .ipv6(let high, let low):
+            "["
+                + [high, low].flatMap { half in [48, 32, 16, 0].map { String(half >> $0 & 0xffff, radix: 16) } }
+                .joined(separator: ":") + "]:\(port)"
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import Attribution
+import BPF
+import Enforcement
+package import Operations
+
+/// What can be said of this node without an agent: from pinned maps and from the cgroup file system.
+///
+/// Pods are known by the UIDs in their cgroups' names alone, and nobody has confirmed those.
+package struct KernelView: Sendable {
+    private let pins: PinnedState
+    private let root: KubepodsRoot
+    private let cgroups: [CgroupIndexEntry]
+
+    /// Reads everything once.
+    ///
+    /// - Parameters:
+    ///   - pinDirectory: `bpf.pin-directory` of the agent.
+    ///   - cgroupMountPoint: `cgroup.mount-point`; `nil`: the first cgroup2 mount.
+    ///   - kubepods: `cgroup.kubepods`; `nil`: the one that an agent has told the programs, else the default.
+    /// - Throws: What is missing, in one sentence.
+    package init(pinDirectory: String, cgroupMountPoint: String?, kubepods: String?) throws {
+        let files = try CgroupFiles.open(mountPoint: cgroupMountPoint)
+        let pins = try PinnedState(reading: PinDirectory(path: pinDirectory))
+        let known =
+            kubepods == nil ? pins.kubepods.flatMap(files.path(of:)).flatMap { try? KubepodsRoot(path: $0) } : nil
+        self.pins = pins
+        root = try known ?? KubepodsSearch.root(configured: kubepods, in: files)
+        cgroups = CgroupTracking.read(files, below: root)
+    }
+
+    /// Whether anything is attached that leads pods to an agent.
+    package var isInstalled: Bool { !pins.hooks.isEmpty }
+
+    /// The map, without names.
+    package func cgroupDump(node: String) -> CgroupDump {
+        CgroupDump(node: node, kubepods: root.description, source: .kernel, entries: cgroups) { _ in nil }
+    }
+
+    /// The kernel's count of each pod's connections.
+    package func connectionDump(node: String) -> ConnectionDump {
+        let pods = cgroups.filter { $0.kind == .pod }.map { entry in
+            ConnectionDump.Pod(
+                namespace: nil, pod: nil, uid: entry.uid.description, open: nil, listeners: nil,
+                pins.connections[entry.id] ?? PodTraffic())
+        }
+        return ConnectionDump(node: node, source: .kernel, pods: pods, connections: [])
+    }
+
+    /// What the programs do with the connections of this pod-level cgroup.
+    func policy(of cgroup: CgroupID) -> PodPolicy { pins.policies[cgroup] ?? .attribute }
+}

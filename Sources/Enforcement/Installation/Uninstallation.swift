@@ -1,0 +1,71 @@
+import BPF
+import FoundationEssentials
+import Glibc
+import Restart
+import Settings
+
+/// Removes what agents leave on a node, with or without one running.
+package enum Uninstallation {
+    /// Removes links, maps and sockets, whatever of them is there. Doing it again removes nothing more.
+    ///
+    /// - Parameters:
+    ///   - pinDirectory: `bpf.pin-directory` of the agent.
+    ///   - adminSocket: `admin.socket` of the agent.
+    ///   - hostRoot: Where the host's root is mounted; empty: at the root. The boot guard's unit lies below it.
+    ///   - isForced: Whether to remove what a running agent uses.
+    /// - Throws: ``ConfigurationError`` while an agent runs; otherwise what could not be removed, after everything else
+    ///   was.
+    /// - Returns: What was removed, in order: the attachments first.
+    package static func run(pinDirectory: String, adminSocket: String, hostRoot: String = "", isForced: Bool)
+        throws -> [String]
+    {
+        let pins = PinDirectory(path: pinDirectory)
+        // Held to the end: no agent starts among the ruins.
+        let lock = PinLock(existing: pins)
+        let isRunning = try lock.map { try !$0.tryAcquire() } ?? false
+        if isRunning, !isForced {
+            let holder = lock?.holder.map { "PID \($0)" } ?? "in another PID namespace"
+            throw ConfigurationError(
+                "an agent (\(holder)) runs with bpf.pin-directory \(pinDirectory); stop it first, or use --force: "
+                    + "what is attached then goes with the agent")
+        }
+        var removed: [String] = []
+        var firstError: (any Error)?
+        do {
+            try pins.remove(detaches: !isRunning) { removed.append($0) }
+        } catch {
+            firstError = error
+        }
+        do {
+            if let table = try HostGuard.removeTable() { removed.append(table) }
+            if let table = try BootGuard.removeTable() { removed.append(table) }
+        } catch {
+            firstError = firstError ?? error
+        }
+        // Otherwise it would hold pods back after the next boot, with no agent to let them go.
+        removed += BootGuardUnit(hostRoot: hostRoot).remove()
+        if !isRunning {
+            for path in [adminSocket, HandoverEndpoint.path(beside: adminSocket)] where removeSocket(path) {
+                removed.append(path)
+            }
+        }
+        if let firstError { throw IncompleteUninstallation(removed: removed, error: firstError) }
+        return removed
+    }
+
+    /// Removes a socket that nobody serves any more, and nothing that is not a socket.
+    private static func removeSocket(_ path: String) -> Bool {
+        let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+        guard attributes?[.type] as? FileAttributeType == .typeSocket else { return false }
+        return unsafe unlink(path) == 0
+    }
+}
+
+/// Something could not be removed.
+package struct IncompleteUninstallation: Error, CustomStringConvertible {
+    /// What could.
+    package let removed: [String]
+    package let error: any Error
+
+    package var description: String { "\(error)" }
+}

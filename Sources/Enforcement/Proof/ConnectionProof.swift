@@ -1,0 +1,157 @@
+package import Attribution
+import BPF
+import EventLoops
+package import Logging
+package import Settings
+import Synchronization
+
+/// Proves that connections through the hooks reach this agent, by making one as its own pod, at the start and every ten
+/// seconds.
+///
+/// The agent's own process is in its own pod's cgroup, so the kernel treats its connections as it treats any pod's. An
+/// attempt succeeds when this process accepts the connection with the kernel's tag for this very socket (`SO_COOKIE`), and
+/// answers with the UID that the downward API gave (`pod-uid`). No other process can bring that about.
+///
+/// An attempt is some ten system calls and two hundred bytes.
+package final class ConnectionProof: Sendable {
+    /// Between two attempts, after a success and after a failure.
+    static let pause = (success: Duration.seconds(10), failure: Duration.seconds(1))
+    /// One attempt at one address may take so long.
+    static let limit = Duration.seconds(2)
+    /// Failures in a row that count: one alone may be a busy machine.
+    package static let failuresMax = 2
+
+    /// The state of the proof, for readiness, `check` and `explain`.
+    package struct Status: Sendable, Equatable {
+        /// When an attempt last succeeded.
+        package var provenAt: ContinuousClock.Instant?
+        /// The number of attempts since then that failed.
+        package var failures = 0
+        /// Why the latest attempt failed; `nil`: it succeeded, or there was none.
+        package var problem: String?
+    }
+
+    /// The own pod's UID; `nil`: the agent runs in no pod, and proves nothing.
+    package let podUID: PodUID?
+    private let configuration: AgentConfiguration
+    private let datapath: DatapathSlot
+    private let directory: PodDirectory
+    private let logger: Logger
+    private let status = Mutex(Status())
+    /// `SO_COOKIE` of the socket under way; 0: none.
+    private let awaited = Atomic<UInt64>(0)
+    private let hasArrived = Atomic<Bool>(false)
+
+    package init(_ configuration: AgentConfiguration, datapath: DatapathSlot, directory: PodDirectory, logger: Logger) {
+        podUID = configuration.podUID
+        self.configuration = configuration
+        self.datapath = datapath
+        self.directory = directory
+        self.logger = logger
+    }
+
+    package var current: Status { status.withLock { $0 } }
+
+    /// Notes that this process has accepted a connection with this tag. Called for every connection: one comparison.
+    package func observe(_ tag: CallerTag) {
+        guard tag.socketCookie == awaited.load(ordering: .relaxed), tag.socketCookie != 0 else { return }
+        hasArrived.store(true, ordering: .releasing)
+    }
+
+    /// Attempts it again and again until the task is cancelled. `isServing` says whether this agent accepts connections:
+    /// an agent that has handed over no longer does.
+    package func run(isServing: @Sendable () -> Bool) async {
+        guard let podUID else { return await untilCancelled() }
+        while !Task.isCancelled {
+            var pause = Self.pause.success
+            if isServing() {
+                let problem = await attempt(as: podUID)
+                if Task.isCancelled { return }
+                record(problem)
+                if problem != nil { pause = Self.pause.failure }
+            }
+            // Cancellation is what the loop's condition looks at.
+            try? await Task.sleep(for: pause, tolerance: pause / 10)
+        }
+    }
+
+    private func record(_ problem: String?) {
+        let (before, after) = status.withLock { status in
+            let before = status
+            status.problem = problem
+            if problem == nil {
+                status.provenAt = .now
+                status.failures = 0
+            } else {
+                status.failures += 1
+            }
+            return (before, status)
+        }
+        if let problem, after.failures == Self.failuresMax {
+            logger.error(
+                "the agent's own connection through the hooks is not answered: not ready",
+                metadata: ["reason": "\(problem)"])
+        } else if problem == nil, before.provenAt == nil || before.failures >= Self.failuresMax {
+            logger.info("the agent's own connection through the hooks is answered with its own pod-uid")
+        }
+    }
+
+    /// Why there is no proof; `nil`: there is.
+    private func attempt(as podUID: PodUID) async -> String? {
+        guard let datapath = datapath.current else { return "no hook is attached yet" }
+        let missing = datapath.missingHooks
+        guard missing.isEmpty else { return "not tried: the hook \(missing.joined(separator: ", ")) is detached" }
+        if let policy = directory.record(for: podUID)?.policy, policy != .attribute {
+            return "not tried: the policy \(policy) names the agent's own pod; exempt it, so that it can be proven"
+        }
+        for endpoint in configuration.redirectEndpoints {
+            if let problem = await attempt(endpoint, as: podUID) { return "\(endpoint.text): \(problem)" }
+        }
+        return nil
+    }
+
+    private func attempt(_ endpoint: AgentConfiguration.Address, as podUID: PodUID) async -> String? {
+        if let problem = OwnConnection.redirectProblem(at: endpoint.text) { return problem }
+        let connection: OwnConnection
+        do throws(ConfigurationError) {
+            connection = try OwnConnection(to: endpoint.text)
+        } catch {
+            return error.description
+        }
+        defer {
+            awaited.store(0, ordering: .relaxed)
+            connection.close()
+        }
+        hasArrived.store(false, ordering: .relaxed)
+        awaited.store(connection.cookie, ordering: .relaxed)
+        let deadline = ContinuousClock.now + Self.limit
+        if let problem = connection.begin() { return problem }
+        var pause = Duration.milliseconds(1)
+        while !hasArrived.load(ordering: .acquiring) {
+            if let problem = connection.problem { return problem }
+            guard .now < deadline, await Self.sleep(&pause) else { return notArrived }
+        }
+        guard connection.ask() else { return "the agent closed the connection before it was asked" }
+        pause = .milliseconds(1)
+        while true {
+            switch connection.answer() {
+            case .complete(200, podUID.description): return nil
+            case .complete(let status, let body): return "answered \(status) \(body), expected this pod's UID \(podUID)"
+            case .broken: return "the agent closed the connection without an answer"
+            case .incomplete: break
+            }
+            guard .now < deadline, await Self.sleep(&pause) else { return "accepted, but not answered within 2 s" }
+        }
+    }
+
+    private var notArrived: String {
+        "led to the agent's listener in the node's network namespace, but not accepted within 2 s: does a filter of the node "
+            + "(nftables, iptables: input, output) drop what stays on the interface lo?"
+    }
+
+    /// Waits, each time twice as long, up to 50 ms. Whether the task goes on.
+    private static func sleep(_ pause: inout Duration) async -> Bool {
+        defer { pause = min(pause * 2, .milliseconds(50)) }
+        return (try? await Task.sleep(for: pause)) != nil
+    }
+}

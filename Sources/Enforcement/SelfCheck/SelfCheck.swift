@@ -1,0 +1,182 @@
+package import BPF
+import FoundationEssentials
+package import Logging
+import NIOPosix
+package import Operations
+package import Restart
+package import Telemetry
+
+/// Looks every two seconds at what no event tells of, mends what can be mended, and says so.
+///
+/// A look is some fifty system calls, a ten-thousandth of a core.
+package struct SelfCheck: Sendable {
+    static let interval = Duration.seconds(2)
+    /// Every how many looks one is taken at programs of others.
+    private static let looksPerHookCheck = 3
+    /// Every how many looks the node is searched for kubepods cgroups of others: once a minute.
+    private static let looksPerSearch = 30
+    /// Every how many looks pods are looked for whose end was lost.
+    private static let looksPerPodCheck = 5
+    /// Every how many looks each pod's connections are compared: two system calls a pod.
+    private static let looksPerArrivalCheck = 2
+
+    let datapath: DatapathSlot
+    let pins: HeldPins
+    let tracking: CgroupTracking
+    let namespaces: NamespaceKeeper
+    let node: NetworkNamespaceID
+    let arrivals: ArrivalMonitor
+    let admin: AdminServer
+    let endpoint: HandoverEndpoint
+    let incidents: CounterTable<Incident>
+    let logger: Logger
+
+    package init(
+        datapath: DatapathSlot, pins: HeldPins, tracking: CgroupTracking, namespaces: NamespaceKeeper,
+        node: NetworkNamespaceID, arrivals: ArrivalMonitor, admin: AdminServer, endpoint: HandoverEndpoint,
+        incidents: CounterTable<Incident>, logger: Logger
+    ) {
+        self.datapath = datapath
+        self.pins = pins
+        self.tracking = tracking
+        self.namespaces = namespaces
+        self.node = node
+        self.arrivals = arrivals
+        self.admin = admin
+        self.endpoint = endpoint
+        self.incidents = incidents
+        self.logger = logger
+    }
+
+    /// Runs until its task is cancelled.
+    package func run() async {
+        var time = TimeCheck(interval: Self.interval, first: Self.now)
+        var refusals = KernelRefusals(since: kernelCounters, at: .now)
+        var state = HeldPins.State.inPlace
+        var others: Set<Datapath.OtherProgram> = []
+        checkHooks(&others)
+        var looks = 0
+        // Cancellation ends the wait and the loop.
+        while (try? await Task.sleep(for: Self.interval, tolerance: .milliseconds(100))) != nil {
+            for finding in time.findings(at: Self.now) { report(finding) }
+            if let rises = refusals.report(kernelCounters, at: .now) { report(rises) }
+            checkPins(&state)
+            looks += 1
+            if looks % Self.looksPerHookCheck == 0 { checkHooks(&others) }
+            if looks % Self.looksPerArrivalCheck == 0 { checkArrivals() }
+            tracking.checkRoot()
+            await checkNamespaces(looks)
+            if looks % Self.looksPerSearch == 0 { tracking.checkOtherRoots() }
+            UplinkReport(logger: logger).refresh(datapath.current)
+            await checkSockets()
+        }
+    }
+
+    private static var now: TimeCheck.Reading {
+        TimeCheck.Reading(wall: Date().timeIntervalSince1970, steady: .now)
+    }
+
+    private var kernelCounters: [String: UInt64] {
+        guard let counters = try? datapath.current?.counters() else { return [:] }
+        return Dictionary(counters.values.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    private func report(_ finding: TimeCheck.Finding) {
+        switch finding {
+        case .clockStepped(let seconds):
+            incidents.increment(.clockStepped)
+            logger.warning(
+                "the node's clock was set; what is left of tokens is counted by a clock that cannot be",
+                metadata: ["seconds": "\(seconds)"])
+        case .stalled(let seconds):
+            incidents.increment(.stalled)
+            logger.warning(
+                "the agent did not run for a while: stopped, frozen or starved", metadata: ["seconds": "\(seconds)"])
+        }
+    }
+
+    private func report(_ rises: [String: UInt64]) {
+        logger.warning(
+            "the kernel programs refused connections; the next such line comes in a minute at the earliest",
+            metadata: rises.mapValues { "\($0)" })
+    }
+
+    private func checkPins(_ state: inout HeldPins.State) {
+        let before = state
+        do throws(BPFError) {
+            state = try pins.check()
+        } catch {
+            if before != .unmounted { incidents.increment(.pinsLost) }
+            state = .unmounted
+            return logger.error("the pins cannot be made again", metadata: ["reason": "\(error)"])
+        }
+        guard state != before else { return }
+        switch state {
+        case .inPlace: break
+        case .removed:
+            incidents.increment(.pinsLost)
+            logger.warning("pins were removed: what they pinned stays in place only while this process runs")
+        case .unmounted:
+            incidents.increment(.pinsLost)
+            logger.error(
+                """
+                the BPF file system of bpf.pin-directory is gone: the hooks stay in place only while this process \
+                runs; mount it again
+                """)
+        case .restored:
+            incidents.increment(.pinsRestored)
+            logger.notice("hooks and maps are pinned again")
+            UplinkReport(logger: logger).refresh(datapath.current, afterLoss: true)
+        }
+    }
+
+    /// Nothing is wrong with others at the same hooks. But whoever looks for the cause of a connection that goes astray
+    /// shall find them.
+    private func checkHooks(_ others: inout Set<Datapath.OtherProgram>) {
+        guard let found = datapath.current?.otherPrograms() else { return }
+        let new = found.subtracting(others)
+        others = found
+        guard !new.isEmpty else { return }
+        incidents.increment(.otherPrograms)
+        let programs = Dictionary(grouping: new, by: \.hook).mapValues { $0.map(\.id).sorted() }
+        logger.notice(
+            "programs of others are attached to the same hooks, and see or change the same connections",
+            metadata: programs.mapValues { "\($0.map(String.init).joined(separator: ", "))" })
+    }
+
+    private func checkArrivals() {
+        guard let traffic = datapath.current?.trafficByPod() else { return }
+        let before = arrivals.current.pods
+        arrivals.look(at: traffic)
+        let new = arrivals.current.pods.subtracting(before)
+        guard !new.isEmpty else { return }
+        logger.warning(
+            """
+            connections of pods are redirected to the agent and do not arrive: a firewall, a network policy or a mesh \
+            drops or takes them
+            """,
+            metadata: [
+                "pods": "\(arrivals.names(of: new).prefix(10).joined(separator: ", "))", "count": "\(new.count)",
+            ])
+    }
+
+    private func checkNamespaces(_ looks: Int) async {
+        guard let datapath = datapath.current else { return }
+        try? await NIOThreadPool.singleton.runIfActive {
+            namespaces.check(datapath, node: node)
+            if looks % Self.looksPerPodCheck == 0 { namespaces.checkPods(datapath) }
+        }
+    }
+
+    private func checkSockets() async {
+        // It has been said that they are missing, and nothing else has changed.
+        if !admin.isServing {
+            guard (try? await admin.start()) != nil else { return incidents.increment(.adminSocketFailed) }
+            logger.notice("the admin socket is served")
+        }
+        if !endpoint.isListening, !endpoint.isTaken {
+            guard (try? await endpoint.listen()) != nil else { return incidents.increment(.adminSocketFailed) }
+            logger.notice("a successor can take over again")
+        }
+    }
+}

@@ -1,0 +1,118 @@
+import BPF
+import Glibc
+import NIOCore
+import NIOPosix
+
+/// Gives way to a successor, and resumes if the successor does not begin. Both calls may wait.
+package protocol Yielding: Sendable {
+    func yield()
+    func resume()
+}
+
+/// Carries out what ``HandoverSession`` decides for one connection.
+final class HandoverHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let endpoint: HandoverEndpoint
+    private var session = HandoverSession()
+    private var received = ByteBuffer()
+    private var isActive = false
+    private var hasBegun = false
+    private var deadline: Scheduled<Void>?
+
+    init(endpoint: HandoverEndpoint) {
+        self.endpoint = endpoint
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let channel = context.channel
+        let peer = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
+            of: NIOBSDSocket.Handle.self, SocketControl.peer(of:))
+        guard case .some(.some(let peer)) = peer, peer.userID == 0 else {
+            endpoint.refused("the peer is not root")
+            return context.close(promise: nil)
+        }
+        isActive = true
+        deadline = context.eventLoop.scheduleTask(in: HandoverEndpoint.sessionTime) { channel.close(promise: nil) }
+        let copy = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+            fcntl($0, F_DUPFD_CLOEXEC, 0)
+        }
+        guard let copy, copy >= 0 else { return context.close(promise: nil) }
+        let endpoint = endpoint
+        context.eventLoop.makeFutureWithTask { try await endpoint.hello(over: copy) }
+            .assumeIsolated().whenComplete { self.received($0, context) }
+    }
+
+    /// The first message is in, or the peer is refused.
+    private func received(_ hello: Result<HandoverMessage, any Error>, _ context: ChannelHandlerContext) {
+        guard isActive else { return }
+        switch hello {
+        case .success(let message):
+            perform(session.received(message.kind), message, context)
+            // Should this fail, the session ends by its deadline.
+            _ = context.channel.setOption(.autoRead, value: true)
+        case .failure(let error):
+            endpoint.refused("\(error)")
+            context.close(promise: nil)
+        }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard isActive else { return }
+        var bytes = unwrapInboundIn(data)
+        received.writeBuffer(&bytes)
+        while let bytes = received.readBytes(length: HandoverMessage.length) {
+            do throws(HandoverError) {
+                let message = try HandoverMessage(parsing: bytes)
+                perform(session.received(message.kind), message, context)
+            } catch {
+                endpoint.refused(error.description)
+                return context.close(promise: nil)
+            }
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        guard isActive else { return }
+        isActive = false
+        deadline?.cancel()
+        perform(session.connectionEnded(), nil, context)
+        if hasBegun { endpoint.end() }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    private func perform(
+        _ action: HandoverSession.Action, _ message: HandoverMessage?, _ context: ChannelHandlerContext
+    ) {
+        let endpoint = endpoint
+        switch action {
+        case .none: break
+        case .close: context.close(promise: nil)
+        case .offer:
+            hasBegun = endpoint.begin()
+            guard hasBegun else {
+                endpoint.refused("one is in progress, or the agent is ending")
+                return context.close(promise: nil)
+            }
+            let isSent = try? context.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
+                of: NIOBSDSocket.Handle.self, endpoint.sendOffer(over:))
+            if isSent != true { context.close(promise: nil) }
+        case .yield:
+            // The keeper may be waiting for the opener.
+            NIOThreadPool.singleton.runIfActive(eventLoop: context.eventLoop) { endpoint.yield() }
+                .assumeIsolated().whenSuccess { self.perform(self.session.yielded(), nil, context) }
+        case .sayYours:
+            let yours = HandoverMessage(.yours, abi: PinDirectory.abiVersion, processID: UInt32(getpid()))
+            context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: yours.bytes)), promise: nil)
+        case .finish:
+            endpoint.finish(message?.processID ?? 0)
+            context.close(promise: nil)
+        case .resume:
+            NIOThreadPool.singleton.submit { _ in endpoint.resume() }
+        }
+    }
+}

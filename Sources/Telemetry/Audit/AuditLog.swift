@@ -1,0 +1,170 @@
+package import Attribution
+package import Logging
+import Operations
+import Synchronization
+package import Tokens
+
+/// Records every token minted and every denial, naming who and what, never the token.
+package final class AuditLog: Sendable {
+    private let node: String
+    /// `nil`: switched off.
+    private let file: AuditFile?
+    private let logger: Logger
+    private let denials = Mutex(DenialAggregator())
+    private let callers: RecentCallers
+
+    /// Writes to `path`, `-` for standard output, or nowhere; and to the log what an operator must see.
+    package init(path: String?, node: String, callers: RecentCallers, logger: Logger) throws {
+        self.node = node
+        self.logger = logger
+        self.callers = callers
+        file = try path.map { path in
+            try AuditFile(path: path, logger: logger) { count in
+                var record = AuditRecord(event: .lost, time: Self.now, node: node)
+                record.count = count
+                return record.line
+            }
+        }
+    }
+
+    package var written: UInt64 { file?.written.current ?? 0 }
+    package var lost: UInt64 { file?.lost.current ?? 0 }
+
+    /// The file was rotated.
+    package func reopen() { file?.reopen() }
+
+    /// Tells what was counted, at the end of each minute, until the task is cancelled.
+    package func run() async {
+        while (try? await Task.sleep(for: .seconds(5))) != nil {
+            for record in denials.withLock({ $0.take(endedAt: .now) }) { file?.append(record.line) }
+        }
+    }
+
+    package func close() async {
+        for record in denials.withLock({ $0.take() }) { file?.append(record.line) }
+        await file?.close()
+    }
+
+    // MARK: Records
+
+    package func record(_ report: TokenFetchReport) {
+        var record = AuditRecord(event: .mint, time: Self.now, node: node)
+        record.subject = AuditRecord.Subject(report.pod, callers.last(of: report.pod.uid))
+        record.object = AuditRecord.Object(report.key)
+        record.milliseconds = report.duration.wholeMilliseconds
+        guard let failure = report.failure else {
+            record.result = .minted
+            record.tokenID = report.subjectID.map(TokenID.hash)
+            file?.append(record.line)
+            logger.debug("token minted", metadata: record.metadata)
+            return
+        }
+        record.describe(failure)
+        deny(record, "no token")
+    }
+
+    package func record(_ report: ServiceAccountFailureReport) {
+        var record = AuditRecord(event: .mint, time: Self.now, node: node)
+        record.subject = AuditRecord.Subject(
+            namespace: report.account.namespace, serviceAccount: report.account.name)
+        record.object = AuditRecord.Object(kind: "service_account")
+        record.milliseconds = report.duration.wholeMilliseconds
+        record.describe(report.failure)
+        // Its pods share the account, and it has no UID to be told apart by.
+        deny(record, "ServiceAccount cannot be read")
+    }
+
+    /// A refusal of the agent's own. The log does not hear of it: whoever is refused may ask as often as he likes.
+    package func recordRefusal(of subject: AuditRecord.Subject, kind: String, reason: String, status: Int) {
+        guard let file else { return }
+        var record = AuditRecord(event: .refusal, time: Self.now, node: node)
+        record.subject = subject
+        record.object = AuditRecord.Object(kind: kind)
+        record.result = status == 429 ? .limited : status == 503 ? .failed : .denied
+        record.reason = reason
+        record.status = status
+        if let record = denials.withLock({ $0.note(record, now: .now) }) { file.append(record.line) }
+    }
+
+    /// The record of something that was asked for on behalf of a pod, without its end.
+    package func mintRecord(of pod: PodRecord, kind: String) -> AuditRecord {
+        var record = AuditRecord(event: .mint, time: Self.now, node: node)
+        record.subject = AuditRecord.Subject(pod, callers.last(of: pod.uid))
+        record.object = AuditRecord.Object(kind: kind)
+        return record
+    }
+
+    package func append(_ record: AuditRecord, _ words: Logger.Message) {
+        file?.append(record.line)
+        logger.debug(words, metadata: record.metadata)
+    }
+
+    package func deny(_ record: AuditRecord, _ words: Logger.Message) {
+        guard let record = denials.withLock({ $0.note(record, now: .now) }) else { return }
+        file?.append(record.line)
+        logger.warning(words, metadata: record.metadata)
+    }
+
+    private static var now: String { WallClock.precise() }
+}
+
+extension AuditRecord {
+    fileprivate mutating func describe(_ failure: UpstreamFailure) {
+        result =
+            switch failure.kind {
+            case .denied, .notFound, .misconfigured: .denied
+            case .rateLimited, .unavailable, .staleSubjectToken: .failed
+            }
+        reason = MetricLabel.snakeCase(failure.kind.rawValue)
+        upstream = failure.upstream.rawValue
+        status = failure.status
+        message = failure.message
+    }
+
+    /// The same for the log.
+    fileprivate var metadata: Logger.Metadata {
+        var metadata: Logger.Metadata = ["milliseconds": "\(milliseconds ?? 0)"]
+        let texts = [
+            "namespace": subject.namespace, "pod": subject.pod, "uid": subject.uid,
+            "serviceaccount": subject.serviceAccount, "kind": object?.kind, "target": object?.target,
+            "audience": object?.audience, "scopes": object?.scopes?.joined(separator: " "), "upstream": upstream,
+            "failure": reason, "status": status.map { "\($0)" }, "message": message,
+        ]
+        for case (let name, let text?) in texts { metadata[name] = "\(text)" }
+        return metadata
+    }
+}
+
+extension AuditRecord.Subject {
+    package init(_ pod: PodRecord, _ caller: RecentCallers.Caller?) {
+        self.init(
+            namespace: pod.namespace, pod: pod.name, uid: pod.uid.description, container: caller?.containerID,
+            cgroup: caller?.cgroupID.rawValue,
+            serviceAccount: pod.serviceAccountName.isEmpty ? nil : pod.serviceAccountName
+        )
+    }
+}
+
+extension AuditRecord.Object {
+    init(_ key: TokenKey) {
+        switch key.kind {
+        case .accessToken(let scopes): self.init(kind: "access_token", scopes: scopes.sorted)
+        case .identityToken(let audience): self.init(kind: "identity_token", audience: audience)
+        case .podToken(let audience): self.init(kind: "pod_token", audience: audience)
+        case .federation: self.init(kind: "federated_token")
+        case .cloudCredential(let resource):
+            self.init(kind: "cloud_credential", audience: resource.isEmpty ? nil : resource)
+        }
+        switch key.target {
+        case .googleServiceAccount(let email): target = email
+        case .cloud(let identity): target = identity.principal
+        case .federated, .serviceAccount: break
+        }
+    }
+}
+
+extension Duration {
+    package var wholeMilliseconds: Int64 {
+        components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
+    }
+}
