@@ -153,6 +153,7 @@ let package = Package(
             name: "Settings",
             dependencies: [
                 "Attribution", "BPF", "KubernetesAPI", "Operations", "Tokens", nioPosix, logging, yams,
+                "SpiffeIdentity",
             ],
             swiftSettings: strict
         ),
@@ -169,6 +170,7 @@ let package = Package(
             name: "Telemetry",
             dependencies: [
                 "Attribution", "KubernetesAPI", "MetadataServer", "Operations", "Settings", "Tokens", logging, crypto,
+                nioPosix,
             ],
             swiftSettings: strict
         ),
@@ -176,7 +178,7 @@ let package = Package(
         .target(
             name: "Restart",
             dependencies: [
-                "Attribution", "BPF", "CSockets", "EventLoops", "Operations", "Settings", "Telemetry", nioCore,
+                "Attribution", "BPF", "EventLoops", "Operations", "Settings", "Telemetry", nioCore,
                 nioPosix,
                 logging, .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -186,9 +188,9 @@ let package = Package(
         .target(
             name: "Enforcement",
             dependencies: [
-                "Attribution", "BPF", "EventLoops", "KubernetesAPI", "MetadataServer", "Netlink", "Operations",
+                "Attribution", "BPF", "EventLoops", "MetadataServer", "Operations",
                 "Restart",
-                "Settings", "Telemetry", nioPosix, logging,
+                "Settings", "Telemetry", nioPosix, logging, nioCore,
             ],
             swiftSettings: strict
         ),
@@ -206,7 +208,8 @@ let package = Package(
             dependencies: [
                 "Attribution", "BPF", "Clouds", "Enforcement", "KubernetesAPI", "MetadataServer", "Operations",
                 "Settings",
-                "Telemetry", "TokenExchange", "Tokens", "UpstreamHTTP", nioCore, nioPosix, logging,
+                "Telemetry", "TokenExchange", "Tokens", "UpstreamHTTP", nioPosix, logging, "CSockets", "Netlink",
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict
         ),

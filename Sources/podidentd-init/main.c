@@ -5,7 +5,7 @@
  *   podidentd-init /podidentd run ...     supervises
  *   podidentd-init /podidentd OTHER ...   becomes the program, which needs no supervisor
  *
- * It reads no bytes but messages of sixteen, the agent's (Sources/Agent/Supervision/SupervisorLink.swift) and holds no capability
+ * It reads no bytes but messages of sixteen, the agent's (Sources/Restart/Supervision/SupervisorLink.swift) and holds no capability
  * itself; those that the agent needs are only permitted, so that the agent can have them.
  *
  * Ends with the agent's own status when the agent ended as it was told to, when it failed before it served, and when it

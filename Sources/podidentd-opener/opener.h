@@ -1,4 +1,4 @@
-/* Declarations that the opener's parts share, and the messages between it and the agent (Sources/Agent/Namespaces/OpenerMessage.swift):
+/* Declarations that the opener's parts share, and the messages between it and the agent (Sources/Enforcement/Namespaces/OpenerMessage.swift):
  * host byte order, one message a packet. Both programs are of one image.
  */
 #pragma once

@@ -1,4 +1,3 @@
-import Agent
 import Clouds
 import Foundation
 import Operations

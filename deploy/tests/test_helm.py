@@ -108,7 +108,7 @@ class EqualityTests(unittest.TestCase):
 
     def test_chart_and_agent_have_one_version(self):
         chart = yaml.safe_load((manifests.DEPLOY / "helm/Chart.yaml").read_text())
-        source = (manifests.DEPLOY.parent / "Sources/Agent/AgentVersion.swift").read_text()
+        source = (manifests.DEPLOY.parent / "Sources/Settings/AgentVersion.swift").read_text()
         version = re.search(r'current = "([^"]+)"', source).group(1)
         self.assertEqual({chart["version"], chart["appVersion"]}, {version})
 

@@ -4,7 +4,6 @@ import MetadataServer
 import NIOCore
 import NIOPosix
 import Operations
-import ServiceLifecycle
 import SignerExchange
 import SpiffeIdentity
 import SpiffeWorkload
@@ -66,14 +65,6 @@ final class SpiffeFront: Sendable {
             }
         let opened = try await UnixListener.open(at: path, isPublic: true, bootstrap)
         listener.withLock { $0 = opened }
-    }
-
-    /// Services that run as long as the agent.
-    func services(drainSeconds: Int) -> [any Service] {
-        [
-            RunningService { [self] in await run() },
-            ClosingService { [self] in await shutdown(within: .seconds(drainSeconds)) },
-        ]
     }
 
     /// Ends every stream, spread over a part of `time`, and closes.

@@ -1,0 +1,101 @@
+import BPF
+import Enforcement
+import EventLoops
+import KubernetesAPI
+import Logging
+import MetadataServer
+import NodeObject
+import Operations
+import Restart
+import ServiceLifecycle
+import Settings
+import Telemetry
+import Tokens
+import UnixSignals
+import UpstreamHTTP
+
+/// The order of the agent: each part after what it needs.
+extension Parts {
+    /// Parts stop in reverse: the front first, what it needs last. A start that fails ends them in the same order.
+    var stages: [Stage] {
+        recordStages + upstreamStages + kernelStages + operatorStages + podStages + frontStages
+    }
+
+    private var recordStages: [Stage] {
+        [
+            .closes { [endpoint = operators.endpoint] in await endpoint.stop() },
+            .closes { [audit = upstreams.audit] in await audit.close() },
+            .runs { [audit = upstreams.audit] in await audit.run() },
+            .runs { [audit = upstreams.audit, reloader = front.reloader] in
+                for await _ in await UnixSignalsSequence(trapping: .sighup) {
+                    audit.reopen()
+                    await reloader.reload()
+                }
+            },
+        ]
+    }
+
+    private var upstreamStages: [Stage] {
+        var stages: [Stage] = [.closes { [upstreams] in await upstreams.shutdownClients() }]
+        if let spiffe = upstreams.spiffe {
+            let time = Duration.seconds(configuration.drainSeconds)
+            stages += [
+                .runs { await spiffe.run() },
+                Stage(
+                    service: ClosingService { await spiffe.shutdown(within: time) },
+                    abandon: { await spiffe.shutdown(within: .zero) }),
+            ]
+        }
+        return stages + [.runs { [events = front.events] in await events.run() }]
+    }
+
+    private var kernelStages: [Stage] {
+        [
+            .closes { [tracking, namespaces = front.namespaces] in
+                tracking.current?.stop()
+                namespaces.stop()
+            }
+        ]
+    }
+
+    private var operatorStages: [Stage] {
+        let (port, endpoint) = (operators.metricsPort, operators.endpoint)
+        return [
+            .closes { [admin = operators.admin] in await admin.stop() },
+            .closes { [server = operators.metricsServer] in await server.stop() },
+            .runs { await port.run { port.descriptor.map { endpoint.add($0) } } },
+        ]
+    }
+
+    private var podStages: [Stage] {
+        [
+            Stage(service: pods.watching, abandon: { [watching = pods.watching] in watching.cancel() }),
+            .runs { [node = front.node] in await node.run() },
+            .runs { [selfCheck] in await selfCheck.current?.run() },
+            .runs { [proof = front.proof, server = front.server] in await proof.run(isServing: { server.isAccepting })
+            },
+            .runs { [tokens = upstreams.tokens] in
+                await withTaskExecutorPreference(EventLoopExecutor.upstreams) { await tokens.run() }
+            },
+        ]
+    }
+
+    private var frontStages: [Stage] {
+        let (server, drainSeconds) = (front.server, configuration.drainSeconds)
+        let stop = ClosingService { [self] in
+            let isTaken = operators.endpoint.isTaken
+            if isTaken, let datapath = kernel.slot.current { await Self.drain(front.namespaces, datapath) }
+            await server.stopAccepting()
+            // From here on a new agent can begin.
+            kernel.lock.release()
+            await server.shutDownGracefully(within: .seconds(drainSeconds), keepsIdle: operators.endpoint.isTaken)
+        }
+        var stages = [
+            Stage(service: FailingService { [lost = front.openerLost] in try await lost.wait() }, abandon: {}),
+            Stage(service: stop, abandon: { await server.shutDownGracefully(within: .zero) }),
+            .runs { [self] in await sayReady() },
+        ]
+        if let taint = operators.startupTaint { stages.append(.runs { await taint.run() }) }
+        return stages
+    }
+}

@@ -1,0 +1,127 @@
+import Attribution
+import BPF
+import Enforcement
+import EventLoops
+import KubernetesAPI
+import Logging
+import MetadataServer
+import Operations
+import Restart
+import Settings
+import Telemetry
+
+/// The steps of a start.
+extension Parts {
+    /// How long the list of pods may take at the start: a first agent then serves without it, a successor gives up.
+    static let listLimit = (first: Duration.seconds(5), successor: Duration.seconds(30))
+    static let startUp = Duration.seconds(15)
+    /// The time for which a replaced agent still accepts connections: a caller may be between its connect and its SYN.
+    private static let drainTime = Duration.milliseconds(250)
+
+    /// Serves: takes over from the agent that runs, or begins by itself.
+    func start() async throws {
+        let kept = supervisor?.groups ?? []
+        var offered = OfferedSockets(kept.filter { $0.key == SupervisorLink.plain }.flatMap(\.descriptors))
+        let lock = kernel.lock
+        if try !lock.tryAcquire(), await !pods.listed.wait(atMost: Self.listLimit.successor) {
+            throw ConfigurationError(
+                "an agent runs already, and goes on: this one cannot list the pods to take over from it: "
+                    + (pods.watcher.status.lastError ?? "the API server does not answer"))
+        }
+        let predecessor = try await Succession.predecessor(
+            lock, pins: kernel.pins.path, at: operators.endpoint.path)
+        if let predecessor {
+            offered.closeRest()
+            offered = OfferedSockets(predecessor.listeners)
+        } else {
+            // Before the wait for a port that another process holds: operators must see why.
+            try await startAdmin()
+            await operators.metricsPort.start(offered)
+        }
+        let datapath = try kernel.start.open()
+        let tracking = try serve(
+            datapath, adopting: kept.filter { $0.key != SupervisorLink.plain }, isSuccessor: predecessor != nil)
+        if let predecessor {
+            try await Succession.replace(predecessor, lock)
+            front.namespaces.takeOver(datapath)
+            try await predecessor.confirm()
+            logger.info("took over from the agent that ran", metadata: ["predecessor": "\(predecessor.processID)"])
+            try await startAdmin()
+            await operators.metricsPort.start(offered)
+        }
+        offered.closeRest()
+        try await upstreams.spiffe?.listen(
+            front.attributor, peers: UnixPeers(root: kernel.root, cgroups: kernel.cgroups))
+        try await offerHandover()
+        selfCheck.set(
+            SelfCheck(
+                datapath: kernel.slot, pins: try HeldPins(kernel.pins), tracking: tracking,
+                namespaces: front.namespaces, node: kernel.start.node, arrivals: front.arrivals,
+                admin: operators.admin, endpoint: operators.endpoint, incidents: incidents, logger: logger))
+    }
+
+    /// Pods need tokens more than operators need this socket: without space for it, the agent begins without it.
+    private func startAdmin() async throws(AdminServerError) {
+        do throws(AdminServerError) {
+            try await operators.admin.start()
+        } catch {
+            guard error.isOutOfSpace else { throw error }
+            incidents.increment(.adminSocketFailed)
+            logger.error("no admin socket until there is space for it", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// The same for the socket that an upgrade needs.
+    private func offerHandover() async throws {
+        do {
+            try await operators.endpoint.start(offering: [operators.metricsPort.descriptor].compactMap { $0 })
+        } catch let error as AdminServerError where error.isOutOfSpace {
+            incidents.increment(.adminSocketFailed)
+            logger.error(
+                "no hand-over to a successor until there is space for its socket", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// Follows the hierarchy, then listens in every pod's network namespace: last what a redirected connection meets first.
+    private func serve(
+        _ datapath: Datapath, adopting kept: [SupervisorLink.Group], isSuccessor: Bool
+    ) throws -> CgroupTracking {
+        UplinkReport(logger: logger).start(datapath)
+        let namespaces = front.namespaces
+        let tracking = try CgroupTracking(
+            index: pods.index, root: kernel.root, kubepods: kernel.start.kubepods, cgroups: kernel.cgroups,
+            pins: kernel.pins, datapath: datapath, enforcement: pods.enforcement, namespaces: namespaces,
+            incidents: incidents, logger: logger)
+        self.tracking.set(tracking)
+        try namespaces.start(datapath, node: kernel.start.node, adopting: kept, isSuccessor: isSuccessor)
+        logger.info(
+            "serving metadata", metadata: ["namespaces": "\(namespaces.open.count)", "by": "\(namespaces.way)"])
+        return tracking
+    }
+
+    /// Says that the agent is ready once it knows the node's pods, or when it has waited for them long enough; then gives
+    /// back what memory only the start needed.
+    func sayReady() async {
+        let isListed = await pods.listed.wait(atMost: Self.listLimit.first)
+        guard !Task.isCancelled else { return }
+        logger.info(
+            "ready",
+            metadata: [
+                "pods": isListed ? "listed" : "not listed yet: requests are held",
+                "version": "\(AgentVersion.current)", "node": "\(configuration.nodeName)",
+                "kubepods": "\(kernel.root)", "cgroup-events": "\(tracking.current?.mechanism ?? "none")",
+                "namespaces": "\(front.namespaces.way)",
+                "endpoints": "\(configuration.redirectEndpoints.map(\.text).joined(separator: ", "))",
+            ])
+        // The first tokens follow the start at once: their memory is released with it.
+        guard (try? await Task.sleep(for: Self.startUp)) != nil else { return }
+        StartUpPages.release()
+        await untilCancelled()
+    }
+
+    /// Accepts what is on its way to this agent's listeners, after a successor has taken over.
+    static func drain(_ namespaces: NamespaceKeeper, _ datapath: Datapath) async {
+        namespaces.withdraw(datapath)
+        try? await Task.sleep(for: drainTime)
+    }
+}

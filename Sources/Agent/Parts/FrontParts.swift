@@ -1,0 +1,77 @@
+import Attribution
+import BPF
+import Clouds
+import Diagnostics
+import Enforcement
+import KubernetesAPI
+import Logging
+import MetadataServer
+import NIOPosix
+import NodeObject
+import Operations
+import Restart
+import Settings
+import Telemetry
+
+/// What pods' connections meet: listeners, the metadata server, and what watches over both.
+struct FrontParts: Sendable {
+    let node: NodeInformation
+    let reloader: ConfigurationReloader
+    let events: PodEventRecorder
+    let counters: RequestCounters
+    let attributions: AttributionCounters
+    let arrivals: ArrivalMonitor
+    let proof: ConnectionProof
+    let attributor: Attributor
+    let server: MetadataServer
+    let openerLost: Failure<OpenerError>
+    let namespaces: NamespaceKeeper
+    let readiness: ReadinessProbe
+
+    /// Listens nowhere yet.
+    init(
+        _ configuration: AgentConfiguration, _ kernel: KernelParts, _ upstreams: UpstreamParts, _ pods: PodParts,
+        reload: ReloadSource?, supervisor: SupervisorLink?, opener: Opener, incidents: CounterTable<Incident>,
+        logger: Logger
+    ) {
+        node = NodeInformation(
+            configuration: configuration, client: upstreams.kubernetes, place: upstreams.place, logger: logger)
+        let reloader = ConfigurationReloader(
+            configuration, source: reload, client: upstreams.kubernetes, watcher: pods.watcher, logger: logger)
+        self.reloader = reloader
+        events = PodEventRecorder(client: upstreams.kubernetes, nodeName: configuration.nodeName, logger: logger)
+        let refusals = RefusalReporter(
+            index: pods.index, directory: pods.directory, audit: upstreams.audit, events: events,
+            writesEvents: { reloader.writesEvents })
+        counters = RequestCounters { refusals.report($0) }
+        attributions = AttributionCounters()
+        arrivals = ArrivalMonitor(ownPod: configuration.podUID, index: pods.index, directory: pods.directory)
+        let proof = ConnectionProof(
+            configuration, datapath: kernel.slot, directory: pods.directory, logger: logger)
+        self.proof = proof
+        attributor = Attributor(index: pods.index, directory: pods.directory)
+        let server = MetadataServer(
+            configuration: configuration.metadataServer,
+            backend: AgentBackend(
+                attributor: attributor, tokens: upstreams.tokens, node: node, attributions: attributions,
+                callers: upstreams.callers),
+            rooms: upstreams.clouds.flatMap(\.rooms),
+            readTag: { [slot = kernel.slot] descriptor in
+                let tag = slot.tag(ofAcceptedSocket: descriptor)
+                if let tag { proof.observe(tag) }
+                return tag
+            },
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters,
+            acceptFailed: { incidents.increment(.acceptFailed) }, elsewhere: upstreams.spiffe?.service(attributor))
+        self.server = server
+        let openerLost = Failure<OpenerError>()
+        self.openerLost = openerLost
+        namespaces = NamespaceKeeper(
+            opener: opener, ports: ListenerPorts(first: configuration.listenPort), slot: kernel.slot,
+            cgroups: kernel.cgroups, server: server, supervisor: supervisor, incidents: incidents, logger: logger
+        ) { openerLost.report($0) }
+        readiness = ReadinessProbe(
+            datapath: kernel.slot, watcher: pods.watcher, credentials: upstreams.credentials, proof: proof,
+            arrivals: arrivals, isServing: { server.isAccepting })
+    }
+}

@@ -1,0 +1,27 @@
+import Attribution
+import BPF
+import Enforcement
+import Logging
+import Settings
+
+/// What reaches the kernel: the hierarchy of cgroups, the pins and their lock, the hooks.
+struct KernelParts: Sendable {
+    let cgroups: CgroupFileSystem
+    let root: KubepodsRoot
+    let pins: PinDirectory
+    let slot = DatapathSlot()
+    let start: KernelStart
+    let lock: PinLock
+
+    /// Attaches nothing yet.
+    init(_ configuration: AgentConfiguration, logger: Logger) throws {
+        cgroups = try CgroupFiles.open(mountPoint: configuration.cgroupMountPoint)
+        let (root, kubepods) = try KubepodsSearch.find(configuration, in: cgroups)
+        self.root = root
+        pins = PinDirectory(path: configuration.pinDirectory)
+        start = try KernelStart(
+            configuration, kubepods: kubepods, root: root, cgroups: cgroups, node: .current(), slot: slot,
+            logger: logger)
+        lock = try PinLock(pins)
+    }
+}

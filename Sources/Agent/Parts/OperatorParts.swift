@@ -1,0 +1,59 @@
+import Diagnostics
+import Enforcement
+import KubernetesAPI
+import Logging
+import MetadataServer
+import NIOPosix
+import NodeObject
+import Operations
+import Restart
+import Settings
+import Telemetry
+
+/// What operators, probes and a successor meet: the admin socket, the metrics port, the hand-over, the startup taint.
+struct OperatorParts: Sendable {
+    let admin: AdminServer
+    let metricsServer: MetricsServer
+    let metricsPort: MetricsPort
+    let endpoint: HandoverEndpoint
+    /// `nil`: none is configured.
+    let startupTaint: StartupTaint?
+
+    /// Listens nowhere yet.
+    init(
+        _ configuration: AgentConfiguration, _ kernel: KernelParts, _ upstreams: UpstreamParts, _ pods: PodParts,
+        _ front: FrontParts, supervisor: SupervisorLink?, incidents: CounterTable<Incident>, recentLog: RecentLog,
+        logger: Logger
+    ) {
+        let debug = DebugViews(
+            configuration: configuration, reloader: front.reloader, root: kernel.root, index: pods.index,
+            directory: pods.directory, kubernetes: upstreams.kubernetes, watcher: pods.watcher,
+            tokens: upstreams.tokens, clouds: upstreams.clouds, upstreams: upstreams.metered.meters,
+            counters: front.counters, datapath: kernel.slot, incidents: incidents, server: front.server,
+            namespaces: front.namespaces, audit: upstreams.audit, log: recentLog)
+        let readiness = front.readiness
+        let group = MultiThreadedEventLoopGroup.singleton
+        admin = AdminServer(
+            path: configuration.adminSocket, views: debug.views(readiness), questions: debug.questions(readiness),
+            eventLoopGroup: group, logger: logger)
+        let metrics = AgentMetrics(
+            requests: front.counters, attributions: front.attributions, upstreams: upstreams.metered.meters,
+            datapath: kernel.slot, server: { [server = front.server] in server.connectionCount },
+            tokens: upstreams.tokens, index: pods.index, directory: pods.directory, watcher: pods.watcher,
+            credentials: upstreams.credentials, readiness: readiness, audit: upstreams.audit, events: front.events,
+            incidents: incidents, spiffe: upstreams.spiffe)
+        metricsServer = MetricsServer(
+            address: configuration.metricsAddress.text, port: Int(configuration.metricsPort),
+            collect: { metrics.families() }, readiness: { readiness.readiness }, eventLoopGroup: group, logger: logger)
+        metricsPort = MetricsPort(configuration, server: metricsServer, incidents: incidents, logger: logger)
+        endpoint = HandoverEndpoint(
+            adminSocket: configuration.adminSocket, namespaces: front.namespaces, lock: kernel.lock,
+            supervisor: supervisor, eventLoopGroup: group, logger: logger)
+        startupTaint = upstreams.taintCredentials.map { credentials in
+            StartupTaint(
+                key: configuration.startupTaint ?? "", nodeName: configuration.nodeName, reader: upstreams.kubernetes,
+                credentials: credentials, options: upstreams.options, isReady: { readiness.readiness.isReady },
+                logger: logger)
+        }
+    }
+}

@@ -1,0 +1,57 @@
+import BPF
+import Enforcement
+import Logging
+import NIOPosix
+import Operations
+import Restart
+import Settings
+import Telemetry
+
+/// Every part of the agent, put together by purpose: the only place that knows them all.
+struct Parts: Sendable {
+    let configuration: AgentConfiguration
+    let logger: Logger
+    let incidents: CounterTable<Incident>
+    let supervisor: SupervisorLink?
+    /// Follows the cgroup hierarchy once the agent serves.
+    let tracking = Slot<CgroupTracking>()
+    /// Looks after the agent once it serves.
+    let selfCheck = Slot<SelfCheck>()
+
+    let kernel: KernelParts
+    let upstreams: UpstreamParts
+    let pods: PodParts
+    let front: FrontParts
+    let operators: OperatorParts
+
+    /// Attaches the hooks first of all, unless another agent runs. Sends nothing and listens nowhere.
+    init(
+        _ configuration: AgentConfiguration, logger: Logger, recentLog: RecentLog, reload: ReloadSource?,
+        supervisor: SupervisorLink?, opener: Opener
+    ) throws {
+        self.configuration = configuration
+        self.logger = logger
+        self.supervisor = supervisor
+        let incidents = CounterTable<Incident>()
+        self.incidents = incidents
+        let spiffe = try SpiffeSettings(configuration)
+        kernel = try KernelParts(configuration, logger: logger)
+        if let history = supervisor?.history, history.restarts > 0 {
+            incidents.increment(.restarted)
+            logger.error(
+                "restarted by podidentd-init: the agent before ended without being told to",
+                metadata: ["ended-by": "\(history.ending)", "restarts": "\(history.restarts)"])
+        }
+        if try kernel.lock.tryAcquire() { try kernel.start.close() }
+
+        // Clients must be shut down: from here on nothing may throw past the end of this initializer.
+        upstreams = try UpstreamParts(configuration, spiffe: spiffe, logger: logger)
+        pods = PodParts(configuration, kernel, upstreams, incidents: incidents, logger: logger)
+        front = FrontParts(
+            configuration, kernel, upstreams, pods, reload: reload, supervisor: supervisor, opener: opener,
+            incidents: incidents, logger: logger)
+        operators = OperatorParts(
+            configuration, kernel, upstreams, pods, front, supervisor: supervisor, incidents: incidents,
+            recentLog: recentLog, logger: logger)
+    }
+}

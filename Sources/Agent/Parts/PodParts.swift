@@ -1,0 +1,53 @@
+import Attribution
+import Enforcement
+import KubernetesAPI
+import Logging
+import Operations
+import Settings
+import Telemetry
+import Tokens
+
+/// What knows the node's pods: their cgroups, their records, their policies.
+struct PodParts: Sendable {
+    let index: CgroupIndex
+    let directory: PodDirectory
+    let enforcement: PolicyEnforcement
+    let watcher: PodWatcher
+    /// Open once the pod list has been read.
+    let listed: Gate
+    let watching: EarlyService
+
+    /// Begins to watch the pods.
+    init(
+        _ configuration: AgentConfiguration, _ kernel: KernelParts, _ upstreams: UpstreamParts,
+        incidents: CounterTable<Incident>, logger: Logger
+    ) {
+        index = CgroupIndex(root: kernel.root, resolver: kernel.cgroups)
+        let directory = PodDirectory {
+            [tokens = upstreams.tokens, callers = upstreams.callers, spiffe = upstreams.spiffe] in
+            tokens.forget($0)
+            callers.forget($0)
+            spiffe?.forget($0)
+        }
+        self.directory = directory
+        let listed = Gate()
+        self.listed = listed
+        let enforcement = PolicyEnforcement(
+            root: kernel.root, directory: directory, policies: configuration.policies, datapath: kernel.slot,
+            logger: logger)
+        self.enforcement = enforcement
+        let watcher = PodWatcher(
+            client: upstreams.kubernetes, nodeName: configuration.nodeName, misses: directory.misses, logger: logger
+        ) { event in
+            guard directory.apply(event) else {
+                incidents.increment(.outdatedPodEvent)
+                logger.info("the watch told of a pod as it was before its end; it stays deleted")
+                return
+            }
+            enforcement.apply(event)
+            if case .replaced = event { listed.open() }
+        }
+        self.watcher = watcher
+        watching = EarlyService { await watcher.run() }
+    }
+}

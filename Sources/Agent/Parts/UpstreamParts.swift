@@ -1,0 +1,89 @@
+import Clouds
+import EventLoops
+import KubernetesAPI
+import Logging
+import MetadataServer
+import NodeObject
+import Settings
+import Telemetry
+import TokenExchange
+import Tokens
+import UpstreamHTTP
+
+/// What asks the API server and the clouds, and records what they answered.
+struct UpstreamParts: Sendable {
+    let credentials: NodeCredentials
+    /// `nil`: no startup taint is configured.
+    let taintCredentials: NodeCredentials?
+    let options: KubernetesClientOptions
+    let callers = RecentCallers()
+    let audit: AuditLog
+    let place = NodePlace()
+    let clouds: [any CloudModule]
+    let exchange: GoogleTokenExchange
+    let kubernetes: KubernetesClient
+    let metered: MeteredUpstreams
+    let tokens: TokenService
+    let spiffe: SpiffeFront?
+
+    /// Reads the kubeconfig; connects to nothing.
+    init(_ configuration: AgentConfiguration, spiffe: SpiffeSettings?, logger: Logger) throws {
+        let kubeconfig = try Kubeconfig.load(path: configuration.kubeconfig, hostRoot: configuration.hostRoot)
+        logger.info(
+            "kubeconfig",
+            metadata: [
+                "path": "\(kubeconfig.path)",
+                "found-as-well": "\(kubeconfig.others.isEmpty ? "none" : kubeconfig.others.joined(separator: ", "))",
+            ])
+        credentials = try NodeCredentials(kubeconfig: kubeconfig, logger: logger)
+        options = try Self.options(configuration)
+        taintCredentials = try StartupTaint.credentials(configuration, asked: credentials.kubeconfig, logger: logger)
+        let audit = try AuditLog(
+            path: configuration.auditPath.isEmpty ? nil : configuration.auditPath, node: configuration.nodeName,
+            callers: callers, logger: logger)
+        self.audit = audit
+        let clouds = try Self.clouds(configuration, place, logger: logger)
+        self.clouds = clouds
+        exchange = try GoogleTokenExchange(configuration.tokenExchange)
+        let kubernetes = KubernetesClient(options: options, credentials: credentials, logger: logger)
+        self.kubernetes = kubernetes
+        let metered = MeteredUpstreams(
+            issuer: kubernetes, accounts: kubernetes, exchanger: exchange, clouds: clouds.map(\.exchanger))
+        self.metered = metered
+        tokens = TokenService(
+            issuer: metered, accounts: metered, exchanger: metered, clouds: metered.clouds,
+            clock: LoopTokenClock(executor: .upstreams), observer: { audit.record($0) },
+            accountObserver: { audit.record($0) })
+        self.spiffe = spiffe.map { SpiffeFront($0, tokens: metered, audit: audit, logger: logger) }
+    }
+
+    private static func options(_ configuration: AgentConfiguration) throws -> KubernetesClientOptions {
+        let isSpiffe = configuration.spiffePort != 0 || configuration.spiffeSocket != nil
+        var options = try KubernetesClientOptions(
+            audience: configuration.tokenAudience ?? configuration.providerAudience,
+            podTokenAudiences: Set(configuration.podTokenAudiences + (isSpiffe ? [configuration.spiffeAudience] : [])),
+            cloudAudiences: configuration.cloudAudiences,
+            tokenSeconds: configuration.tokenLifetimeSeconds,
+            userAgent: "podidentd/\(AgentVersion.current)"
+        )
+        options.policies = configuration.policies
+        options.cloudAnnotations = configuration.servedClouds.flatMap { $0.annotations }
+        return options
+    }
+
+    /// The clouds that are served besides Google.
+    private static func clouds(
+        _ configuration: AgentConfiguration, _ place: NodePlace, logger: Logger
+    ) throws -> [any CloudModule] {
+        guard !configuration.servedCloudNames.isEmpty else { return [] }
+        let key = SessionTokenKey.load(besideSocket: configuration.adminSocket, logger: logger)
+        return try CloudModules.make(configuration, CloudParts(place: place, sessionTokens: SessionTokens(key: key)))
+    }
+
+    /// Closes the clients' connections.
+    func shutdownClients() async {
+        await exchange.shutdown()
+        await kubernetes.shutdown()
+        for cloud in clouds { await cloud.shutdown() }
+    }
+}
