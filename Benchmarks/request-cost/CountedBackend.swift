@@ -7,7 +7,7 @@ import Tokens
 /// Only upstreams are stand-ins: they answer at once, and so long-lived that nothing is refreshed while requests are
 /// counted.
 struct CountedBackend: TokenServiceBackend {
-    /// What the kernel notes for a process in the pod's container.
+    /// The kernel's note for a process in the pod's container.
     static let tag = CallerTag(
         ancestors: [10, 11, 12, 0, 0], leaf: CgroupID(rawValue: 12), networkNamespaceCookie: 1, socketCookie: 1,
         originalDestination: OriginalDestination(address: .ipv4(0xa9fe_a9fe), port: 80))

@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import NIOCore
 
-/// What the lab runs inside pods.
+/// The program that the lab runs inside pods.
 struct ProbeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "probe",

@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import NIOCore
 
-/// What ``Visitor`` runs.
+/// The program that ``Visitor`` runs.
 struct VisitCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "visit", abstract: "Makes exchanges from inside other pods' cgroups, as told on standard input.",

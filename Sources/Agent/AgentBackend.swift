@@ -4,7 +4,7 @@ import NodeObject
 import Telemetry
 import Tokens
 
-/// What the HTTP front asks, answered by the attributor and the token service.
+/// Answers the HTTP front, from the attributor and the token service.
 struct AgentBackend: TokenServiceBackend {
     let attributor: Attributor
     let tokens: TokenService

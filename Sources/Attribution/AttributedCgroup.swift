@@ -14,7 +14,7 @@ package struct AttributedCgroup: Sendable, Hashable {
     }
 }
 
-/// What the cgroup index says about a caller's tag.
+/// The cgroup index's answer about a caller's tag.
 package enum CgroupFinding: Sendable, Hashable {
     case found(AttributedCgroup)
     /// A cgroup within reach of the pod level no longer exists. Where it was a pod's, the connection outlived the pod.

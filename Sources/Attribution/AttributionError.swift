@@ -1,4 +1,4 @@
-/// What can be wrong with the configuration that attribution depends on.
+/// An error in the configuration that attribution depends on.
 package enum AttributionError: Error, Equatable {
     /// A path that cannot be the kubelet's `kubepods` cgroup.
     case invalidKubepodsRoot(path: [UInt8], reason: KubepodsRootDefect)

@@ -1,4 +1,4 @@
-/// What the kernel noted about the caller of one redirected connection, at the moment of its `connect()`.
+/// The kernel's note about the caller of one redirected connection, at the moment of its `connect()`.
 ///
 /// The kernel wrote every field; nothing in it came from the caller's bytes.
 package struct CallerTag: Sendable, Equatable {

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Which cgroup is which pod's: the live map from the kernel's cgroup IDs to pod UIDs.
+/// The live map from the kernel's cgroup IDs to pod UIDs.
 ///
 /// Events of cgroups being made and removed keep it fresh, and a walk rebuilds it when events were lost. Neither is
 /// needed for it to be right: an ID that it does not know is resolved at look-up, since IDs are never reused within a

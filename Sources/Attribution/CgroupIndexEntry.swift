@@ -20,7 +20,7 @@ package struct CgroupIndexEntry: Sendable, Hashable {
     }
 }
 
-/// What happened in a cgroup index since it was made.
+/// Counts of a cgroup index's changes since it was made.
 package struct CgroupIndexCounters: Sendable, Hashable {
     /// Look-ups whose pod-level cgroup was known.
     package var hits: UInt64

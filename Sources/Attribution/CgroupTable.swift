@@ -51,7 +51,7 @@ struct CgroupTable: Sendable {
     /// Grows with every removal, so that what a resolver said before one is not kept after it.
     private var removals: UInt64 = 0
     private var generation: UInt64 = 0
-    /// What was removed since the walk under way began; `nil` when none is.
+    /// The cgroups removed since the walk under way began; `nil` when none is.
     private var removedDuringWalk: Set<CgroupID>?
 
     init(limit: Int) {

@@ -28,7 +28,7 @@ package struct LabelSelector: Sendable, Hashable {
         }
     }
 
-    /// What one selector may hold: far more than anybody writes, and a bound on the work for each pod.
+    /// The requirements that one selector may hold: far more than people write, and a bound on the work for each pod.
     package static let requirementLimit = 32
     package static let valueLimit = 64
     package static let textLimit = 4096
@@ -40,7 +40,7 @@ package struct LabelSelector: Sendable, Hashable {
     }
 }
 
-/// What is wrong with the text of a selector, completing "the selector …".
+/// An error in the text of a selector, completing "the selector …".
 package struct LabelSelectorError: Error, Sendable, Equatable, CustomStringConvertible {
     package let description: String
 }

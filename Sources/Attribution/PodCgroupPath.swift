@@ -1,4 +1,4 @@
-/// What the path of a cgroup in a pod says.
+/// The parts of a path of a cgroup in a pod.
 package struct PodCgroupPath: Sendable, Hashable {
     /// Where the cgroup is, seen from its pod.
     package enum Level: String, Sendable, Hashable {

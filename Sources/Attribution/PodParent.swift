@@ -5,11 +5,11 @@
 struct PodParent: Sendable, Hashable {
     /// The path, with a slash at its end.
     let directory: [UInt8]
-    /// What stands before the UID in a pod-level name.
+    /// The text before the UID in a pod-level name.
     let namePrefix: [UInt8]
-    /// What stands after it.
+    /// The text after it.
     let nameSuffix: [UInt8]
-    /// What separates the groups of the UID.
+    /// The byte between the groups of the UID.
     let uidSeparator: UInt8
     /// How many levels below the root its pods are: 1, 2 or 3.
     let podDepth: Int

@@ -1,4 +1,4 @@
-/// What becomes of a pod's connections to protected endpoints.
+/// The treatment of a pod's connections to protected endpoints.
 package enum PodPolicy: String, Sendable, Hashable, CaseIterable {
     /// To the agent: what every pod gets unless a rule says otherwise.
     case attribute

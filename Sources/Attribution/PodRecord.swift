@@ -1,4 +1,4 @@
-/// What the agent knows of one pod of this node, from the node's own pod watch.
+/// One pod of this node as the agent knows it, from the node's own pod watch.
 package struct PodRecord: Sendable, Hashable {
     package enum Phase: String, Sendable, Hashable {
         case pending = "Pending"
@@ -23,7 +23,7 @@ package struct PodRecord: Sendable, Hashable {
     /// The annotation `kubernetes.io/config.hash` of a mirror pod (one that has `kubernetes.io/config.mirror`): the
     /// UID that the static pod's cgroup path carries.
     package var staticPodConfigHash: String?
-    /// What the rules decided when the record was made: of what they look at, only the namespace and the name of the
+    /// The rules' decision when the record was made: of what they look at, only the namespace and the name of the
     /// ServiceAccount are kept.
     package var policy: PodPolicy
     /// Whether the object is larger than the agent reads. Such a pod is known, and gets nothing: of its fields none but

@@ -33,7 +33,7 @@ struct PodTable: Sendable {
         return self.departed.contains(uid) ? .departed : .unknown
     }
 
-    /// What a change has changed.
+    /// The effect of a change.
     enum Change: Sendable, Equatable {
         /// Applied; these pods went with it.
         case applied(departures: [PodUID])
@@ -82,7 +82,7 @@ struct PodTable: Sendable {
     }
 }
 
-/// What the pod directory knows about a UID from a cgroup's name.
+/// The pod directory's answer about a UID from a cgroup's name.
 package enum PodStanding: Sendable, Hashable {
     case known(PodRecord)
     /// The watch said that the pod was deleted; UIDs are never used again.

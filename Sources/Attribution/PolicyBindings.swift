@@ -1,4 +1,4 @@
-/// Which policy the kernel has for which pod-level cgroup, and which it should have.
+/// The policies that the kernel has for pod-level cgroups, and those that it should have.
 ///
 /// Cgroups and pod records arrive in any order. As large as the set of pod-level cgroups, which only the kubelet makes.
 package struct PolicyBindings: Sendable {
@@ -13,7 +13,7 @@ package struct PolicyBindings: Sendable {
         }
     }
 
-    /// What the kernel has, where that is not `.attribute`.
+    /// The kernel's policies that are not `.attribute`.
     package private(set) var installed: [CgroupID: PodPolicy] = [:]
     private var uids: [CgroupID: PodUID] = [:]
     private var cgroups: [PodUID: Set<CgroupID>] = [:]

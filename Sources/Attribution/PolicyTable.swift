@@ -1,4 +1,4 @@
-/// Which pods get a policy: those that meet every criterion that the rule names.
+/// The pods that get a policy: those that meet every criterion that the rule names.
 package struct PolicyRule: Sendable, Hashable {
     package var policy: PodPolicy
     /// Empty: any.

@@ -1,7 +1,7 @@
 import CLibbpf
 import Glibc
 
-/// What somebody attached to a cgroup at one hook in a way that lets no other program in.
+/// Programs that another owner attached to a cgroup at one hook in a way that lets no other program in.
 ///
 /// Without `BPF_F_ALLOW_MULTI` a cgroup takes one program at a hook, and the kernel refuses every other, below it as
 /// well, with EPERM (`hierarchy_allows_attach` in kernel/bpf/cgroup.c).
@@ -22,7 +22,7 @@ package struct ExclusivePrograms: Sendable, Equatable {
         package let name: String?
     }
 
-    /// What keeps links out of the cgroup behind `cgroup`; `nil`: nothing does, or it cannot be read.
+    /// The programs that keep links out of the cgroup behind `cgroup`; `nil`: nothing does, or it cannot be read.
     ///
     /// - Parameters:
     ///   - type: The hook.
@@ -47,7 +47,8 @@ package struct ExclusivePrograms: Sendable, Equatable {
         programs = found.programs.map { Program(id: $0, name: (try? InstalledHook.Program(id: $0))?.identity?.name) }
     }
 
-    /// What keeps the agent's hooks out of the hierarchy mounted at `mountPoint`, as far as it is attached to its root.
+    /// The programs that keep the agent's hooks out of the hierarchy mounted at `mountPoint`, as far as it is attached
+    /// to its root.
     package static func all(at mountPoint: String) throws(BPFError) -> [ExclusivePrograms] {
         let root = unsafe try FileDescriptor(
             owning: open(mountPoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open \(mountPoint)")
@@ -67,7 +68,7 @@ package struct ExclusivePrograms: Sendable, Equatable {
         return "\(names) is attached at \(hook) \(isOwn ? "of this cgroup" : "of a cgroup above") \(flags)"
     }
 
-    /// What to do about it.
+    /// The operator's remedy.
     package func remedy(at mountPoint: String) -> String {
         let place = isOwn ? mountPoint : "CGROUP"
         let unnamed = programs.filter { $0.name == nil }.map { "'bpftool prog show id \($0.id)' tells whose it is, " }

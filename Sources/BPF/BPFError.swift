@@ -3,11 +3,11 @@ import Glibc
 
 /// A failed operation on a BPF object, a cgroup or the BPF file system.
 package struct BPFError: Error, Sendable, Equatable, CustomStringConvertible {
-    /// What was tried, as a verb phrase: `attach nid_connect4`.
+    /// The operation that was tried, as a verb phrase: `attach nid_connect4`.
     package let operation: String
     /// The system's error number; 0 where the failure is not a system call's.
     package let errorNumber: CInt
-    /// What the reader can do about it, as a sentence without a full stop. Empty if nothing is known.
+    /// The reader's remedy, as a sentence without a full stop. Empty if nothing is known.
     package let hint: String
 
     package init(_ operation: String, errorNumber: CInt = 0, hint: String = "") {

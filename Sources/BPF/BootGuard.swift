@@ -28,8 +28,8 @@ package struct BootGuard: Sendable {
         self.hostCgroups = hostCgroups
     }
 
-    /// What `nft -f` loads first. In the node's own namespace it lets root's sockets pass, which are also those of
-    /// hostNetwork pods that run as root: ``cgroupRules`` narrows that where the kernel can.
+    /// The rules that `nft -f` loads first. In the node's own namespace it lets root's sockets pass, which are also
+    /// those of hostNetwork pods that run as root: ``cgroupRules`` narrows that where the kernel can.
     package var rules: String {
         var text = """
             # Written by 'podidentd guard install': see docs/operate/operations.md.
@@ -66,8 +66,8 @@ package struct BootGuard: Sendable {
         return text + "}\n"
     }
 
-    /// What `nft -f` loads second, where the kernel knows a socket's cgroup (Linux 5.13): hostNetwork pods do not pass,
-    /// whatever their user.
+    /// The rules that `nft -f` loads second, where the kernel knows a socket's cgroup (Linux 5.13): hostNetwork pods do
+    /// not pass, whatever their user.
     package var cgroupRules: String {
         var text = "# Written by 'podidentd guard install': see docs/operate/operations.md.\n"
         text += "flush chain inet \(Self.tableName) output\n"

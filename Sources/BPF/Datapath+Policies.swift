@@ -2,7 +2,7 @@ package import Attribution
 import CBPFPrograms
 import CLibbpf
 
-/// What is kept in the kernel by pod-level cgroup.
+/// The kernel's tables by pod-level cgroup.
 extension Datapath {
     /// The policies that are not `.attribute`, by pod-level cgroup. Walks the table: for the start of an agent and the
     /// debug dump.
@@ -19,7 +19,7 @@ extension Datapath {
         return found
     }
 
-    /// What the kernel counted of each pod's connections, by pod-level cgroup. Walks the table.
+    /// The kernel's counts of each pod's connections, by pod-level cgroup. Walks the table.
     package func trafficByPod() -> [CgroupID: PodTraffic] {
         var found: [CgroupID: PodTraffic] = [:]
         for id in Self.keys(of: connections) {

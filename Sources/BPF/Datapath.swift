@@ -5,7 +5,7 @@ import Glibc
 import Netlink
 import Synchronization
 
-/// What became of one hook at installation.
+/// The outcome of one hook's installation.
 package struct HookState: Sendable, Equatable {
     package enum Origin: String, Sendable {
         /// Newly attached and pinned.
@@ -25,7 +25,7 @@ package struct HookState: Sendable, Equatable {
 /// Nothing here detaches: the redirect outlives the agent, so that a pod whose agent is away is refused and never
 /// reaches the machine's own metadata server. Only ``PinDirectory/remove()`` ends it.
 package final class Datapath: Sendable {
-    /// What ``guardHost()`` has done.
+    /// The result of ``guardHost()``.
     struct GuardState {
         var guarding: HostGuard
         var hooks: [HookState] = []
@@ -188,7 +188,7 @@ package final class Datapath: Sendable {
         unsafe bpf_map_delete_elem(connections, &key)
     }
 
-    /// What the kernel counted of a pod's connections; `nil`: it has not connected yet.
+    /// The kernel's counts of a pod's connections; `nil`: the pod has not connected yet.
     package func traffic(ofPod pod: CgroupID) -> PodTraffic? {
         var key = pod.rawValue
         var value = nid_pod_connections()

@@ -2,7 +2,7 @@ import CBPFPrograms
 import CLibbpf
 import Glibc
 
-/// What the kernel programs counted since they were first attached, summed over all CPUs.
+/// The kernel programs' counts since they were first attached, summed over all CPUs.
 package struct DatapathCounters: Sendable, Equatable {
     /// The counters by name, in the order of `enum nid_stat`.
     package let values: [(name: String, value: UInt64)]

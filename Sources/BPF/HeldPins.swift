@@ -8,7 +8,7 @@ import Synchronization
 /// programs attached and the maps as they are, and ``check()`` pins them again as soon as there is a BPF file system at
 /// the same path. Pins that were removed one by one are left alone: that is how ``PinDirectory/remove()`` uninstalls.
 package final class HeldPins: Sendable {
-    /// What became of the pins since the last look.
+    /// The pins' change since the last look.
     package enum State: Sendable, Equatable {
         case inPlace
         /// The file system is there, some pins are not: somebody removed them.

@@ -30,8 +30,8 @@ package enum HostGuard: Sendable, Equatable {
         Place(pin: "translated4", family: AF_INET, hook: 2), Place(pin: "translated6", family: AF_INET6, hook: 2),
     ]
 
-    /// Those of a node that has a protected address itself, which a translation may lead to. Every packet that a node
-    /// receives pays for them, hence not every node's.
+    /// The places of a node that has a protected address itself, which a translation may lead to. Every packet that a
+    /// node receives pays for them, hence not every node's.
     static let inputPlaces: [Place] = [
         Place(pin: "input4", family: AF_INET, hook: 1), Place(pin: "input6", family: AF_INET6, hook: 1),
     ]

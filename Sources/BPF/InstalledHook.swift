@@ -4,7 +4,7 @@ import Glibc
 
 /// One hook as it is pinned, whoever pinned it: read without an agent, changing nothing.
 package struct InstalledHook: Sendable, Equatable {
-    /// What a pod gains when the hook is missing.
+    /// The gain of a pod when the hook is missing.
     package enum Role: Sendable {
         /// A way to a protected address that this hook closes.
         case protection
@@ -104,7 +104,7 @@ extension InstalledHook.Program {
 }
 
 extension HostGuard {
-    /// What guards the network namespace of the calling thread: the pinned BPF links, or the table. `nil`: nothing.
+    /// The guard of the network namespace of the calling thread: the pinned BPF links, or the table. `nil`: nothing.
     package static func installed(below pins: PinDirectory) throws(BPFError) -> Mechanism? {
         if places.allSatisfy({ unsafe access("\(pins.links)/\($0.pin)", F_OK) == 0 }) { return .bpf }
         return try hasTable() ? .nftables : nil

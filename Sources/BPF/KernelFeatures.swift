@@ -3,12 +3,12 @@ import CLibbpf
 import Glibc
 import Netlink
 
-/// What this kernel can do, found out by trying. Nothing is attached, and nothing stays.
+/// The abilities of this kernel, found out by trying. Nothing is attached, and nothing stays.
 package struct KernelFeatures: Sendable {
     package enum Presence: String, Sendable {
         case present
         case absent
-        /// It could not be tried, usually for want of rights.
+        /// The trial was not possible, usually for want of rights.
         case unknown
     }
 

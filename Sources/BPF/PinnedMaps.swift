@@ -4,7 +4,7 @@ import CLibbpf
 import Glibc
 import Netlink
 
-/// What the pinned maps say, read without an agent.
+/// The contents of the pinned maps, read without an agent.
 package struct PinnedMaps: Sendable {
     private let pins: PinDirectory
 

@@ -3,13 +3,13 @@ import CBPFPrograms
 import CLibbpf
 import Glibc
 
-/// What a running or departed agent left in the BPF file system, read without loading anything.
+/// The objects that an agent, running or ended, left in the BPF file system, read without loading anything.
 package struct PinnedState: Sendable, Equatable {
     /// The pinned attachments, sorted.
     package var hooks: [String]
     /// `nil`: no agent has told the programs yet, or nothing is pinned.
     package var kubepods: CgroupID?
-    /// What the kernel counted of each pod's connections, by its pod-level cgroup.
+    /// The kernel's counts of each pod's connections, by its pod-level cgroup.
     package var connections: [CgroupID: PodTraffic]
     /// Pods that are not simply attributed, by their pod-level cgroup.
     package var policies: [CgroupID: PodPolicy]

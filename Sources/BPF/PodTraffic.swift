@@ -1,6 +1,6 @@
 import CBPFPrograms
 
-/// What the kernel counted of one pod's connections to the agent, at both of their ends. An agent's restart does not reset
+/// The kernel's counts of one pod's connections to the agent, at both of their ends. An agent's restart does not reset
 /// it.
 package struct PodTraffic: Sendable, Equatable {
     /// The number of connects that the kernel redirected.

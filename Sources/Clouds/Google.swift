@@ -14,7 +14,7 @@ extension AgentConfiguration {
         return exchange
     }
 
-    /// What the metadata server says that is the same for all pods.
+    /// The metadata server's answers that are the same for all pods.
     package var metadataServer: MetadataServerConfiguration {
         MetadataServerConfiguration(
             projectID: projectID,

@@ -10,7 +10,7 @@ package import Settings
 package import Telemetry
 package import Tokens
 
-/// What the admin socket shows.
+/// The views of the admin socket.
 package struct DebugViews: Sendable {
     let configuration: AgentConfiguration
     let reloader: ConfigurationReloader
@@ -162,7 +162,7 @@ package struct DebugViews: Sendable {
         )
     }
 
-    /// What upstreams and the disk did wrong, by dotted names.
+    /// Counts of the failures of upstreams and the disk, by dotted names.
     private func failures(_ watch: PodWatchStatus) -> [String: UInt64] {
         var values = ["pods.list_failed": UInt64(watch.failedLists), "pods.skipped": UInt64(watch.skippedObjects)]
         values["pods.too_large"] = UInt64(watch.tooLargeObjects)

@@ -3,7 +3,7 @@ import BPF
 import Enforcement
 package import Operations
 
-/// What can be said of this node without an agent: from pinned maps and from the cgroup file system.
+/// A view of this node without an agent: from pinned maps and from the cgroup file system.
 ///
 /// Pods are known by the UIDs in their cgroups' names alone, and nobody has confirmed those.
 package struct KernelView: Sendable {
@@ -46,6 +46,6 @@ package struct KernelView: Sendable {
         return ConnectionDump(node: node, source: .kernel, pods: pods, connections: [])
     }
 
-    /// What the programs do with the connections of this pod-level cgroup.
+    /// The programs' policy for the connections of this pod-level cgroup.
     func policy(of cgroup: CgroupID) -> PodPolicy { pins.policies[cgroup] ?? .attribute }
 }

@@ -1,7 +1,7 @@
 import CHardening
 import Glibc
 
-/// What the agent's process may do.
+/// The rights of the agent's process.
 package enum ProcessRights {
     /// Allows as many open files as the hard limit does: two listening sockets for each network namespace, beside the
     /// connections.

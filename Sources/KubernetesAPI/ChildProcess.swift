@@ -16,9 +16,9 @@ struct ChildProcess {
             case exited(CInt)
             case signalled(CInt)
             case timedOut
-            /// It wrote more than ``outputLimit``.
+            /// The process wrote more than ``outputLimit``.
             case tooMuchOutput
-            /// It could not be started: `errno`.
+            /// The process could not be started: `errno`.
             case failed(CInt)
         }
 
@@ -86,7 +86,7 @@ struct ChildProcess {
 }
 
 extension ChildProcess {
-    /// What was opened without `O_CLOEXEC`, by whichever library, but for the standard three.
+    /// The descriptors that any library opened without `O_CLOEXEC`, but for the standard three.
     private static func inheritableDescriptors() -> [CInt] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
         return names.compactMap { CInt($0) }.filter { descriptor in
@@ -203,7 +203,7 @@ private struct Supervision {
         return CInt(min(left / .milliseconds(1), 100).rounded(.up))
     }
 
-    /// What can be read now; `nil` at the end.
+    /// The bytes that can be read now; `nil` at the end.
     private func read(_ descriptor: CInt) -> [UInt8]? {
         var buffer = [UInt8](repeating: 0, count: 16 * 1024)
         let count = unsafe Self.readBytes(descriptor, &buffer, buffer.count)

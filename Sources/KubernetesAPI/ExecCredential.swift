@@ -2,7 +2,7 @@ import FoundationEssentials
 import Tokens
 import UpstreamHTTP
 
-/// What a credential plugin printed, after checking that it is one.
+/// The output of a credential plugin, after checking that it is one.
 struct ExecCredential: Sendable, Equatable {
     var token: SecretToken?
     /// PEM, the leaf first; with ``key``.
@@ -62,7 +62,7 @@ struct ExecCredential: Sendable, Equatable {
     }
 }
 
-/// What a plugin is told in `KUBERNETES_EXEC_INFO`.
+/// The input of a plugin in `KUBERNETES_EXEC_INFO`.
 struct ExecInfo: Encodable {
     var apiVersion: String
     var kind = "ExecCredential"

@@ -1,6 +1,7 @@
 import UpstreamHTTP
 
-/// Which credential of a plugin is in use, and when the plugin runs again. A value: its owner runs it and knows the time.
+/// The credential of a plugin that is in use, and the time at which the plugin runs again. A value: its owner runs it
+/// and knows the time.
 struct ExecCredentialCache: Sendable {
     typealias Instant = ContinuousClock.Instant
 

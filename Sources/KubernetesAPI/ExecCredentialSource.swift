@@ -143,7 +143,7 @@ final class ExecCredentialSource: Sendable {
         return words.isEmpty ? "\(end), and printed no error" : "\(end): \(words)"
     }
 
-    /// What it wrote to its standard error, without what looks like a credential or was given to it as a secret.
+    /// The text of its standard error, without what looks like a credential or was given to it as a secret.
     private func spoken(_ errors: [UInt8]) -> String {
         var text = String(decoding: errors, as: UTF8.self)
         for variable in plugin.environment where variable.value.utf8.count >= 8 {

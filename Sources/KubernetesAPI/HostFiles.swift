@@ -14,7 +14,7 @@ package struct HostFiles: Sendable, Hashable {
     /// Where the node's root is mounted, without a slash at the end; empty if the agent runs in it.
     package let root: String
 
-    /// What the kernel itself follows before it gives up (`MAXSYMLINKS`).
+    /// The links that the kernel itself follows before it gives up (`MAXSYMLINKS`).
     private static let linkLimit = 40
 
     package init(root: String = "") {
@@ -37,7 +37,7 @@ package struct HostFiles: Sendable, Hashable {
         }
     }
 
-    /// What tells one version of a file from the next: the file that the links lead to, and its change.
+    /// The difference between one version of a file and the next: the file that the links lead to, and its change.
     package struct Version: Sendable, Hashable {
         package var path: String
         package var device: UInt64

@@ -76,7 +76,7 @@ package struct KubernetesServer: Sendable, Hashable, CustomStringConvertible {
         self.tlsServerName = tlsServerName
     }
 
-    /// What paths of the API are appended to. It names the server as its certificate does.
+    /// The URL that paths of the API are appended to. It names the server as its certificate does.
     package var baseURL: String { "https://\(Self.bracketed(tlsServerName ?? host)):\(port)\(path)" }
 
     package var description: String { "\(Self.bracketed(host)):\(port)" }

@@ -6,7 +6,7 @@ package struct KubernetesAPIError: Error, Sendable, Hashable, CustomStringConver
     package var subject: String
     /// The key inside it, as its documentation writes it.
     package var key: String?
-    /// What is wrong and what to do, without secrets.
+    /// The problem and its remedy, without secrets.
     package var problem: String
 
     package init(_ subject: String, key: String? = nil, _ problem: String) {

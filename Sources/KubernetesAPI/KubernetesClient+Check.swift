@@ -4,9 +4,9 @@ import NIOHTTP1
 package import Tokens
 package import UpstreamHTTP
 
-/// What a posture report asks the API server. Nothing is changed there.
+/// The questions of a posture report to the API server. Nothing is changed there.
 extension KubernetesClient {
-    /// Whom the API server takes the caller for.
+    /// The user that the API server takes the caller for.
     package struct Identity: Sendable, Equatable {
         package var username: String
         package var groups: [String]

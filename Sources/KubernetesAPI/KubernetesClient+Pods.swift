@@ -29,8 +29,8 @@ enum WatchEnd: Sendable, Hashable {
 }
 
 extension KubernetesClient {
-    /// What is read of one page. A pod is 5 to 20 KB as the API server writes it, in the extreme ``ObjectSize/written``: a
-    /// page that holds more is asked for again with fewer pods, so that no page takes long.
+    /// The most that is read of one page. A pod is 5 to 20 KB as the API server writes it, in the extreme
+    /// ``ObjectSize/written``: a page that holds more is asked for again with fewer pods, so that no page takes long.
     private static let pageBodyLimit = 16 << 20
     /// Far above what a kubelet can run, one pod a page, to bound the loop.
     private static let pageCountLimit = 4096

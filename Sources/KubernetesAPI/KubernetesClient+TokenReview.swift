@@ -9,7 +9,7 @@ package struct TokenReviewAnswer: Sendable, Hashable {
     package var username: String?
     package var uid: String?
     package var extra: [String: [String]]
-    /// Those of the asked audiences that the token is for.
+    /// The audiences, among those asked for, that the token is for.
     package var audiences: [String]
 
     package init(

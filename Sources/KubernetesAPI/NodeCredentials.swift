@@ -31,9 +31,9 @@ package final class NodeCredentials: Sendable {
         var snapshot: Snapshot
         var versions: [String: HostFiles.Version]
         var nextCheck: ContinuousClock.Instant
-        /// What was last complained about, so that it is not said every second.
+        /// The last complaint, so that it is not logged every second.
         var complaint: KubernetesAPIError?
-        /// What the plugin gave, as far as `snapshot` has it.
+        /// The plugin's credential, as far as `snapshot` has it.
         var held: ExecCredentialCache.Held?
     }
 

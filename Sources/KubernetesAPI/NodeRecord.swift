@@ -1,10 +1,10 @@
 package import Tokens
 import UpstreamHTTP
 
-/// What a `v1/Node` says about the machine.
+/// The facts of a `v1/Node` about the machine.
 package struct NodeRecord: Sendable, Equatable {
     package var uid: String
-    /// Of the labels and annotations those in ``NodeRecord/labelKeys`` and ``NodeRecord/annotationKeys``.
+    /// The labels and annotations in ``NodeRecord/labelKeys`` and ``NodeRecord/annotationKeys``.
     package var labels: [String: String]
     package var annotations: [String: String]
     /// `spec.providerID`, `PROVIDER://...`; set by the cloud controller manager, if there is one.
@@ -65,7 +65,7 @@ private struct WireNode: Decodable {
     var spec: Spec?
     var status: Status?
 
-    /// What is used of a Node: names of images, which tenants choose, are not.
+    /// The used members of a Node: names of images, which tenants choose, are not.
     static let mask = FieldMask.members([
         "metadata": .members([
             "name": .scalar, "uid": .scalar, "labels": .scalars(NodeRecord.labelKeys),

@@ -4,7 +4,7 @@ import UpstreamHTTP
 
 /// Reads one page of a pod list while it arrives.
 struct PodPageReader: UpstreamBodyReader {
-    /// What a page says about itself. The API server writes it before the items.
+    /// The page's own metadata. The API server writes it before the items.
     struct Metadata: Decodable, Sendable {
         var resourceVersion: String?
         var `continue`: String?

@@ -7,7 +7,7 @@ struct PodWatchPlan: Sendable {
         case watch(from: String)
     }
 
-    /// What one watch amounted to.
+    /// The result of one watch.
     struct Report: Sendable, Hashable {
         var end: WatchEnd
         /// The last one seen, in an event or a bookmark.
@@ -49,7 +49,7 @@ struct PodWatchPlan: Sendable {
         return pause(retryAfter: retryAfter, random: random)
     }
 
-    /// Somebody asked for a pod that the watch has not shown: list at once.
+    /// A caller asked for a pod that the watch has not shown: list at once.
     mutating func missed() {
         step = .list
     }

@@ -6,7 +6,7 @@ package struct PodWatchStatus: Sendable, Hashable {
     package var isSynced = false
     /// Whether a watch is open now.
     package var isWatching = false
-    /// Of the last list, event or bookmark.
+    /// The version of the last list, event or bookmark.
     package var resourceVersion: String?
     /// Lists applied; the first one is the start.
     package var lists = 0

@@ -1,14 +1,15 @@
 package import Attribution
 package import Tokens
 
-/// What the HTTP front asks of the rest of the agent.
+/// The rest of the agent as the HTTP front asks it.
 ///
 /// The methods that are not `async` are hash look-ups on the hot path: they run on an event loop and must not block.
 package protocol MetadataBackend: CloudBackend {
-    /// What is known of the node and its cluster, now.
+    /// The facts about the node and its cluster, now.
     var instance: InstanceAttributes { get }
 
-    /// Whose connection this is, now. Asked for every request: a pod may vanish under a kept-alive connection.
+    /// Identifies the caller of a connection, now. Called for every request: a pod may vanish under a kept-alive
+    /// connection.
     func identify(_ tag: CallerTag) -> Identification
 
     /// As `identify`, but waits for a pod whose record has not arrived yet, at most 2 s.

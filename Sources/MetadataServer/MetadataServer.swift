@@ -56,7 +56,7 @@ package final class MetadataServer: Sendable {
         self.pool = AcceptorPool(loops: fronts.map(\.loop), logger: logger, acceptFailed: acceptFailed)
     }
 
-    /// What the connections of one event loop share.
+    /// The parts that the connections of one event loop share.
     private struct LoopFront {
         let date = DateHeader()
         let leased: LeasedAnswers

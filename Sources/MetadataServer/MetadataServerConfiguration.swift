@@ -1,6 +1,6 @@
 package import NIOCore
 
-/// What the metadata server answers with, and how much it bears.
+/// The metadata server's answers and limits.
 package struct MetadataServerConfiguration: Sendable, Hashable {
     /// `project/project-id`.
     package var projectID: String

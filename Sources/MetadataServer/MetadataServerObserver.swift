@@ -16,7 +16,7 @@ package protocol MetadataServerObserver: Sendable {
 /// One answer, for counters.
 package struct AnsweredRequest: Sendable, Hashable {
     package enum Source: String, Sendable, Hashable, CaseIterable {
-        /// What was at hand.
+        /// The answer was in a cache.
         case cached
         /// A pod's record, its ServiceAccount or a token had to arrive.
         case fetched
@@ -38,12 +38,12 @@ package struct AnsweredRequest: Sendable, Hashable {
 
 /// One refusal or failure, for the audit.
 package struct RefusedRequest: Sendable, Equatable {
-    /// Whose connection it was.
+    /// The tag of the connection.
     package var tag: CallerTag
     package var route: RouteClass
     package var status: Response.Status
     package var cause: RefusalCause
-    /// What the caller was told.
+    /// The text that the caller got.
     package var text: String
 
     package init(tag: CallerTag, route: RouteClass, status: Response.Status, cause: RefusalCause, text: String) {
@@ -57,7 +57,7 @@ package struct RefusedRequest: Sendable, Equatable {
 
 /// Why a connection was reset at accept, unread.
 package enum ConnectionReset: String, Sendable, Hashable, CaseIterable {
-    /// It did not come through the redirect, or the kernel refused to name its caller.
+    /// The connection did not come through the redirect, or the kernel refused to name its caller.
     case untagged
     /// Its caller's network namespace is not the listening socket's.
     case foreignNamespace = "foreign_namespace"
@@ -69,7 +69,7 @@ package enum ConnectionReset: String, Sendable, Hashable, CaseIterable {
     case stopping
 }
 
-/// What a request asked for, coarsely.
+/// The class of a request's path.
 package enum RouteClass: String, Sendable, Hashable, CaseIterable {
     case root
     case directory

@@ -2,7 +2,7 @@ import Glibc
 
 /// Why the kernel did not do what it was asked over netlink.
 package struct NetlinkError: Error, Sendable, Hashable, CustomStringConvertible {
-    /// What was tried, as a verb phrase.
+    /// The operation that was tried, as a verb phrase.
     package let operation: String
     /// The system's error number.
     package let errorNumber: CInt

@@ -3,7 +3,7 @@ package import MetadataServer
 package import Settings
 
 extension InstanceAttributes {
-    /// What `instance/` answers on this node: what is configured; else what the Node says in an annotation, else in a
+    /// The answers of `instance/` on this node: what is configured; else what the Node says in an annotation, else in a
     /// label, of our own prefix; else what Kubernetes itself knows; else a default.
     ///
     /// `node` is `nil` while it has not been read. Each key of the configuration documents its own sources.

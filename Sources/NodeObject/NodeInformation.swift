@@ -6,7 +6,7 @@ package import Settings
 import Synchronization
 import Tokens
 
-/// What `instance/` answers: the configuration from the start, completed by the node's own Node object once that is
+/// The answers of `instance/`: the configuration from the start, completed by the node's own Node object once that is
 /// read. Nothing waits for it; without the right to read it the defaults stay.
 package final class NodeInformation: Sendable {
     private let configuration: AgentConfiguration

@@ -14,7 +14,7 @@ package struct StartupTaint: Sendable {
     let nodeName: String
     /// With the node's credentials.
     let reader: KubernetesClient
-    /// Of the agent's own ServiceAccount.
+    /// The credentials of the agent's own ServiceAccount.
     let credentials: NodeCredentials
     let options: KubernetesClientOptions
     /// Whether the readiness probe of this agent would succeed.

@@ -1,4 +1,4 @@
-/// What the agent says of itself on its admin socket.
+/// The agent's status on its admin socket.
 package struct AgentStatus: Codable, Sendable, Equatable {
     package var version: String
     package var node: String
@@ -31,7 +31,7 @@ package struct AgentStatus: Codable, Sendable, Equatable {
     package var upstreamOutages: [String: String]?
     /// Whether a watch of the node's pods is open at this moment; `nil`: an agent of an earlier version.
     package var isWatchingPods: Bool?
-    /// What went wrong around the agent and was survived: how often each, by name.
+    /// Counts of the incidents that the agent survived, by name.
     package var incidents: [String: UInt64]
 
     package init(

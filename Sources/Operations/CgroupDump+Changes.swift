@@ -1,5 +1,5 @@
 extension CgroupDump {
-    /// What makes one dump of the other: a line for each cgroup that came, went or changed its state.
+    /// The changes between two dumps: a line for each cgroup that came, went or changed its state.
     package func changes(since old: CgroupDump) -> [Change] {
         let before = Dictionary(old.rows.map { ($0.cgroupID, $0) }, uniquingKeysWith: { first, _ in first })
         let after = Set(rows.map(\.cgroupID))

@@ -1,4 +1,4 @@
-/// Which rows of a dump somebody wants to see. Everything that is set must match.
+/// The rows of a dump that an operator wants to see. Everything that is set must match.
 package struct CgroupFilter: Sendable, Equatable {
     package var namespace: String?
     package var pod: String?

@@ -10,7 +10,7 @@ package struct Explanation: Codable, Sendable, Equatable {
         package var name: String
         package var outcome: Outcome
         package var detail: String
-        /// What mends it, and who can.
+        /// The remedy, and who can apply it.
         package var remedy: String?
 
         package init(_ name: String, _ outcome: Outcome, _ detail: String, remedy: String? = nil) {

@@ -1,4 +1,4 @@
-/// What `podidentd check` found: every protection and every right of one node, judged.
+/// The findings of `podidentd check`: every protection and every right of one node, judged.
 ///
 /// As JSON it is stable: keys are never renamed, new ones may come, and ``schema`` counts changes that break readers.
 package struct Posture: Codable, Sendable, Equatable {
@@ -36,9 +36,9 @@ package struct Posture: Codable, Sendable, Equatable {
         /// For programs: `hooks.connect6`.
         package var id: String
         package var state: State
-        /// What was found, in words.
+        /// The finding, in words.
         package var found: String
-        /// What that means, and what to do; empty where there is nothing to say.
+        /// The meaning of the finding, and the remedy; empty where there is nothing to say.
         package var meaning: String
 
         package init(_ id: String, _ state: State, _ found: String, meaning: String = "") {
@@ -68,7 +68,7 @@ package struct Posture: Codable, Sendable, Equatable {
         /// Nothing is pinned: nothing protects the pods of this node, nor is anything expected to.
         case notInstalled = "not installed"
 
-        /// What could not be found out is not taken for good.
+        /// The worst of the states. One that could not be found out is not taken for good.
         init(worstOf states: [State]) {
             if states.contains(.unsafe) {
                 self = .unsafe

@@ -2,9 +2,9 @@
 package struct Readiness: Sendable, Equatable {
     package struct Condition: Sendable, Equatable {
         package var name: String
-        /// What is wrong, in words without secrets; `nil`: nothing.
+        /// The problem, in words without secrets; `nil`: nothing.
         package var problem: String?
-        /// What the condition rests on, where "ok" does not say it all.
+        /// The evidence of the condition, where "ok" does not say it all.
         package var remark: String?
 
         package init(_ name: String, problem: String?, remark: String? = nil) {

@@ -1,13 +1,13 @@
 package import Attribution
 
-/// What the admin socket says about readiness: of which agent, and what stands against it.
+/// The admin socket's report about readiness: the agent's pod, and the problems.
 package struct ReadinessReport: Codable, Sendable, Equatable {
     /// The UID of the pod that the agent runs in; `nil`: it was not told.
     package var podUID: String?
-    /// What is wrong, each beginning with its condition's name. Empty: the agent is ready.
+    /// The problems, each beginning with its condition's name. Empty: the agent is ready.
     package var problems: [String]
-    /// What conditions that hold rest on, where there is something to say: `connection: answered ...`. `nil`: an agent
-    /// of an earlier version.
+    /// The evidence of conditions that hold, where there is something to say: `connection: answered ...`. `nil`: an
+    /// agent of an earlier version.
     package var remarks: [String]?
 
     package init(_ readiness: Readiness, podUID: PodUID?) {

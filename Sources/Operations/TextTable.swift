@@ -26,7 +26,7 @@ package struct TextTable: Sendable {
         }
     }
 
-    /// What a column that may be cut keeps.
+    /// The least width of a column that may be cut.
     private static let narrowest = 6
 
     private let columns: [Column]

@@ -20,9 +20,9 @@ package struct TokenDump: Codable, Sendable, Equatable {
         package var target: String
         /// `access`, `identity`, `federation` or `pod`.
         package var kind: String
-        /// Of an identity or pod token.
+        /// The audience of an identity or pod token.
         package var audience: String?
-        /// Of an access token.
+        /// The scopes of an access token.
         package var scopes: [String]?
         package var quotaProject: String?
         /// `empty`, `fetching`, `fresh`, `refreshing` or `failed`.
@@ -33,7 +33,7 @@ package struct TokenDump: Codable, Sendable, Equatable {
         package var expiresInSeconds: Int?
         /// Requests that wait for it.
         package var waiters: Int
-        /// What a fetch under way waits for.
+        /// The upstream that a fetch under way waits for.
         package var stage: String?
         package var lastFailure: Failure?
     }

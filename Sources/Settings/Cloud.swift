@@ -18,7 +18,7 @@ package enum Cloud: String, Sendable, CaseIterable {
     case scaleway
     case tencent
 
-    /// Those that protect nothing which a pod of another cloud is meant to reach.
+    /// The clouds whose protection keeps no pod of another cloud from a service that it is meant to reach.
     static let byDefault = allCases.filter { $0 != .awsContainers }
 
     /// The endpoints that hand out what is the machine's own.

@@ -12,7 +12,7 @@ package struct ConfigurationKey: Sendable {
     /// ``environmentName``.
     package let name: String
     package let summary: String
-    /// What a value may be, completing the sentence "… is not …".
+    /// The allowed values, completing the sentence "… is not …".
     package let allowed: String
     /// `nil`: required, unless `isOptional`.
     package let defaultValue: String?

@@ -1,4 +1,4 @@
-/// What goes wrong around an agent and is survived: each has a line in the log and a counter.
+/// A failure around the agent that it survives: each has a line in the log and a counter.
 package enum Incident: String, Sendable, CaseIterable {
     /// The node's clock was set.
     case clockStepped = "clock_stepped"

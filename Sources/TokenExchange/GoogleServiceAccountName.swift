@@ -1,7 +1,7 @@
 import Tokens
 import UpstreamHTTP
 
-/// What stands for a Google service account in a URL: its e-mail address or its numeric unique ID.
+/// The name of a Google service account in a URL: its e-mail address or its numeric unique ID.
 ///
 /// It comes from an annotation, that is, from whoever may edit a ServiceAccount; it is checked before it becomes part
 /// of a URL.

@@ -24,7 +24,7 @@ package struct TokenExchangeConfiguration: Sendable {
 package struct TokenExchangeError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The option at fault.
     package var option: String
-    /// What is wrong and what to do.
+    /// The problem and its remedy.
     package var problem: String
 
     package var description: String { "\(option): \(problem)" }

@@ -26,7 +26,7 @@ enum FetchStage: Sendable, Equatable {
         }
     }
 
-    /// Whom to blame when the stage does not end.
+    /// The upstream to blame when the stage does not end.
     var upstream: UpstreamFailure.Upstream {
         switch self {
         case .queue, .serviceAccount, .tokenRequest: .kubernetes
@@ -37,9 +37,9 @@ enum FetchStage: Sendable, Equatable {
     }
 }
 
-/// What a fetch tells about itself before its end.
+/// A fetch's report before its end.
 enum FetchProgress: Sendable {
-    /// It begins a step.
+    /// The fetch begins a step.
     case stage(FetchStage)
     /// An attempt failed, and will be repeated.
     case setback(UpstreamFailure)
@@ -55,7 +55,7 @@ struct TokenFetch: Sendable {
     var id: FetchID
     var key: TokenKey
     var pod: PodRecord
-    /// What authorizes the call to IAM Credentials; `nil` where the federated token itself is fetched.
+    /// The token that authorizes the call to IAM Credentials; `nil` where the federated token itself is fetched.
     var federated: MintedToken?
     /// When the request arrived that has waited longest for it.
     var waitingSince: ContinuousClock.Instant

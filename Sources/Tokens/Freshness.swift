@@ -15,7 +15,7 @@ struct Freshness: Sendable, Equatable {
         self.endsAt = endsAt
     }
 
-    /// Of a token. `jitter` in `0..<1` spreads the refreshes of tokens that were minted together.
+    /// Freshness of a token. `jitter` in `0..<1` spreads the refreshes of tokens that were minted together.
     ///
     /// Every distance from the end is also limited to a part of the life: a token that arrives with little life is
     /// used for most of it instead of being fetched again on each request.
@@ -28,7 +28,7 @@ struct Freshness: Sendable, Equatable {
         self.endsAt = token.expiresAt - min(policy.lastResortRemaining, life * 0.1)
     }
 
-    /// Of a ServiceAccount read at `instant`.
+    /// Freshness of a ServiceAccount read at `instant`.
     init(ofServiceAccountReadAt instant: Instant, policy: TokenServiceConfiguration.ServiceAccountPolicy) {
         self.refreshAt = instant + policy.refreshAge
         self.awaitAt = instant + policy.awaitAge

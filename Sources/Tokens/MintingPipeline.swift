@@ -6,7 +6,7 @@ import Attribution
 /// token with the JWT. A Google service account's token takes a federated token, then IAM Credentials, and has a
 /// life of its own. A pod token is the JWT itself.
 struct MintingPipeline: Sendable {
-    /// What authorizes impersonation. Narrower scopes would not do: IAM Credentials is itself a cloud API.
+    /// The scopes that authorize impersonation. Narrower scopes would not do: IAM Credentials is itself a cloud API.
     static let federationScopes = ScopeSet(["https://www.googleapis.com/auth/cloud-platform"])
 
     typealias Progress = @Sendable (FetchProgress) -> Void

@@ -1,4 +1,4 @@
-/// What the tables decided and somebody else carries out, after the lock is released.
+/// The tables' decisions, which their caller carries out after the lock is released.
 struct Outbox: Sendable {
     struct Answer<Value: Sendable>: Sendable {
         var waiter: Waiter<Value>

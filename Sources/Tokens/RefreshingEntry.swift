@@ -7,7 +7,7 @@
 struct RefreshingEntry<Value: Sendable>: Sendable {
     typealias Instant = ContinuousClock.Instant
 
-    /// What a request gets.
+    /// The answer to a request.
     enum RequestAction: Sendable {
         case serve(Value)
         /// Serve, and start a fetch that nobody waits for.
@@ -20,7 +20,7 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
         case fail(UpstreamFailure, retryAfter: Duration)
     }
 
-    /// What the waiters of a finished fetch get.
+    /// The answer to the waiters of a finished fetch.
     enum SettleAction: Sendable {
         case serve(Value)
         case fail(UpstreamFailure, retryAfter: Duration)
@@ -52,7 +52,7 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
         /// The latest refresh failed.
         var refusal: Refusal?
         var failuresInARow = 0
-        /// Somebody waited for this refresh as long as callers can, so nobody waits for it any more.
+        /// A caller waited for this refresh as long as callers can, so no further one waits for it.
         var isOverdue = false
 
         func isServable(at now: Instant) -> Bool { now < freshness.endsAt }

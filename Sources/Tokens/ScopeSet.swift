@@ -1,6 +1,6 @@
 /// OAuth 2.0 scopes, sorted and without duplicates, so that equal requests share one cache entry.
 package struct ScopeSet: Sendable, Hashable {
-    /// What a token gets when the caller names no scopes, and what `scopes` lists: the pair that GKE reports.
+    /// The scopes of a token whose caller names none, and those that `scopes` lists: the pair that GKE reports.
     package static let `default` = ScopeSet([
         "https://www.googleapis.com/auth/cloud-platform",
         "https://www.googleapis.com/auth/userinfo.email",

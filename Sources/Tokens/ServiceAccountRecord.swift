@@ -1,6 +1,6 @@
 package import Attribution
 
-/// What the token service needs of a Kubernetes ServiceAccount.
+/// The members of a Kubernetes ServiceAccount that the token service needs.
 package struct ServiceAccountRecord: Sendable, Hashable {
     package var namespace: String
     package var name: String
@@ -11,7 +11,7 @@ package struct ServiceAccountRecord: Sendable, Hashable {
     package var returnsPrincipalAsEmail: Bool
     /// `iam.gke.io/credential-quota-project`.
     package var quotaProject: String?
-    /// Those that clouds besides Google read, as they are.
+    /// The annotations that clouds besides Google read, as they are.
     package var annotations: [String: String]
 
     package init(

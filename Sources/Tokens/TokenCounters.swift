@@ -1,4 +1,4 @@
-/// What the token service counted since it started. Numbers only grow.
+/// The token service's counts since it started. Numbers only grow.
 package struct TokenCounters: Sendable, Hashable {
     /// How a fetch ended.
     package enum FetchOutcome: String, Sendable, Hashable, CaseIterable {
@@ -9,7 +9,7 @@ package struct TokenCounters: Sendable, Hashable {
         case rateLimited
         case unavailable
         case staleSubjectToken
-        /// Nobody was left to have the result: the pod went away or the deadline had passed.
+        /// No caller was left to have the result: the pod went away or the deadline had passed.
         case discarded
 
         init(_ kind: UpstreamFailure.Kind) {

@@ -1,8 +1,8 @@
 package import Attribution
 
-/// What one cached token is for. Two requests share a token exactly when their keys are equal, so never across pods.
+/// The purpose of one cached token. Two requests share a token exactly when their keys are equal, so never across pods.
 package struct TokenKey: Sendable, Hashable {
-    /// Whom the token speaks for.
+    /// The account that the token speaks for.
     package enum Target: Sendable, Hashable {
         /// The Kubernetes ServiceAccount itself, as a federated principal.
         case federated
@@ -50,7 +50,8 @@ package struct TokenKey: Sendable, Hashable {
         }
     }
 
-    /// Of the kind alone: keys meet in a pod's table, where all name the same pod and hardly ever differ in the account.
+    /// Hashes the kind alone: keys meet in a pod's table, where all name the same pod and hardly ever differ in the
+    /// account.
     package func hash(into hasher: inout Hasher) {
         hasher.combine(kind)
     }

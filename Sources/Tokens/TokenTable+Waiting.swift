@@ -105,7 +105,7 @@ extension TokenTable {
         return waiter
     }
 
-    /// What the entry waits for: its own upstream, or that of the federated token it needs.
+    /// The stage that the entry waits for: its own upstream, or that of the federated token it needs.
     func stage(of key: TokenKey) -> String {
         (awaited(by: key)?.stage ?? .queue).rawValue
     }
@@ -116,7 +116,7 @@ extension TokenTable {
         return shard.slots[federation] ?? slot
     }
 
-    /// What a caller hears when its time is up: why the fetch takes so long, if that is known, else where it is.
+    /// The failure for a caller whose time is up: why the fetch takes so long, if that is known, else where it is.
     private func timeIsUp(for key: TokenKey) -> TokenFailure {
         guard let setback = awaited(by: key)?.setback, let shard = pods[key.pod] else {
             return .timedOut(stage: stage(of: key))

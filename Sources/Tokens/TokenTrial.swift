@@ -22,7 +22,7 @@ package struct TokenTrial: Sendable {
     package var account: ServiceAccountRecord?
     /// The steps that were tried, in order. Only the last can have failed.
     package var attempts: [Attempt]
-    /// What remains of the final token's life; `nil` if there is none.
+    /// The remaining life of the final token; `nil` if there is none.
     package var lifetime: Duration?
 }
 

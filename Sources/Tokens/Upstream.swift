@@ -22,7 +22,7 @@ package struct SecretToken: Sendable, Hashable, CustomStringConvertible, CustomD
 /// A ServiceAccount token that the API server bound to one pod.
 package struct SubjectToken: Sendable {
     package var token: SecretToken
-    /// What remains of its life, from `status.expirationTimestamp` against the answer's own `Date`.
+    /// The remaining life, from `status.expirationTimestamp` against the answer's own `Date`.
     package var lifetime: Duration
     /// The `jti` claim, by which the API server's audit log names the token; `nil` if it has none.
     package var id: String?
@@ -37,7 +37,7 @@ package struct SubjectToken: Sendable {
 /// An OAuth 2.0 access token, or an OpenID Connect identity token, as an upstream answered it.
 package struct UpstreamToken: Sendable {
     package var token: SecretToken
-    /// What remains of its life on arrival, by the upstream's own clock.
+    /// The remaining life on arrival, by the upstream's own clock.
     package var lifetime: Duration
 
     package init(token: SecretToken, lifetime: Duration) {
@@ -46,7 +46,7 @@ package struct UpstreamToken: Sendable {
     }
 }
 
-/// Whom a pod-bound ServiceAccount token is for.
+/// The relying party that a pod-bound ServiceAccount token is for.
 package enum SubjectAudience: Sendable, Hashable {
     /// The identity provider of the token exchange, whose name the issuer knows.
     case tokenExchange
@@ -98,7 +98,7 @@ package struct UpstreamFailure: Error, Sendable, Hashable {
         /// The token service of a cloud besides Google.
         case cloud(CloudName)
 
-        /// Those that every agent has.
+        /// The upstreams that every agent has.
         package static let always = [kubernetes, securityTokenService, iamCredentials]
 
         /// For metrics, audit and logs.

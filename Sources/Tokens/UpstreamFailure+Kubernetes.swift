@@ -4,7 +4,7 @@ extension UpstreamFailure {
         upstream == .kubernetes && status == 403 && message.contains("not allowed to get service accounts")
     }
 
-    /// What mends ``isServiceAccountReadForbidden``, for the log and for the pod's owner. Completes "has to …".
+    /// The remedy of ``isServiceAccountReadForbidden``, for the log and for the pod's owner. Completes "has to …".
     package static let serviceAccountReadRemedy =
         "upgrade the API server to Kubernetes 1.34 or enable its feature gate "
         + "KubeletServiceAccountTokenForCredentialProviders (1.33), or else grant the verb get on the resource "

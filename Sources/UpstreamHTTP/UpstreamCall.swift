@@ -16,7 +16,7 @@ package struct UpstreamCall: Sendable {
     /// The answer's body in bytes, at most.
     package var bodyLimit: Int
 
-    /// What an answer that is one JSON object may measure: every one we read is far smaller.
+    /// The most bytes of an answer that is one JSON object: every one we read is far smaller.
     package static let jsonBodyLimit = 1 << 20
 
     package init(

@@ -63,7 +63,7 @@ struct CheckCommand: AsyncParsableCommand {
     }
 }
 
-/// What ``CheckCommand`` runs inside its cgroup.
+/// The command that ``CheckCommand`` runs inside its cgroup.
 struct ProbeFromCgroupCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: ProbingProcess.command, abstract: "Part of 'podidentd check'.", shouldDisplay: false

@@ -65,7 +65,7 @@ struct DebugBundleCommand: AsyncParsableCommand {
         return bundle.finished()
     }
 
-    /// What machine this is: kernel, and where cgroups and BPF objects are.
+    /// The machine: kernel, and where cgroups and BPF objects are.
     private static func machine() -> String {
         let version = FileManager.default.contents(atPath: "/proc/version") ?? Data()
         let mounts = String(

@@ -113,7 +113,7 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
     }
 }
 
-/// What only a running agent knows was asked for, and none runs.
+/// The operator asked for what only a running agent knows, and none runs.
 struct AgentNeeded: Error, CustomStringConvertible {
     let description: String
 

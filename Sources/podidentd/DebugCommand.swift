@@ -62,7 +62,7 @@ struct AgentOptions: ParsableArguments {
         return uid
     }
 
-    /// What is set in the file or the environment.
+    /// The values that are set in the file or the environment.
     private func values() throws -> [String: String] {
         var file: (path: String, text: String)?
         if let config { file = (config, try ConfigurationOptions.text(of: config)) }
@@ -89,13 +89,13 @@ struct AgentLocation {
         try JSONDecoder().decode(type, from: try await fetch(view))
     }
 
-    /// What is left to see without an agent.
+    /// The view that is left without an agent.
     func kernelView() throws -> KernelView {
         try KernelView(pinDirectory: pinDirectory, cgroupMountPoint: cgroupMountPoint, kubepods: kubepods)
     }
 }
 
-/// Which pods to show.
+/// The pods to show.
 struct FilterOptions: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("Only pods of this namespace.", valueName: "name"))
     var namespace: String?

@@ -24,13 +24,13 @@ struct AgentCounters: Sendable {
 
     subscript(name: String) -> UInt64 { values[name, default: 0] }
 
-    /// What rose since `earlier`.
+    /// The rises since `earlier`.
     func rises(since earlier: AgentCounters) -> [String: UInt64] {
         values.compactMapValues { $0 }.filter { $0.value > earlier[$0.key] }
             .reduce(into: [:]) { $0[$1.key] = $1.value - earlier[$1.key] }
     }
 
-    /// What rose since `earlier` of refusals and limits, in the kernel and in the HTTP front.
+    /// The rises of refusals and limits since `earlier`, in the kernel and in the HTTP front.
     func limits(since earlier: AgentCounters) -> [String: UInt64] {
         rises(since: earlier).filter { name, _ in
             if name.hasPrefix("answers.") { return name.hasSuffix(".429") || name.hasSuffix(".503") }

@@ -1,8 +1,8 @@
 /// One attack, ready to run.
 struct Attack: Sendable {
-    /// What an attacker may get at most.
+    /// The most that an attacker may get.
     enum Expectation: Sendable {
-        /// It is served as itself: the attack was no way round.
+        /// The attacker is served as itself: the attack was no way round.
         case ownIdentity
         /// Not a byte of an answer.
         case nothing
@@ -18,7 +18,7 @@ struct Attack: Sendable {
         case open(reason: String)
     }
 
-    /// What the victim may notice. It never gets somebody else's token.
+    /// The most that the victim may notice. It never gets another pod's token.
     enum VictimExpectation: Sendable {
         /// Every request is answered.
         case served
@@ -30,7 +30,7 @@ struct Attack: Sendable {
     let attacker: Attacker
     let attempt: String
     let expectation: Expectation
-    /// Whose identity is the attacker's own, if it is not the usual attacking pod's.
+    /// The pod whose identity is the attacker's own, if it is not the usual attacking pod.
     var ownUID: String?
     var victim = VictimExpectation.served
     /// Answers of the victim that have to be seen before the attack is over.
@@ -71,7 +71,7 @@ struct AttackNotMounted: Error, CustomStringConvertible {
     }
 }
 
-/// What an attack's output says that it got.
+/// The gains that an attack's output claims.
 struct Loot: Sendable {
     /// Stands for a token that is no pod's, but of a server that no pod may reach.
     static let machine = "THE MACHINE"

@@ -1,9 +1,9 @@
-/// What one attack tried and got.
+/// One attack: its attempt and its gain.
 package struct AttackReport: Sendable {
     package enum Verdict: Sendable, Equatable {
         /// The attacker got what the row's expectation allows, the trap nothing, and the victim its own answers.
         case held
-        /// It works, and nothing on this side can stop it.
+        /// The attack works, and nothing on this side can stop it.
         case open(reason: String)
         case broken
         /// The attack could not be made, or not be shown to work where nothing protects: says nothing about the agent.

@@ -42,7 +42,7 @@ extension AttackSuite {
         return lines.dropFirst().joined(separator: "\n")
     }
 
-    /// What the agent knows of cgroups.
+    /// The agent's view of cgroups.
     private func cgroups() async throws -> String {
         try await Command.require(
             [world.binaries + "/podidentd", "debug", "cgroups", "--socket", try stage.agent.adminSocket]

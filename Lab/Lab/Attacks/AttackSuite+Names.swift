@@ -14,7 +14,8 @@ extension AttackSuite {
         ]
     }
 
-    /// What a bystander gets by the server's name, with an option of `deploy/dns` or without any, beside the tenant's Service.
+    /// The answer that a bystander gets by the server's name, with an option of `deploy/dns` or without any, beside the
+    /// tenant's Service.
     private func askByName(with resolution: NameResolution) async throws -> String {
         let repository = try ClientPrograms.repository(above: world.binaries)
         let tenant = try await TenantService.start(on: world.node)

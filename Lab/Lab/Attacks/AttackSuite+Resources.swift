@@ -5,9 +5,10 @@ extension AttackSuite {
     /// Pods that press at the same time. They share the node's network namespace, which makes them cheap; each has cgroups
     /// and connections of its own.
     private static let greedyPods = 72
-    /// What the agent may need for all unfinished requests together. A debug build needs some times what a release needs.
+    /// The memory that the agent may need for all unfinished requests together. A debug build needs some times what a
+    /// release needs.
     private static let growthLimit = 64 << 20
-    /// What the kernel may keep of the bytes that one pod sent and the agent has not read.
+    /// The most that the kernel may keep of the bytes that one pod sent and the agent has not read.
     private static let unreadLimit = 4 << 20
 
     var resources: [Attack] { [keptConnections, unfinishedHeads, bytesBehindWatches, newQueries, pressingPods] }

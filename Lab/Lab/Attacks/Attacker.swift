@@ -1,6 +1,6 @@
 import Foundation
 
-/// What an attacker may do on its node, from `facts/threats.md`.
+/// The rights of an attacker on its node, from `facts/threats.md`.
 package enum Attacker: String, Sendable {
     /// A pod without any capability, and without a way to gain one.
     case unprivileged = "O-"
@@ -8,7 +8,7 @@ package enum Attacker: String, Sendable {
     case ordinary = "O"
     /// An unprivileged pod in user and network namespaces of its own, where it has every capability.
     case namespaced = "O-ns"
-    /// Somebody who may create Services and namespaces, and needs nothing on the node.
+    /// A tenant, who may create Services and namespaces, and needs nothing on the node.
     case tenant = "T"
     /// A process of another machine, or one of this machine that is no pod's.
     case remote = "R"

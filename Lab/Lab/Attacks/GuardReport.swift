@@ -1,4 +1,4 @@
-/// What an attack got with a guard and without it.
+/// The gain of an attack with a guard and without it.
 package struct GuardReport: Sendable {
     package let name: String
     /// How the guard was switched off.

@@ -3,7 +3,7 @@ import Synchronization
 
 /// A pod that asks for its token all the time, by one process, while others misbehave.
 final class VictimProbe: Sendable {
-    /// What the victim noticed in a while.
+    /// The victim's findings over a while.
     struct Notice: Sendable {
         var answered = 0
         var failed = 0
@@ -39,7 +39,7 @@ final class VictimProbe: Sendable {
         return try await body()
     }
 
-    /// What happened since the last call, which includes at least `count` requests that began after this one.
+    /// The findings since the last call, which includes at least `count` requests that began after this one.
     func take(atLeast count: Int) async throws -> Notice {
         let last = command.errorLines.events.last.flatMap(ProbeStream.Sample.init)?.number ?? -1
         // The one under way began before. Each gives up after 10 s where packets are dropped.

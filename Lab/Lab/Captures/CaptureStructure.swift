@@ -1,6 +1,6 @@
-/// What two runs of the same commands have in common, whatever machine they ran on: every word of the page and every
-/// command; of what is printed the words without numbers and widths; and of the check, whose findings are about the
-/// machine, the names of what it looked at.
+/// The text that two runs of the same commands have in common, whatever machine they ran on: every word of the page and
+/// every command; of what is printed the words without numbers and widths; and of the check, whose findings are about
+/// the machine, the names of what it looked at.
 package enum CaptureStructure {
     package static func lines(of page: String) -> [String] {
         var result: [String] = []

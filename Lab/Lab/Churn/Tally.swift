@@ -1,4 +1,4 @@
-/// What came of exchanges, by what was to be expected of each.
+/// Counts of exchanges, by the expected outcome of each.
 package struct Tally: Sendable {
     /// Answers as they should be: the caller's own token, or the documented answer.
     package var own = 0
@@ -7,7 +7,7 @@ package struct Tally: Sendable {
     /// Answers to pods whose record had not come: 503 with the documented text.
     package var tooNew = 0
     package var denied = 0
-    /// Somebody else's credentials, in words.
+    /// Cases of another pod's credentials, in words.
     package var wrong: [String] = []
     /// Everything else, in words.
     package var unexplained: [String] = []

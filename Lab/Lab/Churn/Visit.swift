@@ -18,7 +18,7 @@ package struct Visit: Codable, Sendable {
         case slow
     }
 
-    /// What came of it, and how long it took without the way into the cgroup and back.
+    /// The result, and the time that it took without the way into the cgroup and back.
     package struct Outcome: Codable, Sendable {
         package var result: Result
         package var microseconds: Int64

@@ -1,4 +1,4 @@
-/// What one run of a client left behind, and the judgement of it.
+/// The traces of one run of a client, and their judgement.
 package struct ClientEvidence: Sendable {
     /// The pod's UID.
     package var podUID: String
@@ -10,7 +10,7 @@ package struct ClientEvidence: Sendable {
     package var errorOutput: String
     /// By the agent's counters, as ``RealClient/Requests``.
     package var requests: [String: UInt64]
-    /// Whose tokens Cloud Storage accepted.
+    /// The callers whose tokens Cloud Storage accepted.
     package var storageCallers: [LabTokenRecord]
     /// How many tokens of this pod were exchanged. However often a client asks, one exchange serves it, also for the
     /// calls to IAM Credentials; who asks for no token causes none.

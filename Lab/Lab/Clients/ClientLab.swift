@@ -109,7 +109,7 @@ package struct ClientLab: Sendable {
         }
     }
 
-    /// What a pod finds by each spelling, with the claim of another tenant: the program's output.
+    /// The addresses that a pod finds by each spelling, with the claim of another tenant: the program's output.
     package func look(with resolution: NameResolution, by library: CLibrary) async throws -> String {
         let nameServer = try await nameServer(resolution, isClaimed: true)
         let pod = try await world.addPod("names", namespace: Self.namespace, serviceAccount: Self.plainServiceAccount)

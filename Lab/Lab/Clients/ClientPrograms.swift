@@ -5,7 +5,7 @@ struct ClientPrograms: Sendable {
     /// The repository.
     private let root: String
 
-    /// What `.ci/setup-clients` made.
+    /// The folder that `.ci/setup-clients` made.
     var built: String { root + "/.build/clients" }
     /// The options for name resolution.
     var nameOptions: String { Self.nameOptions(in: root) }

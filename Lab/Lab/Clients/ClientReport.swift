@@ -5,7 +5,7 @@ package struct ClientReport: Sendable {
     /// In sentences; empty: everything is as it must be.
     package let problems: [String]
 
-    /// What the client says it is; empty if it did not get that far.
+    /// The client's own name and version; empty if it did not get that far.
     package var version: String {
         let findings = try? Finding.parse(evidence.output)
         return findings?.first { $0.name == .version }?.value ?? ""

@@ -1,6 +1,6 @@
 /// One real client of a cloud besides Google, which reads a bucket from inside a pod.
 package struct CloudClient: Sendable, CustomStringConvertible {
-    /// Whose storage it reads.
+    /// The cloud whose storage the client reads.
     package enum Cloud: String, Sendable {
         case aws, azure
     }
@@ -29,7 +29,7 @@ package struct CloudClient: Sendable, CustomStringConvertible {
     /// Every client of every cloud.
     package static let all = aws + azure
 
-    /// Those of AWS.
+    /// The clients of AWS.
     package static let aws = [
         CloudClient(
             "boto3", .cloudPython("aws_boto3.py"), finds: [.listing, .object, .credential], routes: instanceMetadata),
@@ -41,7 +41,7 @@ package struct CloudClient: Sendable, CustomStringConvertible {
         CloudClient("opendal (reqsign)", .cloudPython("aws_opendal.py"), routes: instanceMetadata),
     ]
 
-    /// Those of Azure. azure-identity first asks without the header whether there is a server.
+    /// The clients of Azure. azure-identity first asks without the header whether there is a server.
     package static let azure = [
         CloudClient(
             "azure-identity", of: .azure, .cloudPython("azure_identity.py"),

@@ -8,7 +8,7 @@ package final class CloudStorageEmulator: Sendable {
     package static let objectName = "greeting.txt"
     package static let content = "hello from the lab"
 
-    /// Whose tokens were accepted, once a request.
+    /// The callers whose tokens were accepted, once a request.
     package let callers = EventLog<LabTokenRecord>()
     private let ledger: LabTokenLedger
     private let clock: LabClock

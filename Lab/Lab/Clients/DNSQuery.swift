@@ -13,7 +13,7 @@ struct DNSQuery: Sendable, Equatable {
 
     private static let headerBytes = 12
     private static let classIN: UInt16 = 1
-    /// Of a label; the two bits above it mark a compressed name, which a question has no use for.
+    /// The size of a label; the two bits above it mark a compressed name, which a question has no use for.
     private static let labelBytesMax = 63
 
     /// `nil` if `datagram` is not a standard query with one question of class IN.

@@ -1,6 +1,6 @@
 /// One thing that a client program learned: a line `name value` of its output.
 package struct Finding: Sendable, Equatable {
-    /// What a program may have learned.
+    /// The facts that a program may have learned.
     package enum Name: String, Sendable, Hashable, CaseIterable {
         /// The client's name and version.
         case version
@@ -17,7 +17,7 @@ package struct Finding: Sendable, Equatable {
         case credential
         /// The content of an object.
         case object
-        /// What kind of socket the client used.
+        /// The kind of socket that the client used.
         case socket
         /// On what kind of machine the client believes to be.
         case resource

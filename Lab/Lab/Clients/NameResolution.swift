@@ -13,7 +13,7 @@ package enum NameResolution: String, Sendable, Hashable, CaseIterable {
     case none
 
     package static let metadataName = Spelling.name.rawValue
-    /// What a pod's search list makes of that name, and a Service `google` in the namespace `internal` claims.
+    /// The name that a pod's search list makes of that name, and a Service `google` in the namespace `internal` claims.
     package static let claimedName = "\(metadataName).svc.cluster.local"
 
     /// Whether the pod's name server knows the names.
@@ -29,7 +29,7 @@ package enum NameResolution: String, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// What a pod of `namespace` sees in `/etc`, by path: the search list is the one that a kubelet writes.
+    /// The files that a pod of `namespace` sees in `/etc`, by path: the search list is the one that a kubelet writes.
     package func files(namespace: String) -> [String: String] {
         let entry =
             self == .hosts ? "\(LabNode.metadataAddress) \(Self.metadataName) \(Spelling.short.rawValue)\n" : ""
@@ -46,7 +46,7 @@ package enum NameResolution: String, Sendable, Hashable, CaseIterable {
 /// A C library, which decides how a search list is gone through.
 package enum CLibrary: String, Sendable, CaseIterable {
     case glibc
-    /// Of Alpine's images.
+    /// The C library of Alpine's images.
     case musl
 
     /// The look-up of each spelling; glibc's asks for the IPv6 record, too.

@@ -9,7 +9,7 @@ package enum NameTables {
         (.none, "none of them"),
     ]
 
-    /// What a pod's own look-up says with an option: the output of ``ClientLab/look(with:by:)``.
+    /// A pod's own look-up with an option: the output of ``ClientLab/look(with:by:)``.
     package static func look(with resolution: NameResolution, by library: CLibrary) -> String {
         let lines = [Spelling.short, .name, .absolute].map { spelling in
             "\(spelling.rawValue) \(address(of: spelling, with: resolution) ?? "-")\n"

@@ -72,7 +72,7 @@ extension RealClient {
         )
     }
 
-    /// It asks by the name and by the address, and goes on by the address.
+    /// gcp-metadata asks by the name and by the address, and goes on by the address.
     private static let node = RealClient(
         name: "Node replay", program: .node("gcp_metadata.mjs"),
         finds: [.project, .universe, .email, .token, .identity],
@@ -119,7 +119,7 @@ extension RealClient {
         requests: { _ in ["root.200": 1...1, "access_token.200": 1...1] }, spellings: [.absolute]
     )
 
-    /// It labels log entries by what it learns.
+    /// The client labels log entries by what it learns.
     private static let cloudLogging = RealClient(
         name: "google-cloud-logging", program: .python("cloud_logging.py"), finds: [.resource, .project],
         requests: { _ in ["value.200": 5...5] }, spellings: [.absolute]

@@ -20,9 +20,9 @@ package struct RealClient: Sendable, CustomStringConvertible {
 
     package let name: String
     let program: Program
-    /// What it must print, besides its version: exactly these names.
+    /// The names that it must print, besides its version: exactly these.
     let finds: Set<Finding.Name>
-    /// What it asks when names resolve like this.
+    /// The requests that it sends when names resolve like this.
     let requests: @Sendable (NameResolution) -> Requests
     /// How it writes the metadata server: it works where one of these is found.
     let spellings: Set<Spelling>
@@ -41,7 +41,7 @@ package struct ClientCase: Sendable, CustomStringConvertible {
     package let client: RealClient
     package let resolution: NameResolution
 
-    /// Of every identity token that a client asks for.
+    /// The audience of every identity token that a client asks for.
     static let audience = "https://service.example/path"
 
     /// Whether the pod's ServiceAccount acts as a Google service account. Both kinds are tried: a client whose account

@@ -12,7 +12,7 @@ package struct Demo: Sendable {
         self.print = print
     }
 
-    /// What one pod is and how it asks.
+    /// One pod of the demo, and its request.
     private struct Caller {
         var name: String
         var namespace: String

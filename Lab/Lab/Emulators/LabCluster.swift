@@ -59,7 +59,7 @@ package final class LabCluster: Sendable {
 
     /// The time of all emulators, each of which has a clock of its own that follows this one.
     package var clock: LabClock { parts.clock }
-    /// Whose token is whose.
+    /// The record of each token's holder.
     package var ledger: LabTokenLedger { parts.ledger }
     package var kubernetes: KubernetesEmulator { parts.kubernetes }
     package var securityTokenService: SecurityTokenServiceEmulator { parts.securityTokenService }

@@ -12,7 +12,7 @@ struct LabHTTPConnection: Sendable {
     /// Larger than any request of the agent; more is answered with 413.
     private static let bodyByteLimit = 1 << 20
 
-    /// What happens to the connection after an answer.
+    /// The connection's fate after an answer.
     private enum Continuation {
         case keepAlive
         case close

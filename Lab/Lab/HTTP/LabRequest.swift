@@ -13,7 +13,7 @@ package struct LabRequest: Sendable {
     package var body: ByteBuffer
     /// The client's certificate in DER, whoever signed it; `nil` over plain TCP or if none was offered.
     package var clientCertificate: [UInt8]?
-    /// Which connection of the server this was, counted from 1.
+    /// The number of the server's connection, counted from 1.
     package var connection: Int
     /// When its head had been read.
     package var received: Date
@@ -76,7 +76,7 @@ package struct LabRequestRecord: Sendable {
     /// When the answer was about to be written.
     package var time: Date
     package var request: LabRequest
-    /// Whom the emulator took the caller for; `nil`: nobody.
+    /// The user that the emulator took the caller for; `nil`: none.
     package var user: String?
     /// The answer's status; `nil` when a fault kept the server from answering.
     package var status: Int?

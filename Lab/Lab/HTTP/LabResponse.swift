@@ -2,7 +2,7 @@ package import NIOCore
 
 /// One HTTP answer of a server of the lab.
 package struct LabResponse: Sendable {
-    /// What follows the header.
+    /// The part that follows the header.
     package enum Body: Sendable {
         /// Sent with a `Content-Length`.
         case bytes(ByteBuffer)
@@ -15,7 +15,7 @@ package struct LabResponse: Sendable {
     /// Besides `Content-Length`, `Transfer-Encoding`, `Connection` and `Date`, which the server writes.
     package var headers: [(name: String, value: String)]
     package var body: Body
-    /// Whom the handler took the caller for, for the request log.
+    /// The user that the handler took the caller for, for the request log.
     package var user: String?
 
     package init(

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What an agent needs when every pod of its node takes all that the limits allow, within a memory limit.
+/// The memory that an agent needs when every pod of its node takes all that the limits allow, within a memory limit.
 package struct MemoryTrial: Sendable {
     /// A way in which all pods press at the same time.
     package enum Pressure: String, Sendable, CaseIterable {
@@ -32,12 +32,12 @@ package struct MemoryTrial: Sendable {
         }
     }
 
-    /// What one kind of pressure took.
+    /// The memory that one kind of pressure took.
     package struct Row: Sendable {
         package let pressure: Pressure
         /// In bytes, as cgroup v2 counts: the process, its kernel objects and its sockets' buffers.
         package var peak = 0
-        /// Of those, the sockets' buffers.
+        /// The sockets' buffers among those.
         package var sockets = 0
         /// The process alone.
         package var resident = 0
@@ -52,7 +52,7 @@ package struct MemoryTrial: Sendable {
     }
 
     package var pods = 110
-    /// What each pod tries to hold at the same time.
+    /// The connections that each pod tries to hold at the same time.
     package var connections = 64
     package var limit = 192 << 20
     package var seconds = 4

@@ -10,7 +10,7 @@ package final class AgentProcess: Sendable {
 
     package var processIdentifier: Int32 { command.processIdentifier }
     package var isRunning: Bool { command.isRunning }
-    /// What the agent logs, line by line.
+    /// The agent's log, line by line.
     package var log: EventLog<String> { command.errorLines }
 
     init(arguments: [String], node: LabNode, configurationPath: String, adminSocket: String) throws {

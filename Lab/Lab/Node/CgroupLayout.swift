@@ -31,7 +31,7 @@ package struct CgroupLayout: Sendable, Hashable, CaseIterable, CustomStringConve
         cgroupfs, systemd, nested, nestedSystemd, nestedThrice, nestedThriceSystemd,
     ]
 
-    /// What labs have that ask for nothing else: the layout that `PODIDENTD_LAB_LAYOUT` names, else ``cgroupfs``.
+    /// The layout of labs that ask for no other: the one that `PODIDENTD_LAB_LAYOUT` names, else ``cgroupfs``.
     package static let standard =
         allCases.first { $0.description == ProcessInfo.processInfo.environment["PODIDENTD_LAB_LAYOUT"] } ?? cgroupfs
 

@@ -29,7 +29,7 @@ struct CgroupNamespace: Sendable {
         }
     }
 
-    /// What nsenter(1) needs to enter both namespaces.
+    /// The arguments with which nsenter(1) enters both namespaces.
     var entries: [String] {
         ["cgroup", "mnt"].map { "--\($0 == "mnt" ? "mount" : $0)=/proc/\(holder.processIdentifier)/ns/\($0)" }
     }

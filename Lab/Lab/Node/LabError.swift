@@ -1,4 +1,4 @@
-/// What went wrong while the lab was being set up, in one sentence.
+/// A failure to set the lab up, in one sentence.
 package struct LabError: Error, CustomStringConvertible {
     package let description: String
 

@@ -32,7 +32,8 @@ package struct MemoryLimit: Sendable {
         try read(isVersion2 ? "memory.peak" : "memory.max_usage_in_bytes")
     }
 
-    /// What is in use now as version 2 counts it: with what the kernel keeps for sockets, which is also returned by itself.
+    /// The memory in use now as version 2 counts it: with what the kernel keeps for sockets, which is also returned by
+    /// itself.
     package func usage() throws -> (total: Int, sockets: Int) {
         guard isVersion2 else {
             let sockets = (try? read("memory.kmem.tcp.usage_in_bytes")) ?? 0

@@ -5,9 +5,9 @@ package struct RebootingNode {
     package static let unitPath = "/etc/systemd/system/podidentd-boot-guard.service"
 
     package let world: LabWorld
-    /// What the node's own root file system is to the boot guard.
+    /// The folder that stands for the node's root file system.
     package var root: String { world.node.directory + "/root" }
-    /// What `system.slice` is to this node.
+    /// The cgroup that stands for this node's `system.slice`.
     private var hostCgroup: String { "\(world.node.identifier)/system.slice" }
 
     package init(_ world: LabWorld) { self.world = world }
@@ -23,7 +23,7 @@ package struct RebootingNode {
         ])
     }
 
-    /// What is left of the agent's after a reboot: nothing.
+    /// Removes everything of the agent's, as a reboot does.
     package func reboot(_ pods: [RunningPod]) async throws {
         try await Command.require(["umount", world.node.bpfFileSystem])
         try await Command.require(["mount", "-t", "bpf", "bpf", world.node.bpfFileSystem])
@@ -37,7 +37,7 @@ package struct RebootingNode {
         }
     }
 
-    /// What systemd does with the unit: each ExecStart, with the files where they are, until one fails.
+    /// Does what systemd does with the unit: each ExecStart, with the files where they are, until one fails.
     package func loadUnit() async throws {
         let unit = try String(contentsOfFile: root + Self.unitPath, encoding: .utf8)
         for line in unit.split(separator: "\n") where line.hasPrefix("ExecStart=") {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What a pod of the lab looks like.
+/// The shape of a pod of the lab.
 package struct RunningPodSpecification: Sendable {
     package var name: String
     package var namespace: String

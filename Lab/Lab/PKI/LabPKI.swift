@@ -24,7 +24,7 @@ package struct LabPKI: Sendable {
         package var bundlePEM: String { certificatePEM + privateKeyPEM }
     }
 
-    /// What a certificate is for.
+    /// The use of a certificate.
     package enum Usage: Sendable {
         case server
         case client

@@ -30,7 +30,7 @@ package struct ProbeLoad: Sendable {
     package var exchanges: Int
     /// ...or after this long.
     package var duration: Duration
-    /// What a right answer's body must contain.
+    /// The text that a right answer's body must contain.
     package var expected: String
     /// How many of the threads keep their connection for as long as the server lets them.
     package var keptConnections: Int
@@ -66,7 +66,7 @@ package struct ProbeLoad: Sendable {
         return worker.report
     }
 
-    /// What the threads share.
+    /// The state that the threads share.
     private final class Worker: Sendable {
         private struct State {
             var report = Report()

@@ -9,7 +9,7 @@ package struct ProbeStream: Sendable {
         package var microseconds: Int
         /// The access token in the answer.
         package var token: String?
-        /// What came instead of a token.
+        /// The outcome instead of a token.
         package var outcome: String
 
         package var line: String { "\(number) \(microseconds) \(token ?? "-") \(outcome)" }

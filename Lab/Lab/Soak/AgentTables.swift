@@ -8,7 +8,7 @@ package struct AgentTables: Codable, Sendable, Equatable {
     package var policies: Int
     package var tokenEntries: Int
     package var namespaces: Int
-    /// Those that are open; none when nobody asks.
+    /// The open connections; none between requests.
     package var connections: Int
 
     /// Asks `agent`.

@@ -1,10 +1,10 @@
 import Foundation
 
-/// What a process holds at one moment, as `/proc` says it.
+/// The resources that a process holds at one moment, as `/proc` says it.
 struct ProcessSample: Sendable {
     var time: ContinuousClock.Instant
     var residentKibibytes: Int
-    /// What the process has allocated: without the pages of its program, which come as code is used, and go.
+    /// The memory that the process has allocated: without the pages of its program, which come as code is used, and go.
     var anonymousKibibytes: Int
     var descriptors: Int
     var threads: Int

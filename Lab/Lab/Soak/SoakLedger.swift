@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What a soak has measured since it was last asked.
+/// The measurements of a soak since they were last taken.
 final class SoakLedger: Sendable {
     struct Content: Sendable {
         /// In microseconds, of cached tokens only.

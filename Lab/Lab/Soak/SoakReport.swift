@@ -1,6 +1,6 @@
 import Foundation
 
-/// What a soak has found, window by window.
+/// The findings of a soak, window by window.
 package struct SoakReport: Codable, Sendable {
     /// Nearest-rank percentiles in microseconds, as the client saw them.
     package struct Latency: Codable, Sendable, Equatable {
@@ -20,7 +20,7 @@ package struct SoakReport: Codable, Sendable {
     /// A part of the time, of equal length.
     package struct Window: Codable, Sendable {
         package var number: Int
-        /// Which agent served: 1, and 2 after the hand-over.
+        /// The number of the agent that served: 1, and 2 after the hand-over.
         package var agent: Int
         /// The first window of each agent, in which it may grow.
         package var isWarmUp: Bool
@@ -82,7 +82,7 @@ package struct SoakReport: Codable, Sendable {
     package var wrong: [String]
     package var unexplained: [String]
 
-    /// What is to be said, by the limits above.
+    /// The findings by the limits above.
     package var findings: [Finding] {
         [identities, refusals, trap] + memory.map(finding) + [descriptors, threads, tables, drift]
     }

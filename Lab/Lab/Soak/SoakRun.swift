@@ -98,7 +98,7 @@ final class SoakRun {
             keptConnections: SoakReport.Latency(content.keptConnections))
     }
 
-    /// What is to be said when everything is over. What came after the last window counts to it.
+    /// The report when everything is over. What came after the last window counts to it.
     func report(before: AgentTables, after: AgentTables) -> SoakReport {
         let tally = people.tally
         windows[windows.count - 1].wrong += tally.wrong.count - seen.wrong.count

@@ -41,7 +41,7 @@ struct SoakWorld: Sendable {
         self.slots = slots
     }
 
-    /// What came of everything so far.
+    /// The counts of everything so far.
     var tally: Tally {
         (residents.map(\.asker.tally) + slots.map(\.tally) + [slow.tally]).reduce(into: Tally()) { $0.add($1.value) }
     }

@@ -1,4 +1,4 @@
-/// What a ``Stage`` can be told.
+/// A command to a ``Stage``.
 struct StageCommand: Decodable {
     enum Name: String, Decodable {
         /// Where the node is, with a configuration file for an agent.
@@ -7,7 +7,7 @@ struct StageCommand: Decodable {
         case pods
         /// Upstreams answer `milliseconds` late.
         case delay
-        /// What upstreams were asked since the last time.
+        /// Prints the upstreams' requests since the last time.
         case upstream
     }
 

@@ -13,7 +13,7 @@ import Restart
 import Settings
 import Telemetry
 
-/// What pods' connections meet: listeners, the metadata server, and what watches over both.
+/// The parts that pods' connections meet: listeners, the metadata server, and what watches over both.
 struct FrontParts: Sendable {
     let node: NodeInformation
     let reloader: ConfigurationReloader

@@ -4,7 +4,7 @@ import Enforcement
 import Logging
 import Settings
 
-/// What reaches the kernel: the hierarchy of cgroups, the pins and their lock, the hooks.
+/// The parts that reach the kernel: the hierarchy of cgroups, the pins and their lock, the hooks.
 struct KernelParts: Sendable {
     let cgroups: CgroupFileSystem
     let root: KubepodsRoot

@@ -10,7 +10,8 @@ import Restart
 import Settings
 import Telemetry
 
-/// What operators, probes and a successor meet: the admin socket, the metrics port, the hand-over, the startup taint.
+/// The parts that operators, probes and a successor meet: the admin socket, the metrics port, the hand-over, the
+/// startup taint.
 struct OperatorParts: Sendable {
     let admin: AdminServer
     let metricsServer: MetricsServer

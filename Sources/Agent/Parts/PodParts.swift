@@ -7,7 +7,7 @@ import Settings
 import Telemetry
 import Tokens
 
-/// What knows the node's pods: their cgroups, their records, their policies.
+/// The parts that know the node's pods: their cgroups, their records, their policies.
 struct PodParts: Sendable {
     let index: CgroupIndex
     let directory: PodDirectory

@@ -10,7 +10,7 @@ import TokenExchange
 import Tokens
 import UpstreamHTTP
 
-/// What asks the API server and the clouds, and records what they answered.
+/// The parts that ask the API server and the clouds, and record the answers.
 struct UpstreamParts: Sendable {
     let credentials: NodeCredentials
     /// `nil`: no startup taint is configured.

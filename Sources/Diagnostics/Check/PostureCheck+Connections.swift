@@ -6,7 +6,7 @@ import Operations
 import Settings
 
 extension PostureCheck {
-    /// What must become of a probe.
+    /// The required outcome of a probe.
     private enum Expectation {
         /// The agent answers.
         case agent

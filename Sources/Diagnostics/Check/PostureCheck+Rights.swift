@@ -61,7 +61,7 @@ extension PostureCheck {
         return excess
     }
 
-    /// What the component startup-taint gives, without that component.
+    /// The right that the component startup-taint gives, where that component is missing.
     private func strayNodeRight(
         _ client: KubernetesClient, pods: [PodRecord]
     ) async throws(UpstreamFailure) -> String? {

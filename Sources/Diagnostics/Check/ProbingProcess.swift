@@ -3,7 +3,7 @@ import FoundationEssentials
 import Glibc
 import Settings
 
-/// What `podidentd probe-from-cgroup` does: moves itself into a cgroup, and tries. Prints the results as JSON.
+/// `podidentd probe-from-cgroup`: moves itself into a cgroup, and tries. Prints the results as JSON.
 package enum ProbingProcess {
     package static let command = "probe-from-cgroup"
 

@@ -17,13 +17,13 @@ package struct SocketProbe: Codable, Sendable, Equatable {
     package var agents: [String] = []
 }
 
-/// What the kernel, and who answered, said to a ``SocketProbe``.
+/// The kernel's and the server's answer to a ``SocketProbe``.
 package struct SocketProbeResult: Codable, Sendable, Equatable {
     /// The call's error number; 0 if it succeeded.
     package var errorNumber: Int32
     /// The far end of a connection by the kernel's table of sockets, which no hook disguises: `address:port`.
     package var remote: String?
-    /// Of the agent's answer.
+    /// The status of the agent's answer.
     package var status: Int?
     /// The agent's answer, where it names the pod that asked.
     package var body: String?

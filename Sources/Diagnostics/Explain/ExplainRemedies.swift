@@ -4,7 +4,7 @@ import Operations
 import Settings
 import Tokens
 
-/// What an attempt to mint says, in stages, each failure with what mends it.
+/// The results of an attempt to mint, in stages, each failure with its remedy.
 struct ExplainRemedies: Sendable {
     let configuration: AgentConfiguration
     /// Knows the words that pods get for what somebody has to change.

@@ -167,7 +167,7 @@ struct PodExplainer: Sendable {
         }
     }
 
-    /// What the pod is comes first: one that has finished has no cgroup either, and that is not why it gets nothing.
+    /// The pod's phase comes first: one that has finished has no cgroup either, and that is not why it gets nothing.
     private func localStages(of pod: PodRecord) -> [Stage] {
         var stages = kindStages(of: pod) + policyStages(of: pod)
         if !pod.phase.isTerminal { stages.append(cgroupStage(of: pod)) }

@@ -63,7 +63,7 @@ package enum Uninstallation {
 
 /// Something could not be removed.
 package struct IncompleteUninstallation: Error, CustomStringConvertible {
-    /// What could.
+    /// The paths that could.
     package let removed: [String]
     package let error: any Error
 

@@ -12,7 +12,7 @@ import Telemetry
 /// time after their root, and the root's event is handled within microseconds.
 final class KubepodsKeeper: Sendable {
     private let root: KubepodsRoot
-    /// Whose appearance changes what the programs must know.
+    /// The cgroups whose appearance changes what the programs must know.
     private let paths: Set<[UInt8]>
     private let current: Mutex<KubepodsCgroup>
     /// The trees of others that the log has.

@@ -10,7 +10,7 @@ package final class ArrivalMonitor: Sendable {
     /// So many connections in a row must be missing: one or two may be under way, or given up by their client.
     package static let unarrivedMin: UInt64 = 3
 
-    /// What one look found.
+    /// The result of one look.
     package struct Finding: Sendable, Equatable {
         /// The pods whose latest connections were redirected and did not arrive.
         package var pods: Set<PodUID> = []

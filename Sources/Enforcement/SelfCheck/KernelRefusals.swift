@@ -21,7 +21,7 @@ struct KernelRefusals: Sendable {
         nextReport = now
     }
 
-    /// What rose since the last report, if it is time for one.
+    /// The rises since the last report, if it is time for one.
     mutating func report(_ counters: [String: UInt64], at now: ContinuousClock.Instant) -> [String: UInt64]? {
         guard now >= nextReport else { return nil }
         var rises: [String: UInt64] = [:]

@@ -14,7 +14,7 @@ struct TimeCheck: Sendable {
         case stalled(seconds: Int)
     }
 
-    /// What a clock that is slewed, and two readings that are not taken at once, may differ by.
+    /// The difference that a slewed clock, and the time between two readings, may cause.
     static let stepTolerance = 5.0
     /// How late a look may come on a busy machine.
     static let stallTolerance = Duration.seconds(2)

@@ -41,7 +41,7 @@ struct EventLedger: Sendable {
     private var credit = Self.burst
     private var creditedAt: Instant?
 
-    /// What to do about one occurrence at `now`.
+    /// Decides about one occurrence at `now`.
     mutating func note(_ key: Key, now: Instant) -> Decision {
         if var known = series[key] {
             known.count += 1

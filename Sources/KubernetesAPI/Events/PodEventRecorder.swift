@@ -5,7 +5,7 @@ import Tokens
 
 /// Writes warnings as Kubernetes Events, in the background and never in anybody's way.
 package final class PodEventRecorder: Sendable {
-    /// What became of the warnings so far. Numbers only grow.
+    /// Counts of the warnings' outcomes so far. Numbers only grow.
     package struct Counters: Sendable, Hashable {
         package var sent: UInt64 = 0
         package var failed: UInt64 = 0

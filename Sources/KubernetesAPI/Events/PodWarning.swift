@@ -30,7 +30,7 @@ package struct PodWarning: Sendable, Hashable {
 
     package var pod: PodRecord
     package var reason: Reason
-    /// What is wrong and what to do, without secrets. Cut to 1 KiB, the API server's limit.
+    /// The problem and its remedy, without secrets. Cut to 1 KiB, the API server's limit.
     package var message: String
 
     package init(pod: PodRecord, reason: Reason, message: String) {

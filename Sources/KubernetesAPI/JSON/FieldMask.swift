@@ -15,7 +15,7 @@ indirect enum FieldMask: Sendable {
     }
 }
 
-/// What is left of one object of the API.
+/// The kept part of one object of the API.
 struct JSONProjection: Sendable, Equatable {
     /// JSON again, with the members of the mask alone.
     var bytes: [UInt8]

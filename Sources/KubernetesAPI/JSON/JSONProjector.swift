@@ -2,7 +2,8 @@
 ///
 /// Memory does not follow the size of the objects: a document is bounded by ``documentLimit``, whatever was passed over.
 struct JSONProjector: Sendable {
-    /// What is kept of one document, in bytes. Beyond it members are left out, and the projection is incomplete.
+    /// The most that is kept of one document, in bytes. Beyond it members are left out, and the projection is
+    /// incomplete.
     static let documentLimit = 64 * 1024
 
     /// The bytes of the object that is being read; 0 between two.
@@ -28,7 +29,7 @@ struct JSONProjector: Sendable {
     private var isIncomplete = false
     /// Bytes of the document or record that is being read, in the stream.
     private var size = 0
-    /// What belongs to the document around a record.
+    /// The part of the document around a record.
     private var surroundings = JSONProjection(bytes: [], size: 0, isIncomplete: false)
     /// The member whose value comes next.
     private var name: (text: [UInt8], mask: FieldMask)?
@@ -168,14 +169,14 @@ struct JSONProjector: Sendable {
 }
 
 extension JSONProjector {
-    /// What has been kept so far of the object, or of the record in it, that is being read; `nil` between two.
+    /// The part kept so far of the object, or of the record in it, that is being read; `nil` between two.
     var unfinishedRecord: JSONProjection? {
         recordFloor.map { floor in
             JSONProjection(bytes: closed(output, frames[floor...].map(\.isObject)), size: size, isIncomplete: true)
         }
     }
 
-    /// What has been kept so far of the document that is being read, without the records in it.
+    /// The part kept so far of the document that is being read, without the records in it.
     var unfinishedDocument: JSONProjection? {
         guard !frames.isEmpty else { return nil }
         let open = recordFloor.map { frames[..<$0].map(\.isObject) } ?? frames.map(\.isObject)

@@ -17,7 +17,7 @@ struct JSONScanner: Sendable {
     /// Go's `encoding/json` reads 10,000 levels, and a watch event adds two.
     static let depthLimit = 10_240
 
-    /// What the latest name or scalar looks like in the stream. Empty if it was longer than ``captureLimit``.
+    /// The latest name or scalar as it stands in the stream. Empty if it was longer than ``captureLimit``.
     private(set) var captured: [UInt8] = []
     private(set) var isTooLongToCapture = false
     /// The number of objects and arrays that are open.

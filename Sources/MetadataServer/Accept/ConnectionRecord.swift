@@ -2,7 +2,7 @@ package import Attribution
 import NIOCore
 import Synchronization
 
-/// What one open connection does, written by its event loop and read by the debug dump.
+/// The state of one open connection, written by its event loop and read by the debug dump.
 final class ConnectionRecord: Sendable {
     let account: PodUID?
     let openedAt = ContinuousClock.now

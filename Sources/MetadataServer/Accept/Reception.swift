@@ -20,8 +20,8 @@ package struct OtherService: Sendable {
     }
 }
 
-/// What becomes of a connection that was just accepted: one without a tag is reset unread, one whose only request has its
-/// answer at hand is answered and closed, and any other is handed on.
+/// The fast path of connections that were just accepted: one without a tag is reset unread, one whose only request has
+/// its answer at hand is answered and closed, and any other is handed on.
 ///
 /// Most requests arrive within microseconds of their connection, but after it. For that long connections wait here.
 ///

@@ -1,5 +1,5 @@
-/// What `instance/` says of the node and its cluster. None of it is a credential, and nothing depends on it but clients
-/// that label their logs and metrics.
+/// The facts about the node and its cluster below `instance/`. None of them is a credential, and nothing depends on it
+/// but clients that label their logs and metrics.
 package struct InstanceAttributes: Sendable, Hashable {
     /// `instance/id`.
     package var id: UInt64

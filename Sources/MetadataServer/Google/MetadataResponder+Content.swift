@@ -2,7 +2,7 @@ import Attribution
 import Tokens
 
 extension MetadataResponder {
-    /// What a request is for, once the caller's account is known. Pure: nothing is looked up or fetched here.
+    /// The purpose of a request, once the caller's account is known. Pure: nothing is looked up or fetched here.
     enum Content {
         /// An answer that never changes, or that nobody may wait for.
         case fixed(Response)

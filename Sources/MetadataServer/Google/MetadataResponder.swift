@@ -5,7 +5,7 @@ import Tokens
 
 /// From a request and a caller to an answer. Knows no connection.
 package struct MetadataResponder: Sendable {
-    /// What is to be done with a request.
+    /// The decision about a request.
     package enum Outcome: Sendable, Hashable {
         case answer(Response)
         /// The answer is not at hand: ``respondWaiting(to:from:within:on:)`` finds it.

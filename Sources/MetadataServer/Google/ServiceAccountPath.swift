@@ -3,7 +3,7 @@
 /// A name may contain slashes (`principal:/iam.googleapis.com/...`: clients and the canonical form collapse its `//`), so
 /// the path is not split into segments; it is compared as a whole with each name that exists.
 package struct ServiceAccountPath: Sendable, Hashable {
-    /// What a service account's directory has.
+    /// The entries of a service account's directory.
     package enum Entry: String, Sendable, Hashable, CaseIterable {
         case aliases
         case email
@@ -12,7 +12,7 @@ package struct ServiceAccountPath: Sendable, Hashable {
         case token
     }
 
-    /// What the path names, for a caller whose account has the name in it.
+    /// The resource that the path names, for a caller whose account has the name in it.
     package enum Resource: Sendable, Hashable {
         case directory
         /// The directory without its final slash.
@@ -20,7 +20,7 @@ package struct ServiceAccountPath: Sendable, Hashable {
         case entry(Entry)
     }
 
-    /// What follows `service-accounts/`, not empty.
+    /// The part after `service-accounts/`, not empty.
     package let rest: String
     /// The resource, if the path names the account by the name that every account has.
     package let defaultResource: Resource?

@@ -8,7 +8,7 @@ package struct TokenDocument: Sendable, Hashable {
     private let opening: String
     private let string: SecretToken
     private let seconds: String
-    /// What follows the number of seconds.
+    /// The text after the number of seconds.
     private let closing: String
 
     package init(_ opening: String, _ token: ServedToken, _ closing: String) {

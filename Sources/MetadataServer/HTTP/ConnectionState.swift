@@ -11,11 +11,11 @@ package struct ConnectionState: Sendable {
         package var head: HTTPRequestHead
         /// Whether the connection ends with this answer.
         package var closes: Bool
-        /// What validation makes of the head, where that is known already.
+        /// The validated head, where validation has been done already.
         package var request: MetadataRequest?
     }
 
-    /// What the owner has to do. It reports the end of `answer` and `refuse` with ``answered()``.
+    /// The owner's next step. The owner reports the end of `answer` and `refuse` with ``answered()``.
     package enum Action: Sendable, Equatable {
         case none
         case answer(Exchange)
@@ -26,7 +26,8 @@ package struct ConnectionState: Sendable {
         case close
     }
 
-    /// What the connection is waiting for. Changes with every step, so that a change is where a deadline starts.
+    /// The event that the connection waits for. The phase changes with every step, so that a change is where a deadline
+    /// starts.
     package enum Phase: Sendable, Hashable {
         /// The bytes of request number `n`, of which some may have arrived.
         case request(Int)
@@ -147,7 +148,7 @@ package struct ConnectionState: Sendable {
         return exchange
     }
 
-    /// What arrived is not a request. Requests before it are answered first.
+    /// The bytes that arrived are no request. Requests before it are answered first.
     package mutating func received(_ refusal: RequestRefusal) -> Action {
         input == .discarding ? .none : end(with: refusal)
     }

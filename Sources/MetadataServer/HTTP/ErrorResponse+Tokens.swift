@@ -2,7 +2,7 @@ import Attribution
 package import Tokens
 
 extension ErrorResponse {
-    /// What the caller asked for.
+    /// The credential that the caller asked for.
     package enum Credential: Sendable, Hashable {
         case accessToken
         case identityToken(audience: String)
@@ -10,7 +10,7 @@ extension ErrorResponse {
         /// The ServiceAccount itself, for a name or a listing.
         case serviceAccount
 
-        /// What `request` is for in the end, if it fails on the way there.
+        /// The credential that `request` is for, if it fails on the way there.
         static func of(_ request: MetadataRequest) -> Credential {
             switch request.routeClass {
             case .accessToken: .accessToken

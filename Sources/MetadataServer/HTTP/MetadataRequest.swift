@@ -87,13 +87,13 @@ package struct RequestValidator: Sendable {
     /// The header fields by which proxies tell that they sent a request on.
     private static let forwarding = ["X-Forwarded-For", "Forwarded", "Via"]
 
-    /// What a request was about, as far as its target tells.
+    /// The subject of a request, as far as its target tells.
     package static func routeClass(of head: HTTPRequestHead) -> RouteClass {
         guard let target = try? RequestTarget(parsing: head.uri) else { return .unrouted }
         return Route(path: target.path)?.routeClass ?? .unknown
     }
 
-    /// What a credential's request must have is known before its account is.
+    /// Checks the parts of a credential's request that need no account.
     private func check(_ query: RequestQuery, for route: Route) throws(RequestRefusal) {
         switch route.routeClass {
         case .accessToken:

@@ -23,7 +23,7 @@ struct PercentDecoder<Bytes: Collection<UInt8>> {
 }
 
 extension UInt8 {
-    /// What the ASCII character stands for as a hexadecimal digit.
+    /// The value of the ASCII character as a hexadecimal digit.
     fileprivate var hexadecimalValue: UInt8? {
         switch self {
         case UInt8(ascii: "0")...UInt8(ascii: "9"): self - UInt8(ascii: "0")

@@ -6,7 +6,7 @@ import NIOCore
 /// end that there is more to wait for.
 struct ConnectionTimer {
     fileprivate var deadline = NIODeadline.distantFuture
-    /// What the deadline is for; `nil` if it was set by hand.
+    /// The phase that the deadline is for; `nil` if it was set by hand.
     fileprivate var phase: ConnectionState.Phase?
     fileprivate var scheduled: Scheduled<Void>?
     fileprivate var scheduledFor = NIODeadline.distantFuture

@@ -1,7 +1,7 @@
 import NIOCore
 
 extension RequestHandler {
-    /// What a complete request in the queue takes beyond its bytes, roughly.
+    /// The memory of a complete request in the queue beyond its bytes, roughly.
     private static let bytesPerQueuedRequest = 512
 
     /// Whether to read from the connection: also while a request is held, and, to drop what arrives, after the last answer.

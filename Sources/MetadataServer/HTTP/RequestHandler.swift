@@ -21,7 +21,7 @@ final class RequestHandler: ChannelDuplexHandler {
     let leased: LeasedAnswers
     /// For the tasks that wait for what is not at hand.
     let executor: EventLoopExecutor
-    /// What the debug dump shows of this connection.
+    /// The debug dump's record of this connection.
     let record: ConnectionRecord?
     /// Whether the connection is one too many: its first request hears so.
     let refusesAll: Bool
@@ -37,14 +37,15 @@ final class RequestHandler: ChannelDuplexHandler {
     var needsFlush = false
     /// Bytes that the decoder got and that belong to no answered request. Known requests keep none.
     var unanswered = 0
-    /// What ``registry`` was last told.
+    /// The count that ``registry`` last got.
     var noted = 0
     /// Whether the channel asked to read at a time when it should not.
     var holdsRead = false
     /// Whether the last answer is written, or there will be none.
     var isClosing = false
     var timer = ConnectionTimer()
-    /// What the latest read brought, if one request without a body ended in it; with its `request`, if it was valid.
+    /// The exchange of the latest read, if one request without a body ended in it; with its `request`, if that was
+    /// valid.
     private(set) var wholeExchange: ConnectionState.Exchange?
     /// How many requests ended in the latest read.
     private var endsInRead = 0
@@ -157,7 +158,7 @@ final class RequestHandler: ChannelDuplexHandler {
         receive { $0.received(whole: exchange) }
     }
 
-    /// What completes a request may be one request too many.
+    /// The input that completes a request may be one request too many.
     private func receive(_ input: (inout ConnectionState) -> ConnectionState.Action) {
         guard let context else { return }
         let hadOverflowed = state.hasOverflowed

@@ -3,7 +3,7 @@ import NIOHTTP1
 import Tokens
 
 extension Response {
-    /// What the connection and the request add to a response.
+    /// The parts of a response that depend on the connection and the request.
     struct Framing {
         /// `HTTP/1.x`, as the request said.
         var minorVersion: Int

@@ -90,13 +90,13 @@ package struct Response: Sendable, Hashable {
     package var status: Status
     package var contentType: ContentType
     package var body: Body
-    /// Of a value; unquoted, as Compute Engine writes it.
+    /// The entity tag of a value; unquoted, as Compute Engine writes it.
     package var etag: String?
     /// A path and query on this server.
     package var location: String?
     /// `Retry-After`, in seconds.
     package var retryAfter: Int?
-    /// What a refusal or failure is for; its text says it in words.
+    /// The cause of a refusal or failure; its text says it in words.
     package var cause: RefusalCause?
     /// Whether no other request is to come on this connection.
     package var closesConnection = false

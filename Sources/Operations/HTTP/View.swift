@@ -1,10 +1,10 @@
 package import NIOHTTP1
 
-/// What somebody asks of a listener for operators.
+/// A request to a listener for operators.
 package struct ViewRequest: Sendable, Equatable {
     /// Without the query, as sent.
     package var path: String
-    /// What follows the first `?`.
+    /// The part after the first `?`.
     package var query: String?
     /// The `Accept` fields, joined as one list.
     package var accept: String
@@ -16,7 +16,7 @@ package struct ViewRequest: Sendable, Equatable {
     }
 }
 
-/// What a listener for operators answers.
+/// An answer of a listener for operators.
 package struct ViewAnswer: Sendable, Equatable {
     package var status: HTTPResponseStatus
     package var contentType: String

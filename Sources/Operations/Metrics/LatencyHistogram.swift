@@ -1,6 +1,6 @@
 /// Durations in buckets of fixed bounds: two atomic additions an observation.
 package final class LatencyHistogram: Sendable {
-    /// What was observed up to one moment.
+    /// The observations up to one moment.
     package struct Snapshot: Sendable, Equatable {
         /// Upper bounds in seconds, ascending, and how many observations lay within each and above the one before.
         package var buckets: [(bound: Double, count: UInt64)]

@@ -4,7 +4,7 @@
     import Musl
 #endif
 
-/// What `/proc` says of this process, under the names that all Prometheus clients use.
+/// The figures of `/proc` about this process, under the names that all Prometheus clients use.
 package enum ProcessMetrics {
     package static func families() -> [MetricFamily] {
         let status = Stat(text(of: "/proc/self/stat"))

@@ -19,13 +19,14 @@ struct HandoverMessage: Sendable, Equatable {
         case serving
     }
 
-    /// Of this conversation. Another one is another format: nothing after these bytes is then understood.
+    /// The version of this conversation. Another version is another format: nothing after these bytes is then
+    /// understood.
     static let version: UInt8 = 1
     static let length = 16
     private static let magic = [UInt8]("nidh".utf8)
 
     var kind: Kind
-    /// Of the kernel programs' maps: agents of different versions do not share tags.
+    /// The version of the kernel programs' maps: agents of different versions do not share tags.
     var abi: UInt16
     var processID: UInt32
     /// How many descriptors come with it: one with a hello, the listening sockets with an offer.

@@ -43,7 +43,7 @@ struct HandoverSession: Sendable, Equatable {
         }
     }
 
-    /// What `yield` asked for is done.
+    /// The step that `yield` asked for is done.
     mutating func yielded() -> Action {
         switch state {
         case .yielding:

@@ -1,6 +1,6 @@
 import Glibc
 
-/// What Unix sockets can do besides bytes: pass descriptors, and tell who is at the other end.
+/// Unix sockets beyond bytes: passing descriptors, and the peer's credentials.
 package enum SocketControl {
     /// More listening sockets than an agent has.
     static let descriptorsMax = 8

@@ -1,10 +1,10 @@
-/// What a configuration that was read again changes.
+/// The changes by a configuration that was read again.
 package struct ConfigurationChange: Sendable, Equatable {
     /// The changed keys that a running agent takes over, in the order of the documentation.
     package var applied: [String] = []
     /// The changed keys that it cannot take over.
     package var needingRestart: [String] = []
-    /// What is in force from now on.
+    /// The configuration in force from now on.
     package var result: AgentConfiguration
 
     package init(from old: AgentConfiguration, to new: AgentConfiguration, keys all: [ConfigurationKey]) {

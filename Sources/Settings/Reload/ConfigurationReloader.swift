@@ -42,7 +42,7 @@ package final class ConfigurationReloader: Sendable {
         self.logger = logger
     }
 
-    /// What is in force.
+    /// The configuration in force.
     package var current: AgentConfiguration { storage.withLock { $0 } }
 
     package var writesEvents: Bool { storage.withLock { $0.writesEvents } }

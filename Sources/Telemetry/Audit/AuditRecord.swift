@@ -48,7 +48,7 @@ package struct AuditRecord: Sendable, Equatable {
         }
     }
 
-    /// What it was about.
+    /// The object of the request.
     package struct Object: Sendable, Hashable {
         /// `access_token`, `identity_token`, `pod_token`, `federated_token`, `service_account`, or a refused request's
         /// route class.

@@ -3,7 +3,7 @@
 struct DenialAggregator: Sendable {
     typealias Instant = ContinuousClock.Instant
 
-    /// What makes two denials the same.
+    /// The fields by which two denials are the same.
     struct Key: Sendable, Hashable {
         var uid: String?
         var event: AuditRecord.Event
@@ -44,7 +44,7 @@ struct DenialAggregator: Sendable {
         return nil
     }
 
-    /// What the windows that have ended, or all of them, still have to tell.
+    /// Takes the records of the windows that have ended, or of all.
     mutating func take(endedAt now: Instant? = nil) -> [AuditRecord] {
         var records: [AuditRecord] = []
         for (key, window) in windows where now.map({ window.endsAt <= $0 }) ?? true {

@@ -1,8 +1,8 @@
 package import Attribution
 import Synchronization
 
-/// Which container of each pod last had to wait for something: a fetch serves whoever asks for the same token, so this
-/// is as much as can be said of who caused it. A label for the audit.
+/// The container of each pod that last had to wait for something: a fetch serves all who ask for the same token, so
+/// this is as much as can be said of who caused it. A label for the audit.
 package final class RecentCallers: Sendable {
     package struct Caller: Sendable, Equatable {
         var containerID: String?

@@ -71,7 +71,7 @@ package final class AWSSecurityTokenServiceEmulator: Sendable {
         storage.withLock { $0.change = change }
     }
 
-    /// Whose credentials have this access key, expired or not.
+    /// The holder of this access key, expired or not.
     package func credentials(_ accessKeyID: String) -> AWSCredentialRecord? {
         storage.withLock { $0.credentials[accessKeyID] }
     }

@@ -7,7 +7,7 @@ package final class S3Emulator: Sendable {
     package static let objectName = "greeting.txt"
     package static let content = "hello from the lab"
 
-    /// Whose signatures were accepted, once a request.
+    /// The callers whose signatures were accepted, once a request.
     package let callers = EventLog<AWSCredentialRecord>()
     private let tokens: AWSSecurityTokenServiceEmulator
 

@@ -9,7 +9,7 @@ package final class AzureLab: Sendable {
 
     package let entra: EntraEmulator
     package let entraServer: LabHTTPServer
-    /// Whose tokens the storage accepted.
+    /// The callers whose tokens the storage accepted.
     package let callers = EventLog<EntraTokenRecord>()
     private let world: LabWorld
     private let authority: String

@@ -58,7 +58,7 @@ package final class EntraEmulator: Sendable {
         storage.withLock { $0.failures += failures }
     }
 
-    /// Whose token this is, if it is a living one of this server.
+    /// The holder of this token, if it is a living one of this server.
     package func describe(_ token: String) -> EntraTokenRecord? {
         guard let parsed = JSONWebToken(token), parsed.isSigned(by: signingKey.publicKey),
             let expires = parsed.date("exp"), clock.now < expires

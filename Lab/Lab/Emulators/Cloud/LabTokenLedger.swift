@@ -1,7 +1,7 @@
 package import Foundation
 import Synchronization
 
-/// Whom a Kubernetes token was issued to, as the token service read it from the token's claims.
+/// The pod that a Kubernetes token was issued to, as the token service read it from the token's claims.
 package struct LabSubject: Sendable, Hashable {
     /// `system:serviceaccount:NAMESPACE:NAME`.
     package var subject: String
@@ -49,7 +49,7 @@ package final class LabTokenLedger: Sendable {
     /// An empty ledger.
     package init() {}
 
-    /// Whom `token` was issued to, expired or not; `nil` if no emulator issued it.
+    /// The subject that `token` was issued to, expired or not; `nil` if no emulator issued it.
     package func describe(_ token: String) -> LabTokenRecord? {
         storage.withLock { $0.tokens[token] }
     }

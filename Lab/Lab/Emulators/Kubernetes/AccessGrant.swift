@@ -34,8 +34,8 @@ struct AccessGrant: Sendable, Equatable {
 }
 
 extension AccessGrant {
-    /// What the Roles, ClusterRoles and their bindings among `objects` give. Throws for a binding to a role that is not
-    /// among them.
+    /// The rights that the Roles, ClusterRoles and their bindings among `objects` give. Throws for a binding to a role
+    /// that is not among them.
     static func all(in objects: [JSON]) throws(LabError) -> [AccessGrant] {
         var grants: [AccessGrant] = []
         for binding in objects where ["RoleBinding", "ClusterRoleBinding"].contains(binding.kind) {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What a request asks for, in the terms of authorization (Kubernetes' `RequestInfo`).
+/// The right that a request asks for, in the terms of authorization (Kubernetes' `RequestInfo`).
 struct AccessRequest: Sendable, Equatable {
     var verb: String
     var group = ""

@@ -2,7 +2,7 @@ import Foundation
 import NIOCore
 import Synchronization
 
-/// What an installation brings along, and what the kubelet does for the pods of one.
+/// The objects of an installation, and the kubelet's work for its pods.
 extension KubernetesEmulator {
     /// Takes over the roles, bindings, ServiceAccounts and the startup taint's policy of a manifest. Other kinds mean nothing
     /// here.

@@ -131,7 +131,7 @@ extension KubernetesEmulator {
         }
     }
 
-    /// What the kubelet does when the containers are gone: one more change with a grace period of 0, then the end.
+    /// The kubelet's report when the containers are gone: one more change with a grace period of 0, then the end.
     package func finishDeletion(namespace: String, name: String) {
         updatePod(namespace: namespace, name: name) { $0.deletionGracePeriodSeconds = 0 }
         removePod(LabPod.Key(namespace, name))

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What API servers, and what stands between them and a node, do wrong to watches.
+/// Faults of watches, by API servers and by proxies between them and a node.
 extension KubernetesEmulator {
     /// All watches that are open now hang: no event, no bookmark, no end. Later ones are as usual.
     package func silenceWatches() {

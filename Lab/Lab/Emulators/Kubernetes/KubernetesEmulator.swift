@@ -33,7 +33,7 @@ package final class KubernetesEmulator: Sendable {
         package init() {}
     }
 
-    /// What every request and change looks at, under one lock.
+    /// The state of every request and change, under one lock.
     struct Storage {
         var state: ClusterState
         var watches: [Int: AsyncStream<WatchSignal>.Continuation] = [:]

@@ -24,7 +24,7 @@ package struct KubernetesStatus: Error, Sendable, Equatable {
         ]
     }
 
-    /// Nobody is authenticated: the same body for every cause.
+    /// The refusal without authentication: the same body for every cause.
     static let unauthorized = KubernetesStatus(code: 401, reason: "Unauthorized", message: "Unauthorized")
 
     static func badRequest(_ message: String) -> KubernetesStatus {

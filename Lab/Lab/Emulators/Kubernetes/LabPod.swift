@@ -2,7 +2,7 @@ package import Foundation
 
 /// A pod in the emulated cluster.
 package struct LabPod: Sendable, Equatable {
-    /// Which namespace and name; unique at any moment, reusable over time.
+    /// Namespace and name; unique at any moment, reusable over time.
     package struct Key: Sendable, Hashable, Comparable {
         package var namespace: String
         package var name: String

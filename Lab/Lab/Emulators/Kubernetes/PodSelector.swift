@@ -1,6 +1,6 @@
 import Foundation
 
-/// Which pods a list or watch is about: namespace, field selector, label selector.
+/// The pods that a list or watch is about: namespace, field selector, label selector.
 struct PodSelector: Sendable, Equatable {
     enum Operator: Sendable { case equals, differs, exists, absent }
 

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// What an open watch is told, in order.
+/// The signals of an open watch, in order.
 enum WatchSignal: Sendable {
     case change(ClusterState.Change, notBefore: ContinuousClock.Instant)
     case bookmark(resourceVersion: UInt64)

@@ -9,7 +9,7 @@ struct TaintFence: Sendable, Equatable {
     var policy: String
     var username: String
     var taintKey: String
-    /// Of `metadata` and `spec` those whose fields the policy compares, all but the taints and what the server writes.
+    /// The fields of `metadata` and `spec` that the policy compares, all but the taints and what the server writes.
     var compared: Set<String>
 
     /// The fence among `objects`, if there is one and it is bound to deny.

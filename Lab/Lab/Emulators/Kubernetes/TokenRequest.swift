@@ -100,7 +100,7 @@ extension JSON {
         )
     }
 
-    /// What Go's decoder calls the value in its errors.
+    /// The name that Go's decoder gives the value in its errors.
     fileprivate var goKind: String {
         switch self {
         case .null: "null"
