@@ -137,7 +137,7 @@ int BPF_PROG(nid_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 	return report(cgroup, NID_CGROUP_REMOVED);
 }
 
-/* An empty pod may yet run again: only its removal is for ever. */
+/* An empty pod may yet run again: only its removal is final. */
 SEC("tp_btf/cgroup_notify_populated")
 int BPF_PROG(nid_cgroup_populated, struct cgroup *cgroup, const char *path, int is_populated)
 {

@@ -40,7 +40,7 @@
 #define NF_INET_FORWARD 2
 
 extern int bpf_dynptr_from_skb(struct __sk_buff *skb, __u64 flags, struct bpf_dynptr *result) __ksym;
-/* No call: it tells the verifier what a pointer leads to, and a load that faults is zero. */
+/* No call: it tells the verifier what a pointer points to, and a load that faults is zero. */
 extern void *bpf_rdonly_cast(const void *pointer, __u32 btf_id) __ksym;
 
 /* Constant from load to unload. */

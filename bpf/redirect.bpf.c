@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Leads pods' connections to the metadata addresses to the agent's listener in the
+/* Redirects pods' connections to the metadata addresses to the agent's listener in the
  * caller's own network namespace, and refuses those to other protected endpoints.
  *
  * cgroup/connect4, cgroup/connect6          note the caller, rewrite the address
@@ -100,7 +100,7 @@ static __always_inline enum nid_verdict judge_outsider(struct bpf_sock_addr *ctx
 	return refuse(NID_STAT_REFUSED_OTHER_TREE);
 }
 
-/* Notes the caller, and tells where its connection is led. */
+/* Notes the caller, and tells where its connection is redirected. */
 static __always_inline enum nid_verdict lead(struct bpf_sock_addr *ctx,
 					     const struct nid_settings *settings, __u64 pod,
 					     const struct nid_address *destination,
@@ -150,7 +150,7 @@ SEC("cgroup/connect4")
 int nid_connect4(struct bpf_sock_addr *ctx)
 {
 	__u32 address = ctx->user_ip4;
-	/* The unspecified address leads there as well. */
+	/* The unspecified address goes there as well. */
 	bool is_loopback = address == NID_LOOPBACK4 || !address;
 	struct nid_address destination;
 	struct nid_way way = {};
@@ -277,7 +277,7 @@ static __always_inline int judge_bind(struct bpf_sock_addr *ctx)
 
 	if (port < nid_first_port || port > nid_last_port || ctx->type != SOCK_STREAM)
 		return CALL_ALLOWED;
-	/* Asked for whoever binds: see lib/cookie.h. */
+	/* Asked for every process that binds: see lib/cookie.h. */
 	netns_cookie = bpf_get_netns_cookie(ctx);
 	settings = nid_settings_of_node();
 	if (!settings || !settings->node_netns_cookie ||

@@ -22,7 +22,7 @@ static struct sockaddr_un name(const char *path)
 	return address;
 }
 
-/* Gives `fd` to whoever connects to the Unix socket; returns the connection. */
+/* Gives `fd` to the peer that connects to the Unix socket; returns the connection. */
 static int give(const char *path, int fd)
 {
 	struct sockaddr_un address = name(path);
@@ -75,7 +75,7 @@ static int is_datagram(int fd)
 	return type == SOCK_DGRAM;
 }
 
-/* PATH FAMILY TYPE: makes a socket and gives it to whoever asks. */
+/* PATH FAMILY TYPE: makes a socket and gives it to every peer that asks. */
 void attack_pass(char **argument)
 {
 	int family = !strcmp(argument[1], "6") ? AF_INET6 : AF_INET;

@@ -102,7 +102,7 @@ void attack_handshake(char **argument)
 	printf("connected, asked, no answer\n");
 }
 
-/* Completes the handshake of whoever connects through the interface, with sequence
+/* Completes the handshake of every client that connects through the interface, with sequence
  * numbers of its own choice.
  */
 static void *serve_falsely(void *interface)

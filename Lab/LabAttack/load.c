@@ -232,7 +232,7 @@ void attack_load(char **argument)
 		for (long i = 0; i < count; i++) {
 			struct connection *connection = &connections[i];
 
-			/* Connections that ended are begun anew, but not all at once for ever. */
+			/* Connections that ended are begun again, but not all at once without end. */
 			if (!connection->fd && (how > SLOW_READ || (is_tick && how == WATCH)) && refused < 100000)
 				begin(connection, &target);
 			polled[i] = (struct pollfd){ .fd = -1 };

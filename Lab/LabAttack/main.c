@@ -156,10 +156,10 @@ int main(int count, char **argument)
 
 	sigset_t none;
 
-	/* Whoever started us may block signals, and its children inherit that. */
+	/* The parent process may block signals, and its children inherit that. */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* Whoever started us may be gone by then. */
+	/* The parent process may be gone by then. */
 	alarm(60);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);

@@ -48,7 +48,7 @@ close_client:
 	return NULL;
 }
 
-/* PORT, and optionally ADDRESS PORT: takes connections and leads them to where they were
+/* PORT, and optionally ADDRESS PORT: takes connections and passes them on to where they were
  * going before iptables turned them here, or to the address given.
  */
 void attack_proxy(char **argument)

@@ -23,7 +23,7 @@ struct ProbeCommand: ParsableCommand {
     @Option(help: "How many exchanges, each on a connection of its own. 0: one, with its answer printed.")
     var exchanges = 0
 
-    @Flag(help: "Asks for ever, with a line on standard error for each exchange.")
+    @Flag(help: "Asks without end, with a line on standard error for each exchange.")
     var stream = false
 
     @Option(help: "Seconds after which no further exchange starts.")

@@ -11,11 +11,11 @@ struct StageCommand: AsyncParsableCommand {
 
     func run() async throws {
         let world = try await LabWorld.start(keys: try LabCluster.Keys()) { configuration in
-            // Without hooks nobody is to answer: whoever waits for the agent would take the trap for it.
+            // Without hooks no server may answer: a client that waits for the agent would take the trap for it.
             configuration.trap = nil
         }
         let stage = Stage(world: world)
-        // The end of standard input is the end: whoever gave the commands has gone.
+        // The end of standard input is the end: the test that gave the commands has gone.
         while let line = readLine() {
             FileHandle.standardOutput.write(Data((await stage.obey(line) + "\n").utf8))
         }

@@ -22,7 +22,8 @@ struct PodTable: Sendable {
     /// The pod whose cgroups carry `uid`.
     ///
     /// A mirror pod's own UID is in no path and finds nothing; its configuration hash finds it. An ordinary pod comes
-    /// first: whoever may create pods may also create one that claims to mirror a victim's UID, and must gain nothing.
+    /// first: a user who may create pods may also create one that claims to mirror a victim's UID, and must gain
+    /// nothing.
     func record(for uid: PodUID) -> PodRecord? {
         if let record = self.records[uid], !record.isMirror { return record }
         return self.mirrors[uid].flatMap { self.records[$0] }

@@ -36,7 +36,8 @@ package struct PolicyTable: Sendable, Hashable {
         self.rules = rules
     }
 
-    /// Decides for one pod. Labels are what the pod's owner wrote: where rules look at nothing else, whoever may create
+    /// Decides for one pod. Labels are what the pod's owner wrote: where rules look at nothing else, a user who may
+    /// create
     /// pods chooses among their policies.
     package func policy(namespace: String, serviceAccount: String, labels: [String: String]) -> PodPolicy {
         self.rules.first {

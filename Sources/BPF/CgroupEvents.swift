@@ -30,7 +30,7 @@ package final class TracepointCgroupEvents: CgroupEventSource {
     private let thread: PollThread
     private let queue: RingQueue
 
-    /// Attaches the tracepoints and delivers events to `handle` on a thread of their own. A cgroup is told of once
+    /// Attaches the tracepoints and delivers events to `handle` on a thread of their own. A cgroup is reported once
     /// `cgroups` finds it by its ID.
     ///
     /// Needs BTF (`/sys/kernel/btf/vmlinux`); where that is missing, use ``InotifyCgroupEvents``.
@@ -90,7 +90,8 @@ private final class RingQueue: Sendable {
                     handle(.lost)
                 }
             case NID_CGROUP_REMOVED.rawValue:
-                // Also of one that nobody was told of: whoever asked for it by its ID may know it.
+                // The removal of a cgroup that was never reported counts, too: an agent may have looked it up by its
+                // ID.
                 unfinished.withLock { $0.remove(id) }
                 handle(.removed(id))
             case NID_CGROUP_EMPTIED.rawValue: handle(.emptied(id))

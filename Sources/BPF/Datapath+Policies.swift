@@ -29,9 +29,10 @@ extension Datapath {
         return found
     }
 
-    /// Forgets what is kept for pods whose pod-level cgroup went while nobody was told.
+    /// Forgets what is kept for pods whose pod-level cgroup was removed without an event.
     ///
-    /// - Parameter isLive: Whether there is a cgroup with this ID. IDs are not used again, so that a cgroup that is gone
+    /// - Parameter isLive: Whether there is a cgroup with this ID. IDs are not used again, so that a cgroup that is
+    /// gone
     ///   stays gone.
     /// - Returns: How many pods were forgotten.
     @discardableResult
@@ -42,7 +43,8 @@ extension Datapath {
         return dead.count
     }
 
-    /// Every key of a table by cgroup ID or cookie. A key that is deleted meanwhile makes the kernel begin again, hence the set and
+    /// Every key of a table by cgroup ID or cookie. A key that is deleted meanwhile makes the kernel begin again, hence
+    /// the set and
     /// the bound.
     static func keys(of map: CInt, atMost limit: Int = Int(NID_PODS_MAX)) -> Set<UInt64> {
         var keys: Set<UInt64> = []

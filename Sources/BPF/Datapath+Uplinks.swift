@@ -2,7 +2,7 @@ import Synchronization
 
 /// The guards of the node's interfaces and addresses.
 extension Datapath {
-    /// Holds back frames that pods in the network namespace of the calling thread, which must be the node's, write to its
+    /// Drops frames that pods in the network namespace of the calling thread, which must be the node's, write to its
     /// interfaces themselves.
     ///
     /// - Returns: The interfaces that are guarded now, and those that are not.
@@ -17,7 +17,8 @@ extension Datapath {
         return changes
     }
 
-    /// Has the host guard see what is translated to the node's own addresses, once one of those is protected. In the network
+    /// Has the host guard see what is translated to the node's own addresses, once one of those is protected. In the
+    /// network
     /// namespace of the calling thread, which must be the node's.
     package func guardOwnAddresses() throws(BPFError) {
         guard hostGuard == .active(.bpf) else { return }

@@ -12,7 +12,7 @@ package struct HookState: Sendable, Equatable {
         case attached
         /// A pinned link of an earlier agent, its program replaced without a gap.
         case adopted
-        /// The pinned link's cgroup was gone; attached anew.
+        /// The pinned link's cgroup was gone; attached again.
         case reattached
     }
 
@@ -56,7 +56,7 @@ package final class Datapath: Sendable {
     package var hooks: [HookState] {
         cgroupHooks + kubepodsState.withLock(\.hooks) + guardState.withLock(\.hooks)
     }
-    /// Whether frames that pass no socket hook are held back as well.
+    /// Whether frames that pass no socket hook are dropped as well.
     package var hostGuard: HostGuard { guardState.withLock(\.guarding) }
 
     /// Loads the programs and attaches them, or takes over the pinned links of an earlier agent.
@@ -101,7 +101,7 @@ package final class Datapath: Sendable {
         _ = try? HostGuard.removeTable()
     }
 
-    /// Holds back frames that pass no socket hook as well, in the network namespace of the calling thread, which must be
+    /// Drops frames that pass no socket hook as well, in the network namespace of the calling thread, which must be
     /// the node's.
     ///
     /// Last of all: it drops whatever is not redirected, and a connection that is begun before the redirect works would
@@ -208,7 +208,8 @@ package final class Datapath: Sendable {
 
     /// Who opened the accepted connection behind `descriptor`; `nil` if it was not redirected.
     ///
-    /// The kernel looks when somebody asks for the peer's address, which accept4(2) does: see `bpf/lib/takeover.h`. One
+    /// The kernel looks when a program asks for the peer's address, which accept4(2) does: see `bpf/lib/takeover.h`.
+    /// One
     /// system call, whatever the number of pods and connections.
     package func tag(ofAcceptedSocket descriptor: CInt) -> CallerTag? {
         var key = descriptor
@@ -232,7 +233,8 @@ package final class Datapath: Sendable {
         ]
     }
 
-    /// The hooks whose pin or table is gone: somebody detached them, and pods may reach the machine's own metadata server.
+    /// The hooks whose pin or table is gone: somebody detached them, and pods may reach the machine's own metadata
+    /// server.
     package var missingHooks: [String] {
         hooks.map(\.name).filter { name in
             guard name != HostGuard.tableHook else { return (try? HostGuard.hasTable()) == false }

@@ -7,11 +7,12 @@ import Glibc
 ///
 /// A BPF netfilter program at PRE_ROUTING and FORWARD, and at LOCAL_IN of a node that has a protected address itself
 /// (Linux 6.4), or else an nftables table. It sees what no
-/// socket hook does: frames that pods write themselves (AF_PACKET), packets of sandboxes with a network stack of their own
+/// socket hook does: frames that pods write themselves (AF_PACKET), packets of sandboxes with a network stack of their
+/// own
 /// (gVisor, Kata), and Services whose endpoint is a protected address.
 package enum HostGuard: Sendable, Equatable {
     case active(Mechanism)
-    /// This kernel or this installation cannot have it; pods with `CAP_NET_RAW`, and sandboxes, are held back by nothing
+    /// This kernel or this installation cannot have it; pods with `CAP_NET_RAW`, and sandboxes, are stopped by nothing
     /// on this node.
     case unavailable(BPFError)
 
@@ -30,7 +31,7 @@ package enum HostGuard: Sendable, Equatable {
         Place(pin: "translated4", family: AF_INET, hook: 2), Place(pin: "translated6", family: AF_INET6, hook: 2),
     ]
 
-    /// The places of a node that has a protected address itself, which a translation may lead to. Every packet that a
+    /// The places of a node that has a protected address itself, which a translation may reach. Every packet that a
     /// node receives pays for them, hence not every node's.
     static let inputPlaces: [Place] = [
         Place(pin: "input4", family: AF_INET, hook: 1), Place(pin: "input6", family: AF_INET6, hook: 1),

@@ -2,7 +2,7 @@ package import Attribution
 import CLibbpf
 import Glibc
 
-/// One hook as it is pinned, whoever pinned it: read without an agent, changing nothing.
+/// One hook as it is pinned, by any agent: read without an agent, changing nothing.
 package struct InstalledHook: Sendable, Equatable {
     /// The gain of a pod when the hook is missing.
     package enum Role: Sendable {

@@ -3,8 +3,9 @@ import Netlink
 
 /// The host guard as rules of nftables, for kernels without BPF netfilter links (Linux before 6.4).
 ///
-/// Drops what `nid_forward` (bpf/forward.bpf.c) drops, and more: it knows no pods, so that one with the policy `passthrough`
-/// is held back as well, and cannot read lists of addresses, so that it drops every packet with a source route, whatever
+/// Drops what `nid_forward` (bpf/forward.bpf.c) drops, and more: it knows no pods, so that one with the policy
+/// `passthrough`
+/// is dropped as well, and cannot read lists of addresses, so that it drops every packet with a source route, whatever
 /// that names. The table outlives the agent.
 enum NftablesGuard {
     static let tableName = "podidentd"

@@ -4,7 +4,8 @@ import Synchronization
 
 /// The right to be the agent of a pin directory: one process holds it, and its end, however it comes, gives it up.
 ///
-/// It is an flock(2) on the directory itself, so that agents with other run directories, or in other containers, meet it.
+/// It is an flock(2) on the directory itself, so that agents with other run directories, or in other containers, meet
+/// it.
 package final class PinLock: Sendable {
     private let pins: PinDirectory
     private let descriptor: Mutex<CInt>
@@ -35,7 +36,8 @@ package final class PinLock: Sendable {
     /// - Returns: Whether it is this process's now.
     /// - Throws: When the directory can be made and opened no more.
     package func tryAcquire() throws(BPFError) -> Bool {
-        // A directory that was removed before it was locked protects nothing: whoever removes one holds its lock.
+        // A directory that was removed before it was locked protects nothing: the process that removes one holds its
+        // lock.
         for _ in 0..<8 {
             guard descriptor.withLock({ flock($0, LOCK_EX | LOCK_NB) }) == 0 else { return false }
             if isCurrent { return true }
@@ -83,7 +85,8 @@ package final class PinLock: Sendable {
 
 /// A proof that a process sees the pin directory: a descriptor of the file `lock` in it.
 ///
-/// The file is a symbolic link that leads nowhere, and the descriptor is one of `O_PATH`: a process that gets it can compare
+/// The file is a symbolic link without a target, and the descriptor is one of `O_PATH`: a process that gets it can
+/// compare
 /// it, and can neither read, change nor leave it for the directory's other files.
 extension PinLock {
     /// Opens the proof.

@@ -8,7 +8,7 @@ import Synchronization
 /// (`hostNetwork`) write to an interface themselves (AF_PACKET), which neither socket hooks nor netfilter see.
 ///
 /// A program at tcx egress (Linux 6.6) of each interface of the namespace of the thread that made this value, but for
-/// those that lead to pods. Its links are pinned, so that it outlives the agent.
+/// those to pods. Its links are pinned, so that it outlives the agent.
 package final class UplinkGuard: Sendable {
     /// A change that ``refresh()`` has made.
     package enum Change: Sendable, Equatable {
@@ -48,7 +48,8 @@ package final class UplinkGuard: Sendable {
         interface.kind != "veth" || interface.hasAddress
     }
 
-    /// Attaches to interfaces that are new, and forgets those that are gone. Two requests to the kernel where nothing has
+    /// Attaches to interfaces that are new, and forgets those that are gone. Two requests to the kernel where nothing
+    /// has
     /// changed.
     ///
     /// - Returns: The changes.
@@ -75,7 +76,8 @@ package final class UplinkGuard: Sendable {
         return changes
     }
 
-    /// Has the next ``refresh()`` attach to every interface again: the pins' file system is gone, and the links with it.
+    /// Has the next ``refresh()`` attach to every interface again: the pins' file system is gone, and the links with
+    /// it.
     package func forgetLinks() {
         known.withLock { $0 = [:] }
     }

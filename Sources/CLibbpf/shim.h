@@ -54,7 +54,7 @@ static inline int nid_open_cgroup_by_id(int mount_fd, uint64_t id)
 			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Names the calling thread, for ps and for whoever reads a profile. */
+/* Names the calling thread, for ps and for readers of a profile. */
 static inline void nid_name_thread(const char *name)
 {
 	prctl(PR_SET_NAME, name);

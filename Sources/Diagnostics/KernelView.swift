@@ -28,7 +28,7 @@ package struct KernelView: Sendable {
         cgroups = CgroupTracking.read(files, below: root)
     }
 
-    /// Whether anything is attached that leads pods to an agent.
+    /// Whether a hook is attached that redirects pods to an agent.
     package var isInstalled: Bool { !pins.hooks.isEmpty }
 
     /// The map, without names.

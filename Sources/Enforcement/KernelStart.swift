@@ -6,10 +6,12 @@ import Operations
 package import Settings
 import Synchronization
 
-/// The kernel side of a start. ``close()`` makes sure that pods reach no metadata server but the agent, before any other
+/// The kernel side of a start. ``close()`` makes sure that pods reach no metadata server but the agent, before any
+/// other
 /// part of the start can fail; connections wait, or are refused, until one listens for them.
 ///
-/// Whatever ends the start after ``close()`` leaves the hooks attached: pods are refused until an agent serves them, and
+/// Whatever ends the start after ``close()`` leaves the hooks attached: pods are refused until an agent serves them,
+/// and
 /// `podidentd uninstall` removes the hooks of an installation that was a mistake.
 package final class KernelStart: Sendable {
     private let configuration: AgentConfiguration
@@ -35,7 +37,7 @@ package final class KernelStart: Sendable {
         self.kubepods = kubepods
     }
 
-    /// Attaches the hooks. Nobody listens yet: connections wait for a moment, then they are refused.
+    /// Attaches the hooks. No agent listens yet: connections wait for a moment, then they are refused.
     ///
     /// - Throws: Why nothing can be attached.
     package func close() throws {

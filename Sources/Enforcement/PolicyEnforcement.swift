@@ -6,7 +6,8 @@ import Synchronization
 /// Keeps the kernel's policies equal to what the rules say about this node's pods.
 ///
 /// A pod's record and its cgroup arrive in either order, and its first connection may be faster than both. Until the
-/// kernel knows better it leads the pod to the agent, which is the safe place: there the record decides, a `deny` pod is
+/// kernel knows better it redirects the pod to the agent, which is the safe place: there the record decides, a `deny`
+/// pod is
 /// refused, and a `passthrough` pod is told to try again on a new connection.
 package final class PolicyEnforcement: Sendable {
     private struct State {
@@ -104,7 +105,7 @@ package final class PolicyEnforcement: Sendable {
                 state.bindings.note(change)
                 logger.info("policy set", metadata: metadata)
             } catch {
-                // The pod is led to the agent instead, which refuses it; the next event tries again.
+                // The pod is redirected to the agent instead, which refuses it; the next event tries again.
                 logger.error("policy not set", metadata: metadata.merging(["reason": "\(error)"]) { $1 })
             }
         }

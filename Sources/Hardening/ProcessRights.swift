@@ -12,13 +12,14 @@ package enum ProcessRights {
         unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 
-    /// Keeps the capabilities that ``Capability`` lists, takes every one from programs that this process will start, and
+    /// Keeps the capabilities that ``Capability`` lists, takes every one from programs that this process will start,
+    /// and
     /// forbids new privileges, core files and looks into its memory.
     ///
     /// Capabilities belong to a thread, and new threads inherit them: call this before there is a second one.
     package static func reduce() throws(HardeningError) {
         hardening_lift_memory_lock_limit()
-        // Whoever started us without CAP_SETPCAP, such as a container runtime with a list of its own, has bounded us.
+        // A parent without CAP_SETPCAP, such as a container runtime with a list of its own, has bounded us.
         guard hardening_empty_bounding_set() == 0 || errno == EPERM else {
             throw HardeningError("empty the capability bounding set", errorNumber: errno)
         }

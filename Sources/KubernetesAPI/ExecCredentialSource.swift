@@ -10,7 +10,7 @@ import UpstreamHTTP
     import Musl
 #endif
 
-/// Credentials from a plugin: run when there is none, when the one at hand is about to end, and when the API server
+/// Credentials from a plugin: run when there is none, when the present one is about to end, and when the API server
 /// refuses it; one run at a time, however many ask.
 final class ExecCredentialSource: Sendable {
     private struct Storage {
@@ -36,7 +36,7 @@ final class ExecCredentialSource: Sendable {
         self.deadline = deadline
         self.logger = logger
         storage = Mutex(Storage(cache: ExecCredentialCache(shortestPause: pause)))
-        // Whoever starts the agent hears now what would otherwise be found at the first request.
+        // The start fails now with what would otherwise be found at the first request.
         _ = try locate()
     }
 

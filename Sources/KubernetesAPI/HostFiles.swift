@@ -37,7 +37,7 @@ package struct HostFiles: Sendable, Hashable {
         }
     }
 
-    /// The difference between one version of a file and the next: the file that the links lead to, and its change.
+    /// The difference between one version of a file and the next: the file at the end of the links, and its change.
     package struct Version: Sendable, Hashable {
         package var path: String
         package var device: UInt64

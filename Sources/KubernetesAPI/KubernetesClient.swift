@@ -178,7 +178,7 @@ extension KubernetesClient: SubjectTokenIssuing {
         return try request.token(from: answer)
     }
 
-    /// The audience as it goes into the request. One that is not configured never does, whoever asks.
+    /// The audience as it goes into the request. One that is not configured never does, for no caller.
     private func name(of audience: SubjectAudience) throws(UpstreamFailure) -> String {
         switch audience {
         case .tokenExchange: return options.audience

@@ -3,7 +3,7 @@ package import Logging
 import Synchronization
 import Tokens
 
-/// Follows the pods of this node: one list, then a watch, for ever.
+/// Follows the pods of this node: one list, then a watch without end.
 ///
 /// Events reach the sink in the order in which they are true: a list never runs beside a watch, so that no old list
 /// can bring back what a newer event removed.
@@ -34,7 +34,7 @@ package final class PodWatcher: Sendable {
 
     /// Follows the pods of `nodeName`, the only ones that the API server shows to the node's credentials.
     ///
-    /// `misses` yields when somebody asks for a pod that the sink has not been told of. `sink` is called from one task
+    /// `misses` yields when a caller asks for a pod that the sink does not have. `sink` is called from one task
     /// at a time, in order.
     package init(
         client: KubernetesClient,
@@ -54,7 +54,7 @@ package final class PodWatcher: Sendable {
 
     package var status: PodWatchStatus { storage.withLock { $0 } }
 
-    /// Has the pods listed anew, as soon as that is possible, and told of as they are then.
+    /// Has the pods listed again, as soon as that is possible, and reports them as they are then.
     package func relist() { signal.raise() }
 
     /// Runs until its task is cancelled.
@@ -88,9 +88,9 @@ package final class PodWatcher: Sendable {
                     isMiss = true
                     plan.missed()
                     if nextMissLine <= .now {
-                        // Whoever asks for pods that do not exist shall not fill the log.
+                        // A caller that asks for pods that do not exist must not fill the log.
                         nextMissLine = .now + .seconds(60)
-                        logger.info("listing pods: somebody is one that the watch has not shown")
+                        logger.info("listing pods: a caller's pod is not in the pod watch yet")
                     }
                 }
                 storage.withLock { $0.isWatching = false }
@@ -102,7 +102,7 @@ package final class PodWatcher: Sendable {
 
     /// Returns the pause before the next step.
     private func list(_ plan: inout PodWatchPlan, isMiss: Bool) async -> Duration {
-        // Whoever missed a pod before this moment is served by this list.
+        // A look-up that missed a pod before this moment is served by this list.
         signal.clear()
         do throws(UpstreamFailure) {
             let list = try await client.listPods(nodeName: nodeName)

@@ -18,12 +18,12 @@ package protocol MetadataBackend: CloudBackend {
     /// answers at the end of its own time.
     func identifyHolding(_ tag: CallerTag) async -> Identification
 
-    /// The pod's ServiceAccount, if it is at hand.
+    /// The pod's ServiceAccount, if it is cached.
     func cachedServiceAccount(of pod: PodRecord) -> ServiceAccountRecord?
 
     func serviceAccount(of pod: PodRecord) async throws(TokenFailure) -> ServiceAccountRecord
 
-    /// An access token that is fit to serve, if one is at hand.
+    /// An access token that is fit to serve, if one is cached.
     func cachedAccessToken(for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet) -> ServedToken?
 
     /// A promise that what `cachedAccessToken` returns does not change, if there can be one. Asked for before the token
@@ -37,14 +37,14 @@ package protocol MetadataBackend: CloudBackend {
         for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
     ) async throws(TokenFailure) -> ServedToken
 
-    /// An identity token that is fit to serve, if one is at hand.
+    /// An identity token that is fit to serve, if one is cached.
     func cachedIdentityToken(for pod: PodRecord, account: ServiceAccountRecord, audience: String) -> ServedToken?
 
     func identityToken(
         for pod: PodRecord, account: ServiceAccountRecord, audience: String
     ) async throws(TokenFailure) -> ServedToken
 
-    /// The pod's own Kubernetes JWT, if one that is fit to serve is at hand. `audience` is a configured one.
+    /// The pod's own Kubernetes JWT, if one that is fit to serve is cached. `audience` is a configured one.
     func cachedPodToken(for pod: PodRecord, account: ServiceAccountRecord, audience: String) -> ServedToken?
 
     func podToken(

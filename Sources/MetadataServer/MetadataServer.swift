@@ -13,8 +13,10 @@ import Synchronization
 
 /// The HTTP front: accepts redirected connections and answers them in the GKE metadata server's protocol.
 ///
-/// Nothing is ever forwarded. A connection without a tag is reset unread. Threads of its own accept from every listening
-/// socket, and answer there what they can at once; everything else runs on the given event loops. `readTag` is called once per
+/// Nothing is ever forwarded. A connection without a tag is reset unread. Threads of its own accept from every
+/// listening
+/// socket, and answer there what they can at once; everything else runs on the given event loops. `readTag` is called
+/// once per
 /// connection, on such a thread, and must not block.
 package final class MetadataServer: Sendable {
     private let configuration: MetadataServerConfiguration
@@ -29,8 +31,10 @@ package final class MetadataServer: Sendable {
     private let fronts: [(loop: any EventLoop, front: NIOLoopBoundBox<LoopFront>)]
     private let pool: AcceptorPool
 
-    /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing. `acceptFailed` is
-    /// called whenever a connection could not be accepted; it waits with the kernel and is tried again. `elsewhere` takes
+    /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing.
+    /// `acceptFailed` is
+    /// called whenever a connection could not be accepted; it waits with the kernel and is tried again. `elsewhere`
+    /// takes
     /// the connections to its port.
     package init(
         configuration: MetadataServerConfiguration,
@@ -77,7 +81,8 @@ package final class MetadataServer: Sendable {
     /// Every open connection, in no order, for the debug dump.
     package func connections() -> [ConnectionSnapshot] { registry.snapshot() }
 
-    /// Accepts from a bound and listening stream socket that does not block. It may be inherited and shared with another
+    /// Accepts from a bound and listening stream socket that does not block. It may be inherited and shared with
+    /// another
     /// process. May be called for several sockets. The descriptor is the server's from here on.
     ///
     /// - Parameters:
@@ -128,7 +133,8 @@ package final class MetadataServer: Sendable {
 
     package func resumeAccepting() { pool.resume() }
 
-    /// Closes the listening sockets for good. Connections that wait to be accepted stay with a socket that somebody else
+    /// Closes the listening sockets for good. Connections that wait to be accepted stay with a socket that another
+    /// process
     /// holds, and are reset otherwise.
     package func stopAccepting() async { await pool.stop() }
 

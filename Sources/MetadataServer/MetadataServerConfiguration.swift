@@ -8,7 +8,7 @@ package struct MetadataServerConfiguration: Sendable, Hashable {
     package var numericProjectID: UInt64
     /// `universe/universe-domain`.
     package var universeDomain: String
-    /// The workload identity pool, which is also the email of an account that impersonates nobody.
+    /// The workload identity pool, which is also the email of an account that impersonates no other.
     package var poolName: String
     /// The number of the project that owns the pool; part of `principal://` names.
     package var poolProjectNumber: UInt64
@@ -16,7 +16,7 @@ package struct MetadataServerConfiguration: Sendable, Hashable {
     package var identityProvider: String
     /// The audience of the subject tokens that the node requests; named in error texts.
     package var subjectTokenAudience: String
-    /// The audiences for which a pod may fetch its own Kubernetes JWT at ``Route/podTokenPath``. Empty: nobody may, and
+    /// The audiences for which a pod may fetch its own Kubernetes JWT at ``Route/podTokenPath``. Empty: no pod may, and
     /// the path does not exist.
     package var podTokenAudiences: Set<String>
     /// Names that a client may send as `Host`, besides the metadata server's own.
@@ -81,24 +81,27 @@ extension MetadataServerConfiguration {
         /// Complete requests that wait behind the one being answered, over it the connection closes after answering
         /// them. Reading stops meanwhile; this is what one read may bring.
         package var pipelinedRequests = 64
-        /// Answers that one connection gets before the event loop serves its other connections. One read may bring dozens
+        /// Answers that one connection gets before the event loop serves its other connections. One read may bring
+        /// dozens
         /// of requests, and thousands of connections may have one each.
         package var answersPerTurn = 4
         /// Connections of all pods beyond those that are reserved for each, over it reset.
         package var connections = 2048
         /// Connections that each pod can have however many others there are: a client and its next try, twice.
         package var reservedConnectionsPerPod = 4
-        /// Bytes of requests that are not answered yet, of all connections. Over it the pod that holds most of them loses
+        /// Bytes of requests that are not answered yet, of all connections. Over it the pod that holds most of them
+        /// loses
         /// its largest connection. Some three times as much memory is behind them.
         package var unfinishedBytes = 4 << 20
         /// Bytes that the kernel keeps of what a connection sent and the server has not read. The kernel doubles the
         /// number for its own overhead.
         package var receiveBuffer: CInt = 4096
-        /// Bytes that the kernel keeps of answers that the client has not read; doubled as well. Room for any one answer.
+        /// Bytes that the kernel keeps of answers that the client has not read; doubled as well. Room for any one
+        /// answer.
         package var sendBuffer: CInt = 8192
         /// Connections of one pod. Over it the one that was idle for longest ends; if all are busy, 429.
         package var connectionsPerPod = 256
-        /// Connections of one pod beyond that limit that are kept until they hear their 429, over it reset.
+        /// Connections of one pod beyond that limit that are kept until they get their 429, over it reset.
         package var refusedConnectionsPerPod = 32
         /// Connections that the kernel keeps between handshake and accept.
         package var listenBacklog: CInt = 4096

@@ -1,6 +1,7 @@
 package import Attribution
 
-/// Hears what the server does, for counters. Called on event loops and on threads that accept: implementations only count.
+/// Observes what the server does, for counters. Called on event loops and on threads that accept: implementations only
+/// count.
 ///
 /// Every argument comes from a closed set, so that a counter's labels are bounded whatever callers send.
 package protocol MetadataServerObserver: Sendable {
@@ -63,7 +64,7 @@ package enum ConnectionReset: String, Sendable, Hashable, CaseIterable {
     case foreignNamespace = "foreign_namespace"
     /// The server is full.
     case connections
-    /// The pod is over its limit and over the number of connections that hear so.
+    /// The pod is over its limit and over the number of connections that get a 429.
     case connectionsPerPod = "connections_per_pod"
     /// The server is stopping.
     case stopping

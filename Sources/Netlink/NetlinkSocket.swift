@@ -1,6 +1,7 @@
 import Glibc
 
-/// A netlink socket to netfilter. It speaks to the network namespace that it was made in, whoever uses it later.
+/// A netlink socket to netfilter. It speaks to the network namespace that it was made in, in whichever thread it is
+/// used.
 struct NetlinkSocket: ~Copyable {
     private let descriptor: CInt
     private var sequence: UInt32 = 0

@@ -38,7 +38,7 @@ package final class Nftables: Sendable {
     }
 
     /// Puts `table` in the place of one of its name, in one transaction: every packet meets the old rules or the new
-    /// ones. It belongs to nobody, so that it outlives this process.
+    /// ones. It has no owner, so that it outlives this process.
     package func replace(with table: NftablesTable) throws(NetlinkError) {
         try commit("install the nftables table inet \(table.name)") { batch in
             // Deleting needs one that exists.

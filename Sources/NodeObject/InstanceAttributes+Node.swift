@@ -40,7 +40,8 @@ extension NodeRecord {
     }
 
     /// Clients want a number and keep it as an identity, so it must be one, and stay the same as long as the Node
-    /// object lives: what somebody stated, else the number that the cloud gave the machine, else a hash of the Node's
+    /// object lives: what an operator stated, else the number that the cloud gave the machine, else a hash of the
+    /// Node's
     /// UID.
     fileprivate var instanceID: UInt64? {
         own("instance-id").flatMap(Self.number)

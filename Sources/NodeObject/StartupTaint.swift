@@ -5,9 +5,11 @@ import Tokens
 
 /// Takes the startup taint from this node when the agent is ready, so that no pod is scheduled there before.
 ///
-/// Ready means what the readiness probe means: among other conditions, a connection of the agent's own pod was answered.
+/// Ready means what the readiness probe means: among other conditions, a connection of the agent's own pod was
+/// answered.
 ///
-/// The Node is read with the node's credentials and changed with the agent's own ServiceAccount, because no node may change
+/// The Node is read with the node's credentials and changed with the agent's own ServiceAccount, because no node may
+/// change
 /// its taints. Whatever goes wrong is said and tried again; it never stops the agent.
 package struct StartupTaint: Sendable {
     let key: String
@@ -34,7 +36,8 @@ package struct StartupTaint: Sendable {
         self.logger = logger
     }
 
-    /// The credentials of the agent's own ServiceAccount, if a taint is configured. Their token is checked here, so that an
+    /// The credentials of the agent's own ServiceAccount, if a taint is configured. Their token is checked here, so
+    /// that an
     /// installation without one fails at its start.
     package static func credentials(
         _ configuration: AgentConfiguration, asked server: Kubeconfig, logger: Logger
@@ -44,7 +47,7 @@ package struct StartupTaint: Sendable {
             kubeconfig: server.asServiceAccount(tokenFile: configuration.startupTaintTokenFile), logger: logger)
     }
 
-    /// Removes the taint, and looks now and then whether a Node that was made anew has it again, until its task is
+    /// Removes the taint, and looks now and then whether a Node that was made again has it again, until its task is
     /// cancelled.
     package func run() async {
         let writer = KubernetesClient(options: options, credentials: credentials, logger: logger)
@@ -96,7 +99,7 @@ struct StartupTaintPlan: Equatable {
 
     /// While the agent is not ready.
     static let readinessPause = Duration.milliseconds(200)
-    /// A Node object that was deleted and made anew by the kubelet is tainted again.
+    /// A Node object that was deleted and made again by the kubelet is tainted again.
     static let checkPause = Duration.seconds(60)
     static let shortestPause = Duration.seconds(1)
 
@@ -107,7 +110,8 @@ struct StartupTaintPlan: Equatable {
         return Self.checkPause
     }
 
-    /// A failure that may pass is tried again after 1 s, then twice as long each time. `jitter` in `0...1` keeps the nodes
+    /// A failure that may pass is tried again after 1 s, then twice as long each time. `jitter` in `0...1` keeps the
+    /// nodes
     /// of a cluster apart.
     mutating func failed(_ kind: UpstreamFailure.Kind, jitter: Double) -> Step {
         failuresInARow += 1

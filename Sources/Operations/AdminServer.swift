@@ -70,7 +70,7 @@ package struct AdminServerError: Error, Sendable, CustomStringConvertible {
     package let description: String
     /// Whether it may pass by itself: the file system has no room for the socket.
     package var isOutOfSpace = false
-    /// Whether nobody answers there at all.
+    /// Whether no process answers there at all.
     package let isUnreachable: Bool
 
     init(_ path: String, _ problem: String, isUnreachable: Bool = false) {

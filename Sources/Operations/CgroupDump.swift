@@ -16,7 +16,7 @@ package struct CgroupDump: Codable, Sendable, Equatable {
             case denied
             /// The pod's policy is `passthrough`: its connections go to the machine's own metadata server.
             case passthrough
-            /// No agent answers, so nobody has compared the UID with the pod list.
+            /// No agent answers, so that the UID has not been compared with the pod list.
             case unverified
         }
 
@@ -33,7 +33,7 @@ package struct CgroupDump: Codable, Sendable, Equatable {
         package var isTerminating: Bool
     }
 
-    /// Empty if nobody says which it is.
+    /// Empty if it is not known.
     package var node: String
     package var kubepods: String
     package var source: DumpSource
@@ -61,7 +61,7 @@ package struct CgroupDump: Codable, Sendable, Equatable {
                 isTerminating: pod?.isTerminating ?? false
             )
         }
-        // By pod for whoever reads it; the entries' own order keeps a pod's cgroups together.
+        // By pod for the reader; the entries' own order keeps a pod's cgroups together.
         self.rows = rows.enumerated().sorted { left, right in
             (left.element.namespace ?? "~", left.element.pod ?? "~", left.element.uid, left.offset)
                 < (right.element.namespace ?? "~", right.element.pod ?? "~", right.element.uid, right.offset)

@@ -6,7 +6,7 @@ extension Posture {
         package var hasColour: Bool
 
         package init(width: Int, hasColour: Bool) {
-            // Narrower than this, breaking helps nobody.
+            // Narrower than this, breaking does not help.
             self.width = max(width, 60)
             self.hasColour = hasColour
         }

@@ -2,7 +2,7 @@ package import Logging
 import Synchronization
 import Tokens
 
-/// The last lines of the log, in memory, for whoever debugs a node without access to its log.
+/// The last lines of the log, in memory, for an operator who debugs a node without access to its log.
 package final class RecentLog: Sendable {
     private struct Storage {
         var lines: [String] = []

@@ -9,7 +9,7 @@ package enum Cloud: String, Sendable, CaseIterable {
     case alibaba
     case aws
     /// The credential servers of ECS tasks and of EKS Pod Identity. The latter is a service of the node's that pods are
-    /// meant to reach, so that it is protected only where somebody says so.
+    /// meant to reach, so that it is protected only where an operator says so.
     case awsContainers = "aws-containers"
     case azure
     case linode

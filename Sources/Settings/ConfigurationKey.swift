@@ -21,7 +21,8 @@ package struct ConfigurationKey: Sendable {
     let store: @Sendable (String, inout AgentConfiguration) throws(ConfigurationError) -> Bool
     /// Takes the key's value over from the first configuration to the second.
     let copy: @Sendable (AgentConfiguration, inout AgentConfiguration) -> Void
-    /// Whether a running agent takes over a change when it receives SIGHUP. What the other keys configure is fixed when the
+    /// Whether a running agent takes over a change when it receives SIGHUP. What the other keys configure is fixed when
+    /// the
     /// agent starts: sockets, hooks, clients.
     private(set) package var isReloadable = false
 
@@ -206,7 +207,7 @@ extension ConfigurationKey {
             "redirect.endpoints", \.redirectEndpoints, default: "169.254.169.254, fd20:ce::254",
             allowed: "a list of 1 to 8 IP addresses", parse: endpoints,
             """
-            The metadata addresses. Pods' connections to their port 80 are led to the agent; DNS (53) and NTP (123) \
+            The metadata addresses. Pods' connections to their port 80 are redirected to the agent; DNS (53) and NTP (123) \
             stay open, every other port is refused.
             """
         ),
@@ -243,7 +244,7 @@ extension ConfigurationKey {
             """
             How the guard of the node's network namespace is made: by BPF (Linux 6.4 and later) or by an nftables table \
             "inet podidentd" (any kernel). auto: BPF where the kernel has it. The nftables form knows no pods: those \
-            that are allowed through to the machine's own metadata server are held back as well. It reads no lists of \
+            that are allowed through to the machine's own metadata server are dropped as well. It reads no lists of \
             addresses: it drops every packet with an IPv4 source route or an unfinished IPv6 routing header.
             """
         ),
@@ -332,7 +333,7 @@ extension ConfigurationKey {
         ),
         optional(
             "google.pool", \.poolName, allowed: "a pool's name", parse: text,
-            "The account name of pods that impersonate nobody. Default: the pool named in google.provider."
+            "The account name of pods that impersonate no Google service account. Default: the pool named in google.provider."
         ),
         key(
             "google.universe-domain", \.universeDomain, default: "googleapis.com", allowed: "a domain", parse: text,
@@ -400,7 +401,7 @@ extension ConfigurationKey {
             parse: { $0 == "off" ? "" : $0 == "-" ? $0 : path($0) },
             """
             The file that gets a JSON line for every token minted and every denial; -: standard output. It may be \
-            rotated by renaming it; SIGHUP opens it anew as well.
+            rotated by renaming it; SIGHUP opens it again as well.
             """
         ),
         key(

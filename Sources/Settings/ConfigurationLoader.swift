@@ -54,7 +54,7 @@ package enum ConfigurationLoader {
                 + list.joined(separator: "; "))
     }
 
-    /// The values as they are given, checked by nobody: enough for commands that need a path or two, wherever the rest
+    /// The values as they are given, unchecked: enough for commands that need a path or two, wherever the rest
     /// of the configuration is.
     package static func values(
         file: (path: String, text: String)?, environment: [String: String], overrides: [String],

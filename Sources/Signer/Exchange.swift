@@ -32,7 +32,7 @@ package struct ReviewedPod: Sendable, Hashable {
 /// The verdict of a TokenReview.
 package enum TokenVerdict: Sendable, Hashable {
     case pod(ReviewedPod)
-    /// The token is nobody's, or no pod's. The reason quotes nothing of it.
+    /// The token is no caller's, or no pod's. The reason quotes nothing of it.
     case refused(String)
     /// The API server did not answer.
     case unavailable(String)
@@ -128,7 +128,8 @@ package struct Exchange: Sendable {
         }
     }
 
-    /// The claims of a JWT-SVID: those of the profile, and what the API server vouches for, in the form of its own tokens.
+    /// The claims of a JWT-SVID: those of the profile, and what the API server vouches for, in the form of its own
+    /// tokens.
     private func claims(
         of pod: ReviewedPod, _ id: SpiffeID, _ audience: [String], _ tokenID: String, _ now: Date
     ) -> [String: JSONValue] {

@@ -49,7 +49,7 @@ package struct SigningAuthority: Sendable {
     package var notAfter: Date { certificate.notValidAfter }
     /// The certificate in DER.
     package var der: [UInt8] { (try? Self.der(certificate)) ?? [] }
-    /// Whether nobody else has signed the certificate: it is an authority of the bundle by itself.
+    /// Whether no other key has signed the certificate: it is an authority of the bundle by itself.
     package var isRoot: Bool { certificate.issuer == certificate.subject }
 
     /// The certificates of a PEM text, in its order.

@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// A JSON value of any form: the claims of a token that nobody here knows the meaning of.
+/// A JSON value of any form: the claims of a token whose meaning the agent does not know.
 package enum JSONValue: Sendable, Hashable {
     case null
     case bool(Bool)

@@ -15,7 +15,7 @@ package struct IssueFailure: Error, Sendable, Hashable, CustomStringConvertible 
     package enum Kind: String, Sendable, Hashable, CaseIterable {
         /// A final no of the signer.
         case denied
-        /// The API server or the signer did not answer, or not usably, or somebody has to grant something first.
+        /// The API server or the signer did not answer, or not usably, or an operator has to grant something first.
         case unavailable
         /// A limit of the pod's own.
         case limited

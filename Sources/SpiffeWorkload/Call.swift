@@ -44,7 +44,7 @@ enum Call: Sendable, Equatable {
         }
     }
 
-    /// The answer, where it needs nobody else.
+    /// The answer, where it needs no other party.
     func answerAtHand(for pod: PodRecord, _ store: IdentityStore) -> ByteBuffer? {
         switch self {
         case .certificate: store.certificateMessage(for: pod)

@@ -98,7 +98,7 @@ final class CallHandler: ChannelInboundHandler {
 
     // MARK: Answering
 
-    /// Answers at once where everything is at hand; in a task otherwise.
+    /// Answers at once where everything is cached; in a task otherwise.
     private func begin(_ method: WorkloadMethod, _ message: ByteBuffer, _ context: ChannelHandlerContext) {
         let call: Call
         do throws(GRPCStatus) {

@@ -25,7 +25,7 @@ enum CallRequest {
             throw GRPCStatus(.unimplemented, "no such method")
         }
         if transport == .tcp {
-            // A browser that was led here by a name sends that name.
+            // A browser that came here by a name sends that name.
             guard let authority = headers.first(name: ":authority"), names(authority, one: authorities) else {
                 throw GRPCStatus(.invalidArgument, "the authority is not an address of this endpoint")
             }

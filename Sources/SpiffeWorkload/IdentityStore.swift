@@ -6,7 +6,7 @@ import Synchronization
 
 /// The SVIDs of this node's pods, and the streams that wait for the next.
 ///
-/// A fetch belongs to the pod and not to the call that began it: whoever else asks meanwhile joins it. Keys are made here,
+/// A fetch belongs to the pod and not to the call that began it: other calls meanwhile join it. Keys are made here,
 /// live in memory alone, and go with their pod.
 package final class IdentityStore: Sendable {
     let configuration: WorkloadConfiguration
@@ -155,7 +155,7 @@ package final class IdentityStore: Sendable {
         for stream in streams { push(into: stream) }
     }
 
-    /// Renews the certificate of a pod that has a stream open; one that nobody watches is left to its end.
+    /// Renews the certificate of a pod that has a stream open; one that no stream watches is left to its end.
     private func renew(_ uid: PodUID) {
         let pod: PodRecord? = storage.withLock { storage in
             guard let identity = storage.pods[uid], !storage.isClosed else { return nil }

@@ -60,7 +60,7 @@ extension IdentityStore {
         }
     }
 
-    /// Returns the message that a stream of `method` shows now, if it is at hand.
+    /// Returns the message that a stream of `method` shows now, if it is cached.
     func message(of method: WorkloadMethod, for pod: PodRecord) -> ByteBuffer? {
         switch method {
         case .fetchX509SVID: certificateMessage(for: pod)

@@ -13,7 +13,7 @@ package enum Incident: String, Sendable, CaseIterable {
     case otherKubepods = "other_kubepods"
     /// The kernel could not queue cgroup events, and the hierarchy was walked instead.
     case cgroupEventsLost = "cgroup_events_lost"
-    /// The watch told of a pod as it was before its end.
+    /// The watch reported a pod as it was before its end.
     case outdatedPodEvent = "outdated_pod_event"
     /// Programs of others appeared at the hooks of the agent.
     case otherPrograms = "other_programs"

@@ -1,6 +1,6 @@
 /// How long a failure is remembered: errors are cached for seconds, so that a permission granted just now works.
 package struct FailurePolicy: Sendable, Hashable {
-    /// A refusal that stands until somebody changes something. Long enough that a client in a loop costs little.
+    /// A refusal that stands until an operator changes something. Long enough that a client in a loop costs little.
     package var finalFailure: Duration
     /// A failure that may be over the next moment. Jitter makes this 1 to 2 times as long.
     package var transientFailure: Duration

@@ -73,7 +73,7 @@ extension PodShard {
 
     // MARK: Removal
 
-    /// Removes the tokens that the ServiceAccount, as it reads now, no longer leads to. One that is being fetched
+    /// Removes the tokens that the ServiceAccount, as it reads now, no longer names. One that is being fetched
     /// answers those who wait for it already and goes then.
     mutating func retireTokens(notOf account: ServiceAccountRecord) {
         for key in slots.keys where !key.belongs(to: account) {

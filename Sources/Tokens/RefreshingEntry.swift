@@ -10,7 +10,7 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
     /// The answer to a request.
     enum RequestAction: Sendable {
         case serve(Value)
-        /// Serve, and start a fetch that nobody waits for.
+        /// Serve, and start a fetch that no caller waits for.
         case serveAndFetch(Value)
         /// Wait for the fetch that is under way.
         case join
@@ -80,7 +80,7 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
         case .failed(let refusal): return answer(refusal, at: now)
         case .fresh(let held):
             guard held.isServable(at: now) else { return held.refusal.map { answer($0, at: now) } ?? .fetch }
-            // Refreshing is known to fail: nobody waits for the next attempt, what is left is served.
+            // Refreshing is known to fail: no caller waits for the next attempt, what is left is served.
             if let refusal = held.refusal {
                 return now < refusal.retryAt ? .serve(held.value) : .serveAndFetch(held.value)
             }

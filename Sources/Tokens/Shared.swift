@@ -1,4 +1,4 @@
-/// A large value that many hold and nobody changes: copying and moving its holder costs one reference.
+/// A large value that many hold and none changes: copying and moving its holder costs one reference.
 final class Shared<Value: Sendable>: Sendable {
     let value: Value
 

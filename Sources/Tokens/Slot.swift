@@ -30,7 +30,7 @@ struct Slot<Value: Sendable>: Sendable {
     private var latestSetback: Shared<UpstreamFailure>?
     private(set) var waiters: [Waiter<Value>] = []
     private(set) var lastUsedAt: ContinuousClock.Instant
-    /// No request leads here any more: the slot goes when its fetch has answered the last waiters.
+    /// No request reaches this slot any more: the slot goes when its fetch has answered the last waiters.
     var isRetired = false
 
     init(now: ContinuousClock.Instant) {

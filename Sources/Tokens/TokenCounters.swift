@@ -33,7 +33,7 @@ package struct TokenCounters: Sendable, Hashable {
     package var joins: UInt64 = 0
     /// Token requests answered with a remembered failure.
     package var rememberedFailures: UInt64 = 0
-    /// Refreshes that nobody waited for.
+    /// Refreshes that no caller waited for.
     package var backgroundRefreshes: UInt64 = 0
     /// Token fetches by their end.
     package var tokenFetches: [FetchOutcome: UInt64] = [:]

@@ -87,7 +87,7 @@ package struct TokenKey: Sendable, Hashable {
         }
     }
 
-    /// Whether `account`, as it reads now, still leads to this key.
+    /// Whether `account`, as it reads now, still names this key.
     func belongs(to account: ServiceAccountRecord) -> Bool {
         guard serviceAccountUID == account.uid else { return false }
         if kind == .federation { return true }

@@ -12,7 +12,8 @@ extension TokenService {
         }
     }
 
-    /// The pod's ServiceAccount, read again if the last record is too old. Waits at most `waitLimit`, and no longer than
+    /// The pod's ServiceAccount, read again if the last record is too old. Waits at most `waitLimit`, and no longer
+    /// than
     /// `serviceAccountWaitLimit` where an older record can be served.
     package func serviceAccount(of pod: PodRecord) async throws(TokenFailure) -> ServiceAccountRecord {
         try await answer { completion in requestServiceAccount(of: pod, completion: completion) }
@@ -183,7 +184,7 @@ extension TokenService {
 }
 
 extension ServiceAccountRecord {
-    /// The record of one ServiceAccount must never lead to a token for a pod that runs as another.
+    /// The record of one ServiceAccount must never yield a token for a pod that runs as another.
     func isUsed(by pod: PodRecord) -> Bool {
         name == pod.serviceAccountName && namespace == pod.namespace
     }

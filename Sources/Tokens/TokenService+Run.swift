@@ -1,5 +1,6 @@
 extension TokenService {
-    /// Fetches, ends waits and cleans up until the task is cancelled; then answers whoever still waits. Call once.
+    /// Fetches, ends waits and cleans up until the task is cancelled; then answers the callers that still wait. Call
+    /// once.
     package func run() async {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.expireWaiters(in: .token, whenever: self.tokenDeadlinesChanged) }

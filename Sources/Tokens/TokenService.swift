@@ -28,8 +28,9 @@ package final class TokenService: Sendable {
     private let epochs = LeaseEpochs()
     private let leaseUses = Atomic<UInt64>(0)
 
-    /// `observer` is told of every token fetch that ended while somebody wanted its result, for audit;
-    /// `accountObserver` of every ServiceAccount that could not be read. Neither may block. `jitter` gives numbers in `0..<1`.
+    /// `observer` gets every token fetch that ended while a caller wanted its result, for audit;
+    /// `accountObserver` of every ServiceAccount that could not be read. Neither may block. `jitter` gives numbers in
+    /// `0..<1`.
     package init(
         configuration: TokenServiceConfiguration = TokenServiceConfiguration(),
         issuer: any SubjectTokenIssuing,
@@ -98,7 +99,7 @@ package final class TokenService: Sendable {
         update { table, now in table.forget(pod, now: now) }
     }
 
-    /// A caller that cannot wait any longer: its completion is called at once, with what it would hear at the end of the
+    /// A caller that cannot wait any longer: its completion is called at once, with what it would get at the end of the
     /// wait, and its place is free. Does nothing when the answer has been given.
     package func abandon(_ wait: TokenWait) {
         update(ending: .of(wait.pod)) { table, now in table.end(wait, now: now) }
@@ -125,7 +126,7 @@ package final class TokenService: Sendable {
 
     // MARK: Leases
 
-    /// A lease on what `key` is answered with now; `nil` if no answer is at hand, or it may change any moment.
+    /// A lease on what `key` is answered with now; `nil` if no answer is cached, or it may change any moment.
     func lease(on key: TokenKey, for pod: PodRecord, account: ServiceAccountRecord) -> TokenLease? {
         guard account.isUsed(by: pod) else { return nil }
         return table.withLock { table in

@@ -9,7 +9,7 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
         /// The refresh starts up to this part of the life earlier, at random, so that pods that started together
         /// do not refresh together (Google STS: 6,000 exchanges a minute and project). 3 minutes of an hour.
         package var refreshSpread = 0.05
-        /// While upstream works nobody gets less than this: .NET fetches again on every call below 6 minutes.
+        /// While upstream works no caller gets less than this: .NET fetches again on every call below 6 minutes.
         package var guaranteedRemaining: Duration = .seconds(360)
         /// While upstream fails, what is left is served down to this: no call in flight meets an expired token.
         package var lastResortRemaining: Duration = .seconds(60)
@@ -55,7 +55,7 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
     }
 
     package var tokens = TokenPolicy()
-    /// A pod token is handed over once and then used by somebody who cannot renew it, so more of it has to be left
+    /// A pod token is handed over once and then used by a party that cannot renew it, so more of it has to be left
     /// than of an access token: 10 minutes while the API server works, and it is replaced after 70 % of its life.
     package var podTokens = TokenPolicy(refreshFraction: 0.3, guaranteedRemaining: .seconds(600))
     /// By cloud, as its token service wants it.
@@ -65,7 +65,7 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
     /// How long one metadata request may wait in all. Google's Python client gives up after 3 s: the answer has to
     /// arrive before.
     package var waitLimit = ClientWait.limit
-    /// The part of it that may pass in reading a ServiceAccount again, after which the record at hand is served; a read
+    /// The part of it that may pass in reading a ServiceAccount again, after which the cached record is served; a read
     /// takes about 3 ms.
     package var serviceAccountWaitLimit: Duration = .milliseconds(700)
     /// A fetch still without a result after this has failed, whatever its upstream does. Far above the adapters' own

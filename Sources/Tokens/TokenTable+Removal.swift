@@ -16,7 +16,7 @@ extension TokenTable {
         }
     }
 
-    /// Removes what has expired: tokens nobody refreshed, failures, records, pods without anything.
+    /// Removes what has expired: tokens without a refresh, failures, records, pods without anything.
     mutating func sweep(now: Instant) {
         for uid in pods.keys {
             pods[uid]?.removeSpentTokens(now: now)

@@ -47,7 +47,7 @@ extension TokenTable {
         }
         serviceAccounts[reference, default: Slot(now: now)].append(waiter)
         pods[pod.uid]?.waiting += 1
-        // Where there is no older record to serve, to give up before the client does would help nobody.
+        // Where there is no older record to serve, to give up before the client does would not help.
         let hasOlder = serviceAccounts[reference]?.entry.remaining(at: now) != nil
         appendDeadline(
             TokenWait(id: waiter.id, pod: pod.uid, target: .serviceAccount(reference)),
@@ -64,7 +64,7 @@ extension TokenTable {
         outbox.jobs.append(.serviceAccount(ServiceAccountFetch(id: id, reference: reference, waitingSince: since)))
     }
 
-    /// The end of a read, or of its time; `false` when nobody is left to have it. A first record, or a changed one,
+    /// The end of a read, or of its time; `false` when no caller is left to have it. A first record, or a changed one,
     /// retires the tokens of what was before.
     mutating func settle(
         _ fetch: ServiceAccountFetch, _ result: Result<ServiceAccountRecord, UpstreamFailure>,

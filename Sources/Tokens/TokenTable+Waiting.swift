@@ -14,9 +14,9 @@ package struct TokenWait: Sendable, Hashable {
 
 /// Waits of equal length, which therefore end in the order in which they begin.
 enum WaitQueue: Sendable {
-    /// For as long as a client waits: for a token, or for a ServiceAccount of which no record is at hand.
+    /// For as long as a client waits: for a token, or for a ServiceAccount of which no record is cached.
     case token
-    /// For a newer record of a ServiceAccount than the one at hand, which is served at the end of the wait.
+    /// For a newer record of a ServiceAccount than the cached one, which is served at the end of the wait.
     case serviceAccount
 }
 
@@ -55,7 +55,7 @@ extension TokenTable {
         self[queue] = compacted
     }
 
-    /// Answers whoever has waited as long as callers can: with what is left of the old value, if there is one.
+    /// Answers the callers that have waited as long as they can: with what is left of the old value, if there is one.
     mutating func expireWaiters(in queue: WaitQueue, now: Instant) {
         while let wait = self[queue].popFirst(dueAt: now) { end(wait, now: now) }
     }

@@ -54,7 +54,8 @@ struct TokenTable: Sendable {
         return token
     }
 
-    /// Until when a request for the token would be answered as now, if nothing changes; `nil` if it would not be answered
+    /// Until when a request for the token would be answered as now, if nothing changes; `nil` if it would not be
+    /// answered
     /// at once, or not with this ServiceAccount.
     func steadyEnd(of key: TokenKey, for pod: PodRecord, account: ServiceAccountRecord, now: Instant) -> Instant? {
         guard !isStopped,
@@ -135,7 +136,7 @@ struct TokenTable: Sendable {
         if case .setback(let failure) = progress { counters.retries[failure.upstream, default: 0] += 1 }
     }
 
-    /// The result of a fetch, or the end of its time; `false` when nobody is left to have it.
+    /// The result of a fetch, or the end of its time; `false` when no caller is left to have it.
     mutating func settle(
         _ fetch: TokenFetch, _ result: Result<MintedToken, UpstreamFailure>, now: Instant
     ) -> Bool {

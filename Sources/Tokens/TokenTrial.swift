@@ -1,7 +1,7 @@
 package import Attribution
 import Synchronization
 
-/// One attempt to mint a pod's access token, made past every cache for somebody who wants to know how far it comes.
+/// One attempt to mint a pod's access token, made past every cache for an operator who wants to know how far it comes.
 package struct TokenTrial: Sendable {
     /// The upstream steps, in their order.
     package enum Step: String, Sendable, CaseIterable {

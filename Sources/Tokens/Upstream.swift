@@ -117,7 +117,7 @@ package struct UpstreamFailure: Error, Sendable, Hashable {
         case denied
         /// The named object does not exist.
         case notFound
-        /// The request cannot succeed until somebody changes a configuration: provider, audience, annotation.
+        /// The request cannot succeed until an operator changes a configuration: provider, audience, annotation.
         case misconfigured
         /// Too many requests.
         case rateLimited

@@ -4,7 +4,8 @@ import Tokens
 /// Lets a bounded number of calls to one upstream run at a time. Of those that wait, the one runs next whose client has
 /// waited longest in all, however long ago it came to this queue.
 ///
-/// Without it each upstream would serve calls in the order in which they came to it. When a node's pods start at once, a
+/// Without it each upstream would serve calls in the order in which they came to it. When a node's pods start at once,
+/// a
 /// pod that was late at one upstream would be late at the next for the same reason, and none would be served early.
 final class CallQueue: Sendable {
     private typealias Instant = ContinuousClock.Instant
@@ -65,7 +66,7 @@ final class CallQueue: Sendable {
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let outcome = storage.withLock { storage -> Bool? in
-                    // A cancellation before this point found nobody to dismiss, but shows here; one after it will.
+                    // A cancellation before this point found no waiter to dismiss, but shows here; one after it will.
                     if Task.isCancelled { return false }
                     if storage.running < limit {
                         storage.running += 1

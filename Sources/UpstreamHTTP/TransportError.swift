@@ -53,7 +53,7 @@ package struct TransportError: Error, Sendable, Hashable, CustomStringConvertibl
         }
     }
 
-    /// The failure that the token service sees: always transient, because nobody said no.
+    /// The failure that the token service sees: always transient, because no upstream said no.
     package func failure(of upstream: UpstreamFailure.Upstream, at host: String) -> UpstreamFailure {
         UpstreamFailure(upstream: upstream, kind: .unavailable, message: "\(host): \(description)")
     }

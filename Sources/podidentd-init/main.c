@@ -95,7 +95,7 @@ static int start_agent(struct supervisor *supervisor)
 	}
 	supervisor->socket = ends[0];
 	supervisor->served = false;
-	/* An agent that does not take them goes on without, and its pods' connections are refused until it listens anew. */
+	/* An agent that does not take them goes on without, and its pods' connections are refused until it listens again. */
 	(void)send_start(ends[0], supervisor->restarts, supervisor->last_status, &supervisor->kept);
 	return 0;
 }
@@ -183,7 +183,7 @@ static bool goes_on(struct supervisor *supervisor)
 
 	if (supervisor->ending || supervisor->last_status == 0)
 		return false;
-	/* It has said why it cannot start; that is for those who can mend it. */
+	/* It has said why it cannot start; that is for those who can repair it. */
 	if (!supervisor->served && WIFEXITED(supervisor->last_status))
 		return false;
 	/* Replaced: its successor has the sockets, and would be replaced in turn. */

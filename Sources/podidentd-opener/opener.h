@@ -65,7 +65,7 @@ struct greeting {
 
 /* How a namespace is found. */
 enum way {
-	/* nsfs handles (Linux 6.18): by cookie and inode number, whoever is in it. */
+	/* nsfs handles (Linux 6.18): by cookie and inode number, with or without processes in it. */
 	WAY_HANDLE = 1,
 	/* /proc/PID/ns/net, with CAP_SYS_PTRACE and the node's PID namespace. */
 	WAY_PROCESS = 2,

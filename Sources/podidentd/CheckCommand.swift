@@ -1,4 +1,3 @@
-import Agent
 import ArgumentParser
 import Diagnostics
 import Foundation
@@ -11,7 +10,7 @@ struct CheckCommand: AsyncParsableCommand {
         abstract: "Reports whether this node is protected, and able to give its pods credentials.",
         discussion: """
             Run it before the installation and after, as root on the node or with 'kubectl exec' in the agent's pod. What \
-            the configuration does not say is asked of the running agent; what needs a key that nobody says is not \
+            the configuration does not say is asked of the running agent; what needs a key that is set nowhere is not \
             checked. It looks at the kernel, \
             the cgroups, the hooks, the node's credentials and the agent, and tries connections from a cgroup of its own \
             below kubepods, which it removes again. It never talks to the machine's own metadata server.

@@ -1,5 +1,5 @@
-import Agent
 import ArgumentParser
+import Diagnostics
 import Foundation
 import Operations
 import Settings
@@ -77,7 +77,7 @@ struct DebugBundleCommand: AsyncParsableCommand {
         return String(decoding: version, as: UTF8.self) + mounts.joined(separator: "\n") + "\n"
     }
 
-    /// Makes the file anew, for its owner alone: nobody can have prepared it.
+    /// Makes the file again, for its owner alone: no other user can have prepared it.
     private static func write(_ bytes: [UInt8], to path: String) throws {
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {

@@ -1,5 +1,5 @@
-import Agent
 import ArgumentParser
+import Diagnostics
 import Foundation
 import Operations
 
@@ -28,7 +28,7 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "Follows the map until it is stopped.",
             discussion: """
-                On a terminal the map is drawn anew when it changes. Elsewhere each change is a line: + for a cgroup \
+                On a terminal the map is drawn again when it changes. Elsewhere each change is a line: + for a cgroup \
                 that came, - for one that went, ~ for one whose pod changed; as JSON, each new map is one line.
                 """))
     var watch = false
@@ -85,7 +85,7 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
                 : "nothing is pinned at \(location.pinDirectory): podidentd is not installed on this node"
             return View(
                 dump: dump, shown: dump.filtered(by: filter.filter),
-                notice: "\(error)\nThis is what the kernel knows: pods by UID, confirmed by nobody; \(hint).")
+                notice: "\(error)\nThis is what the kernel knows: pods by UID, unconfirmed; \(hint).")
         }
     }
 

@@ -1,4 +1,3 @@
-import Agent
 import ArgumentParser
 import Attribution
 import Clouds
@@ -27,7 +26,8 @@ struct DebugCommand: AsyncParsableCommand {
     )
 }
 
-/// Where the agent of this node is. What is not given on the command line is taken from where the agent itself takes it.
+/// Where the agent of this node is. What is not given on the command line is taken from where the agent itself takes
+/// it.
 struct AgentOptions: ParsableArguments {
     @Option(
         name: .long,
@@ -53,7 +53,7 @@ struct AgentOptions: ParsableArguments {
             nodeName: value("node-name") ?? "")
     }
 
-    /// The UID of the pod that this process runs in; `nil`: nobody says.
+    /// The UID of the pod that this process runs in; `nil`: it is not known.
     func podUID() throws -> PodUID? {
         guard let text = try values()["pod-uid"] else { return nil }
         guard let uid = PodUID(text) else {

@@ -1,5 +1,5 @@
-import Agent
 import ArgumentParser
+import Diagnostics
 import Foundation
 import Operations
 
@@ -37,7 +37,7 @@ struct DebugConnectionsCommand: AsyncParsableCommand {
             guard !filter.filter.needsNames else {
                 throw AgentNeeded(error, "pods have no names without it; filter by --uid instead")
             }
-            Screen.warn("\(error)\nThis is what the kernel counts: pods by UID, confirmed by nobody.")
+            Screen.warn("\(error)\nThis is what the kernel counts: pods by UID, unconfirmed.")
             return try location.kernelView().connectionDump(node: location.nodeName)
         }
     }

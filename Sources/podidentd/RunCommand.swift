@@ -1,5 +1,6 @@
 import Agent
 import ArgumentParser
+import Clouds
 import Foundation
 import Hardening
 import Logging
@@ -20,7 +21,7 @@ struct RunCommand: AsyncParsableCommand {
             that is an upgrade, and a graceful restart.
 
             SIGHUP reads the configuration again and applies what can change without a restart ('podidentd config' \
-            marks it); the log names what cannot. It opens the audit file anew as well.
+            marks it); the log names what cannot. It opens the audit file again as well.
             """
     )
 

@@ -203,7 +203,7 @@ struct nid_tree {
  * redirected and never arrives is seen, whatever drops it in between.
  */
 struct nid_pod_connections {
-	/* Connects that were led to the agent in place of a metadata address. */
+	/* Connects that were redirected to the agent in place of a metadata address. */
 	__u64 redirected;
 	/* Connections that were accepted with the pod's tag. */
 	__u64 arrived;
@@ -279,7 +279,7 @@ struct nid_cgroup_event {
 enum nid_namespace_reason {
 	/* A process of a pod was executed. */
 	NID_NAMESPACE_EXEC = 1,
-	/* A pod's connection was led, and there is no listener. */
+	/* A pod's connection was redirected, and there is no listener. */
 	NID_NAMESPACE_CONNECT = 2,
 	/* A connection still waits. */
 	NID_NAMESPACE_HELD = 3,
@@ -304,7 +304,7 @@ struct nid_namespace_event {
 
 /* Indices of nid_stats. Names in Sources/BPF/DatapathCounters.swift. */
 enum nid_stat {
-	/* Connects that were led to the agent's listener. */
+	/* Connects that were redirected to the agent's listener. */
 	NID_STAT_REDIRECTED = 0,
 	/* A protected address at a port that is neither served nor open. */
 	NID_STAT_REFUSED_PORT = 1,

@@ -2,7 +2,7 @@
 /* Whether two sockets are the two ends of one connection, by their sequence
  * numbers. No helpers and no maps: see destination.h.
  *
- * Addresses and ports alone do not tell: whoever may translate addresses in the
+ * Addresses and ports alone do not tell: a process that may translate addresses in the
  * namespace brings one connection to where another seems to come from.
  */
 #ifndef PODIDENTD_CONNECTION_H

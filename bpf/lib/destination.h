@@ -143,7 +143,7 @@ static __always_inline enum nid_verdict nid_judge(const volatile struct nid_endp
 }
 
 /* Whether a packet to a protected address may go where it is addressed. Nothing
- * that the connect hooks led elsewhere is so addressed, so only what they let
+ * that the connect hooks redirected is so addressed, so only what they let
  * pass is let pass here.
  *
  * ICMP is harmless, and path MTU discovery and neighbour discovery need it. A

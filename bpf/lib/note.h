@@ -56,7 +56,7 @@ static __always_inline void nid_report_note(const struct nid_note *note,
 	nid_report_namespace(&event);
 }
 
-/* The connection begins before its namespace has a listener: its SYN is held back
+/* The connection begins before its namespace has a listener: its SYN is held
  * by the egress guard.
  */
 static __always_inline void nid_begin_hold(struct nid_note *note, void *socket)

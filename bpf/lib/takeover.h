@@ -35,7 +35,7 @@ static __always_inline bool nid_is_far_end(struct tcp_sock *server, struct tcp_s
 
 /* Copies the note of the far end, if it is one of ours and this connection's.
  *
- * Checks after it has copied: a socket whose note is written anew has left its
+ * Checks after it has copied: a socket whose note is written again has left its
  * connection before that, so that no copy is made of two notes.
  */
 static __always_inline enum nid_stat nid_copy_note(struct bpf_sock *client, struct bpf_sock *server,

@@ -26,7 +26,7 @@ static __always_inline bool nid_free_from_device(struct bpf_sock_addr *ctx)
 	return !bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTODEVICE, none, sizeof(none));
 }
 
-/* Where a connection is led. */
+/* Where a connection is redirected. */
 struct nid_way {
 	/* Host order. */
 	__u16 port;
@@ -34,7 +34,7 @@ struct nid_way {
 	bool is_ipv6;
 };
 
-/* Whether a caller that named an IPv6 address can be led to ::1 only: its socket has
+/* Whether a caller that named an IPv6 address can be redirected to ::1 only: its socket has
  * an IPv6 source, or takes no IPv4.
  */
 static __always_inline bool nid_needs_ipv6(struct bpf_sock *socket)

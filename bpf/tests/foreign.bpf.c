@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* A stranger's program at a hook that is ours, too: leads one address elsewhere, as
+/* A stranger's program at a hook that is ours, too: redirects one address elsewhere, as
  * socket load balancers do with Services.
  */
 #include <linux/bpf.h>

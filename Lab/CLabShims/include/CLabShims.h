@@ -35,7 +35,7 @@ static inline void lab_keep_descriptors_from_children(void)
 	syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
-/* Severs the BPF link that is pinned at `path`, whoever else holds it. */
+/* Severs the BPF link that is pinned at `path`, whichever process holds it. */
 static inline int lab_detach_link(const char *path)
 {
 	union bpf_attr attributes = { .pathname = (uint64_t)(uintptr_t)path };

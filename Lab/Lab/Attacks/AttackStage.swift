@@ -12,7 +12,8 @@ final class AttackStage: Sendable {
     let onHost: RunningPod
     /// A pod that asks all the time.
     let target: RunningPod
-    /// A pod whose address is taken. The target's would be, too, but no agent can mend a bridge that believes in lies.
+    /// A pod whose address is taken. The target's would be, too, but no agent can repair a bridge that believes in
+    /// lies.
     let bystander: RunningPod
     /// Another machine on the node's network.
     let machine: NetworkNamespace

@@ -10,7 +10,8 @@ import Foundation
 /// | the attacker             | itself, after a move     | refused: the creator's cgroup stays with the socket |
 /// | another container of it  | the attacker             | its own identity: containers of a pod share it     |
 ///
-/// Once a connection is made, its identity is its connector's, whoever holds the descriptor later: passing it on is the
+/// Once a connection is made, its identity is its connector's, whichever process holds the descriptor later: passing it
+/// on is the
 /// same as passing on what is read from it.
 extension AttackSuite {
     var descriptors: [Attack] {

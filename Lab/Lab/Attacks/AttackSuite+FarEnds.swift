@@ -1,10 +1,13 @@
 import Foundation
 
-/// A14 to A17: who could be at the far end of a pod's connection, or between its ends. Connections do not leave their pod's
+/// A14 to A17: who could be at the far end of a pod's connection, or between its ends. Connections do not leave their
+/// pod's
 /// network namespace: from outside of it there is nothing to answer, to translate, to sniff or to lend.
 ///
-/// Rows of the mechanism before, which led connections to a port of the node's, went with it: claims and their table
-/// (planted, torn, second claim), announced SYNs and their flood, spoofed handshakes with the agent's port, the mark for
+/// Rows of the mechanism before, which redirected connections to a port of the node's, went with it: claims and their
+/// table
+/// (planted, torn, second claim), announced SYNs and their flood, spoofed handshakes with the agent's port, the mark
+/// for
 /// meshes.
 extension AttackSuite {
     var farEnds: [Attack] {
@@ -140,7 +143,8 @@ extension AttackSuite {
         }
     }
 
-    /// The pod's own rules turn the connection to a server in the same pod: nobody else is harmed, and nobody is served.
+    /// The pod's own rules turn the connection to a server in the same pod: nobody else is harmed, and nobody is
+    /// served.
     private var ownTranslation: Attack {
         Attack("A14", .ordinary, "DNAT inside the pod, of the agent's port to its own server", .nothing) {
             let server = try await stage.began(mallory.start([try Attacker.program(), "proxy", "7778"]), "listening")

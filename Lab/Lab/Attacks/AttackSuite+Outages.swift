@@ -40,7 +40,8 @@ extension AttackSuite {
         ] + halves
     }
 
-    /// An uninstallation that was interrupted leaves some of the pins. What is left holds, and the next agent mends it.
+    /// An uninstallation that was interrupted leaves some of the pins. What is left holds, and the next agent repairs
+    /// it.
     private var halves: [Attack] {
         [
             ("connect4", ["connect4"]), ("the take-over", ["getpeername4", "getpeername6"]),

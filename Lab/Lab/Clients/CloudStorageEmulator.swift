@@ -2,7 +2,7 @@ import Crypto
 import Foundation
 import NIOHTTP1
 
-/// A Google Cloud Storage that holds one bucket with one object, and gives it to whoever bears a living access token.
+/// A Google Cloud Storage that holds one bucket with one object, and gives it to every bearer of a living access token.
 package final class CloudStorageEmulator: Sendable {
     package static let bucket = "lab-bucket"
     package static let objectName = "greeting.txt"

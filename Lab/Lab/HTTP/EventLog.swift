@@ -29,7 +29,7 @@ package final class EventLog<Event: Sendable>: Sendable {
         storage.withLock { $0.total }
     }
 
-    /// Appends `event` and wakes whoever waits.
+    /// Appends `event` and wakes the waiters.
     package func record(_ event: Event) {
         storage.withLock { storage in
             storage.total += 1
@@ -54,7 +54,8 @@ package final class EventLog<Event: Sendable>: Sendable {
     /// Waits until the recorded events satisfy `condition`, and returns them.
     ///
     /// The condition is asked once at the start and again after every event; nothing polls.
-    /// - Throws: ``DeadlineExceeded`` after `deadline` (times ``LabKernel/patience``), `CancellationError` when the caller is cancelled.
+    /// - Throws: ``DeadlineExceeded`` after `deadline` (times ``LabKernel/patience``), `CancellationError` when the
+    /// caller is cancelled.
     @discardableResult
     package func wait(
         within deadline: Duration = .seconds(60),

@@ -11,7 +11,7 @@ package struct LabRequest: Sendable {
     package var headers: HTTPHeaders
     /// The whole body, at most 1 MiB.
     package var body: ByteBuffer
-    /// The client's certificate in DER, whoever signed it; `nil` over plain TCP or if none was offered.
+    /// The client's certificate in DER, of any signer; `nil` over plain TCP or if none was offered.
     package var clientCertificate: [UInt8]?
     /// The number of the server's connection, counted from 1.
     package var connection: Int

@@ -8,7 +8,8 @@ package import NIOCore
 
 /// Makes a bound, listening stream socket on a host's address and a port (`0`: any), and gives up its ownership.
 ///
-/// A server of the lab may have to listen inside another network namespace; whoever knows how to enter one supplies
+/// A server of the lab may have to listen inside another network namespace; the code that knows how to enter one
+/// supplies
 /// the socket.
 package typealias ListenerFactory = @Sendable (_ host: String, _ port: Int) throws -> CInt
 
@@ -22,7 +23,8 @@ package enum LocalListener {
         try listen(on: SocketAddress(ipAddress: host, port: port))
     }
 
-    /// A listening socket on `address`, with `SO_REUSEADDR` and `SO_REUSEPORT`, so that a server that goes down can hold
+    /// A listening socket on `address`, with `SO_REUSEADDR` and `SO_REUSEPORT`, so that a server that goes down can
+    /// hold
     /// its port, and finds it again.
     /// - Throws: `IOError` that names the system call.
     package static func listen(on address: SocketAddress) throws -> CInt {

@@ -49,7 +49,7 @@ package final class AgentProcess: Sendable {
         return await command.result()
     }
 
-    /// Waits for an end that somebody else brings about.
+    /// Waits for an end that another process brings about.
     package func result() async -> CommandResult {
         await command.result()
     }

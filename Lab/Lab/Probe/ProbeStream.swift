@@ -54,7 +54,7 @@ package struct ProbeStream: Sendable {
         self.pause = pause
     }
 
-    /// Asks for ever, blocking the calling thread.
+    /// Asks without end, blocking the calling thread.
     package func run(report: (Sample) -> Void) -> Never {
         var number = 0
         while true {

@@ -1,7 +1,8 @@
 import Foundation
 
 /// Mixed load with churn for a while: pods that stay and ask for everything, on new and on kept connections; pods that
-/// come and go under names and addresses that are used again; clients that are refused and one that is slow; tokens that
+/// come and go under names and addresses that are used again; clients that are refused and one that is slow; tokens
+/// that
 /// soon end; watches that end and caches that are compacted; and, in the middle, an upgrade of the agent.
 package struct Soak: Sendable {
     package var duration: Duration
@@ -57,7 +58,7 @@ package struct Soak: Sendable {
             try await run.windows(tell: tell)
             try await group.waitForAll()
         }
-        // The slots' last pods, and whoever had not asked the second agent yet.
+        // The slots' last pods, and those that had not asked the second agent yet.
         for resident in people.residents { try await resident.askAll(pause: .zero) }
         try await people.slow.ask()
         // Their connections end with them.

@@ -41,7 +41,7 @@ struct PodParts: Sendable {
         ) { event in
             guard directory.apply(event) else {
                 incidents.increment(.outdatedPodEvent)
-                logger.info("the watch told of a pod as it was before its end; it stays deleted")
+                logger.info("the pod watch reported a pod as it was before its end; the pod stays deleted")
                 return
             }
             enforcement.apply(event)

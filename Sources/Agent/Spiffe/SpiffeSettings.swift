@@ -22,7 +22,7 @@ struct SpiffeSettings: Sendable {
         }
         guard let url = configuration.spiffeSigner else {
             throw ConfigurationError(
-                "spiffe.signer is not set: nobody else signs (spiffe.port or spiffe.socket is set)")
+                "spiffe.signer is not set: no other service signs (spiffe.port or spiffe.socket is set)")
         }
         port = configuration.spiffePort
         socket = configuration.spiffeSocket

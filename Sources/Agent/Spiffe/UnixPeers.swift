@@ -4,9 +4,10 @@ import CSockets
 import NIOCore
 import NIOPosix
 
-/// Tells of Unix sockets who is at their other end, in the form in which the hooks tell it of TCP connections.
+/// Identifies the peers of Unix sockets, in the form in which the hooks identify those of TCP connections.
 ///
-/// The kernel names the cgroup of the task that connected; no process ID takes part. What a socket's creator was, the kernel
+/// The kernel names the cgroup of the task that connected; no process ID takes part. What a socket's creator was, the
+/// kernel
 /// does not say here: a connection is its connector's.
 struct UnixPeers: Sendable {
     let root: KubepodsRoot

@@ -28,7 +28,7 @@ int nid_make_wait(int wake_up);
 int nid_wait_add(int set, int listener, uint64_t number);
 void nid_wait_remove(int set, int listener);
 
-/* Waits for as many milliseconds; for ever, if that is negative. Returns how many numbers are ready, or -1 with errno. */
+/* Waits for as many milliseconds; without end, if that is negative. Returns how many numbers are ready, or -1 with errno. */
 int nid_wait(int set, uint64_t numbers[NID_WAIT_MAX], int timeout);
 
 /* The name of the calling thread, as ps and top show it: at most 15 bytes. */

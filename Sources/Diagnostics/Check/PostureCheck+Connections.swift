@@ -42,7 +42,7 @@ extension PostureCheck {
         guard (try? maps.kubepods())??.id == kubepods.id else {
             return [
                 Posture.Item(
-                    "connections", .unknown, "not tried: the programs do not know \(root), so nothing is led away")
+                    "connections", .unknown, "not tried: the programs do not know \(root), so nothing is redirected")
             ]
         }
         var items: [Posture.Item] = []
@@ -229,7 +229,7 @@ extension PostureCheck {
         let consequence = "Pods get no answer at this address, and reach nobody else."
         return switch number {
         case ETIMEDOUT:
-            "\(consequence) The connection was led to \(agentsText) and never accepted: does a filter of this network "
+            "\(consequence) The connection was redirected to \(agentsText) and never accepted: does a filter of this network "
                 + "namespace (nftables, iptables: input, output) drop what stays on the interface lo?"
         case ECONNREFUSED: "\(consequence) Nothing listens at \(agentsText): restart the agent, and see its log."
         default: consequence

@@ -15,7 +15,8 @@ extension PostureCheck {
         return items
     }
 
-    /// Where a hook belongs: the guard of pods' sockets at kubepods, so that no other packet pays for it; the others at the
+    /// Where a hook belongs: the guard of pods' sockets at kubepods, so that no other packet pays for it; the others at
+    /// the
     /// root, because a socket's hooks are those of the cgroup that it was made in.
     static func place(of hook: InstalledHook, _ layout: CgroupLayoutFinding) -> (id: CgroupID?, name: String) {
         hook.name == "egress"
@@ -92,7 +93,7 @@ extension PostureCheck {
             if let egress = hooks.first(where: { $0.name == "egress" }) {
                 var item = item(egress, layout)
                 item.id = "guards.egress"
-                if item.state == .ok { item.found = "raw sockets, and connections older than the hooks, are held back" }
+                if item.state == .ok { item.found = "raw sockets, and connections older than the hooks, are dropped" }
                 items.append(item)
             }
             items.append(hostGuard())
@@ -108,11 +109,11 @@ extension PostureCheck {
         let id = "guards.host"
         do throws(BPFError) {
             switch try HostGuard.installed(below: pins) {
-            case .bpf: return Posture.Item(id, .ok, "frames that pods write themselves are held back by BPF")
+            case .bpf: return Posture.Item(id, .ok, "frames that pods write themselves are dropped by BPF")
             case .nftables:
                 return Posture.Item(
-                    id, .ok, "frames that pods write themselves are held back by the nftables table inet podidentd",
-                    meaning: "Pods that policy lets through to the machine's own metadata server are held back as well."
+                    id, .ok, "frames that pods write themselves are dropped by the nftables table inet podidentd",
+                    meaning: "Pods that policy lets through to the machine's own metadata server are dropped as well."
                 )
             case nil:
                 return Posture.Item(
@@ -139,7 +140,7 @@ extension PostureCheck {
             }
             let (passing, denied) = (paths(.passthrough), paths(.deny))
             guard !policies.isEmpty else {
-                return Posture.Item(id, .ok, "no pod is excepted: all are led to the agent")
+                return Posture.Item(id, .ok, "no pod is excepted: all are redirected to the agent")
             }
             var found: [String] = []
             if !passing.isEmpty { found.append("let through: \(passing.joined(separator: ", "))") }

@@ -106,7 +106,7 @@ final class ProbeCgroup: Sendable {
         }
         process.withLock { $0 = child }
         let output = read(pipes[0])
-        // Whoever has not closed its output by now does not end by itself.
+        // A process that has not closed its output by now does not end by itself.
         if output == nil { kill(child, SIGKILL) }
         var status: CInt = 0
         while unsafe waitpid(child, &status, 0) < 0, errno == EINTR {}

@@ -1,6 +1,6 @@
 import Glibc
 
-/// `/proc/net/tcp` and `tcp6`: where connections really lead. What `getpeername()` says is what our own hooks say.
+/// `/proc/net/tcp` and `tcp6`: where connections really go. What `getpeername()` says is what our own hooks say.
 enum SocketTable {
     /// Larger than the table of a node with a hundred thousand sockets.
     private static let bytesMax = 32 << 20

@@ -7,7 +7,7 @@ import Tokens
 /// The results of an attempt to mint, in stages, each failure with its remedy.
 struct ExplainRemedies: Sendable {
     let configuration: AgentConfiguration
-    /// Knows the words that pods get for what somebody has to change.
+    /// Knows the words that pods get for what an operator has to change.
     let errors: ErrorResponse
 
     private typealias Stage = Explanation.Stage
@@ -60,7 +60,7 @@ struct ExplainRemedies: Sendable {
 
     private var subjectAudience: String { configuration.tokenAudience ?? configuration.providerAudience }
 
-    // MARK: What mends it
+    // MARK: Remedies
 
     private func remedy(
         _ failure: UpstreamFailure, _ step: TokenTrial.Step, _ account: String?, _ reference: ServiceAccountReference

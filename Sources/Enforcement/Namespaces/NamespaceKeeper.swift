@@ -38,7 +38,8 @@ package final class NamespaceKeeper: Yielding {
     private let lost: @Sendable (OpenerError) -> Void
     private let state = Mutex(State())
 
-    /// The keeper calls `lost` when the opener has ended: no listener can be opened any more, and the agent must restart.
+    /// The keeper calls `lost` when the opener has ended: no listener can be opened any more, and the agent must
+    /// restart.
     package init(
         opener: Opener, ports: ListenerPorts, slot: DatapathSlot, cgroups: CgroupFileSystem, server: MetadataServer,
         supervisor: SupervisorLink?, incidents: CounterTable<Incident>, logger: Logger,
@@ -137,7 +138,7 @@ package final class NamespaceKeeper: Yielding {
         }
     }
 
-    /// Has the programs lead connections of a namespace to its listeners. While a predecessor serves, that is for
+    /// Has the programs redirect connections of a namespace to its listeners. While a predecessor serves, that is for
     /// namespaces alone that it does not know.
     private func publish(_ cookie: UInt64, _ datapath: Datapath, _ state: State) {
         guard let entry = state.registry[cookie],
@@ -168,7 +169,8 @@ package final class NamespaceKeeper: Yielding {
         }
     }
 
-    /// Takes over the sockets that the supervisor has kept. The programs still lead to them: connections wait there.
+    /// Takes over the sockets that the supervisor has kept. The programs still redirect to them: connections wait
+    /// there.
     private func adopt(_ kept: [SupervisorLink.Group], _ datapath: Datapath, node: NetworkNamespaceID) {
         let known = datapath.listeners()
         state.withLock { state in
@@ -188,7 +190,7 @@ package final class NamespaceKeeper: Yielding {
                 }
             }
             guard state.publishes else { return }
-            // Nobody listens any more where these lead to.
+            // No agent listens any more where these redirect to.
             for cookie in known.keys where state.registry[cookie] == nil {
                 datapath.removeListener(ofNamespace: cookie)
             }
@@ -218,9 +220,11 @@ package final class NamespaceKeeper: Yielding {
 
     // MARK: Ends
 
-    /// Closes the listeners of a pod in which no process is left for a moment's time, so that its network namespaces can end.
+    /// Closes the listeners of a pod in which no process is left for a moment's time, so that its network namespaces
+    /// can end.
     ///
-    /// Between two processes of a pod there may be none. A listener that is closed then would refuse the connection of the
+    /// Between two processes of a pod there may be none. A listener that is closed then would refuse the connection of
+    /// the
     /// next process, which the kernel has redirected to it already.
     func podEmptied(_ pod: CgroupID, _ datapath: Datapath) {
         let turn = state.withLock { state in
@@ -257,7 +261,8 @@ package final class NamespaceKeeper: Yielding {
         for cookie in cookies { listeners.close(cookie, datapath) }
     }
 
-    /// Looks at what no event tells of: the opener's end, missing families, refusals that have lasted long enough, and the
+    /// Looks at what no event reports: the opener's end, missing families, refusals that have lasted long enough, and
+    /// the
     /// node's port. May wait for the opener.
     func check(_ datapath: Datapath, node: NetworkNamespaceID) {
         if !opener.isRunning { return lost(OpenerError("podidentd-opener has ended")) }

@@ -9,7 +9,8 @@ import Synchronization
 /// seconds.
 ///
 /// The agent's own process is in its own pod's cgroup, so the kernel treats its connections as it treats any pod's. An
-/// attempt succeeds when this process accepts the connection with the kernel's tag for this very socket (`SO_COOKIE`), and
+/// attempt succeeds when this process accepts the connection with the kernel's tag for this very socket (`SO_COOKIE`),
+/// and
 /// answers with the UID that the downward API gave (`pod-uid`). No other process can bring that about.
 ///
 /// An attempt is some ten system calls and two hundred bytes.
@@ -58,7 +59,8 @@ package final class ConnectionProof: Sendable {
         hasArrived.store(true, ordering: .releasing)
     }
 
-    /// Attempts it again and again until the task is cancelled. `isServing` says whether this agent accepts connections:
+    /// Attempts it again and again until the task is cancelled. `isServing` says whether this agent accepts
+    /// connections:
     /// an agent that has handed over no longer does.
     package func run(isServing: @Sendable () -> Bool) async {
         guard let podUID else { return await untilCancelled() }
@@ -145,7 +147,7 @@ package final class ConnectionProof: Sendable {
     }
 
     private var notArrived: String {
-        "led to the agent's listener in the node's network namespace, but not accepted within 2 s: does a filter of the node "
+        "redirected to the agent's listener in the node's network namespace, but not accepted within 2 s: does a filter of the node "
             + "(nftables, iptables: input, output) drop what stays on the interface lo?"
     }
 

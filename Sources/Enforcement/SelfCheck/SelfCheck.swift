@@ -6,7 +6,7 @@ package import Operations
 package import Restart
 package import Telemetry
 
-/// Looks every two seconds at what no event tells of, mends what can be mended, and says so.
+/// Looks every two seconds at what no event reports, repairs what it can, and logs it.
 ///
 /// A look is some fifty system calls, a ten-thousandth of a core.
 package struct SelfCheck: Sendable {
@@ -130,7 +130,7 @@ package struct SelfCheck: Sendable {
         }
     }
 
-    /// Nothing is wrong with others at the same hooks. But whoever looks for the cause of a connection that goes astray
+    /// Nothing is wrong with others at the same hooks. But an operator who looks for the cause of a lost connection
     /// shall find them.
     private func checkHooks(_ others: inout Set<Datapath.OtherProgram>) {
         guard let found = datapath.current?.otherPrograms() else { return }

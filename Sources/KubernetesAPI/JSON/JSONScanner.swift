@@ -1,4 +1,5 @@
-/// Cuts a stream of bytes into the tokens of JSON (RFC 8259), wherever its chunks end, and keeps nothing of what its caller
+/// Cuts a stream of bytes into the tokens of JSON (RFC 8259), wherever its chunks end, and keeps nothing of what its
+/// caller
 /// passes over.
 ///
 /// Strict: a sequence of objects with white space around them, and no other text. Memory is bounded by
@@ -22,7 +23,7 @@ struct JSONScanner: Sendable {
     private(set) var isTooLongToCapture = false
     /// The number of objects and arrays that are open.
     var depth: Int { containers.depth }
-    /// Whether the next value is passed over, with all that it contains: no token tells of it.
+    /// Whether the next value is passed over, with all that it contains: no token reports it.
     var passesOver = false
 
     private enum State: Sendable {

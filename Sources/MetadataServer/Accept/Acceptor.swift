@@ -12,7 +12,8 @@ import Synchronization
 
 /// Accepts connections of every listening socket, on a thread of its own, perhaps beside others.
 ///
-/// SwiftNIO could do that too, but makes a channel, its pipeline and its promises of each connection before anything of it
+/// SwiftNIO could do that too, but makes a channel, its pipeline and its promises of each connection before anything of
+/// it
 /// can be read: several times the work of a cached answer.
 final class Acceptor: Sendable {
     private static let pause: CInt = 1_000
@@ -45,9 +46,10 @@ final class Acceptor: Sendable {
     private let logger: Logger
     private let acceptFailed: @Sendable () -> Void
 
-    /// Starts the thread, which `loop` hears the end of.
+    /// Starts the thread, whose end `loop` is told.
     ///
-    /// Nothing is accepted while `queue` is full, or with `isPaused` before ``resume()``. `acceptFailed` is called when a connection could not be accepted, for
+    /// Nothing is accepted while `queue` is full, or with `isPaused` before ``resume()``. `acceptFailed` is called when
+    /// a connection could not be accepted, for
     /// want of descriptors or memory: it waits with the kernel and is tried again once a second. `reception` is called
     /// once, on the thread, and gets what is accepted.
     init(
@@ -179,7 +181,7 @@ final class Acceptor: Sendable {
         }
     }
 
-    /// In milliseconds, for poll(2): negative is for ever.
+    /// In milliseconds, for poll(2): negative is without end.
     static func timeout(until time: NIODeadline?, isFailing: Bool, now: NIODeadline = .now()) -> CInt {
         let time = time.map { CInt(clamping: max(($0 - now).nanoseconds, 0) / 1_000_000 + 1) }
         return isFailing ? min(time ?? pause, pause) : time ?? -1

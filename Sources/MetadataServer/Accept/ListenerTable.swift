@@ -7,10 +7,11 @@ import Synchronization
     import Musl
 #endif
 
-/// The listening sockets of a server, by numbers that are never given twice: a thread that has just received a number finds
+/// The listening sockets of a server, by numbers that are never given twice: a thread that has just received a number
+/// finds
 /// that one, or none, and never another that has got its descriptor meanwhile.
 final class ListenerTable: Sendable {
-    /// One listening socket, which is closed when nobody uses it any more.
+    /// One listening socket, which is closed when no thread uses it any more.
     final class Listener: Sendable {
         let number: UInt64
         let descriptor: CInt
@@ -63,7 +64,7 @@ final class ListenerTable: Sendable {
         }
     }
 
-    /// Forgets listeners, which are closed once nobody uses them.
+    /// Forgets listeners, which are closed once no thread uses them.
     ///
     /// - Returns: Those for which `condition` holds.
     @discardableResult

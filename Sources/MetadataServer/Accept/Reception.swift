@@ -21,13 +21,13 @@ package struct OtherService: Sendable {
 }
 
 /// The fast path of connections that were just accepted: one without a tag is reset unread, one whose only request has
-/// its answer at hand is answered and closed, and any other is handed on.
+/// its answer in a cache is answered and closed, and any other is handed off.
 ///
 /// Most requests arrive within microseconds of their connection, but after it. For that long connections wait here.
 ///
 /// Belongs to one of the threads that accept.
 final class Reception {
-    /// More is handed on at once: whoever waits is looked at again with each that is accepted.
+    /// More is handed off at once: connections that wait are looked at again with each that is accepted.
     static let waitingLimit = 64
     private static let patience = TimeAmount.milliseconds(20)
 
@@ -52,7 +52,8 @@ final class Reception {
     /// When to drop what is out of date, if there is anything.
     private(set) var tidyUpTime: NIODeadline?
 
-    /// `readTag` and `elsewhere` are the ``MetadataServer``'s. `handOn` owns the descriptor that it is given from then on.
+    /// `readTag` and `elsewhere` are the ``MetadataServer``'s. `handOn` owns the descriptor that it is given from then
+    /// on.
     init(
         responder: MetadataResponder, known: KnownRequests, observer: any MetadataServerObserver,
         readTag: @escaping @Sendable (CInt) -> CallerTag?, elsewhere: OtherService? = nil,
@@ -66,7 +67,8 @@ final class Reception {
         self.elsewhere = elsewhere
     }
 
-    /// Takes over an accepted socket that does not block. `namespace` is the listening socket's network namespace, by its
+    /// Takes over an accepted socket that does not block. `namespace` is the listening socket's network namespace, by
+    /// its
     /// cookie: the caller's must be the same.
     func receive(_ descriptor: CInt, namespace: UInt64? = nil) {
         guard let tag = readTag(descriptor) else {
@@ -143,13 +145,14 @@ final class Reception {
         case notHere
     }
 
-    /// Answers and closes, if the request is here, is a known one, ends its connection and has its answer at hand. Leaves
+    /// Answers and closes, if the request is here, is a known one, ends its connection and has its answer in a cache.
+    /// Leaves
     /// everything as it was otherwise.
     private func answer(_ descriptor: CInt, _ tag: CallerTag) -> Outcome {
         guard read(descriptor, MSG_PEEK) else { return .nothingArrived }
         guard let exchange = known[request], exchange.closes, let asked = exchange.request else { return .notHere }
         let start = NIODeadline.now()
-        // A refusal is handed on with its request: who refuses also tells of it.
+        // A refusal is handed on with its request: the code that refuses also reports it.
         guard case .answer(let response) = responder.respond(to: asked, from: tag, leased: leased),
             response.cause == nil
         else { return .notHere }
@@ -162,7 +165,8 @@ final class Reception {
         let sent = unsafe output.withUnsafeReadableBytes { bytes in
             unsafe send(descriptor, bytes.baseAddress, bytes.count, CInt(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE))
         }
-        // No room for it: whoever can wait for some takes over. Any other error is the end of the connection.
+        // No room for it: the event loop, which can wait for some, takes over. Any other error is the end of the
+        // connection.
         if sent < 0, errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM { return .notHere }
         observer.connectionOpened()
         observer.requestAnswered(

@@ -4,7 +4,7 @@ import Tokens
 extension MetadataResponder {
     /// The purpose of a request, once the caller's account is known. Pure: nothing is looked up or fetched here.
     enum Content {
-        /// An answer that never changes, or that nobody may wait for.
+        /// An answer that never changes, or that no caller may wait for.
         case fixed(Response)
         /// A value, which the request may wait for to change.
         case value(Response)
@@ -96,7 +96,7 @@ extension MetadataResponder {
         }
     }
 
-    /// Applies `wait_for_change` to content that is at hand.
+    /// Applies `wait_for_change` to content that is cached.
     func finish(_ content: Content, _ request: MetadataRequest) throws(RequestRefusal) -> Outcome {
         switch content {
         case .value(let response):

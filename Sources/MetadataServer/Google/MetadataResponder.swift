@@ -8,7 +8,7 @@ package struct MetadataResponder: Sendable {
     /// The decision about a request.
     package enum Outcome: Sendable, Hashable {
         case answer(Response)
-        /// The answer is not at hand: ``respondWaiting(to:from:within:on:)`` finds it.
+        /// The answer is not cached: ``respondWaiting(to:from:within:on:)`` finds it.
         case wait
         /// `wait_for_change`: keep the request until its answer's entity tag is another one than `current`'s, or for
         /// `seconds`.
@@ -43,7 +43,7 @@ package struct MetadataResponder: Sendable {
         respond(to: request, from: tag, leased: nil)
     }
 
-    /// Answers from what is at hand, without suspension: on the event loop, for every request.
+    /// Answers from caches, without suspension: on the event loop, for every request.
     func respond(to request: MetadataRequest, from tag: CallerTag, leased: LeasedAnswers?) -> Outcome {
         let caller: Caller
         switch backend.identify(tag) {
@@ -88,7 +88,8 @@ package struct MetadataResponder: Sendable {
         }
     }
 
-    /// Answers what ``respond(to:from:)`` could not, waiting for the pod's record, its account and its token, which share
+    /// Answers what ``respond(to:from:)`` could not, waiting for the pod's record, its account and its token, which
+    /// share
     /// one `limit`: at its end every wait ends with what it waited for. What is being fetched then goes on.
     ///
     /// The caller is identified once more at the end: what was fetched for a pod that has gone meanwhile goes nowhere.
@@ -181,7 +182,7 @@ package struct MetadataResponder: Sendable {
         return backend.leaseOnAccessToken(for: pod, account: account, scopes: scopes)
     }
 
-    /// `nil` if none is at hand.
+    /// `nil` if none is cached.
     private func cachedCredential(
         _ content: Content, _ request: MetadataRequest, for pod: PodRecord, _ account: ServiceAccountRecord
     ) -> Response? {

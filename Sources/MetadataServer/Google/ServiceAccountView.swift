@@ -2,7 +2,7 @@ package import Tokens
 
 /// A pod's ServiceAccount as Google clients see it: an entry of `service-accounts/` under two names.
 ///
-/// The names are made when somebody looks: a token's request has no use for them.
+/// The names are made when a caller looks: a token's request has no use for them.
 package struct ServiceAccountView: Sendable, Hashable {
     /// The name that the account has whatever its email is.
     static let defaultName = "default"

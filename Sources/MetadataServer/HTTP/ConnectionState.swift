@@ -3,7 +3,8 @@ package import NIOHTTP1
 
 /// One HTTP/1 connection as a value: which request is next, whether the connection outlives it, when to stop reading.
 ///
-/// Requests are answered one at a time and in order. While one is being answered the owner does not read; what a read had
+/// Requests are answered one at a time and in order. While one is being answered the owner does not read; what a read
+/// had
 /// brought beyond it waits in a bounded queue. A request is answered when it is complete, its body having been dropped.
 package struct ConnectionState: Sendable {
     /// A complete request.
@@ -92,7 +93,7 @@ package struct ConnectionState: Sendable {
     /// Whether nothing can follow the answer in progress, even if its request did not ask for that.
     package var isLastAnswer: Bool { isDraining || (input == .discarding && queue.isEmpty) }
 
-    /// Whether an answer may be held back until its value changes. Not when the server stops, nor when the client sends no
+    /// Whether an answer may wait until its value changes. Not when the server stops, nor when the client sends no
     /// more: whether it still listens is then unknown.
     package var allowsWatch: Bool { !isDraining && !isInputClosed }
 
@@ -172,7 +173,8 @@ package struct ConnectionState: Sendable {
         }
     }
 
-    /// The server is stopping: what has begun is answered, and is the last. A connection that has not asked anything yet
+    /// The server is stopping: what has begun is answered, and is the last. A connection that has not asked anything
+    /// yet
     /// may still ask once, for its client has no reason to try again. With `keepsIdle` neither has one that is idle: it
     /// stays until its next answer tells the client, and no request meets a closing connection.
     package mutating func drain(keepsIdle: Bool = false) -> Action {

@@ -3,7 +3,8 @@ import Tokens
 
 /// Maps every refusal and failure to a status and a text; nothing else decides either.
 ///
-/// The rules: what somebody must change is 4xx, in words that say who and what; what may work on the next try is 503 or
+/// The rules: what an operator or caller must change is 4xx, in words that say who and what; what may work on the next
+/// try is 503 or
 /// 429 with `Retry-After`, never another 5xx, for half of the clients do not retry those; a token is never 404 unless
 /// IAM said so, for Go hides the text of a 404. Texts that Google's server has are kept to the letter, because people
 /// search for them.
@@ -57,7 +58,7 @@ package struct ErrorResponse: Sendable {
         return Self.error(.forbidden, text + "\n").because(cause)
     }
 
-    /// Ends the connection: kept alive it would lead every next try here as well.
+    /// Ends the connection: a kept-alive connection would bring every next try here as well.
     private static func elsewhere(_ text: String) -> Response {
         var response = error(.serviceUnavailable, text, retryAfter: 1)
         response.closesConnection = true

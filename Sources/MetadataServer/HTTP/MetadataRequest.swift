@@ -52,7 +52,7 @@ package struct RequestValidator: Sendable {
 
     package func validate(_ head: HTTPRequestHead) throws(RequestRefusal) -> MetadataRequest {
         let target = try RequestTarget(parsing: head.uri)
-        // Even an empty one: whoever sent it, a proxy touched the request.
+        // Even an empty one: a proxy touched the request.
         guard !Self.forwarding.contains(where: { head.headers.contains(name: $0) }) else { throw .forwarded }
         if let room = rooms.first(where: { $0.owns(target.path) }) {
             let request = try room.validate(head, target)
@@ -120,7 +120,8 @@ package struct RequestValidator: Sendable {
 }
 
 extension HTTPRequestHead {
-    /// The field's value, without copying any; `nil` if there is none. `name` consists of letters, digits and hyphens, for
+    /// The field's value, without copying any; `nil` if there is none. `name` consists of letters, digits and hyphens,
+    /// for
     /// which one bit is the difference between the cases.
     func onlyField(_ name: String) throws(RequestRefusal) -> String? {
         var found: String?

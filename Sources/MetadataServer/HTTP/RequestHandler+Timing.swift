@@ -2,7 +2,8 @@ import NIOCore
 
 /// The one timer of a connection.
 ///
-/// A deadline that moves later, which every request does, costs an assignment: the timer that is already set finds at its
+/// A deadline that moves later, which every request does, costs an assignment: the timer that is already set finds at
+/// its
 /// end that there is more to wait for.
 struct ConnectionTimer {
     fileprivate var deadline = NIODeadline.distantFuture
@@ -91,7 +92,7 @@ extension RequestHandler {
         }
     }
 
-    /// Compares a held value with what it is now; a caller that has lost its identity hears so.
+    /// Compares a held value with what it is now; a caller that has lost its identity gets a refusal.
     private func look(at held: Held, _ context: ChannelHandlerContext) {
         guard let current else { return }
         if context.eventLoop.now >= held.end {

@@ -5,8 +5,9 @@ import NIOHTTP1
 
 /// Carries out what ``ConnectionState`` decides for one connection.
 ///
-/// Answers that are at hand are written within the read that brought their request. For any other the handler starts one
-/// task; its result comes back to this handler or, when the connection has gone, to nobody. The end of the task's time ends
+/// Answers from a cache are written within the read that brought their request. For any other the handler starts one
+/// task; its result comes back to this handler or, when the connection has gone, is dropped. The end of the task's time
+/// ends
 /// its waiting alone: what it fetches belongs to the token service, not to the request.
 final class RequestHandler: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
@@ -19,11 +20,11 @@ final class RequestHandler: ChannelDuplexHandler {
     let observer: any MetadataServerObserver
     let date: DateHeader
     let leased: LeasedAnswers
-    /// For the tasks that wait for what is not at hand.
+    /// For the tasks that wait for what is not cached.
     let executor: EventLoopExecutor
     /// The debug dump's record of this connection.
     let record: ConnectionRecord?
-    /// Whether the connection is one too many: its first request hears so.
+    /// Whether the connection is one too many: its first request gets a 429.
     let refusesAll: Bool
     /// Learns what this connection holds of requests without an answer.
     let registry: ConnectionRegistry?
@@ -200,7 +201,7 @@ final class RequestHandler: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard let error = error as? HTTPParserError else {
-            // The connection was reset or failed: there is nobody to answer.
+            // The connection was reset or failed: there is no client to answer.
             context.close(promise: nil)
             return
         }

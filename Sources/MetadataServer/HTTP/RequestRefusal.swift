@@ -1,6 +1,6 @@
 package import Tokens
 
-/// Why a request is refused whoever sent it.
+/// Why a request is refused, from every sender.
 package enum RequestRefusal: Error, Sendable, Hashable {
     /// Not HTTP/1, or not unambiguous HTTP/1. The text says what is wrong.
     case malformed(String)

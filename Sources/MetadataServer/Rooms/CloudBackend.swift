@@ -1,9 +1,10 @@
 package import Attribution
 package import Tokens
 
-/// Calls of rooms to the rest of the agent. All but ``credential(_:for:account:)`` are hash look-ups that must not block.
+/// Calls of rooms to the rest of the agent. All but ``credential(_:for:account:)`` are hash look-ups that must not
+/// block.
 package protocol CloudBackend: Sendable {
-    /// A credential that is fit to serve, if one is at hand.
+    /// A credential that is fit to serve, if one is cached.
     func cachedCredential(
         _ credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord
     ) -> ServedToken?

@@ -7,7 +7,8 @@ package enum MetricNames {
         "Answered requests by what they asked for and by HTTP status.")
     package static let requestDuration = MetricDefinition(
         "podidentd_request_duration_seconds", .histogram, unit: .seconds, labels: ["source"],
-        "From a complete request to its answer: cached (from what was at hand) or fetched (something had to arrive).")
+        "Time from a complete request to its answer: cached (answered from a cache) or fetched (answered after an upstream call)."
+    )
     package static let refusals = MetricDefinition(
         "podidentd_refusals", .counter, labels: ["reason"], "Requests answered with a refusal or failure, by reason.")
     package static let attributions = MetricDefinition(
@@ -50,7 +51,7 @@ package enum MetricNames {
     package static let accountReads = MetricDefinition(
         "podidentd_service_account_reads", .counter, labels: ["result"], "Ended reads of ServiceAccounts.")
     package static let tokenRefreshes = MetricDefinition(
-        "podidentd_token_refreshes", .counter, "Refreshes in the background, which nobody waited for.")
+        "podidentd_token_refreshes", .counter, "Token refreshes in the background, which no request waited for.")
     package static let tokenEvictions = MetricDefinition(
         "podidentd_token_evictions", .counter, "Tokens that made room for others of their pod.")
     package static let upstreamCalls = MetricDefinition(

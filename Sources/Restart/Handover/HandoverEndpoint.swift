@@ -8,10 +8,12 @@ import NIOPosix
 package import Operations
 import Synchronization
 
-/// Where a running agent hands over to its successor: a Unix socket beside the admin socket, for a process of root's that
+/// Where a running agent hands over to its successor: a Unix socket beside the admin socket, for a process of root's
+/// that
 /// proves that it sees the pin directory. One hand-over at a time.
 ///
-/// The successor gets the socket of `metrics.port`. In the pods' network namespaces it listens on other ports by then, to
+/// The successor gets the socket of `metrics.port`. In the pods' network namespaces it listens on other ports by then,
+/// to
 /// which the kernel programs redirect once it takes over: this agent answers the connections to its own.
 package final class HandoverEndpoint: Sendable {
     /// How long a successor may take from its first byte to its last. It comes when everything else is in place.
@@ -164,7 +166,7 @@ extension HandoverEndpoint {
     }
 
     func sendOffer(over socket: CInt) -> Bool {
-        // Under the lock: whoever stops the endpoint closes the descriptors.
+        // Under the lock: the stop of the endpoint closes the descriptors.
         storage.withLock { storage in
             let offer = HandoverMessage(
                 .offer, abi: PinDirectory.abiVersion, processID: UInt32(getpid()),
@@ -179,7 +181,7 @@ extension HandoverEndpoint {
     }
 
     func resume() {
-        // Nobody else can have it for long: whoever takes it finds the port in use.
+        // No other process can have it for long: one that takes it finds the port in use.
         let isLocked = (try? lock.tryAcquire()) ?? false
         namespaces.resume()
         logger.warning(

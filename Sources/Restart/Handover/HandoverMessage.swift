@@ -4,12 +4,12 @@
 /// successor    hello -->                 who I am; a descriptor of the pin directory's lock file, as SCM_RIGHTS
 ///              <-- offer                 who I am; the socket of metrics.port, as SCM_RIGHTS
 ///              take -->                  all is in place
-///              <-- yours                 I open and lead no more, and the lock is free
+///              <-- yours                 I open and redirect no more, and the lock is free
 ///              serving -->               connections are redirected to me
 /// ```
 ///
 /// Until `serving` has arrived the predecessor takes everything back when the connection ends: whatever happens to the
-/// successor, somebody accepts.
+/// successor, one of the two accepts.
 struct HandoverMessage: Sendable, Equatable {
     enum Kind: UInt8, Sendable {
         case hello = 1

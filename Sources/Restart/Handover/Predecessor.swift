@@ -7,7 +7,7 @@ package final class Predecessor: Sendable {
     /// For logs: 0 if it is in another PID namespace.
     package let processID: Int32
     let abi: UInt16
-    /// Copies of its listening sockets. Whoever adopts some closes the others.
+    /// Copies of its listening sockets. A caller that adopts some closes the others.
     package let listeners: [CInt]
     private let socket: CInt
 
@@ -59,9 +59,9 @@ package final class Predecessor: Sendable {
     private static func connect(to path: String, _ lock: PinLock) throws(HandoverError) -> Predecessor {
         let socket = try open(path)
         do throws(HandoverError) {
-            // A socket that somebody else serves would decide who gets the pods' requests.
+            // A socket that another user serves would decide who gets the pods' requests.
             guard let peer = SocketControl.peer(of: socket), peer.userID == 0 else {
-                throw HandoverError("whoever listens at \(path) is not root")
+                throw HandoverError("the process that listens at \(path) is not root")
             }
             return try greet(over: socket, peer, lock)
         } catch {

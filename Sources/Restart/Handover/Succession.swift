@@ -58,14 +58,14 @@ package enum Succession {
     ///   - lock: The pin directory's. It is free when the successor has ended, and for a moment when one replaces it.
     ///   - path: Where an agent that runs answers, which tells these two apart.
     ///   - signals: Every signal to end since this process began: one may have come before it was replaced.
-    ///   - logger: Hears why the wait began and ended.
+    ///   - logger: Gets why the wait began and ended.
     package static func standBy(_ lock: PinLock, at path: String, signals: EndSignals, logger: Logger) async {
         logger.info("replaced; waiting to be stopped, or for the successor's end")
         let (ends, end) = AsyncStream.makeStream(of: String.self)
         Task {
             for await signal in signals.received { end.yield("\(signal)") }
         }
-        // It may block for ever: nothing waits for its thread when the process ends.
+        // It may block without end: nothing waits for its thread when the process ends.
         DispatchQueue(label: "podidentd.succession").async {
             while true {
                 lock.acquireBlocking()
@@ -86,7 +86,7 @@ package enum Succession {
 package struct EndSignals: Sendable {
     let received: AsyncStream<UnixSignal>
 
-    /// Traps them, beside whoever else does.
+    /// Traps them, beside other traps.
     package init() async {
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         let (received, continuation) = AsyncStream.makeStream(of: UnixSignal.self, bufferingPolicy: .bufferingOldest(1))

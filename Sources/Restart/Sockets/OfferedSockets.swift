@@ -19,7 +19,7 @@ package final class OfferedSockets: Sendable {
         }
     }
 
-    /// Closes the sockets that nobody has taken.
+    /// Closes the sockets that no part has taken.
     package func closeRest() {
         let rest = descriptors.withLock { descriptors in
             defer { descriptors = [] }

@@ -6,7 +6,7 @@ import Synchronization
 
 /// Where a running agent reads its configuration again, and what of it lies outside the agent.
 package struct ReloadSource: Sendable {
-    /// Reads everything anew, as at the start: file, environment, command line.
+    /// Reads everything again, as at the start: file, environment, command line.
     package var load: @Sendable () throws -> AgentConfiguration
     package var threshold: LogThreshold
     /// Every key that there is.
@@ -63,7 +63,7 @@ package final class ConfigurationReloader: Sendable {
         storage.withLock { $0 = change.result }
         source.threshold.level = change.result.logLevel
         if change.applied.contains("policies") {
-            // Rules look at labels, which are not kept: the pods are listed anew, and what was told of them before counts
+            // Rules look at labels, which are not kept: the pods are listed again, and what is known of them counts
             // until then.
             client.replacePolicies(change.result.policies)
             watcher.relist()

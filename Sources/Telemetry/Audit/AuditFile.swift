@@ -4,10 +4,11 @@ import NIOPosix
 import Operations
 import Synchronization
 
-/// Appends lines to a file or to standard output, on a thread of its own. Whoever appends never waits: lines that find
+/// Appends lines to a file or to standard output, on a thread of its own. A caller that appends never waits: lines that
+/// find
 /// no room, in the queue or on the disk, are counted, and the next line that is written says how many.
 ///
-/// A file that was moved or removed is opened anew, so that whoever rotates it need not tell.
+/// A file that was moved or removed is opened again, so that log rotation need not signal the agent.
 final class AuditFile: Sendable {
     /// Lines that may wait, about 4 MiB.
     static let queueLimit = 8192
@@ -22,7 +23,7 @@ final class AuditFile: Sendable {
     let written = MetricCounter()
     let lost = MetricCounter()
     private let path: String
-    /// Makes the line that tells of a loss.
+    /// Makes the line that reports a loss.
     private let lossLine: @Sendable (Int) -> String
     private let logger: Logger
     private let queue = Mutex(Queue())
@@ -54,7 +55,7 @@ final class AuditFile: Sendable {
         if mustStart { thread.submit { [self] _ in drain() } }
     }
 
-    /// Opens the path anew at the next line.
+    /// Opens the path again at the next line.
     func reopen() {
         thread.submit { [self] _ in
             output.withLock { $0.close() }

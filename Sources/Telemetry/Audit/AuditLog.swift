@@ -74,7 +74,7 @@ package final class AuditLog: Sendable {
         deny(record, "ServiceAccount cannot be read")
     }
 
-    /// A refusal of the agent's own. The log does not hear of it: whoever is refused may ask as often as he likes.
+    /// A refusal of the agent's own. It is not logged: a refused caller may ask as often as it likes.
     package func recordRefusal(of subject: AuditRecord.Subject, kind: String, reason: String, status: Int) {
         guard let file else { return }
         var record = AuditRecord(event: .refusal, time: Self.now, node: node)

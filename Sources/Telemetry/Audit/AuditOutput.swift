@@ -76,7 +76,7 @@ struct AuditOutput: ~Copyable {
         return unsafe fstat(descriptor, &info) == 0 && info.st_mode & S_IFMT == S_IFREG ? info.st_size : nil
     }
 
-    /// Whether the path leads to another file by now, or to none.
+    /// Whether the path names another file by now, or none.
     private var isMoved: Bool {
         guard !isStandardOutput, descriptor >= 0 else { return false }
         var opened = stat()

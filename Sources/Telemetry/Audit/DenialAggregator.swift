@@ -1,4 +1,4 @@
-/// Turns repetitions into numbers, so that nobody can fill the audit's disk by being refused: the first of a kind is
+/// Turns repetitions into numbers, so that no caller can fill the audit's disk by being refused: the first of a kind is
 /// told at once, the rest of its minute in one line.
 struct DenialAggregator: Sendable {
     typealias Instant = ContinuousClock.Instant

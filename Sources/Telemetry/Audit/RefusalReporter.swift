@@ -49,7 +49,7 @@ package struct RefusalReporter: Sendable {
 }
 
 extension RefusalCause {
-    /// Whether the agent itself denied something to somebody. What upstreams denied is audited where it was asked for;
+    /// Whether the agent itself denied a request. What upstreams denied is audited where it was asked for;
     /// what was merely asked wrongly denies nothing.
     var isAudited: Bool {
         switch self {

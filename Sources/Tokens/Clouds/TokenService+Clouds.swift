@@ -36,7 +36,7 @@ extension TokenService {
         }
     }
 
-    /// Begins to fetch the credential, if it is neither here nor on its way. Nobody waits for it.
+    /// Begins to fetch the credential, if it is neither here nor on its way. No caller waits for it.
     package func prepare(_ credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord) {
         guard account.isUsed(by: pod) else { return }
         let key = TokenKey(pod: pod.uid, account: account, credential: credential)

@@ -115,7 +115,7 @@ package final class AWSSecurityTokenServiceEmulator: Sendable {
         let (provider, role) = storage.withLock { ($0.provider, $0.roles[arn]) }
         let now = clock.now
         let subject = try Self.verify(text, provider, now: now)
-        // A role that does not exist, and one that does not trust, are the same to whoever asks.
+        // A role that does not exist, and one that does not trust, are the same to the caller.
         guard let role, role.subjects.contains(subject.subject) else {
             throw AWSQueryError(
                 status: 403, code: "AccessDenied", message: "Not authorized to perform sts:AssumeRoleWithWebIdentity")

@@ -1,7 +1,8 @@
 import Foundation
 import NIOHTTP1
 
-/// An S3 that holds one bucket with one object, and gives it to whoever signs with living credentials of the lab's STS.
+/// An S3 that holds one bucket with one object, and gives it to every caller that signs with living credentials of the
+/// lab's STS.
 package final class S3Emulator: Sendable {
     package static let bucket = "lab-bucket"
     package static let objectName = "greeting.txt"

@@ -2,7 +2,7 @@ import NIOCore
 import NIOHTTP1
 import Synchronization
 
-/// The machine's own metadata server, behind the redirect: whoever reaches it has found a hole.
+/// The machine's own metadata server, behind the redirect: a pod that reaches it has found a hole.
 ///
 /// It answers as Compute Engine does, with a token that says what it is, and keeps every connection and byte.
 package final class TrapServer: Sendable {

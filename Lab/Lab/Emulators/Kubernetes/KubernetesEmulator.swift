@@ -102,7 +102,7 @@ package final class KubernetesEmulator: Sendable {
         storage.withLock { $0.externalURL = url }
     }
 
-    /// Events reach open watches this much later from now on: what a slow watch does to whoever attributes by it.
+    /// Events reach open watches this much later from now on: what a slow watch does to an agent that attributes by it.
     package func setWatchDelay(_ delay: Duration) {
         storage.withLock { $0.watchDelay = delay }
     }
