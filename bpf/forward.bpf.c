@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Drops packets to protected addresses in the node's network namespace that reach
- * it from an interface: from pods that write whole frames (AF_PACKET), from
- * sandboxes whose sockets this kernel never saw (gVisor, Kata), from tunnels, and
- * those that a Service of the node turns to such an address on the way.
+ * it from an interface. Pods write such frames (AF_PACKET), or sandboxes whose
+ * sockets this kernel never saw (gVisor, Kata), or tunnels; or a Service of the
+ * node turns a packet to such an address on the way.
  *
  * netfilter, PRE_ROUTING, FORWARD and LOCAL_IN, IPv4 and IPv6 (Linux 6.4)
  *
@@ -10,7 +10,7 @@
  * that the node has itself: it is attached where one of those is protected, because
  * every packet that a node receives pays for each place.
  *
- * Nobody on the far side of an interface but pods and neighbours sends here: the
+ * Only pods and neighbours on the far side of an interface send here: the
  * node's own processes pass none of the three on their way out, and what the node
  * serves itself arrives from the loopback interface. That is accepted where it
  * arrives. Nothing of the node's own is forwarded, so that a frame which somebody

@@ -94,8 +94,8 @@ static __always_inline enum aim parse(struct __sk_buff *skb, struct nid_packet *
 	return AIM_ELSEWHERE;
 }
 
-/* Whether a socket's peer is one that the connect hooks may have given it, whatever
- * has become of the packet's own destination on its way here.
+/* Whether a socket's peer is one that the connect hooks may have given it. The packet's
+ * own destination may have changed on its way here.
  */
 static __always_inline bool is_led_to_loopback(struct bpf_sock *socket)
 {

@@ -9,9 +9,9 @@
  * cgroup/bind4, cgroup/bind6                keep the agent's ports in the node's
  *                                           namespace for the agent
  *
- * Attached to the root of the cgroup v2 hierarchy, because a socket's hooks are
- * those of the cgroup it was created in, which need not be the caller's. Who is
- * a pod is decided by the current task's ancestors.
+ * Attached to the root of the cgroup v2 hierarchy: a socket's hooks are those of
+ * the cgroup that it was created in, which need not be the caller's. The current
+ * task's ancestors decide which pod it is.
  *
  * Every process of the node pays: an unrelated connect one look at the destination's
  * last word, an unrelated bind one at the port.

@@ -37,8 +37,7 @@ package struct PolicyTable: Sendable, Hashable {
     }
 
     /// Decides for one pod. Labels are what the pod's owner wrote: where rules look at nothing else, a user who may
-    /// create
-    /// pods chooses among their policies.
+    /// create pods chooses among their policies.
     package func policy(namespace: String, serviceAccount: String, labels: [String: String]) -> PodPolicy {
         self.rules.first {
             $0.matches(namespace: namespace, serviceAccount: serviceAccount, labels: labels)

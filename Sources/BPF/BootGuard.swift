@@ -5,10 +5,10 @@ import Netlink
 /// The guard from boot until the hooks are attached: the BPF file system is empty after a reboot, and a kubelet starts
 /// its pods before the agent is up. Rules of nftables, which a unit of the node loads before the kubelet starts.
 ///
-/// Packets to protected addresses are dropped that come from another network namespace (PREROUTING, and FORWARD and INPUT
-/// for translated destinations), or from a socket of the node's own namespace that no service of the host made (OUTPUT).
-/// kubepods does not exist yet, hence a list of those that may and not of those that may not. The agent removes the
-/// table once its own hooks and host guard are in place.
+/// Packets to protected addresses are dropped in two cases: they come from another network namespace (forwarded), or
+/// from a socket of the node's own namespace that no service of the host made (OUTPUT). kubepods does not exist yet,
+/// hence a list of those that may and not of those that may not. The agent removes the table once its own hooks and
+/// host guard are in place.
 package struct BootGuard: Sendable {
     package static let tableName = "podidentd_boot"
 

@@ -44,8 +44,7 @@ extension Datapath {
     }
 
     /// Every key of a table by cgroup ID or cookie. A key that is deleted meanwhile makes the kernel begin again, hence
-    /// the set and
-    /// the bound.
+    /// the set and the bound.
     static func keys(of map: CInt, atMost limit: Int = Int(NID_PODS_MAX)) -> Set<UInt64> {
         var keys: Set<UInt64> = []
         var key: UInt64 = 0

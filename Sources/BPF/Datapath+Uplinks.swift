@@ -18,8 +18,7 @@ extension Datapath {
     }
 
     /// Has the host guard see what is translated to the node's own addresses, once one of those is protected. In the
-    /// network
-    /// namespace of the calling thread, which must be the node's.
+    /// network namespace of the calling thread, which must be the node's.
     package func guardOwnAddresses() throws(BPFError) {
         guard hostGuard == .active(.bpf) else { return }
         let inputs = Set(HostGuard.inputPlaces.map(\.pin))

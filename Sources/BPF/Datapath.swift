@@ -104,8 +104,8 @@ package final class Datapath: Sendable {
     /// Drops frames that pass no socket hook as well, in the network namespace of the calling thread, which must be
     /// the node's.
     ///
-    /// Last of all: it drops whatever is not redirected, and a connection that is begun before the redirect works would
-    /// wait for an answer to its first packet in vain.
+    /// Last of all: it drops whatever is not redirected. A connection that is begun before the redirect works would
+    /// wait in vain for an answer to its first packet.
     ///
     /// - Throws: Why there cannot be such a guard, if the configuration requires one. The hooks stay: what they refuse
     ///   is refused.
@@ -209,8 +209,7 @@ package final class Datapath: Sendable {
     /// Who opened the accepted connection behind `descriptor`; `nil` if it was not redirected.
     ///
     /// The kernel looks when a program asks for the peer's address, which accept4(2) does: see `bpf/lib/takeover.h`.
-    /// One
-    /// system call, whatever the number of pods and connections.
+    /// One system call, whatever the number of pods and connections.
     package func tag(ofAcceptedSocket descriptor: CInt) -> CallerTag? {
         var key = descriptor
         var value = nid_tag()

@@ -4,8 +4,8 @@ import Synchronization
 
 /// Everything that is pinned, held by descriptors as well.
 ///
-/// A pin lives as long as its file system. Should somebody unmount that under a running agent, the descriptors keep the
-/// programs attached and the maps as they are, and ``check()`` pins them again as soon as there is a BPF file system at
+/// A pin lives as long as its file system. Should an operator unmount that under a running agent, the descriptors keep
+/// the programs attached and the maps as they are. ``check()`` pins them again as soon as there is a BPF file system at
 /// the same path. Pins that were removed one by one are left alone: that is how ``PinDirectory/remove()`` uninstalls.
 package final class HeldPins: Sendable {
     /// The pins' change since the last look.

@@ -6,10 +6,9 @@ import Glibc
 /// endpoints that arrive from an interface, before and after address translation.
 ///
 /// A BPF netfilter program at PRE_ROUTING and FORWARD, and at LOCAL_IN of a node that has a protected address itself
-/// (Linux 6.4), or else an nftables table. It sees what no
-/// socket hook does: frames that pods write themselves (AF_PACKET), packets of sandboxes with a network stack of their
-/// own
-/// (gVisor, Kata), and Services whose endpoint is a protected address.
+/// (Linux 6.4), or else an nftables table. It sees what no socket hook does: frames that pods write themselves
+/// (AF_PACKET), packets of sandboxes with a network stack of their own (gVisor, Kata), and Services whose endpoint is a
+/// protected address.
 package enum HostGuard: Sendable, Equatable {
     case active(Mechanism)
     /// This kernel or this installation cannot have it; pods with `CAP_NET_RAW`, and sandboxes, are stopped by nothing

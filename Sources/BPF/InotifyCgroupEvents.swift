@@ -5,8 +5,8 @@ import Synchronization
 
 /// Events from inotify on the directories near the kubepods root: for kernels without BTF.
 ///
-/// Slower than the tracepoints and blind to what happens in a directory before its watch exists, which the walk of
-/// each new directory makes up for.
+/// Slower than the tracepoints, and blind to what happens in a directory before its watch exists. The walk of each new
+/// directory makes up for that.
 package final class InotifyCgroupEvents: CgroupEventSource {
     package let mechanism = "inotify"
     private let thread: PollThread

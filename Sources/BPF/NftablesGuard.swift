@@ -3,10 +3,9 @@ import Netlink
 
 /// The host guard as rules of nftables, for kernels without BPF netfilter links (Linux before 6.4).
 ///
-/// Drops what `nid_forward` (bpf/forward.bpf.c) drops, and more: it knows no pods, so that one with the policy
-/// `passthrough`
-/// is dropped as well, and cannot read lists of addresses, so that it drops every packet with a source route, whatever
-/// that names. The table outlives the agent.
+/// Drops what `nid_forward` (bpf/forward.bpf.c) drops, and more. It knows no pods, so that frames of one with the policy
+/// `passthrough` are dropped as well. It cannot read lists of addresses, so that it drops every packet with a source
+/// route. The table outlives the agent.
 enum NftablesGuard {
     static let tableName = "podidentd"
     /// As the programs name them.

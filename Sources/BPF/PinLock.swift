@@ -86,8 +86,7 @@ package final class PinLock: Sendable {
 /// A proof that a process sees the pin directory: a descriptor of the file `lock` in it.
 ///
 /// The file is a symbolic link without a target, and the descriptor is one of `O_PATH`: a process that gets it can
-/// compare
-/// it, and can neither read, change nor leave it for the directory's other files.
+/// compare it, and can neither read, change nor leave it for the directory's other files.
 extension PinLock {
     /// Opens the proof.
     ///

@@ -3,8 +3,7 @@ package import Attribution
 /// Cgroups that were reported, and that the kernel does not find by their ID yet.
 ///
 /// The kernel reports a cgroup a moment before it makes it visible, and a reader on another CPU may be faster: often so
-/// on
-/// Linux 6.1 with two CPUs. No event reports the moment itself, so they are looked for again until they are there.
+/// on Linux 6.1 with two CPUs. No event reports the moment itself, so they are looked for again until they are there.
 package struct UnfinishedCgroups {
     private var attempts: [CgroupID: Int] = [:]
 

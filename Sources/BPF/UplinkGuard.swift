@@ -49,8 +49,7 @@ package final class UplinkGuard: Sendable {
     }
 
     /// Attaches to interfaces that are new, and forgets those that are gone. Two requests to the kernel where nothing
-    /// has
-    /// changed.
+    /// has changed.
     ///
     /// - Returns: The changes.
     /// - Throws: Why the interfaces cannot be listed.

@@ -2,7 +2,7 @@
  * arguments. Those whose arguments are looked at, and those that are refused in a way of their own, are in filter.c.
  *
  * Written down from what the agent and its libraries do, with the variants that another C library or another version of
- * one uses for the same work, and corrected by what the kernel's log showed refused in end-to-end tests. Not here, among others: mount, setns,
+ * one uses. Corrected by what the kernel's log showed refused in end-to-end tests. Not here, among others: mount, setns,
  * unshare, ptrace, process_vm_*, perf_event_open, io_uring_*, keyctl, init_module, kexec_*, reboot, userfaultfd,
  * personality, mknod, chroot, set*uid and capset.
  *

@@ -7,12 +7,10 @@ package import Settings
 import Synchronization
 
 /// The kernel side of a start. ``close()`` makes sure that pods reach no metadata server but the agent, before any
-/// other
-/// part of the start can fail; connections wait, or are refused, until one listens for them.
+/// other part of the start can fail; connections wait, or are refused, until one listens for them.
 ///
 /// Whatever ends the start after ``close()`` leaves the hooks attached: pods are refused until an agent serves them,
-/// and
-/// `podidentd uninstall` removes the hooks of an installation that was a mistake.
+/// and `podidentd uninstall` removes the hooks of an installation that was a mistake.
 package final class KernelStart: Sendable {
     private let configuration: AgentConfiguration
     private let root: KubepodsRoot

@@ -7,8 +7,7 @@ import Synchronization
 ///
 /// A pod's record and its cgroup arrive in either order, and its first connection may be faster than both. Until the
 /// kernel knows better it redirects the pod to the agent, which is the safe place: there the record decides, a `deny`
-/// pod is
-/// refused, and a `passthrough` pod is told to try again on a new connection.
+/// pod is refused, and a `passthrough` pod is told to try again on a new connection.
 package final class PolicyEnforcement: Sendable {
     private struct State {
         var bindings = PolicyBindings()
@@ -34,8 +33,8 @@ package final class PolicyEnforcement: Sendable {
         self.logger = logger
     }
 
-    /// Takes over what an earlier agent left in the kernel, and removes what belongs to cgroups that went meanwhile and
-    /// policies that no rule gives any more. Call it when cgroup events are already being delivered.
+    /// Takes over what an earlier agent left in the kernel. Removes what belongs to removed cgroups, and policies that
+    /// no rule gives any more. Call it when cgroup events are already being delivered.
     func adopt(from cgroups: CgroupFileSystem) {
         guard let datapath = datapath.current else { return }
         state.withLock { state in

@@ -12,9 +12,8 @@ package enum ProcessRights {
         unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 
-    /// Keeps the capabilities that ``Capability`` lists, takes every one from programs that this process will start,
-    /// and
-    /// forbids new privileges, core files and looks into its memory.
+    /// Keeps the capabilities that ``Capability`` lists, and takes every one from programs that this process will start.
+    /// Forbids new privileges, core files and looks into its memory.
     ///
     /// Capabilities belong to a thread, and new threads inherit them: call this before there is a second one.
     package static func reduce() throws(HardeningError) {

@@ -14,10 +14,8 @@ import Synchronization
 /// The HTTP front: accepts redirected connections and answers them in the GKE metadata server's protocol.
 ///
 /// Nothing is ever forwarded. A connection without a tag is reset unread. Threads of its own accept from every
-/// listening
-/// socket, and answer there what they can at once; everything else runs on the given event loops. `readTag` is called
-/// once per
-/// connection, on such a thread, and must not block.
+/// listening socket, and answer there what they can at once; everything else runs on the given event loops. `readTag`
+/// is called once per connection, on such a thread, and must not block.
 package final class MetadataServer: Sendable {
     private let configuration: MetadataServerConfiguration
     private let responder: MetadataResponder
@@ -32,10 +30,8 @@ package final class MetadataServer: Sendable {
     private let pool: AcceptorPool
 
     /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing.
-    /// `acceptFailed` is
-    /// called whenever a connection could not be accepted; it waits with the kernel and is tried again. `elsewhere`
-    /// takes
-    /// the connections to its port.
+    /// `acceptFailed` is called whenever a connection could not be accepted; it waits with the kernel and is tried
+    /// again. `elsewhere` takes the connections to its port.
     package init(
         configuration: MetadataServerConfiguration,
         backend: any MetadataBackend,
@@ -82,8 +78,7 @@ package final class MetadataServer: Sendable {
     package func connections() -> [ConnectionSnapshot] { registry.snapshot() }
 
     /// Accepts from a bound and listening stream socket that does not block. It may be inherited and shared with
-    /// another
-    /// process. May be called for several sockets. The descriptor is the server's from here on.
+    /// another process. May be called for several sockets. The descriptor is the server's from here on.
     ///
     /// - Parameters:
     ///   - descriptor: The socket.
@@ -134,8 +129,7 @@ package final class MetadataServer: Sendable {
     package func resumeAccepting() { pool.resume() }
 
     /// Closes the listening sockets for good. Connections that wait to be accepted stay with a socket that another
-    /// process
-    /// holds, and are reset otherwise.
+    /// process holds, and are reset otherwise.
     package func stopAccepting() async { await pool.stop() }
 
     /// Stops accepting, lets every request that has begun be answered, ends idle connections and held watches. Whatever

@@ -82,16 +82,14 @@ extension MetadataServerConfiguration {
         /// them. Reading stops meanwhile; this is what one read may bring.
         package var pipelinedRequests = 64
         /// Answers that one connection gets before the event loop serves its other connections. One read may bring
-        /// dozens
-        /// of requests, and thousands of connections may have one each.
+        /// dozens of requests, and thousands of connections may have one each.
         package var answersPerTurn = 4
         /// Connections of all pods beyond those that are reserved for each, over it reset.
         package var connections = 2048
         /// Connections that each pod can have however many others there are: a client and its next try, twice.
         package var reservedConnectionsPerPod = 4
         /// Bytes of requests that are not answered yet, of all connections. Over it the pod that holds most of them
-        /// loses
-        /// its largest connection. Some three times as much memory is behind them.
+        /// loses its largest connection. Some three times as much memory is behind them.
         package var unfinishedBytes = 4 << 20
         /// Bytes that the kernel keeps of what a connection sent and the server has not read. The kernel doubles the
         /// number for its own overhead.

@@ -39,10 +39,9 @@ extension NodeRecord {
         Self.usable(addresses[type])
     }
 
-    /// Clients want a number and keep it as an identity, so it must be one, and stay the same as long as the Node
+    /// Clients want a number and keep it as an identity. So it must be one, and stay the same as long as the Node
     /// object lives: what an operator stated, else the number that the cloud gave the machine, else a hash of the
-    /// Node's
-    /// UID.
+    /// Node's UID.
     fileprivate var instanceID: UInt64? {
         own("instance-id").flatMap(Self.number)
             ?? providerID?.split(separator: "/").last.flatMap { Self.number(String($0)) }

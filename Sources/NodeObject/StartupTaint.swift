@@ -9,8 +9,7 @@ import Tokens
 /// answered.
 ///
 /// The Node is read with the node's credentials and changed with the agent's own ServiceAccount, because no node may
-/// change
-/// its taints. Whatever goes wrong is said and tried again; it never stops the agent.
+/// change its taints. Whatever goes wrong is said and tried again; it never stops the agent.
 package struct StartupTaint: Sendable {
     let key: String
     let nodeName: String
@@ -37,8 +36,7 @@ package struct StartupTaint: Sendable {
     }
 
     /// The credentials of the agent's own ServiceAccount, if a taint is configured. Their token is checked here, so
-    /// that an
-    /// installation without one fails at its start.
+    /// that an installation without one fails at its start.
     package static func credentials(
         _ configuration: AgentConfiguration, asked server: Kubeconfig, logger: Logger
     ) throws -> NodeCredentials? {
@@ -111,8 +109,7 @@ struct StartupTaintPlan: Equatable {
     }
 
     /// A failure that may pass is tried again after 1 s, then twice as long each time. `jitter` in `0...1` keeps the
-    /// nodes
-    /// of a cluster apart.
+    /// nodes of a cluster apart.
     mutating func failed(_ kind: UpstreamFailure.Kind, jitter: Double) -> Step {
         failuresInARow += 1
         let pause =

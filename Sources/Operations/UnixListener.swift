@@ -7,9 +7,8 @@ package import NIOPosix
     import Musl
 #endif
 
-/// A Unix socket that only its owner may open, unless it is public, put in place of whatever had its path, without a
-/// moment at which no process
-/// listens there.
+/// A Unix socket that only its owner may open, unless it is public. It takes the place of whatever had its path,
+/// without a moment at which no process listens there.
 package struct UnixListener: Sendable {
     package let path: String
     private let channel: any Channel
@@ -34,8 +33,7 @@ package struct UnixListener: Sendable {
         }
         let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
         // A name that no other process uses, for a listener that closes removes the path that it was bound to. Not
-        // longer than most
-        // paths: a socket's address has 107 bytes.
+        // longer than most paths: a socket's address has 107 bytes.
         let temporary = directory + "/." + String(UInt32.random(in: 0...UInt32.max), radix: 36)
         let channel: any Channel
         do {

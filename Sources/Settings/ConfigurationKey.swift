@@ -22,8 +22,7 @@ package struct ConfigurationKey: Sendable {
     /// Takes the key's value over from the first configuration to the second.
     let copy: @Sendable (AgentConfiguration, inout AgentConfiguration) -> Void
     /// Whether a running agent takes over a change when it receives SIGHUP. What the other keys configure is fixed when
-    /// the
-    /// agent starts: sockets, hooks, clients.
+    /// the agent starts: sockets, hooks, clients.
     private(set) package var isReloadable = false
 
     /// `PODIDENTD_LISTEN_PORT` for `listen.port`.

@@ -13,8 +13,7 @@ extension TokenService {
     }
 
     /// The pod's ServiceAccount, read again if the last record is too old. Waits at most `waitLimit`, and no longer
-    /// than
-    /// `serviceAccountWaitLimit` where an older record can be served.
+    /// than `serviceAccountWaitLimit` where an older record can be served.
     package func serviceAccount(of pod: PodRecord) async throws(TokenFailure) -> ServiceAccountRecord {
         try await answer { completion in requestServiceAccount(of: pod, completion: completion) }
     }

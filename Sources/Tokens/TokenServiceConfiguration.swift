@@ -55,7 +55,7 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
     }
 
     package var tokens = TokenPolicy()
-    /// A pod token is handed over once and then used by a party that cannot renew it, so more of it has to be left
+    /// A pod token is handed over once, and then used by a party that cannot renew it. So more of it has to be left
     /// than of an access token: 10 minutes while the API server works, and it is replaced after 70 % of its life.
     package var podTokens = TokenPolicy(refreshFraction: 0.3, guaranteedRemaining: .seconds(600))
     /// By cloud, as its token service wants it.

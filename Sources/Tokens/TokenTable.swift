@@ -55,8 +55,7 @@ struct TokenTable: Sendable {
     }
 
     /// Until when a request for the token would be answered as now, if nothing changes; `nil` if it would not be
-    /// answered
-    /// at once, or not with this ServiceAccount.
+    /// answered at once, or not with this ServiceAccount.
     func steadyEnd(of key: TokenKey, for pod: PodRecord, account: ServiceAccountRecord, now: Instant) -> Instant? {
         guard !isStopped,
             let read = serviceAccounts[account.reference]?.entry, read.latestValue == account,

@@ -5,8 +5,7 @@ import Tokens
 /// waited longest in all, however long ago it came to this queue.
 ///
 /// Without it each upstream would serve calls in the order in which they came to it. When a node's pods start at once,
-/// a
-/// pod that was late at one upstream would be late at the next for the same reason, and none would be served early.
+/// a pod that was late at one upstream would be late at the next as well. None would be served early.
 final class CallQueue: Sendable {
     private typealias Instant = ContinuousClock.Instant
 

@@ -4,8 +4,7 @@ import NIOSSL
 ///
 /// NIOSSL accepts a certificate that names the peer's IP address even where a host name was asked for. Public
 /// authorities issue certificates for IP addresses, so an attacker who can forge a DNS answer could pass for any host:
-/// the name
-/// itself is checked once more, before the first request goes out.
+/// the name itself is checked once more, before the first request goes out.
 struct ServerName: Sendable, Hashable {
     private let name: String
 

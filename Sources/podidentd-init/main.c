@@ -8,8 +8,8 @@
  * It reads no bytes but messages of sixteen, the agent's (Sources/Restart/Supervision/SupervisorLink.swift) and holds no capability
  * itself; those that the agent needs are only permitted, so that the agent can have them.
  *
- * Ends with the agent's own status when the agent ended as it was told to, when it failed before it served, and when it
- * has crashed too often: what started the container then decides.
+ * Ends with the agent's own status in three cases: the agent ended as it was told to, failed before it served, or has
+ * crashed too often. What started the container then decides.
  */
 #include "supervisor.h"
 

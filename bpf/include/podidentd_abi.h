@@ -58,7 +58,7 @@
 #define NID_HOLD_NS 1500000000ULL
 
 /* Flows of pods with the policy `passthrough` that the forward guard knows at
- * one moment, and for how long it knows them after their last packet.
+ * one moment. It forgets a flow this long after its last packet.
  */
 #define NID_PASSED_FLOWS 1024
 #define NID_PASSED_NS 1000000000ULL

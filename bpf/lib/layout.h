@@ -35,8 +35,8 @@ static __always_inline __u64 nid_pod_among(const struct nid_settings *settings, 
 	return third;
 }
 
-/* Whether what nid_pod_among() took for a pod may be a QoS class that the programs
- * do not know yet, because the kubelet has only just made it. Only those of
+/* Whether the result of nid_pod_among() may be a QoS class instead of a pod: one that
+ * the kubelet has only just made, so that the programs do not know it yet. Only those of
  * the partition `system` can be missing for good, and count only inside of it.
  */
 static __always_inline bool nid_may_be_group(const struct nid_settings *settings, __u64 first,

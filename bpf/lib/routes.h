@@ -83,8 +83,8 @@ typedef bool (*nid_reader)(void *packet, __u32 offset, void *to, __u32 size);
  *
  * Every four bytes are looked at, wherever they begin, whatever option they are
  * of: no second reader of options could come to another result than the kernel's.
- * An address in a record of the route, or four bytes of a time, cannot be meant to
- * be protected, and no packet that somebody needs has any of these options.
+ * An address in a record of the route, or four bytes of a time, is no destination.
+ * No useful packet has any of these options.
  */
 static __always_inline bool nid_options_lead_on(const volatile struct nid_endpoints *endpoints,
 						__u32 header_words, nid_reader read, void *packet)

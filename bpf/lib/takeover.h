@@ -2,8 +2,8 @@
 /* Gives an accepted socket the tag of its caller: finds the client's socket, which
  * is in the same network namespace, and copies its note.
  *
- * Both ends are there at this moment, so that nothing has to wait between them, and
- * there is no table that somebody could plant in, lend from, flood or forget in.
+ * Both ends exist at this moment, so that nothing has to wait between them. There is
+ * no table in which an attacker could plant, lend or flood entries.
  */
 #ifndef PODIDENTD_TAKEOVER_H
 #define PODIDENTD_TAKEOVER_H

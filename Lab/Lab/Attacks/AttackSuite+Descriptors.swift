@@ -11,8 +11,7 @@ import Foundation
 /// | another container of it  | the attacker             | its own identity: containers of a pod share it     |
 ///
 /// Once a connection is made, its identity is its connector's, whichever process holds the descriptor later: passing it
-/// on is the
-/// same as passing on what is read from it.
+/// on is the same as passing on what is read from it.
 extension AttackSuite {
     var descriptors: [Attack] {
         [

@@ -1,14 +1,11 @@
 import Foundation
 
 /// A14 to A17: who could be at the far end of a pod's connection, or between its ends. Connections do not leave their
-/// pod's
-/// network namespace: from outside of it there is nothing to answer, to translate, to sniff or to lend.
+/// pod's network namespace: from outside of it there is nothing to answer, to translate, to sniff or to lend.
 ///
 /// Rows of the mechanism before, which redirected connections to a port of the node's, went with it: claims and their
-/// table
-/// (planted, torn, second claim), announced SYNs and their flood, spoofed handshakes with the agent's port, the mark
-/// for
-/// meshes.
+/// table (planted, torn, second claim), announced SYNs and their flood, spoofed handshakes with the agent's port, the
+/// mark for meshes.
 extension AttackSuite {
     var farEnds: [Attack] {
         [unseen, spoofed] + translated + [repaired, sameAddress, offLoopback, ownTranslation]

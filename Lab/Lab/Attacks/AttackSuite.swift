@@ -1,7 +1,7 @@
 import Foundation
 
-/// Every way round the redirect and the attribution, tried against a running agent with a trap behind the metadata
-/// addresses and a victim that works throughout.
+/// Every way round the redirect and the attribution, tried against a running agent. A trap is behind the metadata
+/// addresses, and a victim works throughout.
 package struct AttackSuite: Sendable {
     static let tokenPath = "/computeMetadata/v1/instance/service-accounts/default/token"
     static let metadata = [LabNode.metadataAddress, "80"]

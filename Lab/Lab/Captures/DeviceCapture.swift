@@ -11,8 +11,8 @@ package final class DeviceCapture: Sendable {
     private static let everyProtocol: UInt16 = 3
     private static let packetFamily: Int32 = 17
 
-    /// How many frames were seen, and how many of them carried something of an exchange with a metadata server, or went to
-    /// or came from one of the agent's ports.
+    /// How many frames were seen. Counts apart those that carried something of an exchange with a metadata server, and
+    /// those to or from one of the agent's ports.
     package struct Counts: Sendable, Equatable {
         package var frames = 0
         package var exchanges = 0

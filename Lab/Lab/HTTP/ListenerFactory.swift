@@ -9,8 +9,7 @@ package import NIOCore
 /// Makes a bound, listening stream socket on a host's address and a port (`0`: any), and gives up its ownership.
 ///
 /// A server of the lab may have to listen inside another network namespace; the code that knows how to enter one
-/// supplies
-/// the socket.
+/// supplies the socket.
 package typealias ListenerFactory = @Sendable (_ host: String, _ port: Int) throws -> CInt
 
 /// Sockets of the network namespace that the process is in.
@@ -24,8 +23,7 @@ package enum LocalListener {
     }
 
     /// A listening socket on `address`, with `SO_REUSEADDR` and `SO_REUSEPORT`, so that a server that goes down can
-    /// hold
-    /// its port, and finds it again.
+    /// hold its port, and finds it again.
     /// - Throws: `IOError` that names the system call.
     package static func listen(on address: SocketAddress) throws -> CInt {
         let family = address.protocol == .inet6 ? AF_INET6 : AF_INET

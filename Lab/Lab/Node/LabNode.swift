@@ -107,9 +107,9 @@ package final class LabNode: Sendable {
         if layout.depth > 0 { try await enterCgroupNamespace() }
         try FileManager.default.createDirectory(
             atPath: cgroupDirectory(agentCgroup), withIntermediateDirectories: true)
-        // The metadata addresses are the node's own here, so that whatever slips past the redirect is caught. The bridge
-        // has an address of its own choice, because it would otherwise take the lowest of its ports', and lose every pod
-        // that has asked for it whenever a new pod's is lower.
+        // The metadata addresses are the node's own here, so that whatever slips past the redirect is caught. The
+        // bridge has an address of its own choice. It would otherwise take the lowest of its ports', and lose pods that
+        // asked for it whenever a new pod's is lower.
         try await network.ip(
             """
             link set lo up

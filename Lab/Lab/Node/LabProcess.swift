@@ -4,9 +4,9 @@ import Synchronization
 
 /// A child process that inherits the three descriptors it is given and nothing else.
 ///
-/// Foundation's `Process` makes pipes without `O_CLOEXEC`, also the one by which it learns of a child's end: a long-lived
-/// child that another thread starts at the same moment inherits them, and then neither the end of the first child's output
-/// nor its own end is ever seen.
+/// Foundation's `Process` makes pipes without `O_CLOEXEC`, also the one by which it learns of a child's end: a
+/// long-lived child that another thread starts at the same moment inherits them. Then neither the end of the first
+/// child's output nor its own end is ever seen.
 final class LabProcess: Sendable {
     let identifier: pid_t
     /// Readable once the process has ended.

@@ -2,8 +2,8 @@ import Foundation
 import NIOCore
 
 /// A plain blocking HTTP/1.1 client that asks again and again on one connection, and connects again only after an
-/// answer
-/// that said `Connection: close`. It never repeats a request: a connection that ends without an answer is a failure.
+/// answer that said `Connection: close`. It never repeats a request: a connection that ends without an answer is a
+/// failure.
 final class KeptProbeConnection {
     private let address: SocketAddress
     private var descriptor: CInt = -1

@@ -2,8 +2,7 @@ import Foundation
 
 /// Mixed load with churn for a while: pods that stay and ask for everything, on new and on kept connections; pods that
 /// come and go under names and addresses that are used again; clients that are refused and one that is slow; tokens
-/// that
-/// soon end; watches that end and caches that are compacted; and, in the middle, an upgrade of the agent.
+/// that soon end; watches that end and caches that are compacted; and, in the middle, an upgrade of the agent.
 package struct Soak: Sendable {
     package var duration: Duration
     /// An even number: the agent is replaced between the two halves.

@@ -7,8 +7,7 @@ import NIOPosix
 /// Identifies the peers of Unix sockets, in the form in which the hooks identify those of TCP connections.
 ///
 /// The kernel names the cgroup of the task that connected; no process ID takes part. What a socket's creator was, the
-/// kernel
-/// does not say here: a connection is its connector's.
+/// kernel does not say here: a connection is its connector's.
 struct UnixPeers: Sendable {
     let root: KubepodsRoot
     let cgroups: CgroupFileSystem

@@ -5,10 +5,10 @@ import Glibc
 import Operations
 import Settings
 
-/// Packets to protected addresses that arrive in the node's network namespace from an interface, as a pod with a network
-/// stack of its own (gVisor) or with `CAP_NET_RAW` brings them about. No socket hook sees them.
+/// Packets to protected addresses that arrive in the node's network namespace from an interface. A pod with a network
+/// stack of its own (gVisor) or with `CAP_NET_RAW` can send such packets. No socket hook sees them.
 ///
-/// Each is a SYN whose checksum is 0 and whose hop limit is 1: nobody answers it, and no router forwards it.
+/// Each is a SYN whose checksum is 0 and whose hop limit is 1: no server answers it, and no router forwards it.
 struct FrameProbe {
     enum Outcome: Equatable {
         /// The guard counted as many packets as were sent.

@@ -8,8 +8,8 @@ extension PostureCheck {
     /// Sections whose keys say what the agent does on the network.
     private static let borrowedSections = ["listen.", "redirect.", "guard."]
 
-    /// Takes the keys that are not set from the agent that runs here, if one does, and with them how it listens and what
-    /// it protects.
+    /// Takes the keys that are not set from the agent that runs here, if one does. They say how it listens and what it
+    /// protects.
     ///
     /// No other key: where a file lies for the agent's container is not where it lies for this command.
     static func complete(_ configuration: AgentConfiguration) async -> (AgentConfiguration, borrowed: [String]) {

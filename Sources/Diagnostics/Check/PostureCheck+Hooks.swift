@@ -16,8 +16,7 @@ extension PostureCheck {
     }
 
     /// Where a hook belongs: the guard of pods' sockets at kubepods, so that no other packet pays for it; the others at
-    /// the
-    /// root, because a socket's hooks are those of the cgroup that it was made in.
+    /// the root, because a socket's hooks are those of the cgroup that it was made in.
     static func place(of hook: InstalledHook, _ layout: CgroupLayoutFinding) -> (id: CgroupID?, name: String) {
         hook.name == "egress"
             ? (layout.kubepods?.id, "the kubepods cgroup")

@@ -224,8 +224,7 @@ package final class NamespaceKeeper: Yielding {
     /// can end.
     ///
     /// Between two processes of a pod there may be none. A listener that is closed then would refuse the connection of
-    /// the
-    /// next process, which the kernel has redirected to it already.
+    /// the next process, which the kernel has redirected to it already.
     func podEmptied(_ pod: CgroupID, _ datapath: Datapath) {
         let turn = state.withLock { state in
             state.emptied[pod, default: 0] += 1
@@ -262,8 +261,7 @@ package final class NamespaceKeeper: Yielding {
     }
 
     /// Looks at what no event reports: the opener's end, missing families, refusals that have lasted long enough, and
-    /// the
-    /// node's port. May wait for the opener.
+    /// the node's port. May wait for the opener.
     func check(_ datapath: Datapath, node: NetworkNamespaceID) {
         if !opener.isRunning { return lost(OpenerError("podidentd-opener has ended")) }
         openNode(datapath, node)

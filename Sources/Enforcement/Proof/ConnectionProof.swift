@@ -9,9 +9,8 @@ import Synchronization
 /// seconds.
 ///
 /// The agent's own process is in its own pod's cgroup, so the kernel treats its connections as it treats any pod's. An
-/// attempt succeeds when this process accepts the connection with the kernel's tag for this very socket (`SO_COOKIE`),
-/// and
-/// answers with the UID that the downward API gave (`pod-uid`). No other process can bring that about.
+/// attempt succeeds when this process accepts the connection with the kernel's tag for this very socket (`SO_COOKIE`).
+/// It must also answer with the UID that the downward API gave (`pod-uid`). No other process can bring that about.
 ///
 /// An attempt is some ten system calls and two hundred bytes.
 package final class ConnectionProof: Sendable {
@@ -60,8 +59,7 @@ package final class ConnectionProof: Sendable {
     }
 
     /// Attempts it again and again until the task is cancelled. `isServing` says whether this agent accepts
-    /// connections:
-    /// an agent that has handed over no longer does.
+    /// connections: an agent that has handed over no longer does.
     package func run(isServing: @Sendable () -> Bool) async {
         guard let podUID else { return await untilCancelled() }
         while !Task.isCancelled {

@@ -1,6 +1,5 @@
 /// Cuts a stream of bytes into the tokens of JSON (RFC 8259), wherever its chunks end, and keeps nothing of what its
-/// caller
-/// passes over.
+/// caller passes over.
 ///
 /// Strict: a sequence of objects with white space around them, and no other text. Memory is bounded by
 /// ``captureLimit`` and ``depthLimit``, whatever the stream holds.

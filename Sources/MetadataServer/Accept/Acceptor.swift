@@ -13,8 +13,7 @@ import Synchronization
 /// Accepts connections of every listening socket, on a thread of its own, perhaps beside others.
 ///
 /// SwiftNIO could do that too, but makes a channel, its pipeline and its promises of each connection before anything of
-/// it
-/// can be read: several times the work of a cached answer.
+/// it can be read: several times the work of a cached answer.
 final class Acceptor: Sendable {
     private static let pause: CInt = 1_000
     private static let silence = TimeAmount.minutes(1)
@@ -49,9 +48,8 @@ final class Acceptor: Sendable {
     /// Starts the thread, whose end `loop` is told.
     ///
     /// Nothing is accepted while `queue` is full, or with `isPaused` before ``resume()``. `acceptFailed` is called when
-    /// a connection could not be accepted, for
-    /// want of descriptors or memory: it waits with the kernel and is tried again once a second. `reception` is called
-    /// once, on the thread, and gets what is accepted.
+    /// a connection could not be accepted, for want of descriptors or memory: it waits with the kernel and is tried
+    /// again once a second. `reception` is called once, on the thread, and gets what is accepted.
     init(
         listeners: ListenerTable, queue: ServingQueue, isPaused: Bool, loop: any EventLoop, logger: Logger,
         acceptFailed: @escaping @Sendable () -> Void, reception: @escaping @Sendable () -> Reception

@@ -8,8 +8,7 @@ import Synchronization
 #endif
 
 /// The listening sockets of a server, by numbers that are never given twice: a thread that has just received a number
-/// finds
-/// that one, or none, and never another that has got its descriptor meanwhile.
+/// finds that one, or none, and never another that has got its descriptor meanwhile.
 final class ListenerTable: Sendable {
     /// One listening socket, which is closed when no thread uses it any more.
     final class Listener: Sendable {

@@ -20,8 +20,8 @@ package struct OtherService: Sendable {
     }
 }
 
-/// The fast path of connections that were just accepted: one without a tag is reset unread, one whose only request has
-/// its answer in a cache is answered and closed, and any other is handed off.
+/// The fast path of connections that were just accepted: one without a tag is reset unread; one whose only request has
+/// its answer in a cache is answered and closed; any other is handed off.
 ///
 /// Most requests arrive within microseconds of their connection, but after it. For that long connections wait here.
 ///
@@ -68,8 +68,7 @@ final class Reception {
     }
 
     /// Takes over an accepted socket that does not block. `namespace` is the listening socket's network namespace, by
-    /// its
-    /// cookie: the caller's must be the same.
+    /// its cookie: the caller's must be the same.
     func receive(_ descriptor: CInt, namespace: UInt64? = nil) {
         guard let tag = readTag(descriptor) else {
             observer.connectionReset(.untagged)
@@ -146,8 +145,7 @@ final class Reception {
     }
 
     /// Answers and closes, if the request is here, is a known one, ends its connection and has its answer in a cache.
-    /// Leaves
-    /// everything as it was otherwise.
+    /// Leaves everything as it was otherwise.
     private func answer(_ descriptor: CInt, _ tag: CallerTag) -> Outcome {
         guard read(descriptor, MSG_PEEK) else { return .nothingArrived }
         guard let exchange = known[request], exchange.closes, let asked = exchange.request else { return .notHere }

@@ -89,8 +89,7 @@ package struct MetadataResponder: Sendable {
     }
 
     /// Answers what ``respond(to:from:)`` could not, waiting for the pod's record, its account and its token, which
-    /// share
-    /// one `limit`: at its end every wait ends with what it waited for. What is being fetched then goes on.
+    /// share one `limit`: at its end every wait ends with what it waited for. What is being fetched then goes on.
     ///
     /// The caller is identified once more at the end: what was fetched for a pod that has gone meanwhile goes nowhere.
     @concurrent

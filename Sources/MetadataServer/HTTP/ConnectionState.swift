@@ -4,8 +4,8 @@ package import NIOHTTP1
 /// One HTTP/1 connection as a value: which request is next, whether the connection outlives it, when to stop reading.
 ///
 /// Requests are answered one at a time and in order. While one is being answered the owner does not read; what a read
-/// had
-/// brought beyond it waits in a bounded queue. A request is answered when it is complete, its body having been dropped.
+/// had brought beyond it waits in a bounded queue. A request is answered when it is complete, its body having been
+/// dropped.
 package struct ConnectionState: Sendable {
     /// A complete request.
     package struct Exchange: Sendable, Equatable {
@@ -174,9 +174,8 @@ package struct ConnectionState: Sendable {
     }
 
     /// The server is stopping: what has begun is answered, and is the last. A connection that has not asked anything
-    /// yet
-    /// may still ask once, for its client has no reason to try again. With `keepsIdle` neither has one that is idle: it
-    /// stays until its next answer tells the client, and no request meets a closing connection.
+    /// yet may still ask once, for its client has no reason to try again. With `keepsIdle` neither has one that is
+    /// idle: it stays until its next answer tells the client, and no request meets a closing connection.
     package mutating func drain(keepsIdle: Bool = false) -> Action {
         isDraining = true
         if input == .awaitingHead, !keepsIdle { input = .discarding }

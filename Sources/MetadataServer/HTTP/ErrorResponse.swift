@@ -4,10 +4,9 @@ import Tokens
 /// Maps every refusal and failure to a status and a text; nothing else decides either.
 ///
 /// The rules: what an operator or caller must change is 4xx, in words that say who and what; what may work on the next
-/// try is 503 or
-/// 429 with `Retry-After`, never another 5xx, for half of the clients do not retry those; a token is never 404 unless
-/// IAM said so, for Go hides the text of a 404. Texts that Google's server has are kept to the letter, because people
-/// search for them.
+/// try is 503 or 429 with `Retry-After`, never another 5xx, for half of the clients do not retry those; a token is
+/// never 404 unless IAM said so, for Go hides the text of a 404. Texts that Google's server has are kept to the letter,
+/// because people search for them.
 package struct ErrorResponse: Sendable {
     let configuration: MetadataServerConfiguration
 

@@ -121,8 +121,7 @@ package struct RequestValidator: Sendable {
 
 extension HTTPRequestHead {
     /// The field's value, without copying any; `nil` if there is none. `name` consists of letters, digits and hyphens,
-    /// for
-    /// which one bit is the difference between the cases.
+    /// for which one bit is the difference between the cases.
     func onlyField(_ name: String) throws(RequestRefusal) -> String? {
         var found: String?
         for (field, value) in headers

@@ -3,8 +3,7 @@ import NIOCore
 /// The one timer of a connection.
 ///
 /// A deadline that moves later, which every request does, costs an assignment: the timer that is already set finds at
-/// its
-/// end that there is more to wait for.
+/// its end that there is more to wait for.
 struct ConnectionTimer {
     fileprivate var deadline = NIODeadline.distantFuture
     /// The phase that the deadline is for; `nil` if it was set by hand.

@@ -7,8 +7,8 @@ extension RequestHandler {
     /// Whether to read from the connection: also while a request is held, and, to drop what arrives, after the last answer.
     var readsOn: Bool { state.wantsInput || isClosing || current?.held != nil }
 
-    /// Tells the registry how much this connection holds of requests without an answer, and of answers that its client does
-    /// not read, and closes the connections that the registry names for it.
+    /// Tells the registry how much this connection holds of requests without an answer, and of answers that its client
+    /// does not read. Closes the connections that the registry names for it.
     func noteUnanswered() {
         if state.isBetweenRequests { unanswered = 0 }
         guard let registry, let channel else { return }

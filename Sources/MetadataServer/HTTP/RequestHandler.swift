@@ -7,8 +7,7 @@ import NIOHTTP1
 ///
 /// Answers from a cache are written within the read that brought their request. For any other the handler starts one
 /// task; its result comes back to this handler or, when the connection has gone, is dropped. The end of the task's time
-/// ends
-/// its waiting alone: what it fetches belongs to the token service, not to the request.
+/// ends its waiting alone: what it fetches belongs to the token service, not to the request.
 final class RequestHandler: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = ByteBuffer

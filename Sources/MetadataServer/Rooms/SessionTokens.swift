@@ -11,8 +11,8 @@ import Tokens
 /// Makes and checks session tokens: what a client has to fetch with a PUT before it may ask anything.
 ///
 /// A token is a guard against forged requests, not an identity: it says that its sender could choose a method and a
-/// header. It is bound to the pod that fetched it, and holds all that is needed to check it, so that the agent keeps
-/// none of them and its successor accepts them as well.
+/// header. It is bound to the pod that fetched it, and holds all that is needed to check it. So the agent keeps none of
+/// them, and its successor accepts them as well.
 package struct SessionTokens: Sendable {
     /// AWS's own range.
     package static let seconds = 1...21_600

@@ -9,12 +9,10 @@ package import Operations
 import Synchronization
 
 /// Where a running agent hands over to its successor: a Unix socket beside the admin socket, for a process of root's
-/// that
-/// proves that it sees the pin directory. One hand-over at a time.
+/// that proves that it sees the pin directory. One hand-over at a time.
 ///
 /// The successor gets the socket of `metrics.port`. In the pods' network namespaces it listens on other ports by then,
-/// to
-/// which the kernel programs redirect once it takes over: this agent answers the connections to its own.
+/// to which the kernel programs redirect once it takes over: this agent answers the connections to its own.
 package final class HandoverEndpoint: Sendable {
     /// How long a successor may take from its first byte to its last. It comes when everything else is in place.
     static let sessionTime = TimeAmount.seconds(30)

@@ -5,8 +5,7 @@ import Operations
 import Synchronization
 
 /// Appends lines to a file or to standard output, on a thread of its own. A caller that appends never waits: lines that
-/// find
-/// no room, in the queue or on the disk, are counted, and the next line that is written says how many.
+/// find no room, in the queue or on the disk, are counted, and the next line that is written says how many.
 ///
 /// A file that was moved or removed is opened again, so that log rotation need not signal the agent.
 final class AuditFile: Sendable {

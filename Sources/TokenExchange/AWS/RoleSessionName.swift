@@ -3,8 +3,8 @@ import Crypto
 
 /// `RoleSessionName`, which CloudTrail and `GetCallerIdentity` show: `NAMESPACE.POD`.
 ///
-/// Names of Kubernetes are within AWS's alphabet (`[\w+=,.@-]`). Longer ones than AWS allows are cut, and end in a part of
-/// their SHA-256, so that no two pods of a cluster share a name.
+/// Names of Kubernetes are within AWS's alphabet (`[\w+=,.@-]`). Names longer than AWS allows are cut, and end in a
+/// part of their SHA-256. So no two pods of a cluster share a name.
 struct RoleSessionName: Sendable, Hashable {
     static let lengthLimit = 64
     private static let digestLength = 16
