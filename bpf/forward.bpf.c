@@ -13,7 +13,7 @@
  * Only pods and neighbours on the far side of an interface send here: the
  * node's own processes pass none of the three on their way out, and what the node
  * serves itself arrives from the loopback interface. That is accepted where it
- * arrives. Nothing of the node's own is forwarded, so that a frame which somebody
+ * arrives. Nothing of the node's own is forwarded, so that a frame which a process
  * wrote to the loopback interface is dropped there.
  *
  * In an object of its own, because older kernels cannot load it.

@@ -6,7 +6,7 @@
  *
  * cgroup_skb/egress, at the kubepods root
  *
- * Runs for every packet that a pod's socket sends, and for nobody else's, often in
+ * Runs for every packet that a pod's socket sends, and for no other socket's, often in
  * softirq context, where the current task is anybody. Who sends is therefore told by
  * the cgroup that the socket was made in. Packets to other addresses cost a look at
  * the socket's peer and one at their destination.
@@ -109,7 +109,7 @@ static __always_inline bool is_led_to_loopback(struct bpf_sock *socket)
 	       !(socket->dst_ip6[0] | socket->dst_ip6[1] | socket->dst_ip6[2]);
 }
 
-/* Whether somebody listens where a held SYN goes: not the agent. */
+/* Whether a server listens where a held SYN goes: not the agent. */
 static __always_inline bool is_taken(struct __sk_buff *skb, struct bpf_sock *socket)
 {
 	struct bpf_sock_tuple tuple = {};
@@ -135,7 +135,7 @@ static __always_inline bool is_taken(struct __sk_buff *skb, struct bpf_sock *soc
 	return true;
 }
 
-/* No listener comes, or at another port: the kernel refuses what nobody listens for. */
+/* No listener comes, or at another port: the kernel refuses what no socket listens for. */
 static __always_inline int expire(struct __sk_buff *skb, struct bpf_sock *socket)
 {
 	if (is_taken(skb, socket)) {

@@ -40,7 +40,7 @@ int BPF_PROG(nid_exec, struct task_struct *task)
 		return 0;
 	net = BPF_CORE_READ(task, nsproxy, net_ns);
 	event.netns_cookie = nid_cookie_of(net);
-	/* 0: nobody has asked for it yet. */
+	/* 0: no hook has asked for it yet. */
 	if (!event.netns_cookie || nid_listener_of(event.netns_cookie) ||
 	    nid_was_asked_for(event.netns_cookie, bpf_ktime_get_ns()))
 		return 0;

@@ -198,7 +198,7 @@ int nid_connect6(struct bpf_sock_addr *ctx)
 	}
 }
 
-/* The accepted socket's tag if nobody has looked for its caller yet. */
+/* The accepted socket's tag if no hook has looked for its caller yet. */
 static __always_inline struct nid_tag *unclaimed(struct bpf_sock *socket)
 {
 	struct nid_tag *tag = bpf_sk_storage_get(&nid_tags, socket, NULL, 0);

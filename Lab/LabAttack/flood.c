@@ -53,7 +53,7 @@ void attack_flood(char **argument)
 	printf("%ld begun, %ld refused\n", begun, refused);
 }
 
-/* ADDRESS PORT SECONDS: SYNs from 200 addresses that are nobody's. More would fill the
+/* ADDRESS PORT SECONDS: SYNs from 200 addresses that no host has. More would fill the
  * neighbour table of this machine, which is no part of the attack.
  */
 void attack_half_open(char **argument)

@@ -51,7 +51,7 @@ static int next(int fd, struct target source, struct target target, struct segme
 	return 0;
 }
 
-/* INTERFACE NEXT-HOP SOURCE PORT ADDRESS PORT: a TCP of our own from somebody's address,
+/* INTERFACE NEXT-HOP SOURCE PORT ADDRESS PORT: a TCP of our own from another pod's address,
  * which the next hop is made to believe is ours, to a server; asks for a token.
  */
 void attack_handshake(char **argument)
@@ -135,7 +135,7 @@ static void *serve_falsely(void *interface)
 	return NULL;
 }
 
-/* INTERFACE SOURCE ADDRESS PORT COUNT SECONDS: connects from somebody's address and every
+/* INTERFACE SOURCE ADDRESS PORT COUNT SECONDS: connects from another pod's address and every
  * source port in turn to a server of our own behind the interface, and stays connected:
  * as many claims under keys that we chose half of.
  */

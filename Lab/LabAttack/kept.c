@@ -35,7 +35,7 @@ void attack_kept(char **argument)
 	ask(fd);
 }
 
-/* FIFO ADDRESS PORT: asks for a token when somebody opens the FIFO for writing, and says how long that took. */
+/* FIFO ADDRESS PORT: asks for a token when the lab opens the FIFO for writing, and says how long that took. */
 void attack_volley(char **argument)
 {
 	struct target target = parse_target(argument[1], argument[2]);

@@ -13,7 +13,7 @@
 #define HEADER_BYTES (64 * 1024)
 /* As much of a request as the agent accepts, and not its end. */
 #define HEAD_BYTES (31 * 1024)
-/* More than a kernel keeps for a connection that nobody reads. */
+/* More than a kernel keeps for a connection that no process reads. */
 #define BEHIND_BYTES (256 * 1024)
 
 enum how { IDLE, SLOW_WRITE, HEADS, WATCH, HELD, SLOW_READ, PIPELINE, HEADERS, SCOPES, QUERIES, QUERY, AUDIENCES };

@@ -10,7 +10,7 @@
 #define SOURCE_PORT "40001"
 #define SEQUENCE 12345
 
-/* Waits for the SYN-ACK that says that somebody listens. */
+/* Waits for the SYN-ACK that says that a server listens. */
 static void await_answer(int fd, struct target source, struct target target)
 {
 	long end = now_ms() + PATIENCE_MS;

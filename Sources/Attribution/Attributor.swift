@@ -13,7 +13,7 @@ package struct Attributor: Sendable {
     /// Identifies the caller from what is known now, in a few hash look-ups.
     ///
     /// Without a pod-level cgroup there is no identity, for one of two reasons. If all the caller's ancestors down to
-    /// the deepest possible pod level exist, it was not in a pod: `.notInPod`. If one is gone, nobody can tell any more
+    /// the deepest possible pod level exist, it was not in a pod: `.notInPod`. If one is gone, it is unknown
     /// what it was, and a pod's cgroup is the one kind that comes and goes there: `.podGone`.
     ///
     /// With one, the pod list decides. A UID that it does not show is `.pending`, unless the watch said that the pod

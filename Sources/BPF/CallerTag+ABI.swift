@@ -2,7 +2,7 @@ import Attribution
 import CBPFPrograms
 
 extension CallerTag {
-    /// The tag as the kernel wrote it, or `nil` if nobody claimed the connection.
+    /// The tag as the kernel wrote it, or `nil` if no caller claimed the connection.
     init?(_ tag: nid_tag) {
         guard tag.state == UInt8(NID_TAG_CLAIMED.rawValue) else { return nil }
         let (a, b, c, d, e) = tag.ancestors

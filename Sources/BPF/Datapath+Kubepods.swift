@@ -17,7 +17,7 @@ extension Datapath {
     static let guardPin = "egress"
 
     /// Tells the programs which tasks are pods', and guards what their sockets send. Until this is called for the first
-    /// time, nobody is a pod.
+    /// time, no process is in a pod.
     ///
     /// - Throws: Why one of the cgroups is not guarded; the programs know all of them nevertheless.
     package func setKubepods(_ kubepods: KubepodsCgroup) throws(BPFError) {

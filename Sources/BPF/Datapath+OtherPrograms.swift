@@ -2,7 +2,7 @@ import CLibbpf
 import Glibc
 
 extension Datapath {
-    /// A program that somebody else attached where the agent's is.
+    /// A program of another owner attached where the agent's is.
     package struct OtherProgram: Sendable, Hashable {
         /// The hook's name.
         package let hook: String

@@ -232,8 +232,8 @@ package final class Datapath: Sendable {
         ]
     }
 
-    /// The hooks whose pin or table is gone: somebody detached them, and pods may reach the machine's own metadata
-    /// server.
+    /// The hooks whose pin or table is gone: another process detached them, and pods may reach the machine's own
+    /// metadata server.
     package var missingHooks: [String] {
         hooks.map(\.name).filter { name in
             guard name != HostGuard.tableHook else { return (try? HostGuard.hasTable()) == false }

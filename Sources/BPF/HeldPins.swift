@@ -11,7 +11,7 @@ package final class HeldPins: Sendable {
     /// The pins' change since the last look.
     package enum State: Sendable, Equatable {
         case inPlace
-        /// The file system is there, some pins are not: somebody removed them.
+        /// The file system is there, some pins are not: another process removed them.
         case removed
         /// There is no BPF file system at the path any more.
         case unmounted
@@ -39,8 +39,8 @@ package final class HeldPins: Sendable {
     package init(_ directory: PinDirectory) throws(BPFError) {
         self.directory = directory
         var pins: [Pin] = []
-        // Those of interfaces and of kubepods cgroups come and go with them: ``UplinkGuard`` and ``Datapath`` look after
-        // their own.
+        // Those of interfaces and of kubepods cgroups come and go with them: ``UplinkGuard`` and ``Datapath`` look
+        // after their own.
         let coming = ["/" + UplinkGuard.pinPrefix, "/" + Datapath.guardPin]
         for path in directory.pins where !coming.contains(where: path.contains) { pins.append(try Pin(path)) }
         self.pins = pins

@@ -96,9 +96,10 @@ extension HostGuard {
 }
 
 extension Nftables {
-    /// The packets that the host guard's table has dropped since it was put in place, by the names of the programs' counters.
+    /// The packets that the host guard's table has dropped since it was put in place, by the names of the programs'
+    /// counters.
     var droppedByHostGuard: [String: UInt64] {
-        // A table that somebody removed has counted nothing.
+        // A removed table has counted nothing.
         let counts = NftablesGuard.counterNames.compactMap { name in
             (try? packets(countedBy: name, of: NftablesGuard.tableName)).map { (name, $0) }
         }

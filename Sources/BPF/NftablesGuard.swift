@@ -3,9 +3,9 @@ import Netlink
 
 /// The host guard as rules of nftables, for kernels without BPF netfilter links (Linux before 6.4).
 ///
-/// Drops what `nid_forward` (bpf/forward.bpf.c) drops, and more. It knows no pods, so that frames of one with the policy
-/// `passthrough` are dropped as well. It cannot read lists of addresses, so that it drops every packet with a source
-/// route. The table outlives the agent.
+/// Drops what `nid_forward` (bpf/forward.bpf.c) drops, and more. It knows no pods, so that frames of one with the
+/// policy `passthrough` are dropped as well. It cannot read lists of addresses, so that it drops every packet with a
+/// source route. The table outlives the agent.
 enum NftablesGuard {
     static let tableName = "podidentd"
     /// As the programs name them.
@@ -18,7 +18,7 @@ enum NftablesGuard {
         case routed = "dropped_routed"
     }
 
-    /// Beside the BPF guard's priorities, each of which tolerates nobody else.
+    /// Beside the BPF guard's priorities, each of which tolerates no other program.
     static let priority: Int32 = -283
 
     /// `ARPHRD_LOOPBACK`.

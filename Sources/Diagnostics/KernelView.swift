@@ -5,7 +5,7 @@ package import Operations
 
 /// A view of this node without an agent: from pinned maps and from the cgroup file system.
 ///
-/// Pods are known by the UIDs in their cgroups' names alone, and nobody has confirmed those.
+/// Pods are known by the UIDs in their cgroups' names alone, which no pod list confirms.
 package struct KernelView: Sendable {
     private let pins: PinnedState
     private let root: KubepodsRoot

@@ -75,7 +75,9 @@ package struct ReadinessProbe: Sendable {
     private var hooksProblem: String? {
         guard let datapath = datapath.current else { return "not attached yet" }
         let missing = datapath.missingHooks
-        if !missing.isEmpty { return "detached by somebody: \(missing.joined(separator: ", ")); restart the agent" }
+        if !missing.isEmpty {
+            return "detached by another process: \(missing.joined(separator: ", ")); restart the agent"
+        }
         return isServing() ? nil : "attached, but connections are not accepted"
     }
 

@@ -82,7 +82,7 @@ package final class KernelStart: Sendable {
         }
         if case .unavailable(let reason) = datapath.hostGuard {
             logger.warning(
-                "no guard against raw frames: pods with CAP_NET_RAW and sandboxed pods are not held back",
+                "no guard against raw frames: pods with CAP_NET_RAW and sandboxed pods are not blocked",
                 metadata: ["reason": "\(reason)"]
             )
         } else {

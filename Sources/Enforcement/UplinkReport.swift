@@ -15,7 +15,7 @@ package struct UplinkReport: Sendable {
             log(try datapath.guardUplinks())
         } catch {
             logger.notice(
-                "no guard of the node's interfaces: frames of hostNetwork pods with CAP_NET_RAW are not held back",
+                "no guard of the node's interfaces: frames of hostNetwork pods with CAP_NET_RAW are not blocked",
                 metadata: ["reason": "\(error)"])
         }
     }

@@ -3,7 +3,7 @@ import NIOHTTP1
 package import Tokens
 import UpstreamHTTP
 
-/// One thing that somebody may or may not do, as RBAC names it.
+/// One right that a user may have, as RBAC names it.
 package struct AccessQuestion: Sendable, Hashable {
     package var verb: String
     /// In the core API group.

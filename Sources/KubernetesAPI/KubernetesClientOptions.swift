@@ -27,11 +27,11 @@ package struct KubernetesClientOptions: Sendable {
 
     /// Refuses what the API server would misunderstand.
     ///
-    /// An empty `audience`: it would mint a token for audience `""`, which nobody accepts. `audience` among
-    /// `podTokenAudiences`, or one of `cloudAudiences`: the holder of such a token can exchange it without the agent. `tokenSeconds` below 600, its
-    /// minimum; 3607, which with its own audience yields a token that is valid for a year; and more than a day, because
-    /// a subject token is used once. An hour is the default because Google gives a federated token no longer life than
-    /// its subject token has left.
+    /// An empty `audience`: it would mint a token for audience `""`, which no party accepts. `audience` among
+    /// `podTokenAudiences`, or one of `cloudAudiences`: the holder of such a token can exchange it without the agent.
+    /// `tokenSeconds` below 600, its minimum; 3607, which with its own audience yields a token that is valid for a
+    /// year; and more than a day, because a subject token is used once. An hour is the default because Google gives a
+    /// federated token no longer life than its subject token has left.
     package init(
         audience: String, podTokenAudiences: Set<String> = [], cloudAudiences: Set<String> = [],
         tokenSeconds: Int = 3600,

@@ -18,7 +18,7 @@ extension UpstreamFailure {
         let kind: Kind
         switch answer.status {
         case 401:
-            // Nobody judged the request: it is the node that was not recognised. A renewed certificate is the remedy.
+            // The request was not judged: the node was not recognised. A renewed certificate is the remedy.
             kind = .unavailable
             message = "node credentials refused: \(message)"
         case 403: kind = .denied

@@ -9,8 +9,8 @@ import NIOPosix
 
 /// Who may reach the admin socket, whatever becomes of its mode.
 enum AdminAccess {
-    /// Makes the socket's directory, mode 0700 (0755 if it is public), or checks the one that is there: ours or root's, and nobody else may put
-    /// anything into it, so that no other socket can take the place of ours.
+    /// Makes the socket's directory, mode 0700 (0755 if it is public), or checks the one that is there: ours or root's,
+    /// and no other user may put anything into it, so that no other socket can take the place of ours.
     static func prepareDirectory(of path: String, isPublic: Bool = false) throws(AdminServerError) {
         let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
         guard !directory.isEmpty else { return }

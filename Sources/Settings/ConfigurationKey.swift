@@ -234,7 +234,7 @@ extension ConfigurationKey {
             parse: { ["true": true, "false": false][$0] },
             """
             Whether the agent refuses to start where the guard of the node's network namespace cannot be installed \
-            (neither by BPF nor by nftables). Without it, pods with CAP_NET_RAW and sandboxed pods are not held back.
+            (neither by BPF nor by nftables). Without it, pods with CAP_NET_RAW and sandboxed pods are not blocked.
             """
         ),
         key(

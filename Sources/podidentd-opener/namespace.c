@@ -100,7 +100,7 @@ static int bind_loopback(int descriptor, enum family family, uint16_t port)
 }
 
 /* Listens on the family's loopback address, of the device lo alone: what reaches the address by another device, because
- * somebody routed it so, finds nobody.
+ * it is routed so, finds no server.
  */
 static int listen_on(enum family family, uint16_t port)
 {

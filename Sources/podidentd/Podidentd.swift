@@ -5,7 +5,7 @@ import Settings
 struct Podidentd: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "podidentd",
-        abstract: "Gives each pod of this Kubernetes node its own Google Cloud credentials, and nobody else's.",
+        abstract: "Gives each pod of this Kubernetes node its own cloud credentials, and never those of another pod.",
         discussion: "Answers pods' requests to the metadata address 169.254.169.254 in the GKE protocol.",
         subcommands: [
             RunCommand.self, ReadyCommand.self, LiveCommand.self, CheckCommand.self, DebugCommand.self,

@@ -118,7 +118,7 @@ struct MetricsTests {
             try FileManager.default.removeItem(atPath: world.pinDirectory + "/links/connect4")
             answer = try await world.operations("/readyz")
             #expect(answer.status == 503)
-            #expect(answer.body.contains("[-]hooks detached by somebody: connect4"))
+            #expect(answer.body.contains("[-]hooks detached by another process: connect4"))
             #expect(answer.body.contains("[+]pods ok"))
             let scrape = try await world.scrape()
             #expect(scrape.value("podidentd_ready", ["condition": "hooks"]) == 0)

@@ -66,7 +66,7 @@ extension Fault {
             #expect(try await stage.ask(marker).outcome.answer?.status == 200)
             return FaultRow(
                 sees: answer.outcome.text, answered: answer.after, recovered: .zero,
-                log: try await stage.logged("the watch told of a pod as it was before its end"),
+                log: try await stage.logged("the pod watch reported a pod as it was before its end"),
                 counter: try await stage.risen("incidents.outdated_pod_event"))
         },
         Fault(name: "a pod's deletion missed across a relist") { stage in

@@ -76,7 +76,7 @@ struct nid_address {
 };
 
 enum nid_action {
-	/* Nobody but the machine has business there. */
+	/* Only the machine has business there. */
 	NID_ACTION_REFUSE = 0,
 	/* TCP port 80 is the agent's to answer; with a port, that port alone. */
 	NID_ACTION_REDIRECT = 1,
@@ -122,7 +122,7 @@ enum nid_policy {
 enum nid_tag_state {
 	/* Never written by a hook: not a connection of ours. */
 	NID_TAG_NONE = 0,
-	/* Inherited from the agent's listening socket; nobody has asked yet whose the
+	/* Inherited from the agent's listening socket; no hook has asked yet whose the
 	 * other end is.
 	 */
 	NID_TAG_UNCLAIMED = 1,
@@ -337,7 +337,7 @@ enum nid_stat {
 	/* Accepted, and the other end is no socket that was redirected. */
 	NID_STAT_UNTAGGED = 15,
 	/* Accepted, and the redirected socket at the other end is another
-	 * connection's: somebody translates addresses in that namespace. Or this
+	 * connection's: a process translates addresses in that namespace. Or this
 	 * one ended at that very moment, and its port is used again.
 	 */
 	NID_STAT_MISMATCHED = 16,

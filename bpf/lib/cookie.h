@@ -7,7 +7,7 @@
 #include <bpf/bpf_helpers.h>
 #include "lib/kernel.h"
 
-/* Before Linux 5.12 it is 0 until somebody asks for it, as the connect and bind hooks do. */
+/* Before Linux 5.12 it is 0 until a program asks for it, as the connect and bind hooks do. */
 static __always_inline __u64 nid_cookie_of(struct net *net)
 {
 	struct net___counted *counted = (void *)net;

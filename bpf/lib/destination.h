@@ -31,7 +31,7 @@ enum nid_verdict {
 	NID_PASS = 0,
 	/* To the agent. */
 	NID_REDIRECT = 1,
-	/* A protected address at a port nobody vouches for. */
+	/* A protected address at a port no rule vouches for. */
 	NID_REFUSE = 2,
 };
 

@@ -48,7 +48,7 @@ struct net {
 	__u64 net_cookie;
 };
 
-/* Before that: 0 until somebody asks for it. */
+/* Before that: 0 until a program asks for it. */
 struct net___counted {
 	struct {
 		__s64 counter;

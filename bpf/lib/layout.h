@@ -23,7 +23,7 @@ static __always_inline bool nid_is_group(const struct nid_settings *settings, __
 }
 
 /* The pod-level cgroup among the first three below the kubepods root; 0 for a
- * task that sits above the pod level, which is nobody's pod.
+ * task that sits above the pod level, which is no pod's.
  */
 static __always_inline __u64 nid_pod_among(const struct nid_settings *settings, __u64 first,
 					   __u64 second, __u64 third)

@@ -89,7 +89,7 @@ struct {
 /* key:     a hash of a flow
  * writer:  the egress guard, with each packet of a pod with the policy
  *          `passthrough`
- * deleter: nobody: entries run out
+ * deleter: none: entries run out
  * size:    NID_PASSED_FLOWS
  * full:    never: the later flow has the slot, and a packet of the earlier is
  *          dropped and sent again
@@ -104,7 +104,7 @@ struct {
 
 /* key:     0
  * writer:  the agent
- * deleter: nobody
+ * deleter: none
  * size:    1
  * full:    never
  */
@@ -119,7 +119,7 @@ struct {
 
 /* key:     enum nid_stat
  * writer:  every hook; one counter per CPU, read as their sum
- * deleter: nobody
+ * deleter: none
  * size:    NID_STAT_COUNT
  * full:    never
  */

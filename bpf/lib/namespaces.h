@@ -11,7 +11,7 @@
 /* key:     none; a queue of struct nid_namespace_event
  * writer:  the connect hooks, the egress guard, the hook of executions
  * deleter: the thread of the agent that loaded the programs. Not pinned: it is the
- *          latest agent's, and after that agent's end nobody's
+ *          latest agent's, and after that agent's end no agent's
  * size:    5,000 events: 80 pods' whole share of one window
  * full:    the event is lost and counted (NID_STAT_NAMESPACE_EVENT_LOST); the
  *          connection that waits brings the next one
@@ -27,8 +27,8 @@ struct asked {
 };
 
 /* key:     a hash of a network namespace's cookie
- * writer:  whoever reports a namespace; each object has a map of its own
- * deleter: nobody: entries run out
+ * writer:  the hook that reports a namespace; each object has a map of its own
+ * deleter: none: entries run out
  * size:    NID_ASKED
  * full:    never: the later namespace has the slot, and the earlier is reported
  *          once more

@@ -56,7 +56,7 @@ static __always_inline void nid_add_candidate(const volatile struct nid_endpoint
 {
 	__u32 word = address->word[3];
 	__u32 bit = nid_filter_bit(word);
-	/* The unspecified address is nobody's, and in many an option. */
+	/* The unspecified address is no host's, and in many an option. */
 	__u32 is_candidate = (endpoints->filter[bit / 32] >> (bit % 32)) & ((word | -word) >> 31);
 	__u32 mask = -is_candidate;
 
@@ -132,7 +132,7 @@ static __always_inline __u32 nid_extension_bytes(__u8 protocol,
 /* Notes the addresses of a routing header.
  *
  * Of the types that the kernel follows, RPL's (3, RFC 6554) leaves parts of its
- * addresses out, and is off unless somebody switches it on.
+ * addresses out, and is off unless an operator switches it on.
  *
  * Returns false if the header cannot be read to its end.
  */

@@ -21,7 +21,7 @@ final class AttackStage: Sendable {
     private let currentAgent = Mutex<AgentProcess?>(nil)
 
     static let machineAddress = "10.88.200.1"
-    /// A port of the node's own addresses where somebody listens, and nothing is protected.
+    /// A port of the node's own addresses where a server listens, and nothing is protected.
     static let openPort = 8099
 
     var agent: AgentProcess {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A4, A5, A6, A11: cgroups whose names say that they are somebody else's.
+/// A4, A5, A6, A11: cgroups whose names claim another pod.
 extension AttackSuite {
     var cgroups: [Attack] {
         let outside = "/\(world.node.identifier)/user/pod\(target.uid)"

@@ -140,7 +140,7 @@ extension AttackSuite {
         }
     }
 
-    /// The pod's own rules turn the connection to a server in the same pod: nobody else is harmed, and nobody is
+    /// The pod's own rules turn the connection to a server in the same pod: no other pod is harmed, and none is
     /// served.
     private var ownTranslation: Attack {
         Attack("A14", .ordinary, "DNAT inside the pod, of the agent's port to its own server", .nothing) {

@@ -1,7 +1,7 @@
 import Foundation
 
-/// R11, A9, A10, A11: requests that mean one thing here and another elsewhere. Nothing is ever passed on, so what is not
-/// understood is refused, and nobody gets a token without the header.
+/// R11, A9, A10, A11: requests that mean one thing here and another elsewhere. Nothing is ever passed on, so what is
+/// not understood is refused, and no caller gets a token without the header.
 extension AttackSuite {
     var requests: [Attack] {
         [

@@ -8,7 +8,7 @@ package struct AttackSuite: Sendable {
     /// The agent's listener in whatever network namespace a process is in.
     static let agentPort = ["127.0.0.1", "\(AgentProcess.port)"]
     /// A victim that waits longer than this for 99 of 100 answers has noticed the attack. Quiet answers take a
-    /// thousandth of it: what is asserted is that nobody can stop the service, not how fast this machine is.
+    /// thousandth of it: what is asserted is that no attacker can stop the service, not how fast this machine is.
     private static let victimBound = 1000.0
 
     let stage: AttackStage

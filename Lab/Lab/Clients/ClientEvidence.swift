@@ -55,7 +55,7 @@ package struct ClientEvidence: Sendable {
         return problems
     }
 
-    /// The same of a client that cannot find the metadata server: it must fail, and reach nobody.
+    /// The same of a client that cannot find the metadata server: it must fail, and reach no server.
     func problemsWithoutServer(of client: RealClient) -> [String] {
         var problems = misuses(of: client)
         if exitStatus == 0 { problems.append("it ended with status 0, though it cannot find the metadata server") }

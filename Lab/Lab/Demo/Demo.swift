@@ -1,6 +1,6 @@
 import Foundation
 
-/// The main job, shown: five pods ask for their credentials, and nobody gets anybody else's.
+/// The main job, shown: five pods ask for their credentials, and none gets another's.
 package struct Demo: Sendable {
     private let world: LabWorld
     private let print: @Sendable (String) -> Void
@@ -144,7 +144,8 @@ package struct Demo: Sendable {
         return result.output
     }
 
-    /// In three lines: nothing of an exchange crossed a device, and only holders of a listener on lo could have answered.
+    /// In three lines: nothing of an exchange crossed a device, and only holders of a listener on lo could have
+    /// answered.
     private func showFarEnds(of pod: RunningPod, _ capture: DeviceCapture, _ agent: AgentProcess) async throws {
         // A frame that must be seen: the capture works.
         _ = try await pod.run("curl", "-s", "--max-time", "1", "http://\(LabNode.address):1/")
@@ -165,7 +166,7 @@ package struct Demo: Sendable {
             throw LabError("not the agent alone listens in \(pod.name): \(sockets)")
         }
         print(
-            "  held by: podidentd, PID \(agent.processIdentifier), which is outside of the pod; nobody else can be reached there"
+            "  held by: podidentd, PID \(agent.processIdentifier), which is outside of the pod; no other process can be reached there"
         )
     }
 

@@ -50,8 +50,8 @@ package final class LabNode: Sendable {
     package var cgroupMountPointInside: String {
         state.withLock { $0.cgroupNamespace?.path(cgroupMountPoint) } ?? cgroupMountPoint
     }
-    /// The command that runs another as a process of the node that is no pod's: in the node's namespaces and, if it has a
-    /// hierarchy of its own, in that.
+    /// The command that runs another as a process of the node that is no pod's: in the node's namespaces and, if it has
+    /// a hierarchy of its own, in that.
     package var processCommand: [String] {
         layout.depth > 0 ? enter(network, cgroup: "/init.scope") : enter(network)
     }
@@ -66,7 +66,8 @@ package final class LabNode: Sendable {
 
     /// The command that runs another in a network namespace and the node's other namespaces, in a cgroup of its.
     ///
-    /// The cgroup comes last, as with container runtimes: no process of a pod is executed in a foreign network namespace.
+    /// The cgroup comes last, as with container runtimes: no process of a pod is executed in a foreign network
+    /// namespace.
     func enter(_ network: NetworkNamespace, cgroup: String) -> [String] {
         enter(network)
             + ["sh", "-c", "echo 0 > \"$0\" && exec \"$@\"", cgroupDirectory(cgroup) + "/cgroup.procs"]
@@ -125,7 +126,7 @@ package final class LabNode: Sendable {
 
     /// Makes the kubepods cgroup, as the kubelet does.
     ///
-    /// A user who is nobody else makes it, and not root: agents of other labs that run at the same time on this machine
+    /// A user of its own makes it, and not root: agents of other labs that run at the same time on this machine
     /// would take it for a second kubelet's, and refuse its pods.
     package func makeKubepods() async throws {
         let directory = (layout.depth > 0 ? ownCgroups + layout.root : cgroupMountPoint) + kubepods
@@ -136,7 +137,8 @@ package final class LabNode: Sendable {
         guard unsafe chown(parent, 0, 0) == 0 else { throw LabError("cannot take \(parent) back") }
     }
 
-    /// After the first network namespace: only then are those that are added later seen in copies of this mount namespace.
+    /// After the first network namespace: only then are those that are added later seen in copies of this mount
+    /// namespace.
     private func enterCgroupNamespace() async throws {
         let root = ownCgroups + layout.root
         try FileManager.default.createDirectory(atPath: cgroupBind, withIntermediateDirectories: true)

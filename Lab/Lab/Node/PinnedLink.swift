@@ -1,7 +1,7 @@
 import CLabShims
 import Foundation
 
-/// A pinned attachment, seen by somebody with root's rights and bad intentions.
+/// A pinned attachment, seen by a process with root's rights and bad intentions.
 package enum PinnedLink {
     /// Detaches the program, although the agent holds the link, and removes the pin.
     package static func detach(at path: String) throws {

@@ -11,7 +11,7 @@ package import X509
 
 /// A certificate authority of the lab (EC P-256) and what it issues.
 ///
-/// A second instance is a foreign authority: nobody trusts it.
+/// A second instance is a foreign authority: no party trusts it.
 package struct LabPKI: Sendable {
     /// A certificate with its key, in PEM.
     package struct Credential: Sendable {
@@ -37,7 +37,7 @@ package struct LabPKI: Sendable {
         }
     }
 
-    /// Certificates are valid from a minute before their issue, so that a second of clock skew hurts nobody.
+    /// Certificates are valid from a minute before their issue, so that a second of clock skew does no harm.
     private static let backdating: TimeInterval = 7200
     /// The authority outlives every certificate of a test or a demonstration.
     private static let authorityLifetime: TimeInterval = 10 * 365 * 86_400

@@ -7,7 +7,7 @@ package struct ProbeLoad: Sendable {
     package struct Report: Codable, Sendable, Equatable {
         /// 200 with the expected body.
         package var correct = 0
-        /// 200 with another body: somebody else's identity.
+        /// 200 with another body: another pod's identity.
         package var wrong = 0
         package var refused = 0
         package var reset = 0

@@ -1,8 +1,8 @@
 import FoundationEssentials
 import Glibc
 
-/// The pages of the program's file and its libraries that are in memory, most of which only the start needed: looking up
-/// conformances, parsing configuration and certificates, making tables.
+/// The pages of the program's file and its libraries that are in memory, most of which only the start needed: looking
+/// up conformances, parsing configuration and certificates, making tables.
 enum StartUpPages {
     /// A part of the address space that shows a file, unchanged.
     struct Mapping: Equatable {
@@ -10,8 +10,8 @@ enum StartUpPages {
         var length: Int
     }
 
-    /// Takes them out of the resident set. The kernel keeps them in its page cache as long as nobody else needs the room;
-    /// what is used again is mapped again, without reading it.
+    /// Takes them out of the resident set. The kernel keeps them in its page cache as long as no other process needs
+    /// the room; what is used again is mapped again, without reading it.
     ///
     /// - Returns: How many bytes of mappings were let go, resident or not.
     @discardableResult
@@ -25,8 +25,8 @@ enum StartUpPages {
         return released
     }
 
-    /// The private, read-only mappings of files in `smaps` (proc_pid_smaps(5)) none of whose pages has a copy of its own.
-    /// What the dynamic linker has relocated has: to drop that would undo it.
+    /// The private, read-only mappings of files in `smaps` (proc_pid_smaps(5)) none of whose pages has a copy of its
+    /// own. What the dynamic linker has relocated has: to drop that would undo it.
     static func unchanged(in smaps: String) -> [Mapping] {
         var mappings: [Mapping] = []
         var candidate: Mapping?

@@ -22,7 +22,7 @@ struct FrameProbe {
     /// The device's name; the kernel removes it with this process.
     private static let device = "podidentd-check"
     private static let protocolTCP: UInt8 = 6
-    /// Addresses of documentation (RFC 5737, RFC 3849): nobody's.
+    /// Addresses of documentation (RFC 5737, RFC 3849): no host has them.
     private static let source = (
         ipv4: [192, 0, 2, 1] as [UInt8], ipv6: [0x20, 0x01, 0x0d, 0xb8] + [UInt8](repeating: 0, count: 12)
     )
@@ -30,7 +30,8 @@ struct FrameProbe {
     let destinations: [OriginalDestination.Address]
     let port: UInt16
 
-    /// Sends the packets, and compares what the guard counted. A received packet has passed the guard when write(2) returns.
+    /// Sends the packets, and compares what the guard counted. A received packet has passed the guard when write(2)
+    /// returns.
     func run(count: () throws(BPFError) -> UInt64) throws(BPFError) -> Outcome {
         let device = unsafe nid_make_device(Self.device)
         guard device >= 0 else {
@@ -70,7 +71,8 @@ struct FrameProbe {
         }
     }
 
-    /// Computes an IPv4 header's checksum (RFC 1071). The kernel drops a packet with a wrong one before any hook sees it.
+    /// Computes an IPv4 header's checksum (RFC 1071). The kernel drops a packet with a wrong one before any hook sees
+    /// it.
     private static func checksum(_ header: [UInt8]) -> UInt16 {
         var sum: UInt32 = 0
         for index in stride(from: 0, to: header.count, by: 2) {

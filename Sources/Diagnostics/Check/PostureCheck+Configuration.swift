@@ -3,7 +3,7 @@ import FoundationEssentials
 import Operations
 import Settings
 
-/// A configuration that need not be complete: on a node, nobody knows the agent's by heart.
+/// A configuration that need not be complete: on a node, an operator need not know the agent's.
 extension PostureCheck {
     /// Sections whose keys say what the agent does on the network.
     private static let borrowedSections = ["listen.", "redirect.", "guard."]

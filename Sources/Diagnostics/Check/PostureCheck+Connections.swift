@@ -150,7 +150,7 @@ extension PostureCheck {
         case .open:
             if number == 0 { return Posture.Item(trial.id, .ok, "open, as DNS and NTP must be") }
             if [ENETUNREACH, EHOSTUNREACH].contains(number) {
-                return Posture.Item(trial.id, .ok, "not held back; this node has no route there")
+                return Posture.Item(trial.id, .ok, "not blocked; this node has no route there")
             }
             return Posture.Item(
                 trial.id, .degraded, reason, meaning: "DNS and NTP at the metadata address must stay open to pods.")
@@ -158,10 +158,10 @@ extension PostureCheck {
             if [ECONNREFUSED, EPERM, EACCES].contains(number) { return Posture.Item(trial.id, .ok, "refused") }
             if [ENETUNREACH, EHOSTUNREACH].contains(number) {
                 return Posture.Item(
-                    trial.id, .unknown, "\(reason): no route there, and nobody refused it",
+                    trial.id, .unknown, "\(reason): no route there, and the kernel did not refuse it",
                     meaning: "The kernel looks for a route before it asks the hooks, so nothing is proved.")
             }
-            let found = number == 0 ? "nobody refused it" : reason
+            let found = number == 0 ? "the kernel did not refuse it" : reason
             return Posture.Item(
                 trial.id, .unsafe, result.remote.map { "connected to \($0)" } ?? found,
                 meaning: "A pod could do the same. Restart the agent, and compare guard.endpoints with what it runs.")
@@ -226,7 +226,7 @@ extension PostureCheck {
 
     /// Explains the error number of a redirected connection that failed.
     private func unanswered(_ number: Int32) -> String {
-        let consequence = "Pods get no answer at this address, and reach nobody else."
+        let consequence = "Pods get no answer at this address, and reach no other server."
         return switch number {
         case ETIMEDOUT:
             "\(consequence) The connection was redirected to \(agentsText) and never accepted: does a filter of this network "

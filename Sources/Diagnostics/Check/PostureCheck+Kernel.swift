@@ -64,11 +64,11 @@ extension PostureCheck {
             return Posture.Item(
                 id, .ok, "no BPF netfilter links (Linux 6.4), but nftables for the host guard",
                 meaning: "It knows no pods: those that policy lets through to the machine's own metadata server are "
-                    + "held back as well.")
+                    + "dropped as well.")
         }
         return item(
             id, features.nftables, .degraded, "BPF netfilter links (Linux 6.4) or nftables, for the host guard",
-            without: "Frames that pods with CAP_NET_RAW or sandboxed pods write themselves are not held back. Load the "
+            without: "Frames that pods with CAP_NET_RAW or sandboxed pods write themselves are not blocked. Load the "
                 + "module nf_tables.")
     }
 
@@ -142,7 +142,7 @@ extension PostureCheck {
             items.append(
                 Posture.Item(
                     "cgroups.kubepods", .degraded, layout.problem ?? "no kubepods cgroup",
-                    meaning: "Without it nobody is a pod. Is this a Kubernetes node, and the kubelet running?"))
+                    meaning: "Without it no process is a pod's. Is this a Kubernetes node, and the kubelet running?"))
         }
         return items
     }

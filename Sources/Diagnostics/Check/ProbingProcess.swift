@@ -9,7 +9,7 @@ package enum ProbingProcess {
 
     /// One probe lasts at most three times this.
     private static let patience: CInt = 2000
-    /// No caller waits as long: a process that nobody ends ends itself.
+    /// No caller waits as long: a process without a caller ends itself.
     private static let lifetime: UInt32 = 60
 
     /// - Parameters:
@@ -24,8 +24,8 @@ package enum ProbingProcess {
         return String(decoding: try JSONEncoder().encode(report(probes)), as: UTF8.self)
     }
 
-    /// Makes the probes from the cgroup that this process is in, unless the hooks do not take it for a pod's. Blocks for
-    /// some seconds for each probe that gets no answer.
+    /// Makes the probes from the cgroup that this process is in, unless the hooks do not take it for a pod's. Blocks
+    /// for some seconds for each probe that gets no answer.
     static func report(_ probes: [SocketProbe]) -> SocketProbeReport {
         for probe in probes where !probe.agents.isEmpty {
             if let problem = OwnConnection.redirectProblem(at: probe.address) {
@@ -66,7 +66,7 @@ package enum ProbingProcess {
         }
     }
 
-    /// A SYN whose checksum is 0: nobody answers it.
+    /// A SYN whose checksum is 0: no server answers it.
     private static func segment(port: UInt16) -> [UInt8] {
         [0x80, 0, UInt8(port >> 8), UInt8(port & 0xff), 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]
     }

@@ -53,7 +53,7 @@ package enum Uninstallation {
         return removed
     }
 
-    /// Removes a socket that nobody serves any more, and nothing that is not a socket.
+    /// Removes a socket that no process serves any more, and nothing that is not a socket.
     private static func removeSocket(_ path: String) -> Bool {
         let attributes = try? FileManager.default.attributesOfItem(atPath: path)
         guard attributes?[.type] as? FileAttributeType == .typeSocket else { return false }

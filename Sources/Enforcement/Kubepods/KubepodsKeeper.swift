@@ -5,8 +5,8 @@ import Operations
 import Synchronization
 import Telemetry
 
-/// Tells the programs which cgroup is the kubelet's, whenever the kubelet makes it or one of its QoS classes; and which are
-/// other kubelets'.
+/// Tells the programs which cgroup is the kubelet's, whenever the kubelet makes it or one of its QoS classes; and which
+/// are other kubelets'.
 ///
 /// Until the programs know a new kubepods cgroup, what is in it is no pod to them. The kubelet makes pods' cgroups some
 /// time after their root, and the root's event is handled within microseconds.
@@ -62,11 +62,11 @@ final class KubepodsKeeper: Sendable {
                 current = new
             }
         } catch {
-            return logger.error("other kubepods cgroups are not held back", metadata: ["reason": "\(error)"])
+            return logger.error("pods of other kubepods cgroups are not blocked", metadata: ["reason": "\(error)"])
         }
         if found.count > KubepodsCgroup.othersMax {
             logger.error(
-                "more kubepods cgroups than the programs can know: the last ones are not held back",
+                "more kubepods cgroups than the programs can know: pods of the last ones are not blocked",
                 metadata: ["kubepods": "\(found.count)", "limit": "\(KubepodsCgroup.othersMax)"])
         }
         report(found)

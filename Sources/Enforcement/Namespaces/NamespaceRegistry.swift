@@ -1,8 +1,8 @@
 package import Attribution
 package import BPF
 
-/// The network namespaces of pods that have listeners, and the rules for those that come: how many one pod may have, when
-/// a failed one is tried again, and which one makes room.
+/// The network namespaces of pods that have listeners, and the rules for those that come: how many one pod may have,
+/// when a failed one is tried again, and which one makes room.
 ///
 /// A value: it opens and closes nothing itself.
 package struct NamespaceRegistry: Sendable {
@@ -14,7 +14,7 @@ package struct NamespaceRegistry: Sendable {
         package var refusedPerPod = 8
         /// Namespaces of all pods.
         package var total = 2048
-        /// How long nobody has connected in a namespace that makes room for another of the same pod.
+        /// How long a namespace must be without connections to make room for another of the same pod.
         package var idle = Duration.seconds(60)
         /// The pause after a first failure in a namespace; doubled each time.
         package var shortestPause = Duration.milliseconds(50)
@@ -87,7 +87,7 @@ package struct NamespaceRegistry: Sendable {
     ///   - id: The namespace.
     ///   - pod: The pod-level cgroup of the process.
     ///   - now: When it was seen.
-    ///   - lastUse: When somebody last connected in a namespace, by its cookie.
+    ///   - lastUse: When a process last connected in a namespace, by its cookie.
     /// - Returns: What is to be done.
     package mutating func seen(
         _ id: NetworkNamespaceID, pod: CgroupID, at now: Instant, lastUse: (UInt64) -> Instant? = { _ in nil }
@@ -117,7 +117,7 @@ package struct NamespaceRegistry: Sendable {
         return .refuse(forgetting: forgotten?.cookie)
     }
 
-    /// The namespace of this pod in which nobody has connected for longest, if that is long enough; never the first.
+    /// The namespace of this pod without a connection for longest, if that is long enough; never the first.
     private func idlest(of record: Pod, at now: Instant, lastUse: (UInt64) -> Instant?) -> UInt64? {
         let uses = record.open.dropFirst().compactMap { cookie in
             entries[cookie].map { (cookie, last: max(lastUse(cookie) ?? $0.openedAt, $0.openedAt)) }

@@ -18,7 +18,7 @@ package struct AWSCredentialRecord: Sendable, Hashable {
 package final class AWSSecurityTokenServiceEmulator: Sendable {
     /// An IAM role, as far as its trust policy and its limits go.
     package struct Role: Sendable {
-        /// The condition `ISSUER:sub` of the trust policy (`StringEquals`); empty: nobody.
+        /// The condition `ISSUER:sub` of the trust policy (`StringEquals`); empty: none.
         package var subjects: Set<String>
         /// `MaxSessionDuration`.
         package var longestSession: Int64 = 3600

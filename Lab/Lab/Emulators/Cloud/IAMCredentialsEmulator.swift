@@ -52,7 +52,7 @@ package final class IAMCredentialsEmulator: Sendable {
     /// The keys that verify identity tokens.
     package var keySet: JSONWebKeySet { JSONWebKeySet([signingKey]) }
 
-    /// Creates a Google service account that nobody may act as. `uniqueID`: its 21 decimal digits.
+    /// Creates a Google service account that no account may act as. `uniqueID`: its 21 decimal digits.
     package func createAccount(_ email: String, uniqueID: String = "100000000000000000001") {
         storage.withLock { $0.accounts[email] = Account(email: email, uniqueID: uniqueID) }
     }

@@ -2,7 +2,7 @@ import Foundation
 import NIOHTTP1
 import Synchronization
 
-/// Why a bearer token authenticates nobody, in the words of TokenReview's `status.error`.
+/// Why a bearer token authenticates no user, in the words of TokenReview's `status.error`.
 struct TokenRejection: Error, Equatable {
     let message: String
 

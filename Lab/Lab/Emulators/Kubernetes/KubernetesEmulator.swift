@@ -114,7 +114,7 @@ package final class KubernetesEmulator: Sendable {
         return token
     }
 
-    /// A node token authenticates nobody from now on.
+    /// A node token authenticates no user from now on.
     package func removeNodeToken(_ token: String) {
         storage.withLock { _ = $0.nodeTokens.removeValue(forKey: token) }
     }

@@ -42,7 +42,7 @@ package struct RSASigningKey: Sendable {
     }
 }
 
-/// A parsed JSON Web Token (RFC 7519), trusted by nobody until its signature is checked.
+/// A parsed JSON Web Token (RFC 7519), untrusted until its signature is checked.
 package struct JSONWebToken: Sendable {
     package let header: JSON
     package let claims: JSON
