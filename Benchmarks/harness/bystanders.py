@@ -12,10 +12,7 @@ import statistics
 from .ground import Ground
 from .machine import foreign_programs
 from .rows import row
-from .tools import BENCHMARKS, BUILD, ROOT, BenchError, clang, program, run, say
-
-# The build that all figures of this kind are compared with: the last one that led connections out of the pod.
-BASELINE = "2d21139"
+from .tools import BASELINE, BENCHMARKS, BUILD, ROOT, BenchError, clang, program, run, say
 
 # Where a build's agent attaches: its egress guard, and its netfilter programs by the kernel's number of the place
 # (0 PRE_ROUTING, 2 FORWARD).
@@ -119,6 +116,10 @@ def bystander_rows(values):
                     reference_values=sets[reference])
         entry["added_ns"] = added
         entry["what"] += f" ({added:+.0f} ns)"
+        # What any such design costs: programs that do nothing, at the places of the set.
+        if reference == "none" and "empty" in sets and which == "now":
+            entry["empty_ns"] = statistics.median(a - b for a, b in zip(sets["empty"], sets["none"]))
+            entry["what"] += f", programs that do nothing: {entry['empty_ns']:+.0f} ns"
         if ratio:
             entry["met"] = entry["ratio"]["median"] <= ratio
         elif most:

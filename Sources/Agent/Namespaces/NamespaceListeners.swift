@@ -1,3 +1,4 @@
+import Attribution
 import BPF
 import Glibc
 import Logging
@@ -7,10 +8,37 @@ import Operations
 /// Puts open listening sockets to use: the programs mark and redirect to them, the server accepts from them,
 /// and the supervisor keeps copies.
 struct NamespaceListeners: Sendable {
+    let opener: Opener
     let server: MetadataServer
     let supervisor: SupervisorLink?
     let incidents: CounterTable<Incident>
     let logger: Logger
+
+    /// Opens listening sockets in a namespace, and puts them to use.
+    ///
+    /// - Parameters:
+    ///   - request: Which ones.
+    ///   - datapath: Whose programs mark them, and redirect to them.
+    ///   - leads: Whether the programs redirect to them now.
+    ///   - isKept: Whether the supervisor gets copies, in place of those that it has of this namespace.
+    /// - Returns: What listens now; the server owns the sockets.
+    /// - Throws: ``OpenerError``: nothing can be opened any more. Anything else: why this namespace has no listener.
+    func open(
+        _ request: OpenerRequest, _ datapath: Datapath, leads: Bool, isKept: Bool = true
+    ) throws -> OpenedListeners {
+        let opened = try opener.open(request)
+        let cookie = request.namespace.cookie
+        try serve(opened, cookie, datapath, isKept: isKept)
+        guard leads else { return opened }
+        do throws(BPFError) {
+            try datapath.setListener(NamespaceListener(opened), ofNamespace: cookie)
+        } catch {
+            // The table is full. A connection that is held then is refused in the end, and not left to wait in a queue.
+            close(cookie, datapath)
+            throw error
+        }
+        return opened
+    }
 
     /// Marks the sockets of a namespace as the agent's, and accepts from them. Owns them from here on.
     ///
@@ -30,6 +58,19 @@ struct NamespaceListeners: Sendable {
         }
     }
 
+    /// Takes over sockets that the supervisor has kept; drops them if they are not those that the programs redirect to.
+    func adopt(
+        _ group: SupervisorLink.Group, _ known: NamespaceListener?, _ datapath: Datapath
+    ) -> OpenedListeners? {
+        let sockets = known.flatMap { LoopbackSockets(group.descriptors, expected: $0) }
+        if let opened = sockets?.opened, (try? serve(opened, group.key, datapath, isKept: false)) != nil {
+            return opened
+        }
+        if sockets == nil { for descriptor in group.descriptors { Glibc.close(descriptor) } }
+        supervisor?.drop(group.key)
+        return nil
+    }
+
     /// Has the programs lead connections of a namespace to a listener, or refuse them.
     func lead(to listener: NamespaceListener, _ cookie: UInt64, _ datapath: Datapath) {
         do throws(BPFError) {
@@ -38,6 +79,15 @@ struct NamespaceListeners: Sendable {
             incidents.increment(.namespaceFailed)
             logger.error("the programs do not know a namespace's listener", metadata: ["reason": "\(error)"])
         }
+    }
+
+    /// Has the programs refuse the connections of a namespace at once.
+    func refuse(_ id: NetworkNamespaceID, of pod: CgroupID, _ datapath: Datapath) {
+        incidents.increment(.namespaceRefused)
+        logger.warning(
+            "network namespace refused: its pod, or the node, has as many as it may have",
+            metadata: ["pod-cgroup": "\(pod.rawValue)", "namespace": "\(id.inode)"])
+        lead(to: NamespaceListener(port: 0, hasIPv4: false, hasIPv6: false, state: .refuse), id.cookie, datapath)
     }
 
     /// Ends the redirect to a namespace's listeners, and closes every copy of them: nothing of the agent's keeps the
@@ -50,9 +100,11 @@ struct NamespaceListeners: Sendable {
 }
 
 extension NamespaceListener {
-    init(_ entry: NamespaceRegistry.Entry) {
-        self.init(
-            port: entry.port, hasIPv4: entry.families.contains(.ipv4), hasIPv6: entry.families.contains(.ipv6),
-            state: .open)
+    init(_ entry: NamespaceRegistry.Entry) { self.init(port: entry.port, entry.families) }
+
+    init(_ opened: OpenedListeners) { self.init(port: opened.port, opened.families) }
+
+    private init(port: UInt16, _ families: LoopbackFamilies) {
+        self.init(port: port, hasIPv4: families.contains(.ipv4), hasIPv6: families.contains(.ipv6), state: .open)
     }
 }
