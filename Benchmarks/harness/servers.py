@@ -91,20 +91,29 @@ class Supervised(Agent):
 
 class Before(Agent):
     """
-    The build that everything is compared with, in a checkout with its release build: an agent on a node of its own lab,
-    with hooks of its own, which go after each turn.
+    The build that everything is compared with, in a checkout with its release build: an agent on a node of its own lab.
+    Neither agent serves the pods of the other's node, so that only one of them has its hooks attached.
     """
 
     name = BASELINE
 
-    def __init__(self, tree):
+    def __init__(self, tree, rival):
         release = os.path.join(tree, ".build-release", "release")
         super().__init__(Stage(os.path.join(release, "podidentd-lab")), os.path.join(release, "podidentd"))
+        self.rival = rival
         self.pod = self.stage.set_pods(10)[0]
+        self.stage.free_ports(self.pod)
+
+    def start(self, path="/"):
+        self.rival.uninstall()
+        super().start(path)
 
     def stop(self):
         super().stop()
         self.uninstall()
+        # The references need its hooks.
+        self.rival.start()
+        self.rival.stop()
 
     def close(self):
         self.stage.close()

@@ -36,8 +36,7 @@ class Scene:
         if with_floor:
             self.subjects.append(Floor(stage, pod, body, program("floor")))
         if before:
-            self.subjects.append(before)
-            before.stage.free_ports(before.pod)
+            self.subjects.append(Before(before, self.agent))
         self.rates = {}
 
     def turn(self, subject, seconds, idle_seconds):
@@ -109,12 +108,13 @@ def curve(measured, subject, *keys):
 def base_figures(stage, agent_path, options):
     """Figures 1, 2, 3 and 9, with 10 pods."""
     stage.set_pods(10)
-    before = Before(options.before) if options.before else None
+    scene = Scene(stage, agent_path, stage.pods[0], before=options.before)
     try:
-        return compared(Scene(stage, agent_path, stage.pods[0], before=before), options)
+        return compared(scene, options)
     finally:
-        if before:
-            before.close()
+        for subject in scene.subjects:
+            if isinstance(subject, Before):
+                subject.close()
 
 
 def compared(scene, options):
