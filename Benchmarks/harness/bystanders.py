@@ -70,9 +70,14 @@ def compiled(directory, revision=None):
             return None
         source = os.path.join(tree, "bpf")
     skeletons = directory + ".skeletons"
+    # Of an earlier run, they are newer than the sources of a commit.
+    shutil.rmtree(skeletons, ignore_errors=True)
     run("make", "-C", source, f"SKELETONS={skeletons}", f"TEST_SKELETONS={skeletons}")
+    shutil.rmtree(directory)
+    os.makedirs(directory)
     for name in os.listdir(os.path.join(source, "build")):
-        if name.endswith(".bpf.o"):
+        # A build may have left the object of a program that is no more.
+        if name.endswith(".bpf.o") and os.path.exists(os.path.join(source, name.removesuffix("o") + "c")):
             shutil.copy(os.path.join(source, "build", name), directory)
     return directory
 
