@@ -53,6 +53,13 @@ extension Datapath {
         }
     }
 
+    /// The number of this process's PID namespace.
+    package static func ownProcessNamespace() throws(BPFError) -> UInt32 {
+        var status = stat()
+        try check(unsafe stat("/proc/self/ns/pid", &status), "read /proc/self/ns/pid")
+        return UInt32(truncatingIfNeeded: status.st_ino)
+    }
+
     /// Pins the guard of pods' sockets again, after the pins' file system was mounted again.
     func restoreGuardPins() throws(BPFError) {
         try kubepodsState.withLock { state throws(BPFError) in

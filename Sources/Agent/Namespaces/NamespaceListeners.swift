@@ -28,13 +28,11 @@ struct NamespaceListeners: Sendable {
     ) throws -> OpenedListeners {
         let opened = try opener.open(request)
         let cookie = request.namespace.cookie
-        try serve(opened, cookie, datapath, isKept: isKept)
-        guard leads else { return opened }
-        do throws(BPFError) {
-            try datapath.setListener(NamespaceListener(opened), ofNamespace: cookie)
+        do {
+            try serve(opened, cookie, datapath, leads: leads, isKept: isKept)
         } catch {
-            // The table is full. A connection that is held then is refused in the end, and not left to wait in a queue.
-            close(cookie, datapath)
+            // Such as a full table. A connection that is held then is refused in the end, and not left to wait in a queue.
+            if leads { close(cookie, datapath) }
             throw error
         }
         return opened
@@ -45,13 +43,18 @@ struct NamespaceListeners: Sendable {
     /// - Parameters:
     ///   - opened: The sockets.
     ///   - cookie: The namespace's.
-    ///   - datapath: Whose programs mark them.
+    ///   - datapath: Whose programs mark them, and redirect to them.
+    ///   - leads: Whether the programs redirect to them now.
     ///   - isKept: Whether the supervisor gets copies, in place of those that it has of this namespace.
-    /// - Throws: What the kernel said; the sockets are closed then.
-    func serve(_ opened: OpenedListeners, _ cookie: UInt64, _ datapath: Datapath, isKept: Bool = true) throws {
+    /// - Throws: What the kernel said; the sockets are closed then, but for those that the server has.
+    private func serve(
+        _ opened: OpenedListeners, _ cookie: UInt64, _ datapath: Datapath, leads: Bool = false, isKept: Bool = true
+    ) throws {
         var rest = opened.descriptors
         defer { for descriptor in rest { Glibc.close(descriptor) } }
         for descriptor in opened.descriptors { try datapath.markListener(descriptor) }
+        // First of all: they listen already, and a connection that comes now waits in their queue and is not held.
+        if leads { try datapath.setListener(NamespaceListener(opened), ofNamespace: cookie) }
         if isKept { supervisor?.keep(SupervisorLink.Group(key: cookie, descriptors: opened.descriptors)) }
         while let descriptor = rest.popLast() {
             try server.start(onListeningSocket: descriptor, namespace: cookie)

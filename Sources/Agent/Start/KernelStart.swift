@@ -1,6 +1,5 @@
 import Attribution
 import BPF
-import Glibc
 import Logging
 import MetadataServer
 import Operations
@@ -76,7 +75,7 @@ final class KernelStart: Sendable {
         slot.set(datapath)
         try datapath.setKubepods(kubepods)
         try datapath.setNode(
-            node, agentCgroup: Self.ownCgroup(in: cgroups), processNamespace: Self.processNamespace())
+            node, agentCgroup: Self.ownCgroup(in: cgroups), processNamespace: Datapath.ownProcessNamespace())
         try datapath.guardHost()
         for hook in datapath.hooks {
             logger.info("hook in place", metadata: ["hook": "\(hook.name)", "origin": "\(hook.origin.rawValue)"])
@@ -97,15 +96,6 @@ final class KernelStart: Sendable {
             throw ConfigurationError("the agent's own cgroup is not below cgroup.mount-point")
         }
         return id
-    }
-
-    /// The number of this process's PID namespace, in which the opener looks processes up.
-    private static func processNamespace() throws -> UInt32 {
-        var status = stat()
-        guard unsafe stat("/proc/self/ns/pid", &status) == 0 else {
-            throw ConfigurationError("cannot read /proc/self/ns/pid: errno \(errno)")
-        }
-        return UInt32(truncatingIfNeeded: status.st_ino)
     }
 
     /// The hooks are in place: what held pods back since the node's boot may go.
