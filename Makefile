@@ -111,11 +111,11 @@ captures: bpf ## Writes docs/operate/debug.md anew: what the debug commands prin
 	@for product in podidentd podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab captures docs/operate/debug.md
 
-bench: bpf ## Measures beside references and draws; QUICK=1 (shorter), ONLY=1,5 (figures), AGENT=path (other binary)
+bench: bpf ## Measures beside references and draws; QUICK=1 (shorter), ONLY=1,5 (figures), AGENT=path (other binary), BEFORE=checkout (2d21139, built)
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
-	@SWIFT=$(SWIFT) .ci/release podidentd-lab podidentd-opener $(if $(AGENT),,podidentd)
-	@python3 Benchmarks/bench.py $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
+	@SWIFT=$(SWIFT) .ci/release podidentd-lab podidentd-opener podidentd-init $(if $(AGENT),,podidentd)
+	@python3 Benchmarks/bench.py $(if $(AGENT),--agent $(AGENT)) $(if $(BEFORE),--before $(BEFORE)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(QUICK),--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json)
 	@python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures)
 	@$(if $(QUICK),,python3 Benchmarks/readme.py)

@@ -14,24 +14,26 @@ from harness.bystanders import bystander_figure
 from harness.first import first_rows
 from harness.footprint import footprint_figure
 from harness.profile import profile_figure
-from harness.restart import restart_figure
+from harness.restart import killed_rows, restart_figure
+from harness.runtimes import runtime_rows
 from harness.scale import scale_rows, scale_scenes
 from harness.stage import Stage
 from harness.throughput import base_figures
-from harness.tools import BENCHMARKS, ROOT, BenchError, go_first, need_root, need_tools, say
+from harness.tools import BASELINE, BENCHMARKS, ROOT, BenchError, go_first, need_root, need_tools, say
 from harness.uncached import uncached_figure
 
 RESULTS = os.path.join(BENCHMARKS, "results", "latest.json")
 FULL = {"rounds": 5, "seconds": 3, "idle_seconds": 4, "scale_seconds": 2, "scale_idle_seconds": 5, "fetch_rounds": 3,
-        "restarts": 5, "fresh_pods": 200, "connect_rounds": 21, "connect_ms": 20, "memory_rounds": 1, "idle_for": 60, "most_pods": 500}
+        "restarts": 5, "fresh_pods": 200, "starts": 200, "connect_rounds": 21, "connect_ms": 20, "memory_rounds": 1, "idle_for": 60, "most_pods": 500}
 QUICK = {"rounds": 2, "seconds": 1, "idle_seconds": 1, "scale_seconds": 1, "scale_idle_seconds": 1, "fetch_rounds": 1,
-         "restarts": 2, "fresh_pods": 50, "connect_rounds": 5, "connect_ms": 10, "memory_rounds": 1, "idle_for": 10, "most_pods": 110}
+         "restarts": 2, "fresh_pods": 50, "starts": 20, "connect_rounds": 5, "connect_ms": 10, "memory_rounds": 1, "idle_for": 10, "most_pods": 110}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agent", default=f"{ROOT}/.build-release/release/podidentd", help="the agent under test")
     parser.add_argument("--lab", default=f"{ROOT}/.build-release/release/podidentd-lab", help="the embedded lab")
+    parser.add_argument("--before", help=f"a checkout of {BASELINE} with its release build, which takes turns in figures 1 and 2")
     parser.add_argument("--only", default="1,2,3,4,5,6,7,8,9", help="figures: 1,2,5 (1, 2, 3 and 9 go together)")
     parser.add_argument("--scenes", default="", help="of figure 4, such as 10,110; the first is what the others are compared with")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, at most 110 pods")
@@ -115,7 +117,8 @@ def measure(options, results):
 def restarts(stage, options):
     """Figure 6: what a pod waits for while an agent starts, and while it learns of the pod's network."""
     figure = restart_figure(stage, options.agent, options)
-    return {**figure, "rows": figure["rows"] + first_rows(stage, options.agent, options)}
+    more = (measured(stage, options.agent, options) for measured in (first_rows, runtime_rows, killed_rows))
+    return {**figure, "rows": sum(more, figure["rows"])}
 
 
 def scaled(options):

@@ -18,6 +18,7 @@
 #include "lib/maps.h"
 #include "lib/namespaces.h"
 #include "lib/pods.h"
+#include "lib/process.h"
 
 /* The context of a program that iterates over tasks: NULL after the last one. */
 struct bpf_iter_meta {
@@ -45,7 +46,7 @@ int BPF_PROG(nid_exec, struct task_struct *task)
 	    nid_was_asked_for(event.netns_cookie, bpf_ktime_get_ns()))
 		return 0;
 	event.netns_inode = BPF_CORE_READ(net, ns.inum);
-	event.pid = bpf_get_current_pid_tgid() >> 32;
+	event.pid = nid_process_of(task, settings);
 	event.leaf = bpf_get_current_cgroup_id();
 	event.pod = nid_current_pod(settings);
 	nid_report_namespace(&event);
@@ -75,7 +76,7 @@ int nid_walk(struct bpf_iter__task *ctx)
 		return 0;
 	event.netns_cookie = nid_cookie_of(net);
 	event.netns_inode = BPF_CORE_READ(net, ns.inum);
-	event.pid = BPF_CORE_READ(task, tgid);
+	event.pid = nid_process_of(task, settings);
 	event.leaf = BPF_CORE_READ(cgroup, kn, id);
 	event.pod = nid_pod_among(settings, nid_ancestor_id(cgroup, level + 1),
 				  nid_ancestor_id(cgroup, level + 2),

@@ -116,12 +116,14 @@ static __always_inline enum nid_verdict lead(struct bpf_sock_addr *ctx,
 		return refuse(NID_STAT_REFUSED_CREATOR);
 	if (!nid_free_from_device(ctx))
 		return refuse(NID_STAT_REFUSED_DEVICE);
+	if (listener && netns_cookie == settings->node_netns_cookie && !nid_may_wait(pod))
+		return refuse(NID_STAT_REFUSED_WAITING);
 	note = nid_write_note(ctx, settings->kubepods_level, pod, netns_cookie, destination);
 	if (!note)
 		return refuse(NID_STAT_REFUSED_NO_NOTE);
 	*way = nid_way_to(listener, ctx->sk, destination, nid_last_port);
 	if (!listener)
-		nid_begin_hold(note, ctx->sk);
+		nid_begin_hold(note, ctx->sk, settings);
 	nid_count_redirect(pod);
 	nid_count(NID_STAT_REDIRECTED);
 	return NID_REDIRECT;

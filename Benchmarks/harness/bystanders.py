@@ -12,10 +12,7 @@ import statistics
 from .ground import Ground
 from .machine import foreign_programs
 from .rows import row
-from .tools import BENCHMARKS, BUILD, ROOT, BenchError, clang, program, run, say
-
-# The build that all figures of this kind are compared with: the last one that led connections out of the pod.
-BASELINE = "2d21139"
+from .tools import BASELINE, BENCHMARKS, BUILD, ROOT, BenchError, clang, program, run, say
 
 # Where a build's agent attaches: its egress guard, and its netfilter programs by the kernel's number of the place
 # (0 PRE_ROUTING, 2 FORWARD).
@@ -73,9 +70,14 @@ def compiled(directory, revision=None):
             return None
         source = os.path.join(tree, "bpf")
     skeletons = directory + ".skeletons"
+    # Of an earlier run, they are newer than the sources of a commit.
+    shutil.rmtree(skeletons, ignore_errors=True)
     run("make", "-C", source, f"SKELETONS={skeletons}", f"TEST_SKELETONS={skeletons}")
+    shutil.rmtree(directory)
+    os.makedirs(directory)
     for name in os.listdir(os.path.join(source, "build")):
-        if name.endswith(".bpf.o"):
+        # A build may have left the object of a program that is no more.
+        if name.endswith(".bpf.o") and os.path.exists(os.path.join(source, name.removesuffix("o") + "c")):
             shutil.copy(os.path.join(source, "build", name), directory)
     return directory
 
@@ -119,6 +121,10 @@ def bystander_rows(values):
                     reference_values=sets[reference])
         entry["added_ns"] = added
         entry["what"] += f" ({added:+.0f} ns)"
+        # What any such design costs: programs that do nothing, at the places of the set.
+        if reference == "none" and "empty" in sets and which == "now":
+            entry["empty_ns"] = statistics.median(a - b for a, b in zip(sets["empty"], sets["none"]))
+            entry["what"] += f", programs that do nothing: {entry['empty_ns']:+.0f} ns"
         if ratio:
             entry["met"] = entry["ratio"]["median"] <= ratio
         elif most:

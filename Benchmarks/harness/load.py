@@ -35,6 +35,13 @@ def open_load(pod, path, rate, seconds, keep_alive, connections=32, procs=None):
     return json.loads(run(*words, *(["--keep-alive"] if keep_alive else [])))
 
 
+def start_load(pod, path, rate, seconds):
+    """The same, on a connection for each request, in the background."""
+    words = [program("load"), "--rate", f"{rate:.0f}", "--seconds", str(seconds), "--path", path, "--connections", "256",
+             "--cgroup", pod["procs"], "--network", pod["network"]]
+    return subprocess.Popen(words, text=True, stdout=subprocess.PIPE)
+
+
 def visit(pods, paths, together=False, retry=False, procs=None):
     """One process in each pod asks for each path once."""
     words = [program("visit")] + ["--together"] * together + ["--retry"] * retry

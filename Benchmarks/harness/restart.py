@@ -1,11 +1,12 @@
 """Figure 6: how long a restart is felt, and what it asks of the upstreams."""
 
 import json
+import time
 from collections import Counter
 
-from .load import TOKEN, start_visit, visit
+from .load import TOKEN, start_load, start_visit, visit
 from .rows import judge, row
-from .servers import Agent
+from .servers import Agent, Supervised
 from .tools import BenchError, say
 
 PODS = 110
@@ -57,6 +58,37 @@ def restart(stage, agent):
     if answer["statuses"] != [200]:
         raise BenchError(f"no answer after a restart: {answer}; the agent's log: {agent.last_words()}")
     return answer["end"] - begin
+
+
+# Requests a second, each on a connection of its own.
+KILL_RATE = 1000
+KILL_SECONDS = 4
+
+
+def killed_rows(stage, agent_path, options):
+    """The agent is killed under load, and its supervisor starts it again: connections wait in the meantime."""
+    stage.set_pods(1)
+    agent = Supervised(stage, agent_path)
+    agent.start(TOKEN)
+    refused, lost, slowest = [], [], []
+    # After five crashes within ten minutes the supervisor leaves it to who started the container.
+    for _ in range(min(options.restarts, 3)):
+        load = start_load(stage.pods[0], TOKEN, KILL_RATE, KILL_SECONDS)
+        time.sleep(KILL_SECONDS / 4)
+        agent.crash()
+        answer = json.loads(load.stdout.read())
+        load.wait()
+        refused.append(answer["refused"])
+        lost.append(answer["errors"] + answer["other_status"] + answer["unfinished"] - answer["refused"])
+        slowest.append(answer["curve"][-1][1] / 1e6)
+        say(f"  killed at {KILL_RATE}/s: {refused[-1]} refused, {lost[-1]} others without a token, slowest {slowest[-1]:.2f} s")
+        visit(stage.pods, [TOKEN], retry=True)
+    agent.stop()
+    what = f"kill -9 under {KILL_RATE} requests/s"
+    none = row("killed-refused", f"{what}: connections refused", "", refused, better="lower", target="0")
+    none["met"] = max(refused) == 0
+    return [none, row("killed-lost", f"{what}: requests in the agent's hands", "", lost, better="lower", tolerance=0.5),
+            row("killed-slowest", f"{what}: the longest that one waited", "s", slowest, better="lower", tolerance=0.5)]
 
 
 def check(visits):

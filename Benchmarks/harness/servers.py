@@ -3,12 +3,14 @@
 import glob
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import time
 
 from .load import visit
-from .tools import BenchError, run
+from .stage import Stage
+from .tools import BASELINE, BenchError, run
 
 
 class Agent:
@@ -30,9 +32,12 @@ class Agent:
         log = open(self.stage.node["directory"] + "/agent.log", "w")
         begin = time.time()
         self.process = self.stage.start_on_node(
-            [self.executable, "run", "--config", self.stage.node["configuration"]], stdout=log, stderr=log)
+            self.command(), stdout=log, stderr=log)
         log.close()
         return begin
+
+    def command(self):
+        return [self.executable, "run", "--config", self.stage.node["configuration"]]
 
     def start(self, path="/"):
         """Starts it and waits until it answers `path`."""
@@ -70,6 +75,48 @@ class Agent:
 
     def processes(self):
         return [self.pid]
+
+
+class Supervised(Agent):
+    """The agent below the container's first process, which starts it again when it has crashed."""
+
+    def command(self):
+        return [os.path.join(os.path.dirname(self.executable), "podidentd-init"), *super().command()]
+
+    def crash(self):
+        """Kills the agent, not its supervisor."""
+        children = open(f"/proc/{self.pid}/task/{self.pid}/children").read().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+
+
+class Before(Agent):
+    """
+    The build that everything is compared with, in a checkout with its release build: an agent on a node of its own lab.
+    Neither agent serves the pods of the other's node, so that only one of them has its hooks attached.
+    """
+
+    name = BASELINE
+
+    def __init__(self, tree, rival):
+        release = os.path.join(tree, ".build-release", "release")
+        super().__init__(Stage(os.path.join(release, "podidentd-lab")), os.path.join(release, "podidentd"))
+        self.rival = rival
+        self.pod = self.stage.set_pods(10)[0]
+        self.stage.free_ports(self.pod)
+
+    def start(self, path="/"):
+        self.rival.uninstall()
+        super().start(path)
+
+    def stop(self):
+        super().stop()
+        self.uninstall()
+        # The references need its hooks.
+        self.rival.start()
+        self.rival.stop()
+
+    def close(self):
+        self.stage.close()
 
 
 # One that the agent does not use.

@@ -5,10 +5,12 @@ import statistics
 from .load import TOKEN, open_load, visit, wrk
 from .process import cpu_seconds
 from .rows import judge, row
-from .servers import Agent, Floor, Nginx
+from .servers import Agent, Before, Floor, Nginx
 from .tools import BenchError, program, run, say
 
 KINDS = {"new": False, "keep": True}  # connection per request, or kept alive
+# How many times as many requests as the build before there should be.
+BEFORE = {"new": 1.2, "keep": 1.1}
 
 
 def fetch_body(stage, pod, procs=None):
@@ -20,7 +22,7 @@ def fetch_body(stage, pod, procs=None):
 class Scene:
     """Servers that take turns behind one redirect, asked from one pod."""
 
-    def __init__(self, stage, agent_path, pod, procs=None, with_floor=True):
+    def __init__(self, stage, agent_path, pod, procs=None, with_floor=True, before=None):
         self.stage, self.pod, self.procs = stage, pod, procs
         stage.free_ports(pod)
         self.agent = Agent(stage, agent_path)
@@ -33,17 +35,20 @@ class Scene:
         self.subjects = [self.agent, Nginx(stage, pod, body)]
         if with_floor:
             self.subjects.append(Floor(stage, pod, body, program("floor")))
+        if before:
+            self.subjects.append(Before(before, self.agent))
         self.rates = {}
 
     def turn(self, subject, seconds, idle_seconds):
         """One server's turn in one round."""
+        pod = getattr(subject, "pod", self.pod)
         subject.start(TOKEN)
-        visit([self.pod], [TOKEN], retry=True, procs=self.procs)
+        visit([pod], [TOKEN], retry=True, procs=self.procs)
         taken = {}
         try:
             for kind, keep_alive in KINDS.items():
                 before = cpu_seconds(subject.processes())
-                load = wrk(self.stage, self.pod, TOKEN, seconds, keep_alive, procs=self.procs)
+                load = wrk(self.stage, pod, TOKEN, seconds, keep_alive, procs=self.procs)
                 if load["failed"]:
                     raise BenchError(f"{subject.name} answered {load['failed']} requests with an error")
                 if load["lost"]:
@@ -55,9 +60,9 @@ class Scene:
                 self.rates.setdefault(kind, taken[kind]["rate"] / 2)
             for kind, keep_alive in KINDS.items():
                 taken[kind]["half"] = self.checked(subject, open_load(
-                    self.pod, TOKEN, self.rates[kind], seconds, keep_alive, 32 if keep_alive else 128, self.procs))
+                    pod, TOKEN, self.rates[kind], seconds, keep_alive, 32 if keep_alive else 128, self.procs))
             taken["idle"] = self.checked(subject, open_load(
-                self.pod, "/", 200, idle_seconds, False, procs=self.procs))
+                pod, "/", 200, idle_seconds, False, procs=self.procs))
         finally:
             subject.stop()
         return taken
@@ -103,7 +108,16 @@ def curve(measured, subject, *keys):
 def base_figures(stage, agent_path, options):
     """Figures 1, 2, 3 and 9, with 10 pods."""
     stage.set_pods(10)
-    scene = Scene(stage, agent_path, stage.pods[0])
+    scene = Scene(stage, agent_path, stage.pods[0], before=options.before)
+    try:
+        return compared(scene, options)
+    finally:
+        for subject in scene.subjects:
+            if isinstance(subject, Before):
+                subject.close()
+
+
+def compared(scene, options):
     measured = scene.rounds(options.rounds, options.seconds, options.idle_seconds)
 
     def against_nginx(identifier, what, unit, *keys, name="podidentd", **more):
@@ -111,7 +125,7 @@ def base_figures(stage, agent_path, options):
                    reference_values=series(measured, "nginx", *keys), **more)
 
     figures = {}
-    for figure, kind, what, least in (("1", "new", "cached token, new connection", 1.0),
+    for figure, kind, what, least in (("1", "new", "cached token, new connection", 1.25),
                                       ("2", "keep", "cached token, keep-alive, 32 connections", 0.6)):
         rows = [
             judge(against_nginx(f"{kind}-rate", f"{what}", "requests/s", kind, "rate", target=f">= {least} x nginx"),
@@ -124,6 +138,11 @@ def base_figures(stage, agent_path, options):
             latency["target"] = "<= 2000 us"
             judge(latency, at_most=2000)
         rows.append(latency)
+        if Before.name in measured:
+            rows.insert(1, judge(row(
+                f"{kind}-before", what, "requests/s", series(measured, "podidentd", kind, "rate"), reference=Before.name,
+                reference_values=series(measured, Before.name, kind, "rate"),
+                target=f">= {BEFORE[kind]} x {Before.name}"), ratio_at_least=BEFORE[kind]))
         figures[figure] = {"rows": rows, "curves": {name: curve(measured, name, kind, "half") for name in measured}}
     idle = against_nginx("idle-p99", "GET /, new connection, idle machine: p99", "us", "idle", "p99_us", better="lower",
                          tolerance=0.5, target="< 1000 us")

@@ -9,6 +9,8 @@ import sys
 BENCHMARKS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROOT = os.path.dirname(BENCHMARKS)
 BUILD = os.path.join(ROOT, ".build-bench")
+# The build that the datapath is compared with: the last one that led connections out of the pod.
+BASELINE = "2d21139"
 
 
 class BenchError(Exception):

@@ -29,7 +29,8 @@ static struct {
 	size_t request_length;
 	bool keep_alive;
 	uint64_t start, interval, warm_up_until;
-	size_t planned, begun, ended, errors, refused_status;
+	/* `refused`: of the errors, the connections that were not established. */
+	size_t planned, begun, ended, errors, refused, refused_status;
 	int epoll;
 	uint32_t *samples; /* ns / 10, which lasts for 42 s */
 	size_t sample_count;
@@ -52,6 +53,7 @@ static void close_connection(struct connection *connection)
 static void fail(struct connection *connection)
 {
 	if (connection->state == CONNECTING || connection->state == READING) {
+		run.refused += connection->state == CONNECTING;
 		run.errors++;
 		run.ended++;
 	}
@@ -215,9 +217,9 @@ static void report(double seconds)
 	qsort(run.samples, run.sample_count, sizeof(*run.samples), ascending);
 	for (size_t i = 0; i < run.sample_count; i++)
 		sum += run.samples[i] / 100.0;
-	printf("{\"requests\": %zu, \"errors\": %zu, \"other_status\": %zu, \"unfinished\": %zu, \"rate\": %.1f, "
+	printf("{\"requests\": %zu, \"errors\": %zu, \"refused\": %zu, \"other_status\": %zu, \"unfinished\": %zu, \"rate\": %.1f, "
 	       "\"samples\": %zu, \"mean_us\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"curve\": [",
-	       run.ended, run.errors, run.refused_status, run.planned - run.ended, (double)run.ended / seconds,
+	       run.ended, run.errors, run.refused, run.refused_status, run.planned - run.ended, (double)run.ended / seconds,
 	       run.sample_count, run.sample_count ? sum / (double)run.sample_count : 0, percentile(50),
 	       percentile(99), percentile(99.9));
 	for (size_t i = 0; i < sizeof(points) / sizeof(*points); i++)

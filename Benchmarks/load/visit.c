@@ -6,6 +6,7 @@
  * A line "CGROUP_PROCS NETWORK" on standard input is a pod; a line of JSON on standard output is what it got.
  *
  *   visit [--together] [--retry] [--to 169.254.169.254:80] --path P [--path P ...]
+ *   visit --here --path P     asks itself, wherever it is, and reads no standard input
  *
  * With --retry it asks again, after 1 ms, until it gets 200 or 30 s have passed: how long was the agent away?
  */
@@ -92,18 +93,20 @@ static void print(const struct visit *visit)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"together", 0, 0, 'a'}, {"retry", 0, 0, 'r'}, {"to", 1, 0, 't'}, {"path", 1, 0, 'p'}, {0, 0, 0, 0},
+		{"together", 0, 0, 'a'}, {"retry", 0, 0, 'r'}, {"to", 1, 0, 't'}, {"path", 1, 0, 'p'}, {"here", 0, 0, 'h'},
+		{0, 0, 0, 0},
 	};
 	const char *address = "169.254.169.254:80";
 	char line[4096], cgroup[2048], network[1024];
 	int go[2], ready[2], option, count = 0;
-	bool together = false;
+	bool together = false, here = false;
 	struct visit *visits;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'a': together = true; break;
 		case 'r': retries = true; break;
+		case 'h': here = true; break;
 		case 't': address = optarg; break;
 		case 'p':
 			if (path_count < PATHS)
@@ -117,6 +120,11 @@ int main(int argc, char **argv)
 	visits = mmap(NULL, sizeof(*visits) * PODS, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (visits == MAP_FAILED || pipe(go) || pipe(ready))
 		die("cannot start");
+	if (here) {
+		visit(visits);
+		print(visits);
+		return 0;
+	}
 	while (count < PODS && fgets(line, sizeof(line), stdin)) {
 		pid_t child;
 

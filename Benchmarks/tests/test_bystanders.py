@@ -23,6 +23,8 @@ class BystanderRows(unittest.TestCase):
         rows = self.rows(sets(10000, before=1600, now=140, now_unguarded=90, empty=120))
         self.assertEqual(rows["connect-host"]["added_ns"], 140)
         self.assertEqual(rows["connect-host"]["before_ns"], 1600)
+        self.assertEqual(rows["connect-host"]["empty_ns"], 120)
+        self.assertNotIn("empty_ns", rows["connect-pod-unguarded"])
         self.assertAlmostEqual(rows["connect-host"]["ratio"]["median"], 1 + 140 / 15000)
         self.assertEqual(rows["receive-node"]["added_ns"], 20)
         self.assertNotIn("before_ns", rows["receive-node"])

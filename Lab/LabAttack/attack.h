@@ -86,6 +86,7 @@ void attack_load(char **argument);
 /* kept.c */
 void attack_kept(char **argument);
 void attack_volley(char **argument);
+void attack_queue(char **argument);
 
 /* proxy.c */
 void attack_proxy(char **argument);

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,4 +55,51 @@ void attack_volley(char **argument)
 		fail("connect", errno);
 	ask(fd);
 	printf("%ld ms\n", now_ms() - start);
+}
+
+#define QUEUED_MAX 8192
+
+/* ADDRESS PORT COUNT: begins so many connections at once and says on standard error how many are established. Asks for
+ * a token on the first of them when it gets SIGUSR1.
+ */
+void attack_queue(char **argument)
+{
+	struct target target = parse_target(argument[0], argument[1]);
+	static struct pollfd queued[QUEUED_MAX];
+	long count = atol(argument[2]), begun = 0, refused = 0, connected = 0;
+	int number, first = -1;
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	allow_many_files();
+	for (long i = 0; i < count && i < QUEUED_MAX; i++) {
+		int fd = socket(target.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+		if (fd < 0)
+			broken("socket", errno);
+		if (connect(fd, &target.any, target.length) == 0 || errno == EINPROGRESS) {
+			queued[begun++] = (struct pollfd){ .fd = fd, .events = POLLOUT };
+			continue;
+		}
+		refused++;
+		close(fd);
+	}
+	/* On the loopback interface a connection is established at once, or not before the kernel tries again. */
+	if (begun == 1)
+		poll(queued, 1, PATIENCE_MS);
+	poll(queued, (nfds_t)begun, 0);
+	for (long i = 0; i < begun; i++) {
+		if ((queued[i].revents & (POLLOUT | POLLERR | POLLHUP)) != POLLOUT)
+			continue;
+		connected++;
+		if (first < 0)
+			first = queued[i].fd;
+	}
+	fprintf(stderr, "%ld connected, %ld refused\nholding\n", connected, refused);
+	sigwait(&signals, &number);
+	if (first < 0)
+		fail("connect", ETIMEDOUT);
+	ask(first);
 }

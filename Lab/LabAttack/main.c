@@ -144,6 +144,7 @@ static const struct {
 	{ "load", 5, 5, attack_load },
 	{ "kept", 3, 3, attack_kept },
 	{ "volley", 3, 3, attack_volley },
+	{ "queue", 3, 3, attack_queue },
 	{ "proxy", 1, 3, attack_proxy },
 	{ "bind", 2, 2, attack_bind },
 	{ "stray", 4, 4, attack_stray },

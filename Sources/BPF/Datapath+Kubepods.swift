@@ -34,14 +34,30 @@ extension Datapath {
         if let failure { throw failure }
     }
 
-    /// Tells the programs the node's own network namespace, and the cgroup whose processes alone may bind the agent's
-    /// ports there.
-    package func setNode(_ namespace: NetworkNamespaceID, agentCgroup: CgroupID) throws(BPFError) {
+    /// Tells the programs the node's own network namespace, the cgroup whose processes alone may bind the agent's ports
+    /// there, and the PID namespace by which processes are reported.
+    ///
+    /// - Parameters:
+    ///   - namespace: The node's own.
+    ///   - agentCgroup: The cgroup.
+    ///   - processNamespace: The number of the PID namespace's file (`stat /proc/self/ns/pid`); 0: the initial one.
+    /// - Throws: What the kernel said.
+    package func setNode(
+        _ namespace: NetworkNamespaceID, agentCgroup: CgroupID, processNamespace: UInt32 = 0
+    ) throws(BPFError) {
         try kubepodsState.withLock { state throws(BPFError) in
             state.value.node_netns_cookie = namespace.cookie
             state.value.agent_cgroup = agentCgroup.rawValue
+            state.value.pid_namespace = processNamespace
             try write(state.value)
         }
+    }
+
+    /// The number of this process's PID namespace.
+    package static func ownProcessNamespace() throws(BPFError) -> UInt32 {
+        var status = stat()
+        try check(unsafe stat("/proc/self/ns/pid", &status), "read /proc/self/ns/pid")
+        return UInt32(truncatingIfNeeded: status.st_ino)
     }
 
     /// Pins the guard of pods' sockets again, after the pins' file system was mounted again.

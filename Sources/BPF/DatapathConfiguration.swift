@@ -2,7 +2,7 @@ package import Attribution
 import CBPFPrograms
 
 /// Parameters of the kernel programs. Constant for the life of the loaded programs, but for what
-/// ``Datapath/setKubepods(_:)`` and ``Datapath/setNode(_:agentCgroup:)`` tell them.
+/// ``Datapath/setKubepods(_:)`` and ``Datapath/setNode(_:agentCgroup:processNamespace:)`` tell them.
 package struct DatapathConfiguration: Sendable {
     package var pinDirectory: PinDirectory
     /// The addresses whose port 80 is redirected and whose other ports are refused, but for DNS and NTP.

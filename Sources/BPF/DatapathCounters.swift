@@ -9,11 +9,11 @@ package struct DatapathCounters: Sendable, Equatable {
 
     /// Names of `enum nid_stat`, in its order.
     package static let names = [
-        "redirected", "refused_port", "refused_no_note", "refused_creator", "refused_policy",
-        "refused_namespace", "refused_device", "refused_other_tree", "refused_bind", "passed_through", "held",
-        "held_dropped", "held_expired", "dropped_off_loopback", "tagged", "untagged", "mismatched", "cgroup_event_lost",
-        "namespace_event_lost", "dropped_egress", "dropped_forward", "dropped_translated", "dropped_routed",
-        "dropped_uplink",
+        "redirected", "refused_port", "refused_no_note", "refused_creator", "refused_policy", "refused_namespace",
+        "refused_device", "refused_other_tree", "refused_bind", "refused_waiting", "passed_through", "held",
+        "held_dropped", "held_expired", "dropped_off_loopback", "tagged", "untagged", "mismatched",
+        "cgroup_event_lost", "namespace_event_lost", "dropped_egress", "dropped_forward", "dropped_translated",
+        "dropped_routed", "dropped_uplink",
     ]
 
     package subscript(name: String) -> UInt64 {

@@ -18,7 +18,7 @@ package struct NamespaceEvent: Sendable, Hashable {
     }
 
     package var namespace: NetworkNamespaceID
-    /// In the initial PID namespace.
+    /// In the PID namespace that ``Datapath/setNode(_:agentCgroup:processNamespace:)`` was told; 0: not visible there.
     package var process: Int32
     /// The pod-level cgroup.
     package var pod: CgroupID

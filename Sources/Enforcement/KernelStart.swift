@@ -75,7 +75,8 @@ package final class KernelStart: Sendable {
         let datapath = try Datapath(datapathConfiguration, cgroups: cgroups)
         slot.set(datapath)
         try datapath.setKubepods(kubepods)
-        try datapath.setNode(node, agentCgroup: Self.ownCgroup(in: cgroups))
+        try datapath.setNode(
+            node, agentCgroup: Self.ownCgroup(in: cgroups), processNamespace: Datapath.ownProcessNamespace())
         try datapath.guardHost()
         for hook in datapath.hooks {
             logger.info("hook in place", metadata: ["hook": "\(hook.name)", "origin": "\(hook.origin.rawValue)"])

@@ -86,6 +86,46 @@ struct NamespaceTests {
         }
     }
 
+    @Test(
+        "a namespace that gets IPv6 later gets its listener at ::1 as well, with and without handles of namespaces",
+        arguments: [false, true])
+    func completed(byProcess: Bool) async throws {
+        try await withWorld { world in
+            world.addServiceAccount("app")
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            _ = try await pod.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+            let directory = world.binaries + "/by-process"
+            let agent = try world.launchAgent(prefix: byProcess ? try Self.openingByProcess(world, directory) : [])
+            defer { try? FileManager.default.removeItem(atPath: directory) }
+            try await agent.waitUntilReady()
+            #expect(try await agent.status().namespacesBy == (byProcess ? "/proc/PID/ns/net" : "nsfs handles"))
+            #expect(try await pod.token().expiresIn > 0)
+            func listening() async throws -> String {
+                try await Command.require(["nsenter", "--net=\(pod.network.path)", "ss", "-Htln"])
+            }
+            let port = AgentProcess.port
+            let before = try await listening()
+            #expect(before.contains("127.0.0.1%lo:\(port)") && !before.contains("[::1]%lo:\(port)"), "\(before)")
+            _ = try await pod.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0")
+            try await Self.eventually("no listener at ::1") { try await listening().contains("[::1]%lo:\(port)") }
+            await agent.stop()
+        }
+    }
+
+    /// A command that runs an agent whose opener takes the kernel for one without handles.
+    ///
+    /// Made in `directory`, beside the binaries: a hard link does not leave its file system.
+    private static func openingByProcess(_ world: LabWorld, _ directory: String) throws -> [String] {
+        try? FileManager.default.removeItem(atPath: directory)
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        try FileManager.default.linkItem(atPath: world.binaries + "/podidentd", toPath: directory + "/podidentd")
+        let script = "#!/bin/sh\nexec \(world.binaries)/podidentd-opener by-process\n"
+        try Data(script.utf8).write(to: URL(fileURLWithPath: directory + "/podidentd-opener"))
+        try FileManager.default.setAttributes(
+            [.posixPermissions: 0o755], ofItemAtPath: directory + "/podidentd-opener")
+        return ["sh", "-c", #"shift; exec "$0" "$@""#, directory + "/podidentd"]
+    }
+
     private static let token = "/computeMetadata/v1/instance/service-accounts/default/token"
 
     @Test("without its opener the agent ends, and says why")

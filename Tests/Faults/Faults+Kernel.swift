@@ -77,7 +77,7 @@ extension Fault {
             return FaultRow(
                 sees: answer.outcome.text, answered: answer.after, recovered: recovered, log: log, counter: counter)
         },
-        policies,
+        policies, listeners,
     ]
 
     private static let policies = Fault(
@@ -99,6 +99,29 @@ extension Fault {
         let recovered = try await stage.ask(pod, within: FaultStage.deadline) {
             if case .failed(7) = $0 { true } else { false }
         }
+        return FaultRow(
+            sees: refused.outcome.text, answered: refused.after, recovered: recovered.after, log: log,
+            counter: counter)
+    }
+
+    /// Not so hostNetwork pods, whose listener has been in the table since the start.
+    private static let listeners = Fault(name: "listener table full (ENOSPC)") { stage in
+        let world = stage.world
+        let resident = try await world.addPod("resident", serviceAccount: "app")
+        _ = try await stage.ask(resident, within: FaultStage.deadline) { $0.answer?.status == 200 }
+        let map = try FullMap(named: "nid_listeners", of: world)
+        try map.fill()
+        let pod = try await world.addPod("new", serviceAccount: "app")
+        let refused = try await stage.ask(pod)
+        guard case .failed(7) = refused.outcome else {
+            throw LabError("a pod without a place in the table got: \(refused.outcome.text)")
+        }
+        let log = try await stage.logged("no listener in a pod's network namespace")
+        let counter = try await stage.risen("incidents.namespace_failed")
+        #expect(try await stage.ask(resident).outcome.answer?.status == 200)
+        try map.empty()
+        // Its next connection is the occasion to try again.
+        let recovered = try await stage.ask(pod, within: FaultStage.deadline) { $0.answer?.status == 200 }
         return FaultRow(
             sees: refused.outcome.text, answered: refused.after, recovered: recovered.after, log: log,
             counter: counter)

@@ -316,7 +316,7 @@ import Testing
         #expect(MemoryLayout<nid_endpoints>.size == 1796)
         #expect(MemoryLayout<nid_note>.size == 112)
         #expect(MemoryLayout<nid_listener>.size == 8)
-        #expect(MemoryLayout<nid_pod_connections>.size == 40)
+        #expect(MemoryLayout<nid_pod_connections>.size == 56)
         #expect(MemoryLayout<nid_tree>.size == 16)
         #expect(MemoryLayout<nid_settings>.size == 200)
         #expect(MemoryLayout<nid_cgroup_event>.size == 16)

@@ -118,4 +118,50 @@ struct HoldTests {
             #expect(await client.result().status == 0)
         }
     }
+
+    /// A node may be a container, whose agent sees its processes by other numbers than the machine does.
+    @Test("processes are reported by their IDs in the agent's PID namespace, and by none where it does not see them")
+    func nestedProcesses() async throws {
+        try await withEvents { lab, log, events in
+            let pod = try await lab.node.addPod(RunningPodSpecification(name: "a", quality: .guaranteed))
+            let id = try pod.network.run { try NetworkNamespaceID.current() }
+            let holder = try pod.start(["unshare", "--pid", "--fork", "--kill-child", "sleep", "60"])
+            let first = try await Self.child(of: holder)
+            var status = stat()
+            try #require(unsafe stat("/proc/\(first[0])/ns/pid", &status) == 0)
+            try lab.datapath.setNode(
+                NetworkNamespaceID(cookie: 0, inode: 0), agentCgroup: CgroupID(rawValue: 0),
+                processNamespace: UInt32(truncatingIfNeeded: status.st_ino))
+            // The pod's first process is outside of that namespace.
+            #expect(try events.walk().first { $0.namespace == id }?.process == 0)
+            let enter = ["nsenter", "--target", "\(first[0])", "--pid", "--"]
+            let client = try Command(
+                enter + pod.commandLine(["curl", "-s", "--max-time", "20", "http://169.254.169.254/"]))
+            let event = try #require(
+                try await log.wait { $0.contains { $0.reason == .held } }.first { $0.reason == .held })
+            #expect(Int(event.process) == (try await Self.child(of: client))[1])
+            for command in [client, holder] {
+                command.signal(SIGKILL)
+                _ = await command.result()
+            }
+        }
+    }
+
+    /// The IDs of a command's only child, in its two PID namespaces, the outer one first.
+    private static func child(of command: Command) async throws -> [Int] {
+        let process = command.processIdentifier
+        let deadline = ContinuousClock.now + .seconds(10)
+        while ContinuousClock.now < deadline {
+            let children = try String(contentsOfFile: "/proc/\(process)/task/\(process)/children", encoding: .utf8)
+            if let child = children.split(separator: " ").first,
+                let status = try? String(contentsOfFile: "/proc/\(child)/status", encoding: .utf8),
+                let line = status.split(separator: "\n").first(where: { $0.hasPrefix("NSpid:") })
+            {
+                let numbers = line.split(separator: "\t").dropFirst().compactMap { Int($0) }
+                if numbers.count == 2 { return numbers }
+            }
+            await Task.yield()
+        }
+        throw LabError("no child in a PID namespace of its own within 10 s")
+    }
 }

@@ -36,4 +36,43 @@ struct LimitTests {
             #expect(accepted <= 200_001)
         }
     }
+
+    @Test("in the node's namespace no pod takes more than its part of the one queue, and has it again when served")
+    func sharedQueue() async throws {
+        try await withGuards { lab in
+            let greedy = try await lab.node.addPod(RunningPodSpecification(name: "greedy", isHostNetwork: true))
+            let other = try await lab.node.addPod(RunningPodSpecification(name: "other", isHostNetwork: true))
+            try lab.refreshKubepods()
+            let node = try lab.listeners.open(in: lab.node.network)
+            try lab.datapath.setNode(node, agentCgroup: try lab.podID(other))
+            func begun(
+                _ pod: RunningPod, _ count: Int
+            ) async throws -> (command: Command, connected: Int, refused: Int) {
+                let command = try pod.attack(
+                    ["queue", LabNode.metadataAddress, "80", "\(count)"], as: .unprivileged)
+                let lines = try await command.errorLines.wait(within: .seconds(20)) { $0.contains("holding") }
+                let numbers = lines[0].split(separator: " ").compactMap { Int($0) }
+                return (command, numbers[0], numbers[1])
+            }
+            // Nobody accepts. The queue has 4,096 places, and a window in which 256 are counted is a second.
+            let first = try await begun(greedy, 5000)
+            #expect(first.connected >= 256 && first.connected < 4096 && first.connected + first.refused == 5000)
+            #expect(try lab.count("refused_waiting") == UInt64(first.refused))
+            let second = try await begun(other, 1)
+            #expect(second.connected == 1)
+            for expected in Array(repeating: greedy, count: first.connected) + [other] {
+                let connection = try lab.accept()
+                let tag = try #require(lab.datapath.tag(ofAcceptedSocket: connection))
+                let id = try lab.podID(expected).rawValue
+                #expect(tag.ancestors.indices.contains { tag.ancestors[$0] == id })
+                close(connection)
+            }
+            let again = try await begun(greedy, 1)
+            #expect(again.connected == 1)
+            for command in [first.command, second.command, again.command] {
+                command.signal(SIGKILL)
+                _ = await command.result()
+            }
+        }
+    }
 }

@@ -11,7 +11,7 @@
 
 #include <linux/types.h>
 
-#define NID_ABI_VERSION 4
+#define NID_ABI_VERSION 5
 
 /* Levels below the kubepods root that a tag records: QoS class, pod, container
  * and what lies between them in every known layout.
@@ -53,6 +53,13 @@
  */
 #define NID_POD_EVENTS_MAX 64
 #define NID_POD_EVENTS_NS 10000000ULL
+
+/* Connections of one pod that may wait for the agent in the node's own network
+ * namespace, where all pods of that namespace share one queue of 4,096. Connects that
+ * never reach the agent are forgotten with the window in which they were counted.
+ */
+#define NID_WAITING_MAX 256
+#define NID_WAITING_NS 1000000000ULL
 
 /* For how long the SYN of a connection without a listener is held. */
 #define NID_HOLD_NS 1500000000ULL
@@ -162,7 +169,7 @@ struct nid_note {
 	 * bpf_ktime_get_ns. 0: it does not wait.
 	 */
 	__u64 held_since;
-	/* The caller's process in the initial pid namespace. */
+	/* The caller's process in the agent's PID namespace; 0: it is not visible there. */
 	__u32 pid;
 	/* Number of the network namespace in the file system of namespaces. */
 	__u32 netns_inode;
@@ -212,6 +219,12 @@ struct nid_pod_connections {
 	/* The window of NID_POD_EVENTS_NS that `events` counts, and they. */
 	__u64 window;
 	__u64 events;
+	/* The window of NID_WAITING_NS that `waiting` counts, and the connections that
+	 * were redirected in it, in the node's own network namespace, and that the agent
+	 * has not accepted. Two CPUs may take it below 0.
+	 */
+	__u64 waiting_window;
+	__s64 waiting;
 };
 
 /* Which tasks are pods'. Written by the agent, which may find the kubepods
@@ -228,7 +241,10 @@ struct nid_settings {
 	 * hierarchy and not from that of the node's cgroup namespace.
 	 */
 	__u32 kubepods_level;
-	__u32 reserved;
+	/* Number of the agent's PID namespace in the file system of namespaces: processes
+	 * are reported by their IDs in it. 0: by those in the initial one.
+	 */
+	__u32 pid_namespace;
 	/* The node's own network namespace, and the cgroup whose processes alone may
 	 * bind the agent's ports there. 0: no such namespace is known yet.
 	 */
@@ -295,7 +311,7 @@ struct nid_namespace_event {
 	__u64 leaf;
 	/* Number of the namespace in the file system of namespaces. */
 	__u32 netns_inode;
-	/* In the initial pid namespace. */
+	/* In the agent's PID namespace; 0: it is not visible there. */
 	__u32 pid;
 	/* enum nid_namespace_reason */
 	__u32 reason;
@@ -322,46 +338,50 @@ enum nid_stat {
 	NID_STAT_REFUSED_OTHER_TREE = 7,
 	/* Binds of the agent's port in the node's network namespace by others. */
 	NID_STAT_REFUSED_BIND = 8,
+	/* As many of the pod's connections wait in the node's own network namespace as
+	 * may.
+	 */
+	NID_STAT_REFUSED_WAITING = 9,
 	/* The pod's policy is `passthrough`. */
-	NID_STAT_PASSED_THROUGH = 9,
+	NID_STAT_PASSED_THROUGH = 10,
 	/* Connects that began before their namespace had a listener. */
-	NID_STAT_HELD = 10,
+	NID_STAT_HELD = 11,
 	/* SYNs of theirs that were dropped meanwhile. */
-	NID_STAT_HELD_DROPPED = 11,
+	NID_STAT_HELD_DROPPED = 12,
 	/* SYNs that were let go to be refused, because no listener came. */
-	NID_STAT_HELD_EXPIRED = 12,
+	NID_STAT_HELD_EXPIRED = 13,
 	/* Packets of redirected sockets that would have left their namespace. */
-	NID_STAT_DROPPED_OFF_LOOPBACK = 13,
+	NID_STAT_DROPPED_OFF_LOOPBACK = 14,
 	/* Accepted with the caller's tag. */
-	NID_STAT_TAGGED = 14,
+	NID_STAT_TAGGED = 15,
 	/* Accepted, and the other end is no socket that was redirected. */
-	NID_STAT_UNTAGGED = 15,
+	NID_STAT_UNTAGGED = 16,
 	/* Accepted, and the redirected socket at the other end is another
 	 * connection's: a process translates addresses in that namespace. Or this
 	 * one ended at that very moment, and its port is used again.
 	 */
-	NID_STAT_MISMATCHED = 16,
+	NID_STAT_MISMATCHED = 17,
 	/* Events of cgroups that found the queue full. */
-	NID_STAT_CGROUP_EVENT_LOST = 17,
+	NID_STAT_CGROUP_EVENT_LOST = 18,
 	/* Events of namespaces that found the queue full, or their pod's share used. */
-	NID_STAT_NAMESPACE_EVENT_LOST = 18,
+	NID_STAT_NAMESPACE_EVENT_LOST = 19,
 	/* Packets of pods' sockets that met no connect hook: raw sockets, UDP without
 	 * connect(), and connections older than the hooks.
 	 */
-	NID_STAT_DROPPED_EGRESS = 19,
+	NID_STAT_DROPPED_EGRESS = 20,
 	/* Packets from outside of the node's own sockets: AF_PACKET, sandboxes. */
-	NID_STAT_DROPPED_FORWARD = 20,
+	NID_STAT_DROPPED_FORWARD = 21,
 	/* Packets that a translation of the node's (DNAT) had turned to a protected
 	 * address: Services whose endpoint is one.
 	 */
-	NID_STAT_DROPPED_TRANSLATED = 21,
+	NID_STAT_DROPPED_TRANSLATED = 22,
 	/* Packets whose source route or routing header names a protected address. */
-	NID_STAT_DROPPED_ROUTED = 22,
+	NID_STAT_DROPPED_ROUTED = 23,
 	/* Frames to protected addresses that pods in the node's network namespace
 	 * wrote to its interfaces themselves.
 	 */
-	NID_STAT_DROPPED_UPLINK = 23,
-	NID_STAT_COUNT = 24,
+	NID_STAT_DROPPED_UPLINK = 24,
+	NID_STAT_COUNT = 25,
 };
 
 _Static_assert(sizeof(struct nid_address) == 16, "nid_address");
@@ -370,7 +390,7 @@ _Static_assert(sizeof(struct nid_endpoints) == 1796, "nid_endpoints");
 _Static_assert(sizeof(struct nid_tag) == 96, "nid_tag");
 _Static_assert(sizeof(struct nid_note) == 112, "nid_note");
 _Static_assert(sizeof(struct nid_listener) == 8, "nid_listener");
-_Static_assert(sizeof(struct nid_pod_connections) == 40, "nid_pod_connections");
+_Static_assert(sizeof(struct nid_pod_connections) == 56, "nid_pod_connections");
 _Static_assert(sizeof(struct nid_tree) == 16, "nid_tree");
 _Static_assert(sizeof(struct nid_settings) == 200, "nid_settings");
 _Static_assert(sizeof(struct nid_flow) == 40, "nid_flow");

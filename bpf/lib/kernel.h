@@ -111,10 +111,29 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct pid_namespace {
+	struct ns_common ns;
+};
+
+/* A process's ID in one PID namespace. */
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	/* That of the innermost namespace. */
+	unsigned int level;
+	/* By level, the initial namespace first. */
+	struct upid numbers[];
+};
+
 struct task_struct {
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct css_set *cgroups;
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
 	int tgid;
 };
 

@@ -5,6 +5,7 @@
 
 #include <bpf/bpf_endian.h>
 #include "lib/namespaces.h"
+#include "lib/process.h"
 
 static __always_inline __u32 nid_inode_of(void *socket)
 {
@@ -59,12 +60,13 @@ static __always_inline void nid_report_note(const struct nid_note *note,
 /* The connection begins before its namespace has a listener: its SYN is held
  * by the egress guard.
  */
-static __always_inline void nid_begin_hold(struct nid_note *note, void *socket)
+static __always_inline void nid_begin_hold(struct nid_note *note, void *socket,
+					   const struct nid_settings *settings)
 {
 	__u64 now = bpf_ktime_get_ns();
 
 	note->held_since = now;
-	note->pid = bpf_get_current_pid_tgid() >> 32;
+	note->pid = nid_process_of((void *)bpf_get_current_task(), settings);
 	note->netns_inode = nid_inode_of(socket);
 	nid_count(NID_STAT_HELD);
 	if (!nid_was_asked_for(note->tag.netns_cookie, now))

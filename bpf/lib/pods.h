@@ -80,10 +80,37 @@ static __always_inline void nid_count_redirect(__u64 pod)
 	__sync_fetch_and_add(&connections->unarrived, 1);
 }
 
+/* Counts one more connection that waits in the node's own network namespace. False: as
+ * many of the pod's wait there as may, and one more would take a place from others.
+ */
+static __always_inline bool nid_may_wait(__u64 pod)
+{
+	struct nid_pod_connections *connections = nid_connections_of(pod);
+	__u64 window = bpf_ktime_get_ns() / NID_WAITING_NS;
+
+	if (!connections)
+		return true;
+	if (connections->waiting_window != window) {
+		connections->waiting_window = window;
+		connections->waiting = 0;
+	}
+	if (connections->waiting >= NID_WAITING_MAX)
+		return false;
+	__sync_fetch_and_add(&connections->waiting, 1);
+	return true;
+}
+
+static __always_inline bool nid_is_of_node(__u64 netns_cookie)
+{
+	const struct nid_settings *settings = nid_settings_of_node();
+
+	return settings && settings->node_netns_cookie == netns_cookie;
+}
+
 /* Another CPU's connect of this moment may be forgotten with those before it: the
  * next one is counted.
  */
-static __always_inline void nid_count_arrival(__u64 pod)
+static __always_inline void nid_count_arrival(__u64 pod, __u64 netns_cookie)
 {
 	struct nid_pod_connections *connections = bpf_map_lookup_elem(&nid_connections, &pod);
 
@@ -91,6 +118,8 @@ static __always_inline void nid_count_arrival(__u64 pod)
 		return;
 	__sync_fetch_and_add(&connections->arrived, 1);
 	connections->unarrived = 0;
+	if (connections->waiting > 0 && nid_is_of_node(netns_cookie))
+		__sync_fetch_and_add(&connections->waiting, -1);
 }
 
 #endif

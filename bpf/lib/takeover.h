@@ -75,7 +75,7 @@ static __always_inline void nid_take_over(struct bpf_sock_addr *ctx, struct nid_
 		bpf_sk_release(client);
 	}
 	if (outcome == NID_STAT_TAGGED)
-		nid_count_arrival(tag->pod);
+		nid_count_arrival(tag->pod, tag->netns_cookie);
 	else
 		tag->state = NID_TAG_REFUSED;
 	nid_count(outcome);

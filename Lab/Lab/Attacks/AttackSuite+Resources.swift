@@ -1,6 +1,6 @@
 import Foundation
 
-/// D2, D3, D4, D6, D9: what many connections of greedy pods could take from the other pods, or from the agent.
+/// D2, D3, D4, D6, D9, D10: what many connections of greedy pods could take from the other pods, or from the agent.
 extension AttackSuite {
     /// Pods that press at the same time. They share the node's network namespace, which makes them cheap; each has cgroups
     /// and connections of its own.
@@ -11,7 +11,9 @@ extension AttackSuite {
     /// The most that the kernel may keep of the bytes that one pod sent and the agent has not read.
     private static let unreadLimit = 4 << 20
 
-    var resources: [Attack] { [keptConnections, unfinishedHeads, bytesBehindWatches, newQueries, pressingPods] }
+    var resources: [Attack] {
+        [keptConnections, unfinishedHeads, bytesBehindWatches, newQueries, pressingPods, sharedQueue]
+    }
 
     private var keptConnections: Attack {
         Attack("D9", .unprivileged, "260 connections kept after an answer, then a request on another", .ownIdentity) {
@@ -94,6 +96,34 @@ extension AttackSuite {
             return served == outputs.count
                 ? "served: the new pod, \(served) times"
                 : "NOT SERVED: \(served) of \(outputs.count); " + outputs.map { $0.prefix(40) }.joined(separator: "; ")
+        }
+    }
+
+    /// The pods of the node's network namespace have one queue of connections that the agent has not accepted, of 4,096
+    /// places. It does not accept while it is stopped.
+    private var sharedQueue: Attack {
+        Attack(
+            "D10", .unprivileged, "5,000 connects of a hostNetwork pod to a stopped agent, then one of another",
+            .text("served"), victim: .refused, leastAnswers: 1
+        ) {
+            let other = try await world.addPod(
+                "on-host-too-\(UInt16.random(in: 0...UInt16.max))", namespace: "mallory", isHostNetwork: true)
+            let process = try stage.agent.processIdentifier
+            kill(process, SIGSTOP)
+            defer { kill(process, SIGCONT) }
+            let greedy = try await stage.began(
+                stage.onHost.attack(["queue"] + Self.metadata + ["5000"], as: .unprivileged), "holding")
+            let one = try await stage.began(
+                other.attack(["queue"] + Self.metadata + ["1"], as: .unprivileged), "holding")
+            kill(process, SIGCONT)
+            greedy.signal(SIGKILL)
+            one.signal(SIGUSR1)
+            let output = try AttackStage.output(of: await one.result())
+            _ = await greedy.result()
+            await world.deletePod(other)
+            let counts = greedy.errorLines.events.first ?? ""
+            return (Loot(output, world: world).owners == [other.uid] ? "served" : "NOT SERVED: \(output.prefix(60))")
+                + ", of the first pod \(counts)"
         }
     }
 

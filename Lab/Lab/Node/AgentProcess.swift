@@ -2,7 +2,8 @@ import Foundation
 
 /// The agent as a process of its own in the node's network namespace: what a DaemonSet with hostNetwork runs.
 package final class AgentProcess: Sendable {
-    package static let port = 988
+    /// `PODIDENTD_LAB_PORT` is for agents of earlier versions, whose port could not be below 1024.
+    package static let port = Int(ProcessInfo.processInfo.environment["PODIDENTD_LAB_PORT"] ?? "") ?? 988
 
     private let command: Command
     package let configurationPath: String

@@ -213,6 +213,9 @@ package struct NamespaceRegistry: Sendable {
         return cookies
     }
 
+    /// The namespaces that are open for a pod, by their cookies.
+    package func namespaces(of pod: CgroupID) -> [UInt64] { pods[pod]?.open ?? [] }
+
     /// The pods that have anything here.
     package var knownPods: [CgroupID] { Array(pods.keys) }
 }

@@ -5,10 +5,9 @@
 struct KernelRefusals: Sendable {
     /// Counters that do not rise on a healthy node.
     static let names: Set<String> = [
-        "refused_no_note", "refused_namespace", "refused_device", "refused_bind", "refused_other_tree", "held_expired",
-        "dropped_off_loopback", "untagged", "mismatched", "namespace_event_lost", "dropped_translated",
-        "dropped_routed",
-        "dropped_uplink",
+        "refused_no_note", "refused_namespace", "refused_device", "refused_bind", "refused_waiting",
+        "refused_other_tree", "held_expired", "dropped_off_loopback", "untagged", "mismatched",
+        "namespace_event_lost", "dropped_translated", "dropped_routed", "dropped_uplink",
     ]
     static let pause = Duration.seconds(60)
 

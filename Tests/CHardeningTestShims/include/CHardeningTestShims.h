@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 enum test_call {
+	TEST_BIND = SYS_bind,
 	TEST_BPF = SYS_bpf,
 	TEST_CLONE = SYS_clone,
 	TEST_CLONE3 = SYS_clone3,
@@ -14,6 +15,8 @@ enum test_call {
 	TEST_IOCTL = SYS_ioctl,
 	TEST_IO_URING_SETUP = SYS_io_uring_setup,
 	TEST_MOUNT = SYS_mount,
+	TEST_OPENAT = SYS_openat,
+	TEST_OPEN_BY_HANDLE_AT = SYS_open_by_handle_at,
 	TEST_PTRACE = SYS_ptrace,
 	TEST_SETNS = SYS_setns,
 	TEST_SOCKET = SYS_socket,
@@ -32,3 +35,6 @@ static inline int test_call(enum test_call call, long first, long second, long t
 {
 	return syscall(call, first, second, third) < 0 ? errno : 0;
 }
+
+/* Installs the system call filter of podidentd-opener for good. Returns 0 if it is in force. */
+int test_filter_opener(int by_process);

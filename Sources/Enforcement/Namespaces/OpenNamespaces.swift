@@ -1,0 +1,188 @@
+import Attribution
+import BPF
+import Glibc
+import Logging
+import Operations
+
+/// The network namespaces in which the agent listens: opens, completes and closes listeners as the ``NamespaceRegistry`` decides,
+/// and writes the programs' table.
+struct OpenNamespaces: Sendable {
+    private(set) var registry = NamespaceRegistry()
+    /// Whether the programs' table gets the listeners: not before a predecessor has stopped writing to it.
+    var publishes = false
+    /// Whether nothing more is opened: a successor listens in place of this agent.
+    var isFrozen = false
+
+    private let listeners: NamespaceListeners
+    private let ports: ListenerPorts
+    private let incidents: CounterTable<Incident>
+    private let logger: Logger
+
+    init(
+        listeners: NamespaceListeners, ports: ListenerPorts, incidents: CounterTable<Incident>, logger: Logger
+    ) {
+        self.listeners = listeners
+        self.ports = ports
+        self.incidents = incidents
+        self.logger = logger
+    }
+
+    // MARK: Opening
+
+    /// Handles one event of the kernel's.
+    ///
+    /// - Throws: Nothing can be opened any more.
+    mutating func seen(
+        _ event: NamespaceEvent, _ datapath: Datapath, lastUse: (UInt64) -> ContinuousClock.Instant?
+    ) throws(OpenerError) {
+        guard !isFrozen else { return }
+        let id = event.namespace
+        switch registry.seen(id, pod: event.pod, at: .now, lastUse: lastUse) {
+        // The programs do not know the listener, if there is one: its pod was taken for empty.
+        case .none: publish(id.cookie, datapath)
+        case .open(let replaced):
+            if let replaced { listeners.close(replaced, datapath) }
+            try listen(in: id, of: event.pod, process: UInt32(clamping: event.process), datapath)
+        case .refuse(let forgotten):
+            if let forgotten { datapath.removeListener(ofNamespace: forgotten) }
+            listeners.refuse(id, of: event.pod, datapath)
+        }
+    }
+
+    private mutating func listen(
+        in id: NetworkNamespaceID, of pod: CgroupID, process: UInt32, _ datapath: Datapath
+    ) throws(OpenerError) {
+        do {
+            let opened = try listeners.open(
+                OpenerRequest(namespace: id, process: process, ports: ports), datapath,
+                leads: leads(id.cookie, datapath))
+            registry.opened(id, pod: pod, port: opened.port, families: opened.families, at: .now)
+        } catch let error as OpenerError {
+            throw error
+        } catch {
+            let failures = registry.failed(id, pod: pod, at: .now)
+            if (error as? OpenerFailure)?.isGone == true { return }
+            incidents.increment(.namespaceFailed)
+            guard failures == 1 else { return }
+            logger.error(
+                "no listener in a pod's network namespace; it is tried again with the pod's next connection",
+                metadata: [
+                    "reason": "\(error)", "pod-cgroup": "\(pod.rawValue)", "namespace": "\(id.inode)",
+                    "process": "\(process)",
+                ])
+        }
+    }
+
+    /// Opens the listeners of hostNetwork pods, unless they are open. Without a free port those pods are refused until
+    /// there is one.
+    ///
+    /// - Throws: Nothing can be opened any more.
+    mutating func openNode(_ node: NetworkNamespaceID, _ datapath: Datapath) throws(OpenerError) {
+        guard registry[node.cookie] == nil, !isFrozen else { return }
+        do {
+            let opened = try listeners.open(
+                OpenerRequest(namespace: node, process: UInt32(getpid()), ports: ports), datapath,
+                leads: leads(node.cookie, datapath))
+            registry.openedNode(node, port: opened.port, families: opened.families, at: .now)
+        } catch let error as OpenerError {
+            throw error
+        } catch {
+            incidents.increment(.portHeld)
+            logger.error(
+                "no listener in the node's network namespace: pods with the host's network are refused until a port is free",
+                metadata: ["reason": "\(error)", "port": "\(ports.first)"])
+        }
+    }
+
+    /// Takes over the sockets that the supervisor has kept. The programs still redirect to them: connections wait there.
+    mutating func adopt(_ kept: [SupervisorLink.Group], _ datapath: Datapath, node: NetworkNamespaceID) {
+        let known = datapath.listeners()
+        for group in kept {
+            guard let opened = listeners.adopt(group, known[group.key], datapath) else { continue }
+            if group.key == node.cookie {
+                registry.openedNode(node, port: opened.port, families: opened.families, at: .now)
+            } else {
+                let id = NetworkNamespaceID(cookie: group.key, inode: 0)
+                registry.opened(id, pod: nil, port: opened.port, families: opened.families, at: .now)
+            }
+        }
+        guard publishes else { return }
+        // Nobody listens any more where these lead to.
+        for cookie in known.keys where registry[cookie] == nil { datapath.removeListener(ofNamespace: cookie) }
+    }
+
+    /// Whether the table is this agent's to write for a namespace: while a predecessor serves, only for those that it does
+    /// not know.
+    private func leads(_ cookie: UInt64, _ datapath: Datapath) -> Bool {
+        publishes || datapath.listener(ofNamespace: cookie) == nil
+    }
+
+    /// Has the programs redirect to a namespace's listeners, if the table is this agent's to write.
+    private func publish(_ cookie: UInt64, _ datapath: Datapath) {
+        guard let entry = registry[cookie], leads(cookie, datapath) else { return }
+        listeners.lead(to: NamespaceListener(entry), cookie, datapath)
+    }
+
+    func publishAll(_ datapath: Datapath) {
+        for cookie in registry.open.keys { publish(cookie, datapath) }
+    }
+
+    // MARK: Completion
+
+    /// Ends refusals that have lasted long enough.
+    ///
+    /// - Returns: The namespaces that lack an address family and are to be tried again now.
+    mutating func takeDue(_ datapath: Datapath) -> [NamespaceRegistry.Entry] {
+        guard !isFrozen else { return [] }
+        for cookie in registry.takeExpiredRefusals(at: .now) { datapath.removeListener(ofNamespace: cookie) }
+        return registry.takeIncomplete(at: .now)
+    }
+
+    /// Opens the family that a namespace lacks, if it has the address by now.
+    ///
+    /// - Parameters:
+    ///   - entry: The namespace as it was when it was taken.
+    ///   - process: A process in it; 0: none is known.
+    ///   - datapath: Whose table is written.
+    /// - Throws: Nothing can be opened any more.
+    mutating func complete(
+        _ entry: NamespaceRegistry.Entry, process: UInt32, _ datapath: Datapath
+    ) throws(OpenerError) {
+        let cookie = entry.id.cookie
+        guard !isFrozen, registry[cookie]?.openedAt == entry.openedAt else { return }
+        let missing = LoopbackFamilies.both.subtracting(entry.families)
+        let request = OpenerRequest(
+            namespace: entry.id, process: process, ports: ListenerPorts(first: entry.port, count: 1), families: missing)
+        do {
+            let opened = try listeners.open(request, datapath, leads: false, isKept: false)
+            registry.completed(cookie, opened.families)
+            publish(cookie, datapath)
+        } catch let error as OpenerError {
+            throw error
+        } catch {}  // As before: the namespace has no such address.
+    }
+
+    // MARK: Ends
+
+    /// Closes a pod's listeners unless it has a process.
+    ///
+    /// A process whose connection the kernel redirects at this very moment must not find the listener closed: the redirect
+    /// ends first. Whose connection was redirected before that is in the pod still, or has ended with it.
+    mutating func endIfEmpty(_ pod: CgroupID, _ datapath: Datapath, isPopulated: () -> Bool) {
+        let cookies = registry.namespaces(of: pod)
+        for cookie in cookies { datapath.removeListener(ofNamespace: cookie) }
+        guard isPopulated() else { return end(pod, datapath) }
+        for cookie in cookies { publish(cookie, datapath) }
+    }
+
+    mutating func end(_ pod: CgroupID, _ datapath: Datapath) {
+        let (open, refused) = registry.ended(pod)
+        for cookie in open { listeners.close(cookie, datapath) }
+        for cookie in refused { datapath.removeListener(ofNamespace: cookie) }
+    }
+
+    /// Closes the adopted listeners of namespaces in which no pod's process is.
+    mutating func closeUnowned(_ datapath: Datapath) {
+        for cookie in registry.dropUnowned() { listeners.close(cookie, datapath) }
+    }
+}

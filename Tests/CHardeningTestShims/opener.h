@@ -1,0 +1,1 @@
+../../Sources/podidentd-opener/opener.h
