@@ -3,6 +3,9 @@ import BPF
 import Glibc
 import Logging
 import Operations
+import Restart
+import Settings
+import Telemetry
 
 /// The network namespaces in which the agent listens: opens, completes and closes listeners as the ``NamespaceRegistry`` decides,
 /// and writes the programs' table.
