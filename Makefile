@@ -56,7 +56,8 @@ faults: build ## Runs the fault table; SECONDS: how long the agent is stopped (d
 	@PODIDENTD_STOP_SECONDS=$(or $(SECONDS),30) $(SWIFT) test --skip-build --disable-xctest --no-parallel \
 		--filter FaultTests
 
-conformance: build ## Runs the numbered cases of the metadata protocol, one line each
+conformance: build ## Runs the numbered cases of the three metadata protocols, one line each
+	@bash .ci/setup-clients all
 	@.ci/conformance
 
 spiffe: build setup-clients ## Runs the numbered cases of the SPIFFE checklist, one line each
@@ -67,7 +68,8 @@ demo: bpf ## Runs the main job; KEEP=1 leaves it running, LAYOUT=nested makes a 
 	@for product in podidentd podidentd-init podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab demo $(if $(KEEP),--keep) $(if $(LAYOUT),--layout $(LAYOUT))
 
-clients: bpf setup-clients ## Runs real clients inside pods and prints what each got
+clients: bpf setup ## Runs real clients inside pods and prints what each got
+	@bash .ci/setup-clients all
 	@echo "Building (the first time takes some minutes)"
 	@for product in podidentd podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab clients
@@ -111,14 +113,15 @@ captures: bpf ## Writes docs/operate/debug.md anew: what the debug commands prin
 	@for product in podidentd podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab captures docs/operate/debug.md
 
-bench: bpf ## Measures beside references and draws; QUICK=1 (shorter), ONLY=1,5 (figures), AGENT=path (other binary), BEFORE=checkout (2d21139, built)
+bench: bpf ## Measures beside references and draws; QUICK=1, ONLY=1,5 (figures), AGENT=path (other binary), BEFORE=checkout (2d21139), CLOUDS=1
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
 	@SWIFT=$(SWIFT) .ci/release podidentd-lab podidentd-opener podidentd-init $(if $(AGENT),,podidentd)
-	@python3 Benchmarks/bench.py $(if $(AGENT),--agent $(AGENT)) $(if $(BEFORE),--before $(BEFORE)) $(if $(ONLY),--only $(ONLY)) \
-		$(if $(QUICK),--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json)
-	@python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures)
-	@$(if $(QUICK),,python3 Benchmarks/readme.py)
+	@$(if $(CLOUDS),python3 Benchmarks/clouds.py,python3 Benchmarks/bench.py $(if $(BEFORE),--before $(BEFORE))) \
+		$(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(QUICK),$(if $(CLOUDS),,--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json))
+	@$(if $(CLOUDS),,python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures))
+	@$(if $(QUICK)$(CLOUDS),,python3 Benchmarks/readme.py)
 
 bench-test: ## Tests what computes and draws the benchmarks' figures
 	@python3 -m unittest discover --quiet --start-directory Benchmarks/tests --top-level-directory Benchmarks

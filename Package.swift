@@ -300,7 +300,9 @@ let package = Package(
             resources: [.copy("Fixtures"), .copy("Corpus")],
             swiftSettings: strict
         ),
-        .testTarget(name: "TokensTests", dependencies: ["Tokens", "Attribution", "Fuzzing"], swiftSettings: strict),
+        .testTarget(
+            name: "TokensTests", dependencies: ["Tokens", "Attribution", "TokenExchange", "Fuzzing"],
+            swiftSettings: strict),
         // A scripted HTTPS server and certificates: what the tests of the two clients stand on.
         .target(
             name: "UpstreamTesting",

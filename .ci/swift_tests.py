@@ -20,7 +20,7 @@ BEGUN = re.compile(r"^◇ (?:Test|Suite) (?!case |run )(.*) started\.$")
 ENDED = re.compile(r"^. (?:Test|Suite) (?!run )(.*?)(?: with \d+ test cases?)? (passed|failed) after .*$")
 SKIPPED = re.compile(r"^[➜⚠].*skipped")
 ROUTINE = re.compile(r"^[◇↳]|passed after|Test Case|started\.$")
-ROW = re.compile(r'^◇ Test case passing .* → (case \d+ .*) to "[^"]*" started\.$')
+ROW = re.compile(r'^◇ Test case passing .* → ((?:cloud )?case \d+ .*) to "[^"]*" started\.$')
 TITLE = re.compile(r'^◇ Test "((?:cloud )?case \d+ .*)" started\.$')
 
 
@@ -36,11 +36,15 @@ class Record:
         self.errors = []
         # By the title of a numbered case: whether it passes. A row of a parameterised test is a case of its own.
         self.cases = {}
+        self._title = None
         self._case = None
 
     def read(self, line):
         """Takes one line. Returns whether a reader of the run's output wants to see it."""
-        if match := TITLE.match(line) or ROW.match(line):
+        if match := TITLE.match(line):
+            self._title = match[1]
+            self.cases.setdefault(self._title, True)
+        if match := ROW.match(line):
             self._case = match[1]
             self.cases.setdefault(self._case, True)
         if match := BEGUN.match(line):
@@ -49,8 +53,8 @@ class Record:
             self._end(match[1], match[2] == "passed")
         elif SKIPPED.match(line):
             self.skipped.append(line)
-        elif line.startswith("✘") and "recorded an issue" in line and self._case:
-            self.cases[self._case] = False
+        elif line.startswith("✘") and "recorded an issue" in line:
+            self._fail()
         if line.startswith(("✘", "error")):
             self.errors.append(line)
         if re.match(r"^. Test run with", line):
@@ -62,12 +66,17 @@ class Record:
             self.running.remove(name)
         self.ended += 1
         self.failed += not is_passed
-        self._case = None
+        self._title = self._case = None
+
+    def _fail(self):
+        """What runs now has failed: a numbered row, and the numbered test that it is of."""
+        for title in (self._title, self._case):
+            if title:
+                self.cases[title] = False
 
     def finish(self):
         """No line comes any more: a case that has not ended has failed."""
-        if self._case:
-            self.cases[self._case] = False
+        self._fail()
 
     def numbered(self, kind="case"):
         """(number, whether it passes, what it says) of each case; one title may have several numbers."""

@@ -18,6 +18,12 @@ package struct TokenLease: Sendable {
 }
 
 extension TokenLease {
+    /// Returns the same promise for at most `limit` from now; `nil` if that is no time.
+    package func ending(within limit: Duration) -> TokenLease? {
+        guard limit > .zero else { return nil }
+        return limit >= .seconds(1) ? self : TokenLease(changes: changes, end: min(end, .now + limit))
+    }
+
     /// Whether its time is over. It may have ended before.
     package var hasEnded: Bool { ContinuousClock.now >= end }
 }

@@ -138,8 +138,13 @@ package final class TokenService: Sendable {
 
     /// Whether the lease holds. If it does, the caller gives the answer that it is about, which counts as a hit.
     package func use(_ lease: TokenLease) -> Bool {
-        guard epochs.isNow(lease.changes), clock.now < lease.end else { return false }
+        guard holds(lease) else { return false }
         leaseUses.wrappingAdd(1, ordering: .relaxed)
         return true
+    }
+
+    /// Says whether the lease holds, for an answer that gives no token away.
+    package func holds(_ lease: TokenLease) -> Bool {
+        epochs.isNow(lease.changes) && clock.now < lease.end
     }
 }

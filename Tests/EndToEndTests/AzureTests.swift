@@ -140,7 +140,7 @@ private struct AzureWorld {
 private func withAzure(_ body: (AzureWorld) async throws -> Void) async throws {
     try await withWorld { world in
         let awsLab = try await world.startAWS()
-        let (azure, _) = try await world.startAzure()
+        let azure = try await world.startAzure()
         awsLab.addServiceAccount("aws", role: "aws")
         azure.addServiceAccount("azure", clientID: clientID)
         world.addServiceAccount("plain")

@@ -315,9 +315,10 @@ extension String {
     }
 
     @Test(
+        "cloud case 50 Google's checklist where AWS and Azure are served as well",
         arguments: ConformanceCase.detection + ConformanceCase.leaves + ConformanceCase.recursion
             + ConformanceCase.serviceAccounts + ConformanceCase.identity)
-    func `the same where AWS and Azure are served as well`(_ test: ConformanceCase) async throws {
+    func besideOtherClouds(_ test: ConformanceCase) async throws {
         let tokens = SessionTokens(key: [UInt8](repeating: 1, count: 32))
         let aws = AWSInstanceMetadata(
             .init(cloud: CloudName("aws"), region: { "r" }, zone: { "z" }), tokens: tokens)

@@ -15,11 +15,21 @@ final class AttackStage: Sendable {
     /// A pod whose address is taken. The target's would be, too, but no agent can repair a bridge that believes in
     /// lies.
     let bystander: RunningPod
+    /// A victim with identities in AWS and Azure, and none of Google's.
+    let cloudTarget: RunningPod
+    /// One of the attacker's, with other identities there.
+    let cloudMallory: RunningPod
+    let aws: AWSLab
+    let azure: AzureLab
     /// Another machine on the node's network.
     let machine: NetworkNamespace
     private let listeners: [CInt]
     private let currentAgent = Mutex<AgentProcess?>(nil)
 
+    static let targetRole = "ledger"
+    static let malloryRole = "guest"
+    static let targetClient = "aaaaaaaa-1111-2222-3333-444444444444"
+    static let malloryClient = "bbbbbbbb-1111-2222-3333-444444444444"
     static let machineAddress = "10.88.200.1"
     /// A port of the node's own addresses where a server listens, and nothing is protected.
     static let openPort = 8099
@@ -36,6 +46,17 @@ final class AttackStage: Sendable {
         for name in ["victim", "mallory"] {
             world.cluster.kubernetes.createServiceAccount(namespace: name, name: "default")
         }
+        (aws, azure) = (try await world.startAWS(), try await world.startAzure())
+        for (namespace, role, clientID) in [
+            ("victim", Self.targetRole, Self.targetClient), ("mallory", Self.malloryRole, Self.malloryClient),
+        ] {
+            azure.addServiceAccount("cloud", namespace: namespace, clientID: clientID)
+            aws.addServiceAccount(
+                "cloud", namespace: namespace, role: role,
+                annotations: [AzureLab.clientAnnotation: clientID, AzureLab.tenantAnnotation: AzureLab.tenant])
+        }
+        cloudTarget = try await world.addPod("cloud-victim", namespace: "victim", serviceAccount: "cloud")
+        cloudMallory = try await world.addPod("cloud-mallory", namespace: "mallory", serviceAccount: "cloud")
         target = try await world.addPod("victim", namespace: "victim")
         bystander = try await world.addPod("bystander", namespace: "victim")
         mallory = try await world.addPod("mallory", namespace: "mallory", quality: .burstable)
@@ -75,8 +96,11 @@ final class AttackStage: Sendable {
 
     // MARK: The agent
 
+    /// All three clouds are served: what is held is held with every protocol there is.
     func startAgent(_ changes: [String: String?] = [:]) async throws {
-        let agent = try await world.startAgent(changes)
+        let clouds = aws.agentConfiguration.merging(azure.agentConfiguration) { $1 }
+            .merging(["clouds": "google, aws, azure"]) { $1 }
+        let agent = try await world.startAgent(clouds.mapValues { $0 as String? }.merging(changes) { $1 })
         currentAgent.withLock { $0 = agent }
     }
 

@@ -103,10 +103,10 @@ extension AttackSuite {
     }
 
     private var otherClouds: Attack {
-        Attack("R23", .unprivileged, "the metadata servers of eight other clouds", .text("refused: 8")) {
+        Attack("R23", .unprivileged, "the metadata servers of seven other clouds", .text("refused: 7")) {
             let addresses = [
-                "100.100.100.200", "fd00:ec2::254", Self.protected, "fd00:a9fe:a9fe::1", "fe80::a9fe:a9fe",
-                "fd00:c1::a9fe:a9fe", "169.254.42.42", "169.254.0.23",
+                "100.100.100.200", Self.protected, "fd00:a9fe:a9fe::1", "fe80::a9fe:a9fe", "fd00:c1::a9fe:a9fe",
+                "169.254.42.42", "169.254.0.23",
             ]
             var refused = 0
             for address in addresses {

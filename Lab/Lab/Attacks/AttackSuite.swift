@@ -64,7 +64,8 @@ package struct AttackSuite: Sendable {
     private var attacks: [Attack] {
         connects + layouts + packets + detours + ports + requests + outsiders + descriptors + farEnds + namespaces
             + cgroups
-            + connections + exhaustion + resources + names + detoursOfPackets + handover + outages + starts + tenants
+            + connections + exhaustion + resources + names + clouds + detoursOfPackets + handover + outages + starts
+            + tenants
             + meshes
     }
 

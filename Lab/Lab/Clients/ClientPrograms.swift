@@ -2,6 +2,20 @@ import Foundation
 
 /// Where the programs that use real clients lie: sources in the repository, what was installed and built below `.build`.
 struct ClientPrograms: Sendable {
+    /// Python's virtual environments with libraries and tools of other clouds. Packages that want different versions of one
+    /// library cannot share one.
+    enum Environment: String, Sendable {
+        case clouds
+        case aiobotocore
+        case boto3in2024 = "boto3-1.34"
+        case boto3in2021 = "boto3-1.17"
+        case azureCLI = "azure-cli"
+        case more
+
+        /// True for the environments that `.ci/setup-clients` makes without the argument `all`.
+        var isUsual: Bool { self == .clouds || self == .aiobotocore }
+    }
+
     /// The repository.
     private let root: String
 
@@ -37,13 +51,22 @@ struct ClientPrograms: Sendable {
         let sources = root + "/Tests/Clients"
         return switch program {
         case .python(let file): [built + "/venv/bin/python", "\(sources)/python/\(file)"]
-        case .cloudPython(let file): [built + "/clouds/bin/python", "\(sources)/python/\(file)"]
+        case .environment(let environment, let file):
+            [tool("python", of: environment), "\(sources)/python/\(file)"]
         case .go(let name): [built + "/go-\(name)"]
         case .compiled(let name): ["\(built)/\(name)"]
         case .ruby(let file): ["ruby", "\(sources)/ruby/\(file)"]
         case .java(let client): ["java", "-cp", built + "/java", "Metadata", client]
+        case .awsJava(let name): ["java", "-cp", "\(built)/aws-java:\(built)/aws-java/*", name]
         case .node(let file): ["node", "\(sources)/node/\(file)"]
+        case .php(let file): ["php", "\(sources)/php/\(file)"]
         case .shell(let file, let arguments): ["sh", "\(sources)/shell/\(file)"] + arguments
+        case .tool(let file, let environment, let name, let arguments):
+            ["sh", "\(sources)/shell/\(file)", tool(name, of: environment)] + arguments
         }
+    }
+
+    private func tool(_ name: String, of environment: Environment) -> String {
+        "\(built)/\(environment.rawValue)/bin/\(name)"
     }
 }

@@ -1,3 +1,5 @@
+import Foundation
+
 /// One real client of a cloud besides Google, which reads a bucket from inside a pod.
 package struct CloudClient: Sendable, CustomStringConvertible {
     /// The cloud whose storage the client reads.
@@ -7,47 +9,45 @@ package struct CloudClient: Sendable, CustomStringConvertible {
 
     package let name: String
     package let cloud: Cloud
+    /// The number of its case in the clouds' checklist.
+    package let number: Int
     let program: RealClient.Program
     /// Findings that the client must print, besides its version.
     let finds: Set<Finding.Name>
-    /// The counters of the agent that its requests must raise, and no others but these.
-    let routes: Set<String>
+    /// The agent's counters that its requests must raise, by `CLASS.STATUS`, and no others.
+    let requests: RealClient.Requests
+    /// True for a client that knows only version 1 of AWS's instance metadata service.
+    var needsVersion1 = false
+    /// Credentials that the token service issues to it: one for each resource, where the cloud asks for one.
+    var exchanges = 1
 
-    package var description: String { name }
+    package var description: String { "cloud case \(number) \(name)" }
 
     init(
-        _ name: String, of cloud: Cloud = .aws, _ program: RealClient.Program,
-        finds: Set<Finding.Name> = [.listing, .object], routes: Set<String>
+        _ name: String, _ number: Int, of cloud: Cloud = .aws, _ program: RealClient.Program,
+        finds: Set<Finding.Name> = [.listing, .object], requests: RealClient.Requests
     ) {
         self.name = name
+        self.number = number
         self.cloud = cloud
         self.program = program
         self.finds = finds
-        self.routes = routes
+        self.requests = requests
     }
 
     /// Every client of every cloud.
     package static let all = aws + azure
 
-    /// The clients of AWS.
-    package static let aws = [
-        CloudClient(
-            "boto3", .cloudPython("aws_boto3.py"), finds: [.listing, .object, .credential], routes: instanceMetadata),
-        CloudClient("s3fs", .cloudPython("aws_s3fs.py"), routes: instanceMetadata),
-        CloudClient(
-            "pyarrow (aws-sdk-cpp)", .cloudPython("aws_pyarrow.py"), routes: instanceMetadata.union(["cloud_value.200"])
-        ),
-        CloudClient("obstore (object_store)", .cloudPython("aws_obstore.py"), routes: instanceMetadata),
-        CloudClient("opendal (reqsign)", .cloudPython("aws_opendal.py"), routes: instanceMetadata),
-    ]
+    /// The clients that `.ci/setup-clients` installs without the argument `all`; every client if the environment says so.
+    package static var installed: [CloudClient] {
+        let wantsAll = ProcessInfo.processInfo.environment["PODIDENTD_ALL_CLIENTS"] != nil
+        return all.filter { wantsAll || $0.isUsual }
+    }
 
-    /// The clients of Azure. azure-identity first asks without the header whether there is a server.
-    package static let azure = [
-        CloudClient(
-            "azure-identity", of: .azure, .cloudPython("azure_identity.py"),
-            routes: ["unknown.400", "cloud_credential.200"]),
-        CloudClient("msal", of: .azure, .cloudPython("azure_msal.py"), routes: ["cloud_credential.200"]),
-    ]
-
-    private static let instanceMetadata: Set = ["session_token.200", "cloud_listing.200", "cloud_credential.200"]
+    private var isUsual: Bool {
+        switch program {
+        case .environment(let environment, _), .tool(_, let environment, _, _): environment.isUsual
+        default: false
+        }
+    }
 }

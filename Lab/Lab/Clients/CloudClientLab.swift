@@ -1,13 +1,14 @@
 import Foundation
+import Synchronization
 
 /// A world with an agent that serves three clouds, in which real clients run one after the other.
-package struct CloudClientLab: Sendable {
+package final class CloudClientLab: Sendable {
     private let world: LabWorld
-    private let agent: AgentProcess
     private let programs: ClientPrograms
     private let aws: AWSLab
     private let azure: AzureLab
-    private let azureStorageURL: String
+    /// The agent, and whether it serves version 1 of AWS's instance metadata service.
+    private let current: Mutex<(agent: AgentProcess, servesVersion1: Bool)>
 
     private static let namespace = "clients"
     private static let secondsMax = 60
@@ -20,17 +21,13 @@ package struct CloudClientLab: Sendable {
         do {
             let aws = try await world.startAWS()
             aws.addServiceAccount("aws", namespace: namespace, role: "reader")
-            let (azure, azureStorageURL) = try await world.startAzure()
+            let azure = try await world.startAzure()
             azure.addServiceAccount("azure", namespace: namespace, clientID: UUID().uuidString.lowercased())
             let programs = try ClientPrograms(above: world.binaries)
-            var configuration = aws.agentConfiguration.merging(azure.agentConfiguration) { $1 }
-            configuration["clouds"] = "google, aws, azure"
-            let agent = try await world.startAgent(configuration)
-            try await body(
-                CloudClientLab(
-                    world: world, agent: agent, programs: programs, aws: aws, azure: azure,
-                    azureStorageURL: azureStorageURL))
-            await agent.stop()
+            let agent = try await world.startAgent(configuration(aws, azure))
+            let lab = CloudClientLab(world: world, agent: agent, programs: programs, aws: aws, azure: azure)
+            try await body(lab)
+            await lab.agent.stop()
         } catch {
             await world.stop()
             throw error
@@ -38,30 +35,71 @@ package struct CloudClientLab: Sendable {
         await world.stop()
     }
 
+    private init(world: LabWorld, agent: AgentProcess, programs: ClientPrograms, aws: AWSLab, azure: AzureLab) {
+        self.world = world
+        self.programs = programs
+        self.aws = aws
+        self.azure = azure
+        current = Mutex((agent, false))
+    }
+
+    private var agent: AgentProcess { current.withLock { $0.agent } }
+
+    private static func configuration(_ aws: AWSLab, _ azure: AzureLab) -> [String: String] {
+        aws.agentConfiguration.merging(azure.agentConfiguration) { $1 }.merging(["clouds": "google, aws, azure"]) { $1 }
+    }
+
+    /// Starts the agent again where the client needs another configuration.
+    private func serve(_ client: CloudClient) async throws {
+        let (agent, servesVersion1) = current.withLock { $0 }
+        guard servesVersion1 != client.needsVersion1 else { return }
+        await agent.stop()
+        let changes = ["aws.imds-v1": client.needsVersion1 ? "allow" : "refuse"]
+        let next = try await world.startAgent(Self.configuration(aws, azure).merging(changes) { $1 })
+        current.withLock { $0 = (next, client.needsVersion1) }
+    }
+
     /// Runs a client in a pod of its own, and judges it.
     package func run(_ client: CloudClient) async throws -> CloudClientReport {
-        let pod = try await world.addPod(
-            "client-\(UInt32.random(in: 0...UInt32.max))", namespace: Self.namespace,
-            serviceAccount: client.cloud.rawValue)
-        let home = "\(world.node.directory)/\(pod.name)"
-        try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
-        let (callersBefore, before) = (callers(client).count, try await agent.answers(by: world.binaries))
-        let result = try await pod.start(command(client, home: home)).result()
-        let grown = try await agent.answers(by: world.binaries).growth(since: before)
-        var report = CloudClientReport(client: client, requests: grown)
-        report.judge(
-            result, Array(callers(client).dropFirst(callersBefore)), issued: issued(client, pod), pod: pod.uid)
+        try await serve(client)
+        let before = callers(client).count
+        let (pod, result, requests) = try await execute(client, as: client.cloud.rawValue)
+        var report = CloudClientReport(client: client, requests: requests)
+        report.judge(result, Array(callers(client).dropFirst(before)), issued: issued(client, pod), pod: pod.uid)
         if (world.cluster.trap?.connections ?? 0) > 0 { report.problems.append("the machine's own server was reached") }
+        return report
+    }
+
+    /// Runs a client in a pod that has an identity of Google's alone, and returns what it asked, and the tokens that were
+    /// minted for it.
+    package func runInGooglesPod(
+        _ client: CloudClient
+    ) async throws -> (result: CommandResult, requests: [String: UInt64], mints: Int) {
+        world.cluster.kubernetes.createServiceAccount(namespace: Self.namespace, name: "google")
+        let (pod, result, requests) = try await execute(client, as: "google")
+        return (result, requests, world.cluster.kubernetes.mints.events.count { $0.podUID == pod.uid })
+    }
+
+    private func execute(
+        _ client: CloudClient, as serviceAccount: String
+    ) async throws -> (pod: RunningPod, result: CommandResult, requests: [String: UInt64]) {
+        let pod = try await world.addPod(
+            "client-\(UInt32.random(in: 0...UInt32.max))", namespace: Self.namespace, serviceAccount: serviceAccount)
+        let home = "\(world.node.directory)/\(pod.name)"
+        let files = try ClientLab.write(hosts, to: home)
+        let before = try await agent.answers(by: world.binaries)
+        let result = try await Command.run(pod.commandLine(command(client, home: home), files: files))
+        let grown = try await agent.answers(by: world.binaries).growth(since: before)
         await world.deletePod(pod)
         try? FileManager.default.removeItem(atPath: home)
-        return report
+        return (pod, result, grown)
     }
 
     /// The UIDs of the pods whose credentials the client's storage accepted, in order.
     private func callers(_ client: CloudClient) -> [String] {
         switch client.cloud {
         case .aws: aws.storage.callers.events.map(\.subject.podUID)
-        case .azure: azure.callers.events.map(\.subject.podUID)
+        case .azure: azure.storage.callers.events.map(\.subject.podUID)
         }
     }
 
@@ -73,14 +111,33 @@ package struct CloudClientLab: Sendable {
         }
     }
 
+    /// The names under which command-line tools look for Azure.
+    private var hosts: [String: String] {
+        [
+            "/etc/hosts":
+                "127.0.0.1 localhost\n\(LabNode.address) \(BlobStorageEmulator.host) \(AzureLab.managementHost)\n"
+        ]
+    }
+
     /// A clean environment: nothing of the machine's own accounts, proxies or configuration, and nothing that names a
     /// credential or where to get one.
     private func command(_ client: CloudClient, home: String) -> [String] {
-        let environment = [
+        var environment = [
             "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin", "HOME": home, "LANG": "C.UTF-8",
-            "STORAGE_ENDPOINT": client.cloud == .aws ? aws.storageURL : azureStorageURL,
             "STORAGE_BUCKET": S3Emulator.bucket,
         ]
+        switch client.cloud {
+        case .aws: environment["STORAGE_ENDPOINT"] = aws.storageURL
+        case .azure:
+            let account = BlobStorageEmulator.account
+            let authority = world.cluster.authorityPath
+            environment.merge([
+                "STORAGE_ENDPOINT": "https://\(LabNode.address):\(azure.storagePort)/\(account)",
+                "STORAGE_ACCOUNT": account, "STORAGE_HOST": "\(BlobStorageEmulator.host):\(azure.storagePort)",
+                "STORAGE_DOMAIN": "\(BlobStorageEmulator.domain):\(azure.storagePort)",
+                "SSL_CERT_FILE": authority, "REQUESTS_CA_BUNDLE": authority,
+            ]) { $1 }
+        }
         return ["env", "-i"] + environment.map { "\($0)=\($1)" }.sorted()
             + ["timeout", "-k", "2", "\(Self.secondsMax)"] + programs.command(client.program)
     }
@@ -127,12 +184,15 @@ package struct CloudClientReport: Sendable {
         } catch {
             problems.append(error.description)
         }
-        if issued.count != 1 { problems.append("the token service issued credentials \(issued.count) times") }
+        if issued.count != client.exchanges {
+            problems.append("the token service issued credentials \(issued.count) times, not \(client.exchanges)")
+        }
         if callers.isEmpty { problems.append("the storage saw no credential") }
         problems += callers.filter { $0 != pod }.map { "the storage saw the pod \($0)" }
-        let routes = Set(requests.keys)
-        if routes != client.routes {
-            problems.append("it asked \(routes.sorted()), not \(client.routes.sorted())")
+        for name in Set(requests.keys).union(client.requests.keys).sorted() {
+            let expected = client.requests[name] ?? 0...0
+            let count = requests[name] ?? 0
+            if !expected.contains(count) { problems.append("\(name): \(count) requests, not \(expected)") }
         }
     }
 }

@@ -3,15 +3,20 @@ package struct RealClient: Sendable, CustomStringConvertible {
     /// A program in `Tests/Clients`, by the language that runs it.
     enum Program: Sendable {
         case python(String)
-        /// The same with the libraries of other clouds.
-        case cloudPython(String)
+        /// The same with the libraries of another virtual environment.
+        case environment(ClientPrograms.Environment, String)
         case go(String)
         /// A program that `.ci/setup-clients` compiled.
         case compiled(String)
         case ruby(String)
         case java(String)
+        /// A class beside the AWS SDK for Java.
+        case awsJava(String)
+        case php(String)
         case node(String)
         case shell(String, [String] = [])
+        /// A shell program whose first argument is a tool of a virtual environment.
+        case tool(String, ClientPrograms.Environment, String, [String] = [])
     }
 
     /// How often each route class was answered with each status, by the names of the agent's counters without

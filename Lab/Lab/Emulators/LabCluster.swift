@@ -95,14 +95,16 @@ package final class LabCluster: Sendable {
         await parts.stop()
     }
 
-    /// Starts one more server where the others are, which ends with them.
+    /// Starts one more server where the others are, which ends with them. Its certificate has `names` besides.
     package func addServer(
-        isTLS: Bool = true, clock: LabClock, _ handler: @escaping LabHTTPServer.Handler
+        isTLS: Bool = true, names: [String] = [], port: Int = 0, clock: LabClock,
+        _ handler: @escaping LabHTTPServer.Handler
     ) async throws -> (server: LabHTTPServer, url: String) {
-        let hosts = [configuration.host] + configuration.certificateHosts
+        let hosts = [configuration.host] + configuration.certificateHosts + names
         let server = LabHTTPServer(
             LabHTTPServer.Configuration(
-                host: configuration.host, tls: isTLS ? try NIOSSLContext.lab(try pki.server(hosts: hosts)) : nil,
+                host: configuration.host, port: port,
+                tls: isTLS ? try NIOSSLContext.lab(try pki.server(hosts: hosts)) : nil,
                 clock: clock, listener: configuration.listener),
             handler: handler)
         let url = try await server.start()

@@ -7,9 +7,11 @@ package final class Stage {
     private let world: LabWorld
     private var pods: [RunningPod] = []
     private var made = 0
+    private var otherTokenServices: [LabHTTPServer] = []
 
     private static let namespace = "bench"
     private static let account = "impersonating"
+    private static let role = "bench"
     private static let googleAccount = "bench@\(LabWorld.project).iam.gserviceaccount.com"
 
     package init(world: LabWorld) {
@@ -49,6 +51,7 @@ package final class Stage {
             setDelay(.milliseconds(command.milliseconds ?? 0))
             return .null
         case .upstream: return takeRequests()
+        case .clouds: return try await startClouds()
         }
     }
 
@@ -64,6 +67,25 @@ package final class Stage {
             "pin_directory": .string(world.pinDirectory),
             "admin_socket": .string(world.node.directory + "/admin.sock"),
         ]
+    }
+
+    /// Starts the clouds besides Google. The pods' ServiceAccount then names an identity in all three.
+    private func startClouds() async throws -> JSON {
+        let aws = try await world.startAWS()
+        let azure = try await world.startAzure()
+        otherTokenServices = [aws.tokenServer, azure.entraServer]
+        let clientID = UUID().uuidString.lowercased()
+        let annotations = [
+            "iam.gke.io/gcp-service-account": Self.googleAccount, AzureLab.clientAnnotation: clientID,
+            AzureLab.tenantAnnotation: AzureLab.tenant,
+        ]
+        azure.addServiceAccount(Self.account, namespace: Self.namespace, clientID: clientID)
+        aws.addServiceAccount(Self.account, namespace: Self.namespace, role: Self.role, annotations: annotations)
+        let keys = world.agentConfiguration.merging(aws.agentConfiguration) { $1 }
+            .merging(azure.agentConfiguration) { $1 }.merging(["clouds": "google, aws, azure"]) { $1 }
+        let configuration = world.node.directory + "/podidentd-clouds.yaml"
+        try LabWorld.yaml(keys).write(toFile: configuration, atomically: true, encoding: .utf8)
+        return ["configuration": .string(configuration), "role": .string(Self.role)]
     }
 
     /// Adds pods, or removes the newest ones.
@@ -91,7 +113,8 @@ package final class Stage {
     /// Lets every upstream answer this much later, from the next request on.
     private func setDelay(_ delay: Duration) {
         let cluster = world.cluster
-        for server in [cluster.kubernetesServer, cluster.securityTokenServiceServer, cluster.iamCredentialsServer] {
+        let google = [cluster.kubernetesServer, cluster.securityTokenServiceServer, cluster.iamCredentialsServer]
+        for server in google + otherTokenServices {
             server.faults.clear()
             if delay > .zero { server.faults.inject(.delay(delay)) }
         }

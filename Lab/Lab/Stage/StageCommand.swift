@@ -9,6 +9,8 @@ struct StageCommand: Decodable {
         case delay
         /// Prints the upstreams' requests since the last time.
         case upstream
+        /// AWS and Azure, with identities for the pods' ServiceAccount, and a configuration file that serves them.
+        case clouds
     }
 
     var command: Name

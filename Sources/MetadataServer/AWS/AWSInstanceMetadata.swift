@@ -154,6 +154,13 @@ package struct AWSInstanceMetadata: CloudRoom {
                 .because(.sessionTokenInvalid))
     }
 
+    /// Lets a session token be given again for a second, which is little of its life unless that is short. Any other answer
+    /// ends with the session token of its request.
+    package func validity(of request: CloudRequest) -> Duration {
+        if request.operation == Operation.sessionToken.rawValue { return request.seconds >= 60 ? .seconds(1) : .zero }
+        return request.sessionToken.map { tokens.remaining(of: $0.exposed) } ?? .seconds(1)
+    }
+
     // MARK: Identity
 
     package func identity(of account: ServiceAccountRecord) throws(RequestRefusal) -> CloudIdentity? {

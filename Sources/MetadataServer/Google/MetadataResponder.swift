@@ -53,11 +53,15 @@ package struct MetadataResponder: Sendable {
         case .pending: return .wait
         case .refused(let refusal): return .answer(form(errors.response(to: refusal), for: request))
         }
+        // A lease's answer was decided for just this request of just this pod, session token included.
+        let isCredential = request.routeClass.isCredential
+        let response = leased?.answer(to: request, from: caller.pod) { lease in
+            // What is no credential counts as no use of one.
+            isCredential ? backend.use(lease) : backend.holds(lease)
+        }
+        if let response { return .answer(response) }
         if case .cloud(let cloud) = request.route {
             return respond(to: cloud, request, for: caller.pod, leased: leased)
-        }
-        if let response = leased?.answer(to: request, from: caller.pod, isValid: backend.use) {
-            return .answer(response)
         }
         do {
             if !rooms.isEmpty {

@@ -2,7 +2,7 @@ import Attribution
 import NIOCore
 import Tokens
 
-/// Answers with cached access tokens, each for as long as its lease holds: a second at most.
+/// Answers with cached credentials, or on the way to one, each for as long as its lease holds: a second at most.
 ///
 /// An answer is found by the pod that it was for and the request. The caller is identified for every request all the
 /// same, and an answer for a pod whose record has changed in anything is not found.

@@ -12,6 +12,9 @@ package protocol CloudBackend: Sendable {
     /// A promise that what `cachedCredential` returns does not change, if there can be one.
     func lease(on credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord) -> TokenLease?
 
+    /// Says whether the lease holds, for an answer that is no credential.
+    func holds(_ lease: TokenLease) -> Bool
+
     /// Begins to fetch the credential, if it is neither here nor on its way.
     func prepare(_ credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord)
 
@@ -40,6 +43,8 @@ extension TokenServiceBackend {
     ) -> TokenLease? {
         tokens.lease(on: credential, for: pod, account: account)
     }
+
+    package func holds(_ lease: TokenLease) -> Bool { tokens.holds(lease) }
 
     package func prepare(_ credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord) {
         tokens.prepare(credential, for: pod, account: account)

@@ -23,6 +23,9 @@ package protocol CloudRoom: Sendable {
     /// pod's ServiceAccount, and before any answer that was given to the pod before is given again.
     func refusal(of request: CloudRequest, from pod: PodUID) -> Response?
 
+    /// Returns the time for which an answer to the request may be given again, as far as the request itself says.
+    func validity(of request: CloudRequest) -> Duration
+
     /// The identity that `account` names in this cloud, `nil` if it names none.
     func identity(of account: ServiceAccountRecord) throws(RequestRefusal) -> CloudIdentity?
 
@@ -52,6 +55,7 @@ package protocol CloudRoom: Sendable {
 
 extension CloudRoom {
     package func serves(_ request: CloudRequest) -> Bool { request.cloud == cloud }
+    package func validity(of request: CloudRequest) -> Duration { .seconds(1) }
 }
 
 /// A valid request to a room.
@@ -93,6 +97,14 @@ package enum CloudContent: Sendable {
     /// The same, unless the credential was refused just now: then that is the answer.
     case listing(CloudCredential, Response)
     case credential(CloudCredential)
+
+    /// The credential that the client asks for, or is about to ask for.
+    var awaited: CloudCredential? {
+        switch self {
+        case .answer: nil
+        case .announcing(let credential, _), .listing(let credential, _), .credential(let credential): credential
+        }
+    }
 }
 
 /// A refusal that a room words itself.

@@ -28,18 +28,22 @@ extension MetadataResponder {
     ) -> Outcome {
         guard let room = room(of: request) else { return .answer(errors.response(to: .notFound)) }
         if let refusal = room.refusal(of: request, from: pod.uid) { return .answer(refusal) }
-        if let response = leased?.answer(to: whole, from: pod, isValid: backend.use) { return .answer(response) }
         guard let account = backend.cachedServiceAccount(of: pod) else { return .wait }
         do throws(RequestRefusal) {
             let content = try room.content(of: request, from: pod, account: account)
-            guard case .credential(let credential) = content else {
-                return .answer(answer(to: request, with: content, room, pod, account))
+            let lease = content.awaited.flatMap { backend.lease(on: $0, for: pod, account: account) }
+            let response: Response
+            if case .credential(let credential) = content {
+                if whole.isHead { return .answer(room.form(Response(.ok, .plain, .unknown))) }
+                guard let token = backend.cachedCredential(credential, for: pod, account: account) else { return .wait }
+                response = room.response(with: token, to: request, for: credential)
+            } else {
+                response = answer(to: request, with: content, room, pod, account)
             }
-            if whole.isHead { return .answer(room.form(Response(.ok, .plain, .unknown))) }
-            let lease = backend.lease(on: credential, for: pod, account: account)
-            guard let token = backend.cachedCredential(credential, for: pod, account: account) else { return .wait }
-            let response = room.response(with: token, to: request, for: credential)
-            if let lease { leased?.store(response, to: whole, from: pod, for: lease) }
+            // With a lease the credential is here, so that announcing it again would begin nothing.
+            if let lease = lease?.ending(within: room.validity(of: request)) {
+                leased?.store(response, to: whole, from: pod, for: lease)
+            }
             return .answer(response)
         } catch {
             return .answer(room.form(errors.response(to: error)))

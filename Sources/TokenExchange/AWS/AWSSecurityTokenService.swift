@@ -39,9 +39,10 @@ package final class AWSSecurityTokenService: CloudCredentialExchanging {
 
     /// boto3 counts on 25 minutes and fetches again at each use below 15. A failed refresh is retried for at least two
     /// minutes before anybody gets less than 25.
-    package let lifetimes = TokenServiceConfiguration.TokenPolicy(
+    package static let lifetimes = TokenServiceConfiguration.TokenPolicy(
         refreshRemaining: .seconds(1650), refreshFraction: 0, refreshSpread: 0.04, guaranteedRemaining: .seconds(1500))
 
+    package var lifetimes: TokenServiceConfiguration.TokenPolicy { Self.lifetimes }
     package var subjectAudience: SubjectAudience { .cloud(configuration.audience) }
 
     package init(_ cloud: CloudName, _ configuration: Configuration) throws(TokenExchangeError) {

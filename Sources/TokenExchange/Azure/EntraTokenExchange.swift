@@ -29,13 +29,14 @@ package final class EntraTokenExchange: CloudCredentialExchanging {
 
     package let cloud: CloudName
     /// azure-identity and object_store fetch again at each use below 5 minutes.
-    package let lifetimes = TokenServiceConfiguration.TokenPolicy()
+    package static let lifetimes = TokenServiceConfiguration.TokenPolicy()
     private let configuration: Configuration
     private let host: String
     private let options: UpstreamHTTPClient.Options
     /// The client, made by the first call: an exchange that is never used has nothing to shut down.
     private let client = Mutex<UpstreamHTTPClient?>(nil)
 
+    package var lifetimes: TokenServiceConfiguration.TokenPolicy { Self.lifetimes }
     package var subjectAudience: SubjectAudience { .cloud(configuration.audience) }
 
     package init(_ cloud: CloudName, _ configuration: Configuration) throws(TokenExchangeError) {

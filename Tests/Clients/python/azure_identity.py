@@ -12,7 +12,7 @@ tokens = [
     for credential in (DefaultAzureCredential(), ManagedIdentityCredential())
 ]
 assert tokens[0] == tokens[1]
-headers = {"Authorization": f"Bearer {tokens[0]}"}
+headers = {"Authorization": f"Bearer {tokens[0]}", "x-ms-version": "2021-08-06"}
 base = f"{os.environ['STORAGE_ENDPOINT']}/{os.environ['STORAGE_BUCKET']}"
 listing = requests.get(f"{base}?restype=container&comp=list", headers=headers, timeout=10)
 blob = requests.get(f"{base}/greeting.txt", headers=headers, timeout=10)

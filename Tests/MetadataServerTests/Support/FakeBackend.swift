@@ -94,6 +94,8 @@ final class FakeBackend: MetadataBackend {
 
     func use(_ lease: TokenLease) -> Bool { read(\.leaseHolds) }
 
+    func holds(_ lease: TokenLease) -> Bool { read(\.leaseHolds) }
+
     func accessToken(
         for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
     ) async throws(TokenFailure) -> ServedToken {

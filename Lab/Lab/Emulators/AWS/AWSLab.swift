@@ -59,8 +59,7 @@ extension LabWorld {
     /// Starts STS and S3 beside this world, which stops them with itself.
     package func startAWS() async throws -> AWSLab {
         let tokens = AWSSecurityTokenServiceEmulator(clock: LabClock(following: cluster.clock))
-        tokens.setProvider(
-            issuer: cluster.configuration.kubernetes.issuer, keys: cluster.kubernetes.keySet)
+        tokens.setProvider(cluster.issuerDiscovery())
         let storage = S3Emulator(tokens)
         cluster.kubernetes.allowAudience("sts.amazonaws.com")
         let (tokenServer, tokenURL) = try await cluster.addServer(clock: tokens.clock) { await tokens.handle($0) }

@@ -30,8 +30,7 @@ package final class AWSSecurityTokenServiceEmulator: Sendable {
 
     /// The IAM OIDC provider: whose tokens are taken, for which client IDs.
     private struct Provider {
-        var issuer: String
-        var keys: JSONWebKeySet
+        var issuer: IssuerDiscovery
         var clientIDs: Set<String>
     }
 
@@ -53,8 +52,8 @@ package final class AWSSecurityTokenServiceEmulator: Sendable {
         self.clock = clock
     }
 
-    package func setProvider(issuer: String, keys: JSONWebKeySet, clientIDs: Set<String> = ["sts.amazonaws.com"]) {
-        storage.withLock { $0.provider = Provider(issuer: issuer, keys: keys, clientIDs: clientIDs) }
+    package func setProvider(_ issuer: IssuerDiscovery, clientIDs: Set<String> = ["sts.amazonaws.com"]) {
+        storage.withLock { $0.provider = Provider(issuer: issuer, clientIDs: clientIDs) }
     }
 
     package func setRole(_ arn: String, _ role: Role?) {
@@ -80,14 +79,16 @@ package final class AWSSecurityTokenServiceEmulator: Sendable {
     package func handle(_ request: LabRequest) async -> LabResponse {
         guard request.path == "/" else { return .text(404, "Not Found") }
         guard request.method == "POST" || request.method == "GET" else { return .text(405, "Method Not Allowed") }
-        let fields = Dictionary(
-            (request.query + FormEncoding.decode(request.bodyText)).map { ($0.name, $0.value) }
-        ) { first, _ in first }
+        let pairs = request.query + FormEncoding.decode(request.bodyText)
+        let fields = Dictionary(pairs.map { ($0.name, $0.value) }) { first, _ in first }
         do throws(AWSQueryError) {
+            guard fields.count == pairs.count else {
+                throw AWSQueryError(status: 400, code: "MalformedInput", message: "A parameter is there twice.")
+            }
             if let failure = storage.withLock({ $0.failures.isEmpty ? nil : $0.failures.removeFirst() }) {
                 throw AWSQueryError(status: failure.status, code: failure.code, message: "The lab was told to fail.")
             }
-            let text = Self.answer(try assume(fields))
+            let text = Self.answer(try await assume(fields))
             let change = storage.withLock { $0.change }
             return .text(200, change?(text) ?? text, contentType: "text/xml")
         } catch {
@@ -95,7 +96,7 @@ package final class AWSSecurityTokenServiceEmulator: Sendable {
         }
     }
 
-    private func assume(_ fields: [String: String]) throws(AWSQueryError) -> AWSCredentialRecord {
+    private func assume(_ fields: [String: String]) async throws(AWSQueryError) -> AWSCredentialRecord {
         guard fields["Action"] == "AssumeRoleWithWebIdentity", fields["Version"] == "2011-06-15" else {
             throw AWSQueryError(status: 400, code: "InvalidAction", message: "Could not find operation.")
         }
@@ -114,7 +115,7 @@ package final class AWSSecurityTokenServiceEmulator: Sendable {
         }
         let (provider, role) = storage.withLock { ($0.provider, $0.roles[arn]) }
         let now = clock.now
-        let subject = try Self.verify(text, provider, now: now)
+        let subject = try await Self.verify(text, provider, now: now)
         // A role that does not exist, and one that does not trust, are the same to the caller.
         guard let role, role.subjects.contains(subject.subject) else {
             throw AWSQueryError(
@@ -158,16 +159,18 @@ package final class AWSSecurityTokenServiceEmulator: Sendable {
         return value
     }
 
-    private static func verify(_ text: String, _ provider: Provider?, now: Date) throws(AWSQueryError) -> LabSubject {
+    private static func verify(
+        _ text: String, _ provider: Provider?, now: Date
+    ) async throws(AWSQueryError) -> LabSubject {
         guard let provider, let token = JSONWebToken(text) else {
             throw .identity("The web identity token provided could not be validated.")
         }
-        guard token.claims["iss"]?.string == provider.issuer else {
+        guard token.claims["iss"]?.string == provider.issuer.issuer else {
             throw .identity("No OpenIDConnect provider found in your account for this issuer")
         }
-        guard token.header["alg"]?.string == "RS256", let keyID = token.header["kid"]?.string,
-            let key = provider.keys[keyID], token.isSigned(by: key)
-        else { throw .identity("Couldn't retrieve verification key from your identity provider") }
+        guard try await isSigned(token, by: provider.issuer) else {
+            throw .identity("Couldn't retrieve verification key from your identity provider")
+        }
         guard token.audiences.contains(where: provider.clientIDs.contains) else {
             throw .identity("Incorrect token audience")
         }
@@ -178,6 +181,9 @@ package final class AWSSecurityTokenServiceEmulator: Sendable {
         guard now < expires else {
             throw AWSQueryError(status: 400, code: "ExpiredTokenException", message: "Token expired")
         }
+        if let start = token.date("nbf"), start > now.addingTimeInterval(60) {
+            throw .identity("The token is not valid yet: nbf")
+        }
         let bound = token.claims["kubernetes.io"]
         // The lab's own rule: a token that is not bound to a pod must never get here.
         guard let subject = token.claims["sub"]?.string, let namespace = bound?["namespace"]?.string,
@@ -187,6 +193,19 @@ package final class AWSSecurityTokenServiceEmulator: Sendable {
         return LabSubject(
             subject: subject, namespace: namespace, serviceAccount: account, podName: pod, podUID: uid,
             node: bound?["node"]?["name"]?.string)
+    }
+
+    private static func isSigned(_ token: JSONWebToken, by issuer: IssuerDiscovery) async throws(AWSQueryError) -> Bool
+    {
+        guard token.header["alg"]?.string == "RS256", let keyID = token.header["kid"]?.string else { return false }
+        do throws(IssuerDiscovery.Failure) {
+            guard let key = try await issuer.key(keyID) else { return false }
+            return token.isSigned(by: key)
+        } catch {
+            throw AWSQueryError(
+                status: 400, code: "IDPCommunicationError",
+                message: "An error occurred while calling the identity provider: \(error)")
+        }
     }
 
     private static func answer(_ record: AWSCredentialRecord) -> String {

@@ -1,8 +1,9 @@
 import Crypto
 import Foundation
+import NIOCore
 import NIOHTTP1
 
-/// AWS Signature Version 4 in the `Authorization` header, checked as S3 does.
+/// AWS Signature Version 4 in the `Authorization` header, checked as S3 does, payload included.
 struct SignatureVersion4: Sendable {
     let accessKeyID: String
     /// `DATE/REGION/SERVICE/aws4_request`.
@@ -28,21 +29,53 @@ struct SignatureVersion4: Sendable {
         self.signature = signature
     }
 
-    /// Whether `secret` made the signature, over this request, and at least over its host, date and session token.
-    func isMade(by secret: String, over request: LabRequest) -> Bool {
+    /// Returns the body if `secret` made the signature over this request, at least over its host, date, session token and
+    /// every other `x-amz-` header, and if the payload is the signed one.
+    func payload(of request: LabRequest, signedBy secret: String) -> Data? {
         let parts = scope.split(separator: "/").map(String.init)
-        guard parts.count == 4, parts[3] == "aws4_request", let date = request.header("x-amz-date"),
-            date.hasPrefix(parts[0]), Set(signedHeaders).isSuperset(of: ["host", "x-amz-date", "x-amz-security-token"])
-        else { return false }
-        let toSign = [
-            "AWS4-HMAC-SHA256", date, scope, Self.hexadecimal(SHA256.hash(data: Data(canonical(request).utf8))),
-        ].joined(separator: "\n")
+        let amazon = request.headers.map { $0.name.lowercased() }.filter { $0.hasPrefix("x-amz-") }
+        guard parts.count == 4, parts[2] == "s3", parts[3] == "aws4_request",
+            let date = request.header("x-amz-date"), date.hasPrefix(parts[0]),
+            let digest = request.header("x-amz-content-sha256"),
+            Set(signedHeaders).isSuperset(of: ["host", "x-amz-date", "x-amz-security-token"] + amazon)
+        else { return nil }
+        let toSign = ["AWS4-HMAC-SHA256", date, scope, Self.digest(Data(canonical(request, digest).utf8))]
         var key = Data("AWS4\(secret)".utf8)
         for part in parts { key = Self.mac(part, key) }
-        return Self.hexadecimal(Self.mac(toSign, key)) == signature
+        guard Self.hexadecimal(Self.mac(toSign.joined(separator: "\n"), key)) == signature else { return nil }
+        let body = Data(request.body.readableBytesView)
+        switch digest {
+        case "UNSIGNED-PAYLOAD": return body
+        case "STREAMING-AWS4-HMAC-SHA256-PAYLOAD": return chunks(of: body, date: date, key: key)
+        default: return digest == Self.digest(body) ? body : nil
+        }
     }
 
-    private func canonical(_ request: LabRequest) -> String {
+    /// Joins the chunks of a body that is signed chunk by chunk: `SIZE;chunk-signature=SIGNATURE`, each signature over the
+    /// one before it.
+    private func chunks(of body: Data, date: String, key: Data) -> Data? {
+        var joined = Data()
+        var rest = body[...]
+        var previous = signature
+        let empty = Self.digest(Data())
+        while let end = rest.firstRange(of: Data("\r\n".utf8)) {
+            let head = String(decoding: rest[..<end.lowerBound], as: UTF8.self).split(separator: ";")
+            guard head.count == 2, let size = Int(head[0], radix: 16), size >= 0,
+                head[1].hasPrefix("chunk-signature="), rest[end.upperBound...].count >= size + 2
+            else { return nil }
+            let chunk = rest[end.upperBound..<(end.upperBound + size)]
+            let toSign = ["AWS4-HMAC-SHA256-PAYLOAD", date, scope, previous, empty, Self.digest(chunk)]
+            let expected = Self.hexadecimal(Self.mac(toSign.joined(separator: "\n"), key))
+            guard head[1].dropFirst("chunk-signature=".count) == expected else { return nil }
+            if size == 0 { return joined }
+            joined += chunk
+            previous = expected
+            rest = rest[(end.upperBound + size + 2)...]
+        }
+        return nil
+    }
+
+    private func canonical(_ request: LabRequest, _ digest: String) -> String {
         let query = request.query.map { (Self.encode($0.name), Self.encode($0.value)) }
             .sorted { $0 < $1 }.map { "\($0.0)=\($0.1)" }.joined(separator: "&")
         let headers = signedHeaders.map { name in
@@ -51,23 +84,25 @@ struct SignatureVersion4: Sendable {
             }.joined(separator: ",")
             return "\(name):\(value)\n"
         }.joined()
-        return [
-            request.method, request.path, query, headers, signedHeaders.joined(separator: ";"),
-            request.header("x-amz-content-sha256") ?? Self.hexadecimal(SHA256.hash(data: Data())),
-        ].joined(separator: "\n")
+        return [request.method, request.path, query, headers, signedHeaders.joined(separator: ";"), digest]
+            .joined(separator: "\n")
     }
 
     private static func mac(_ text: String, _ key: Data) -> Data {
         Data(HMAC<SHA256>.authenticationCode(for: Data(text.utf8), using: SymmetricKey(data: key)))
     }
 
+    private static func digest(_ data: Data) -> String { hexadecimal(SHA256.hash(data: data)) }
+
     private static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
         bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
     private static func encode(_ text: String) -> String {
-        var allowed = CharacterSet.alphanumerics
-        allowed.insert(charactersIn: "-._~")
-        return text.addingPercentEncoding(withAllowedCharacters: allowed) ?? text
+        let allowed = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~".utf8)
+        return text.utf8.map { byte in
+            allowed.contains(byte)
+                ? String(UnicodeScalar(byte)) : "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+        }.joined()
     }
 }

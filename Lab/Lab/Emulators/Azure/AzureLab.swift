@@ -5,17 +5,25 @@ package final class AzureLab: Sendable {
     package static let tenant = "11111111-2222-3333-4444-555555555555"
     package static let clientAnnotation = "azure.workload.identity/client-id"
     package static let tenantAnnotation = "azure.workload.identity/tenant-id"
-    package static let blob = "hello from the lab"
+    package static let subscription = "99999999-2222-3333-4444-555555555555"
+    /// The name of Azure Resource Manager, which command-line tools have built in.
+    package static let managementHost = "management.azure.com"
 
     package let entra: EntraEmulator
     package let entraServer: LabHTTPServer
-    /// The callers whose tokens the storage accepted.
-    package let callers = EventLog<EntraTokenRecord>()
+    package let storage: BlobStorageEmulator
+    /// The port of the storage, at the node's address and at ``BlobStorageEmulator/host``.
+    package let storagePort: Int
     private let world: LabWorld
     private let authority: String
 
-    fileprivate init(world: LabWorld, entra: EntraEmulator, server: LabHTTPServer, authority: String) {
+    fileprivate init(
+        world: LabWorld, entra: EntraEmulator, server: LabHTTPServer, authority: String, storage: BlobStorageEmulator,
+        storagePort: Int
+    ) {
         self.world = world
+        self.storage = storage
+        self.storagePort = storagePort
         self.entra = entra
         self.entraServer = server
         self.authority = authority
@@ -46,36 +54,48 @@ package final class AzureLab: Sendable {
         entra.log.events.filter { $0.subject.podUID == pod.uid }
     }
 
-    /// Blob Storage with one container and one blob.
-    fileprivate func storage(_ request: LabRequest) async -> LabResponse {
+    /// Azure Resource Manager, as far as a login asks it: the subscriptions of a caller with a living token for it.
+    fileprivate func management(_ request: LabRequest) async -> LabResponse {
         guard let token = request.bearerToken, let caller = entra.describe(token),
-            caller.resource.hasPrefix("https://storage.azure.com")
-        else {
-            return .text(401, "<Error><Code>InvalidAuthenticationInfo</Code></Error>", contentType: "application/xml")
+            caller.resource.hasPrefix("https://management.")
+        else { return .json(401, ["error": ["code": "AuthenticationFailed", "message": "No living token."]]) }
+        guard request.path == "/subscriptions" else {
+            return .json(404, ["error": ["code": "NotFound", "message": ""]])
         }
-        callers.record(caller)
-        if request.query("comp") == "list" {
-            return .text(
-                200,
-                "<EnumerationResults><Blobs><Blob><Name>\(S3Emulator.objectName)</Name></Blob></Blobs></EnumerationResults>",
-                contentType: "application/xml")
-        }
-        return .text(200, Self.blob, contentType: "text/plain")
+        return .json(
+            200,
+            [
+                "value": [
+                    [
+                        "id": .string("/subscriptions/\(Self.subscription)"),
+                        "subscriptionId": .string(Self.subscription), "tenantId": .string(Self.tenant),
+                        "displayName": "lab", "state": "Enabled",
+                    ]
+                ]
+            ])
     }
 }
 
 extension LabWorld {
-    /// Starts Entra ID and a Blob Storage beside this world, which stops them with itself.
-    ///
-    /// - Returns: Azure, and the `http://host:port` of the storage, which pods reach.
-    package func startAzure() async throws -> (azure: AzureLab, storageURL: String) {
+    /// Starts Entra ID, a Blob Storage and Azure Resource Manager beside this world, which stops them with itself.
+    package func startAzure() async throws -> AzureLab {
         let entra = EntraEmulator(
-            issuer: cluster.configuration.kubernetes.issuer, keys: cluster.kubernetes.keySet,
-            signingKey: try RSASigningKey(), clock: LabClock(following: cluster.clock))
+            issuer: cluster.issuerDiscovery(), signingKey: try RSASigningKey(),
+            clock: LabClock(following: cluster.clock))
         cluster.kubernetes.allowAudience(EntraEmulator.audience)
         let (server, authority) = try await cluster.addServer(clock: entra.clock) { await entra.handle($0) }
-        let azure = AzureLab(world: self, entra: entra, server: server, authority: authority)
-        let (_, url) = try await cluster.addServer(isTLS: false, clock: entra.clock) { await azure.storage($0) }
-        return (azure, url)
+        let storage = BlobStorageEmulator(entra)
+        let (_, url) = try await cluster.addServer(names: [BlobStorageEmulator.host], clock: entra.clock) {
+            await storage.handle($0)
+        }
+        guard let port = url.split(separator: ":").last.flatMap({ Int($0) }) else {
+            throw LabError("no port in \(url)")
+        }
+        let azure = AzureLab(
+            world: self, entra: entra, server: server, authority: authority, storage: storage, storagePort: port)
+        _ = try await cluster.addServer(names: [AzureLab.managementHost], port: 443, clock: entra.clock) {
+            await azure.management($0)
+        }
+        return azure
     }
 }

@@ -36,15 +36,13 @@ package final class EntraEmulator: Sendable {
     /// Tokens that were issued.
     package let log = EventLog<EntraTokenRecord>()
     package let clock: LabClock
-    private let issuer: String
-    private let keys: JSONWebKeySet
+    private let issuer: IssuerDiscovery
     private let signingKey: RSASigningKey
     private let storage = Mutex(Storage())
 
-    /// `keys` are those of `issuer`, whose tokens are taken; `signingKey` signs access tokens.
-    package init(issuer: String, keys: JSONWebKeySet, signingKey: RSASigningKey, clock: LabClock = LabClock()) {
+    /// Tokens of `issuer` are taken; `signingKey` signs access tokens.
+    package init(issuer: IssuerDiscovery, signingKey: RSASigningKey, clock: LabClock = LabClock()) {
         self.issuer = issuer
-        self.keys = keys
         self.signingKey = signingKey
         self.clock = clock
     }
@@ -82,20 +80,20 @@ package final class EntraEmulator: Sendable {
                 throw EntraError(failure.code, "The lab was told to fail.", status: failure.status)
             }
             let fields = FormEncoding.decode(request.bodyText).map { ($0.name, $0.value) }
-            return try token(Dictionary(fields) { first, _ in first }, tenant: parts[0])
+            return try await token(Dictionary(fields) { first, _ in first }, tenant: parts[0])
         } catch {
             return .json(error.status, error.json)
         }
     }
 
-    private func token(_ fields: [String: String], tenant: String) throws(EntraError) -> LabResponse {
+    private func token(_ fields: [String: String], tenant: String) async throws(EntraError) -> LabResponse {
         guard fields["grant_type"] == "client_credentials",
             fields["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
         else { throw EntraError(70_003, "The app requested an unsupported grant type.") }
         guard let scope = fields["scope"], scope.hasSuffix("/.default") else {
             throw EntraError(1_002_012, "The provided value for scope is not valid.", error: "invalid_scope")
         }
-        let subject = try verify(fields["client_assertion"] ?? "")
+        let subject = try await verify(fields["client_assertion"] ?? "")
         let credential = FederatedCredential(
             clientID: fields["client_id"] ?? "", tenant: tenant, subject: subject.subject)
         let known = storage.withLock { $0.credentials }
@@ -125,12 +123,19 @@ package final class EntraEmulator: Sendable {
             ])
     }
 
-    private func verify(_ text: String) throws(EntraError) -> LabSubject {
+    private func verify(_ text: String) async throws(EntraError) -> LabSubject {
         guard let token = JSONWebToken(text), token.header["alg"]?.string == "RS256",
-            let key = token.header["kid"]?.string.flatMap({ keys[$0] }), token.isSigned(by: key)
+            let keyID = token.header["kid"]?.string
         else { throw EntraError(50_027, "JWT token is invalid or malformed.") }
-        guard token.claims["iss"]?.string == issuer else {
+        guard token.claims["iss"]?.string == issuer.issuer else {
             throw EntraError(700_211, "No matching federated identity record found for presented assertion issuer.")
+        }
+        do throws(IssuerDiscovery.Failure) {
+            guard let key = try await issuer.key(keyID), token.isSigned(by: key) else {
+                throw IssuerDiscovery.Failure(description: "the signature does not match")
+            }
+        } catch {
+            throw EntraError(5_000_320, "The keys of the assertion's issuer do not verify it: \(error).")
         }
         guard token.audiences == [Self.audience] else {
             throw EntraError(700_212, "No matching federated identity record found for presented assertion audience.")

@@ -1,13 +1,11 @@
 #!/bin/bash
-# minio-py's provider of container credentials refuses the address of EKS Pod Identity, and takes a token for a file's name.
+# minio-py takes the token of a container's credentials for the name of a file.
 #
 # Versions: minio 7.2.20 (PyPI).
-# Expected: the rules of the AWS SDKs: AWS_CONTAINER_CREDENTIALS_FULL_URI may name loopback, 169.254.170.2, 169.254.170.23 or
-#           fd00:ec2::23; a token that is passed as such is the Authorization header.
-# Seen:     1. http://169.254.170.23/... with AWS_CONTAINER_AUTHORIZATION_TOKEN: "169.254.170.23 is not loopback only host".
-#           2. with AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE the same address is asked, and so is any other: no check at all.
-#           3. IamAwsProvider(auth_token=...) opens a file that is named like the token, so that the token is in the error's text.
-# So what:  pods that use minio-py on EKS must set the token by file, or use the instance's endpoint.
+# Expected: IamAwsProvider(auth_token=...) sends its argument as the Authorization header, as AWS_CONTAINER_AUTHORIZATION_TOKEN is sent.
+# Seen:     it opens a file of that name: FileNotFoundError. With the token in the file of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE the
+#           endpoint is asked, and the variable without a file works for a loopback address alone.
+# So what:  pods that use minio-py with an endpoint for containers need the token in a file.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
