@@ -35,7 +35,9 @@ package final class LabSigner: Sendable {
         let signer = try LabSigner(
             world, replica: replica, authority: try authority ?? LabPKI(name: "lab trust domain"), options: options)
         do {
-            try await signer.log.first(within: .seconds(60)) { $0.contains("\"ready\"") || $0.hasPrefix("Error:") }
+            try await signer.log.first(within: .seconds(60)) {
+                $0.contains("\"signer ready\"") || $0.hasPrefix("Error:")
+            }
         } catch {
             throw LabError("the signer was not ready: \(signer.log.events.joined(separator: "\n"))")
         }
