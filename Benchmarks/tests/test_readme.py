@@ -1,5 +1,7 @@
-"""The README shows the committed results."""
+"""RESULTS.md shows the committed results, and the README names no other figures."""
 
+import os
+import re
 import unittest
 
 import readme
@@ -8,6 +10,16 @@ import readme
 class ReadmeTest(unittest.TestCase):
     def test_table(self):
         self.assertEqual(readme.main(["--check"]), 0)
+
+    def test_figures_of_the_readme(self):
+        with open(os.path.join(readme.HERE, os.pardir, "README.md")) as file:
+            section = re.search(r"^## Figures\n(.*?)^## ", file.read(), re.DOTALL | re.MULTILINE).group(1)
+        with open(readme.TABLE) as file:
+            table = file.read()
+        figures = re.findall(r"\*\*([\d,.]+)\*\*", section)
+        self.assertGreaterEqual(len(figures), 8)
+        for figure in figures:
+            self.assertRegex(table, rf"(?<![\d.,]){re.escape(figure)}(?![\d.,]*\d)", f"README.md: {figure}")
 
     def test_between_its_marks(self):
         text = f"a\n{readme.BEGIN}old\n{readme.END}b\n"

@@ -35,7 +35,8 @@ struct ProseRules {
     func violations(in comment: String, isDocumentation: Bool) -> [String] {
         let prose = plain(comment)
         var found: [String] = []
-        if isDocumentation, let first = prose.split(whereSeparator: { !$0.isLetter }).first, Self.openers.contains(first),
+        if isDocumentation, let first = prose.split(whereSeparator: { !$0.isLetter }).first,
+            Self.openers.contains(first),
             prose.hasPrefix(first)
         {
             found.append("begins with '\(first)' and not with the thing that it names, or with a verb")
