@@ -95,7 +95,7 @@ package struct AttackSuite: Sendable {
         )
     }
 
-    /// What the victim notices of a load that is none of the agent's.
+    /// The victim's findings beside a load that is none of the agent's.
     private func beside(
         _ load: (@Sendable () async throws -> String)?, atLeast count: Int
     ) async throws -> VictimProbe.Notice? {
