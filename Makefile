@@ -32,6 +32,8 @@ build: bpf ## Builds everything, tests included
 	@$(SWIFT) build --build-tests --explicit-target-dependency-import-check error
 
 lint: ## Checks the format of every Swift file
+	@command -v $(SWIFT) > /dev/null \
+		|| { echo "Swift 6.3 is missing: install the toolchain from swift.org and put it into PATH." >&2; exit 1; }
 	@$(SWIFT) format lint --strict --recursive --parallel Sources Lab Benchmarks/request-cost Tests Package.swift
 
 test: build lint setup-clients deploy-test bench-test ci-test ## Runs every test, with the real kernel
@@ -40,7 +42,7 @@ test: build lint setup-clients deploy-test bench-test ci-test ## Runs every test
 deploy-test: ## Renders and checks what is in deploy/
 	@bash .ci/deploy-tests
 
-golden: ## Writes the rendered manifests in deploy/golden anew
+golden: ## Writes the rendered manifests in deploy/golden
 	@bash .ci/deploy-tools
 	@.build/deploy/venv/bin/python deploy/tests/golden.py
 
@@ -82,7 +84,7 @@ attack: bpf ## Attacks a running agent in every known way, and prints what each 
 	@$(BUILD)/podidentd-lab attack --guards-off
 
 cost: ## Counts what a cached token costs, in instructions, and compares with the committed limits
-	@bash .ci/install valgrind binutils
+	@bash .ci/install python3 valgrind binutils
 	@.ci/cost
 
 soak: bpf ## Mixed load with churn for MINUTES (default: 30): is the agent the same at the end? JSON=1 for machines
@@ -109,7 +111,7 @@ reference: bpf ## Writes the tables of docs/operate/configuration.md from the co
 	@sed -i '/^## Without a section$$/,$$d' docs/operate/configuration.md
 	@$(BUILD)/podidentd config --markdown >> docs/operate/configuration.md
 
-captures: bpf ## Writes docs/operate/debug.md anew: what the debug commands print, from a run in the lab
+captures: bpf ## Writes docs/operate/debug.md: what the debug commands print, from a run in the lab
 	@for product in podidentd podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab captures docs/operate/debug.md
 
@@ -124,9 +126,11 @@ bench: bpf ## Measures beside references and draws; QUICK=1, ONLY=1,5 (figures),
 	@$(if $(QUICK)$(CLOUDS),,python3 Benchmarks/readme.py)
 
 bench-test: ## Tests what computes and draws the benchmarks' figures
+	@command -v python3 > /dev/null || bash .ci/install python3
 	@python3 -m unittest discover --quiet --start-directory Benchmarks/tests --top-level-directory Benchmarks
 
 ci-test: ## Tests what runs the tests
+	@command -v python3 > /dev/null || bash .ci/install python3
 	@python3 -m unittest discover --quiet --start-directory .ci/tests --top-level-directory .ci
 
 floor: build ## Runs the kernel rings on Debian 12's Linux 6.1, in an emulated machine (some 15 minutes)

@@ -6,15 +6,13 @@
  * cgroup/getpeername4, cgroup/getpeername6  keep the illusion for the caller; give
  *                                           the agent's accepted socket its tag, when
  *                                           accept() asks for the peer's address
- * cgroup/bind4, cgroup/bind6                keep the agent's ports in the node's
- *                                           namespace for the agent
+ * cgroup/bind4, cgroup/bind6                keep the agent's ports for the agent
  *
  * Attached to the root of the cgroup v2 hierarchy: a socket's hooks are those of
  * the cgroup that it was created in, which need not be the caller's. The current
  * task's ancestors decide which pod it is.
  *
- * Every process of the node pays: an unrelated connect one look at the destination's
- * last word, an unrelated bind one at the port.
+ * Every process pays: a connect one look at the last word, a bind one at the port.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>

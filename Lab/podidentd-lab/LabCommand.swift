@@ -1,4 +1,5 @@
 import ArgumentParser
+import Lab
 
 @main
 struct LabCommand: AsyncParsableCommand {
@@ -11,4 +12,10 @@ struct LabCommand: AsyncParsableCommand {
             StormCommand.self, WorkloadCommand.self, MillionCommand.self,
         ]
     )
+
+    static func main() async {
+        // A demo whose output goes to a file shows its lines as they come.
+        LabOutput.writeLinesAtOnce()
+        await main(nil)
+    }
 }

@@ -16,7 +16,7 @@ package struct KernelFeatures: Sendable {
     package var release: String
     /// `/sys/kernel/btf/vmlinux`.
     package var btf: Presence
-    /// Programs that this machine can load, by what they are for, in the order of the design's table.
+    /// Programs that this machine can load, by what they are for, in the order of docs/operate/kernels.md.
     package var programTypes: [(name: String, presence: Presence)]
     /// `bpf_set_retval` for socket address programs (5.18).
     package var setReturnValue: Presence

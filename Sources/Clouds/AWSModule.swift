@@ -52,8 +52,8 @@ struct AWSModule: CloudModule {
             "aws.container-endpoint", default: "false", allowed: "true or false",
             isAllowed: { ["true", "false"].contains($0) },
             """
-            Whether /v1/credentials is served at 169.254.170.2, 169.254.170.23 and fd00:ec2::23, for clients that are told \
-            of it by AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI. Not on EKS with Pod \
+            Whether /v1/credentials is served at 169.254.170.2, 169.254.170.23 and fd00:ec2::23, for clients that find \
+            it by AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI. Not on EKS with Pod \
             Identity, whose addresses these are.
             """),
         .cloud(

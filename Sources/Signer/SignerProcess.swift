@@ -48,7 +48,7 @@ package struct SignerProcess: Sendable {
         try await metrics?.start()
         let bundle = keys.current.bundle
         logger.info(
-            "ready",
+            "signer ready",
             metadata: [
                 "port": "\(port)", "trust-domain": "\(bundle.trustDomain)",
                 "authorities": "\(bundle.authorities.count)", "token-keys": "\(bundle.keys.count)",

@@ -41,12 +41,13 @@ import Yams
             }
         }
         #expect(named.isSuperset(of: ["demo", "attack", "test", "soak"]))
-        let listed = try Document.read("README.md")
+        let listed = try Document.read("README.md") + Document.read("docs/TESTING.md")
         // Those that are steps of others are not listed.
         let steps: Set<String> = ["help", "setup", "setup-clients", "bpf", "build", "lint"]
         for target in targets.subtracting(steps) where !target.hasSuffix("-test") {
             #expect(
-                listed.contains("make \(target)`") || listed.contains("make \(target) "), "README.md: make \(target)")
+                listed.contains("make \(target)`") || listed.contains("make \(target) "),
+                "README.md, docs/TESTING.md: make \(target)")
         }
     }
 

@@ -88,10 +88,10 @@ struct ReloadTests {
                 try await agent.reload(
                     world, ["listen.port": "9299", "shutdown.drain-seconds": "7", "log.level": "debug"])
             }
-            let warnings = agent.log.events.filter { $0.contains("restart to apply") }
+            let warnings = agent.log.events.filter { $0.contains("restart the agent to apply") }
             #expect(warnings.count == 2, "once for each reload: \(warnings)")
             #expect(
-                warnings.allSatisfy { $0.contains("restart to apply: listen.port, shutdown.drain-seconds") },
+                warnings.allSatisfy { $0.contains("restart the agent to apply: listen.port, shutdown.drain-seconds") },
                 "\(warnings)")
             let settings = try await agent.settings()
             #expect(settings["listen.port"] == "\(AgentProcess.port)" && settings["log.level"] == "debug")

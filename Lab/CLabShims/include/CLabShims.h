@@ -6,6 +6,7 @@
 #include <linux/close_range.h>
 #include <linux/bpf.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,6 +22,12 @@ static inline int lab_enter_network_namespace(int fd)
 static inline int lab_open_process(int process)
 {
 	return (int)syscall(SYS_pidfd_open, process, 0);
+}
+
+/* Writes each line of standard output at once, also to a file or a pipe. */
+static inline void lab_write_lines_at_once(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
 }
 
 /* A pipe whose ends no program inherits (pipe2(2)). */

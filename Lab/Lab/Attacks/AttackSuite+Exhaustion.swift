@@ -6,7 +6,7 @@ import Foundation
 extension AttackSuite {
     private static let leastAnswers = 200
     private static let seconds = "2"
-    /// Of the node's address: nobody listens there, and a connect costs the kernel about as much.
+    /// A port of the node's address: no server listens there, and a connect costs the kernel about as much.
     private static let closedPort = "8098"
 
     var exhaustion: [Attack] {

@@ -26,7 +26,7 @@ extension DebugPage {
         ## Which cgroup is whose?
 
         `cgroups` is the live map that connections are attributed by. `--watch` follows it: on a terminal the map is drawn
-        anew, elsewhere each change is a line. `--namespace`, `--pod`, `--uid` and `--cgroup-id` select.
+        again, elsewhere each change is a line. `--namespace`, `--pod`, `--uid` and `--cgroup-id` select.
         """
 
     static let connections = """

@@ -37,7 +37,7 @@ package struct LabPKI: Sendable {
         }
     }
 
-    /// Certificates are valid from a minute before their issue, so that a second of clock skew does no harm.
+    /// Certificates are valid from two hours before their issue, so that a second of clock skew does no harm.
     private static let backdating: TimeInterval = 7200
     /// The authority outlives every certificate of a test or a demonstration.
     private static let authorityLifetime: TimeInterval = 10 * 365 * 86_400

@@ -35,7 +35,9 @@ package final class LabSigner: Sendable {
         let signer = try LabSigner(
             world, replica: replica, authority: try authority ?? LabPKI(name: "lab trust domain"), options: options)
         do {
-            try await signer.log.first(within: .seconds(60)) { $0.contains("\"ready\"") || $0.hasPrefix("Error:") }
+            try await signer.log.first(within: .seconds(60)) {
+                $0.contains("\"signer ready\"") || $0.hasPrefix("Error:")
+            }
         } catch {
             throw LabError("the signer was not ready: \(signer.log.events.joined(separator: "\n"))")
         }
@@ -97,17 +99,11 @@ package final class LabSigner: Sendable {
 
     /// Stops it as the kubelet does.
     @discardableResult
-    package func stop() async -> CommandResult {
-        command.signal(SIGTERM)
-        return await command.result()
-    }
+    package func stop() async -> CommandResult { await command.end(by: SIGTERM) }
 
     /// `kill -9`.
     @discardableResult
-    package func kill() async -> CommandResult {
-        command.signal(SIGKILL)
-        return await command.result()
-    }
+    package func kill() async -> CommandResult { await command.end(by: SIGKILL) }
 
     /// Publishes further roots, which sign nothing.
     package func publish(_ further: [LabPKI]) throws {

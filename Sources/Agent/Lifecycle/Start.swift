@@ -105,7 +105,7 @@ extension Parts {
         let isListed = await pods.listed.wait(atMost: Self.listLimit.first)
         guard !Task.isCancelled else { return }
         logger.info(
-            "ready",
+            "agent ready",
             metadata: [
                 "pods": isListed ? "listed" : "not listed yet: requests are held",
                 "version": "\(AgentVersion.current)", "node": "\(configuration.nodeName)",

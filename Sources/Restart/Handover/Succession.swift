@@ -76,7 +76,7 @@ package enum Succession {
             end.yield("the successor has ended")
         }
         for await reason in ends {
-            logger.info("ending", metadata: ["reason": "\(reason)"])
+            logger.info("the replaced agent ends", metadata: ["reason": "\(reason)"])
             return
         }
     }

@@ -70,7 +70,7 @@ package final class ConfigurationReloader: Sendable {
         }
         if !change.needingRestart.isEmpty {
             logger.warning(
-                "restart to apply: \(change.needingRestart.joined(separator: ", "))",
+                "restart the agent to apply: \(change.needingRestart.joined(separator: ", "))",
                 metadata: ["applied": "\(Self.text(change.applied))"])
         }
         logger.notice("configuration reloaded", metadata: ["applied": "\(Self.text(change.applied))"])

@@ -1,0 +1,77 @@
+import Attribution
+import BPF
+import Glibc
+
+/// The forms of values.
+extension ConfigurationKey {
+    package static func text(_ text: String) -> String? {
+        !text.isEmpty && text.utf8.count <= 1024 && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f } ? text : nil
+    }
+
+    package static func path(_ text: String) -> String? {
+        text.hasPrefix("/") && text.utf8.count < 4096 && !text.utf8.contains(0) ? text : nil
+    }
+
+    package static func url(_ text: String) -> String? {
+        guard text.hasPrefix("https://") else { return nil }
+        return Self.text(text).flatMap { $0.utf8.contains(UInt8(ascii: " ")) ? nil : $0 }
+    }
+
+    static func address4(_ text: String) -> AgentConfiguration.Address? {
+        var address = in_addr()
+        guard unsafe inet_pton(AF_INET, text, &address) == 1 else { return nil }
+        return AgentConfiguration.Address(text: text, value: .ipv4(UInt32(bigEndian: address.s_addr)))
+    }
+
+    static func address6(_ text: String) -> AgentConfiguration.Address? {
+        var words: (UInt64, UInt64) = (0, 0)
+        guard unsafe inet_pton(AF_INET6, text, &words) == 1 else { return nil }
+        return AgentConfiguration.Address(
+            text: text, value: .ipv6(UInt64(bigEndian: words.0), UInt64(bigEndian: words.1))
+        )
+    }
+
+    static func endpoints(_ text: String) -> [AgentConfiguration.Address]? {
+        let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }
+        guard (1...8).contains(parts.count) else { return nil }
+        let addresses = parts.compactMap { address4($0) ?? address6($0) }
+        return addresses.count == parts.count ? addresses : nil
+    }
+
+    /// Exact strings: no comma, which separates them, and no space.
+    static func audiences(_ text: String) -> [String]? {
+        let parts = text.split(separator: ",").map { String($0.filter { $0 != " " }) }
+        let isAllowed = parts.allSatisfy { part in
+            (1...256).contains(part.utf8.count) && part.utf8.allSatisfy { (0x21...0x7e).contains($0) }
+        }
+        return parts.count <= 16 && isAllowed ? parts : nil
+    }
+
+    static func protectedEndpoints(_ text: String) -> [ProtectedEndpoint]? {
+        let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }
+        guard parts.count <= 32 else { return nil }
+        let endpoints = parts.compactMap(protectedEndpoint)
+        return endpoints.count == parts.count ? endpoints : nil
+    }
+
+    static func protectedEndpoint(_ text: String) -> ProtectedEndpoint? {
+        if let address = address4(text) ?? address6(text) { return ProtectedEndpoint(address: address.value) }
+        guard let colon = text.lastIndex(of: ":"),
+            let port = number(1...UInt16.max)(String(text[text.index(after: colon)...]))
+        else { return nil }
+        let host = text[..<colon]
+        let address =
+            host.hasPrefix("[") && host.hasSuffix("]")
+            ? address6(String(host.dropFirst().dropLast())) : address4(String(host))
+        return address.map { ProtectedEndpoint(address: $0.value, port: port) }
+    }
+
+    static func number<Value: FixedWidthInteger & Sendable>(
+        _ range: ClosedRange<Value>
+    ) -> @Sendable (String) -> Value? {
+        { text in
+            guard text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else { return nil }
+            return Value(text).flatMap { range.contains($0) ? $0 : nil }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+import Foundation
+import Operations
+import Testing
+
+/// The English of comments, documents, logs and help texts.
+@Suite struct ProseTests {
+    private let rules = ProseRules()
+
+    @Test("comments name the thing first, use plain words and keep sentences short")
+    func comments() throws {
+        var count = 0
+        for file in try SourceFile.all() {
+            for comment in file.comments {
+                count += 1
+                for violation in rules.violations(in: comment.text, isDocumentation: comment.isDocumentation) {
+                    Issue.record("\(file.path):\(comment.line): \(violation)")
+                }
+            }
+        }
+        #expect(count > 3000)
+    }
+
+    @Test("the documents use plain words")
+    func documents() throws {
+        for document in try Document.all() where !document.path.hasPrefix("findings/") {
+            for (index, line) in document.text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+                let prose = String(line).replacing(/`[^`]*`/, with: "X")
+                for violation in rules.violations(in: prose) where !violation.contains("words in one sentence") {
+                    Issue.record("\(document.path):\(index + 1): \(violation)")
+                }
+            }
+        }
+    }
+
+    @Test("every HELP text has a noun that one would search for")
+    func help() {
+        for metric in MetricNames.all {
+            #expect(ProseRules.hasNoun(metric.help), "\(metric.name): \(metric.help)")
+            #expect(rules.violations(in: metric.help).isEmpty, "\(metric.name): \(metric.help)")
+        }
+    }
+
+    @Test("every message of the log has a noun that one would search for, and plain words")
+    func logs() throws {
+        let message =
+            /logger\.(?:debug|info|notice|warning|error|critical)\(\s*(?:"((?:[^"\\]|\\.)+)"|"""\n((?s:.*?))""")/
+        var count = 0
+        for file in try SourceFile.all(below: ["Sources"]) where file.path.hasSuffix(".swift") {
+            for match in file.lines.joined(separator: "\n").matches(of: message) {
+                let text = String(match.1 ?? match.2 ?? "").replacing(/\\\n\s*/, with: "")
+                count += 1
+                #expect(ProseRules.hasNoun(text), "\(file.path): \(text)")
+                #expect(rules.violations(in: text).isEmpty, "\(file.path): \(text)")
+            }
+        }
+        #expect(count > 60)
+    }
+
+    /// Sentences that this repository once had, each with the rule that it broke.
+    @Test(
+        "the rules find what was wrong with the old text",
+        arguments: [
+            ("What tells of this agent, which is not to be taken for the one that it replaces.", "begins with 'What'"),
+            ("Of the kind alone: keys meet in a pod's table", "begins with 'Of'"),
+            (
+                "Also of one that nobody was told of: whoever asked for it by its ID may know it.",
+                "'nobody' has a plain word"
+            ),
+            ("so that whoever hooks of an earlier agent lead here is refused", "'whoever' has a plain word"),
+            (
+                """
+                Takes over what an earlier agent left in the kernel, and removes what belongs to cgroups that went \
+                meanwhile and policies that no rule gives any more.
+                """, "words in one sentence"
+            ),
+        ])
+    func oldText(_ sentence: String, violation: String) {
+        let found = rules.violations(in: sentence, isDocumentation: true)
+        #expect(found.contains { $0.contains(violation) }, "\(found)")
+    }
+
+    @Test("the rules find a log line and a HELP text without a noun")
+    func oldMessages() {
+        #expect(!ProseRules.hasNoun("replaced; waiting to be stopped, or for its end"))
+        #expect(!ProseRules.hasNoun("ending"))
+    }
+}
