@@ -135,7 +135,7 @@ final class NamespaceKeeper: Yielding {
         for pod in pods where !isPopulated(pod) { podEmptied(pod, datapath) }
     }
 
-    // MARK: What no event tells of
+    // MARK: Regular checks
 
     /// Looks for the opener's end, missing address families, refusals that have lasted long enough, and the node's port.
     /// May wait for the opener.

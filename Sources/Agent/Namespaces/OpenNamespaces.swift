@@ -107,7 +107,7 @@ struct OpenNamespaces: Sendable {
             }
         }
         guard publishes else { return }
-        // Nobody listens any more where these lead to.
+        // The listeners that these redirect to are closed.
         for cookie in known.keys where registry[cookie] == nil { datapath.removeListener(ofNamespace: cookie) }
     }
 
@@ -167,7 +167,7 @@ struct OpenNamespaces: Sendable {
     /// Closes a pod's listeners unless it has a process.
     ///
     /// A process whose connection the kernel redirects at this very moment must not find the listener closed: the redirect
-    /// ends first. Whose connection was redirected before that is in the pod still, or has ended with it.
+    /// ends first. A process that was redirected before is in the pod still, or its connection has ended with it.
     mutating func endIfEmpty(_ pod: CgroupID, _ datapath: Datapath, isPopulated: () -> Bool) {
         let cookies = registry.namespaces(of: pod)
         for cookie in cookies { datapath.removeListener(ofNamespace: cookie) }
