@@ -182,7 +182,9 @@ extension AttackSuite {
                 inPod + Attacker.unprivileged.confine([try Attacker.program(), "keep-alive"] + Self.metadata))
             defer { entrant.signal(SIGKILL) }
             guard let port = Self.clientPort(server) else {
-                throw AttackNotMounted("the entrant's connection did not come")
+                entrant.signal(SIGKILL)
+                let words = await entrant.result()
+                throw AttackNotMounted("the entrant's connection did not come: \(words.output) \(words.errorOutput)")
             }
             try await Command.require(
                 inPod + ["nft", "add rule ip lending with meta skuid 0 ip daddr \(ports) snat to 127.0.0.1:\(port)"])
