@@ -54,7 +54,7 @@ struct LimitTests {
                 let numbers = lines[0].split(separator: " ").compactMap { Int($0) }
                 return (command, numbers[0], numbers[1])
             }
-            // Nobody accepts. The queue has 4,096 places, and a window in which 256 are counted is a second.
+            // No connection is accepted. The queue has 4,096 places, and a window in which 256 are counted is a second.
             let first = try await begun(greedy, 5000)
             #expect(first.connected >= 256 && first.connected < 4096 && first.connected + first.refused == 5000)
             #expect(try lab.count("refused_waiting") == UInt64(first.refused))

@@ -6,9 +6,10 @@ import Foundation
 /// Rows of the mechanism before, which led connections to a port of the node's, went with it: claims and their table
 /// (planted, torn, second claim), announced SYNs and their flood, spoofed handshakes with the agent's port, the mark for
 /// meshes. So did the congestion control that is set late (A19): none of a socket's options takes part in the take-over.
+/// Translation that lends another's address inside a pod is tried in `InPodTests`.
 extension AttackSuite {
     var farEnds: [Attack] {
-        [unseen, spoofed] + translated + [repaired, sameAddress, offLoopback, ownTranslation, lending]
+        [unseen, spoofed] + translated + [repaired, sameAddress, offLoopback, ownTranslation]
     }
 
     /// The victim asks while everything that passes a device is read.
@@ -156,58 +157,6 @@ extension AttackSuite {
             _ = await server.result()
             return output
         }
-    }
-
-    /// A process of another pod is in the attacker's namespace, where he translates: its connection comes to a server of
-    /// his, and his own to the agent, from its address and port.
-    private var lending: Attack {
-        Attack(
-            "A14", .ordinary, "NAT inside the pod: with a foreign entrant's address and port to the agent", .nothing
-        ) {
-            let server = try mallory.network.listen(host: "127.0.0.1", port: 7779)
-            defer { close(server) }
-            let ports = "127.0.0.1 tcp dport \(AgentProcess.port - 7)-\(AgentProcess.port)"
-            let inPod = ["nsenter", "--net=\(mallory.network.path)", "--"]
-            try await Command.require(
-                inPod + ["nft", "-f", "-"],
-                input: """
-                    table ip lending {
-                        chain away {
-                            type nat hook output priority -100; meta skuid 65534 ip daddr \(ports) redirect to :7779;
-                        }
-                        chain with { type nat hook postrouting priority 100; }
-                    }
-
-                    """)
-            let entrant = try stage.neighbour.start(
-                inPod + Attacker.unprivileged.confine([try Attacker.program(), "keep-alive"] + Self.metadata))
-            defer { entrant.signal(SIGKILL) }
-            guard let port = Self.clientPort(server) else {
-                throw AttackNotMounted("the entrant's connection did not come")
-            }
-            try await Command.require(
-                inPod + ["nft", "add rule ip lending with meta skuid 0 ip daddr \(ports) snat to 127.0.0.1:\(port)"])
-            let before = try await AgentCounters(of: stage.agent, world: world)["mismatched"]
-            let output = try await stage.got(["connect", "plain"] + Self.agentPort, .ordinary)
-            let after = try await AgentCounters(of: stage.agent, world: world)["mismatched"]
-            try await Command.require(inPod + ["nft", "delete table ip lending"])
-            guard after > before else { throw AttackNotMounted("the agent met no lent address: \(output)") }
-            return output
-        }
-    }
-
-    /// Accepts a connection, which is dropped at once; returns the client's port, or `nil` if none comes.
-    private static func clientPort(_ listener: CInt) -> UInt16? {
-        var polled = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
-        var address = sockaddr_in()
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        guard unsafe poll(&polled, 1, 5000) == 1 else { return nil }
-        let connection = unsafe withUnsafeMutablePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe accept(listener, $0, &length) }
-        }
-        guard connection >= 0 else { return nil }
-        close(connection)
-        return UInt16(bigEndian: address.sin_port)
     }
 
     private func inNamespace(_ script: String) async throws -> String {

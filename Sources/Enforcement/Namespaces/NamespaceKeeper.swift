@@ -139,29 +139,16 @@ package final class NamespaceKeeper: Yielding {
         for pod in pods where !isPopulated(pod) { podEmptied(pod, datapath) }
     }
 
-    // MARK: What no event tells of
+    // MARK: Regular checks
 
     /// Looks for the opener's end, missing address families, refusals that have lasted long enough, and the node's port.
     /// May wait for the opener.
     func check(_ datapath: Datapath, node: NetworkNamespaceID) {
         guard opener.isRunning else { return lost(OpenerError("podidentd-opener has ended")) }
-        change { namespaces throws(OpenerError) in try namespaces.openNode(node, datapath) }
-        let due = state.withLock { $0.namespaces.takeDue(datapath) }
-        guard !due.isEmpty else { return }
-        var processes = processes()
-        processes[node.cookie] = UInt32(getpid())
-        for entry in due {
-            change { namespaces throws(OpenerError) in
-                try namespaces.complete(entry, process: processes[entry.id.cookie] ?? 0, datapath)
-            }
+        change { namespaces throws(OpenerError) in
+            try namespaces.openNode(node, datapath)
+            try namespaces.complete(datapath)
         }
-    }
-
-    /// A process in each namespace, where the opener needs one to find it. The one that was seen first may have ended.
-    private func processes() -> [UInt64: UInt32] {
-        guard opener.way == .process, let events = state.withLock({ $0.events }) else { return [:] }
-        let found = (try? events.walk()) ?? []
-        return Dictionary(found.map { ($0.namespace.cookie, UInt32(clamping: $0.process)) }) { first, _ in first }
     }
 
     // MARK: Succession

@@ -38,6 +38,8 @@ package struct NamespaceRegistry: Sendable {
         package var port: UInt16
         package var families: LoopbackFamilies
         package var openedAt: Instant
+        /// The process that was seen in it first, which mostly is the pod's own (pause); 0: none is known.
+        package var process: UInt32
         fileprivate var completions = 0
         fileprivate var completeAt: Instant
     }
@@ -86,17 +88,20 @@ package struct NamespaceRegistry: Sendable {
     /// - Parameters:
     ///   - id: The namespace.
     ///   - pod: The pod-level cgroup of the process.
+    ///   - process: The process; 0: none that the opener can see.
     ///   - now: When it was seen.
     ///   - lastUse: When a process last connected in a namespace, by its cookie.
     /// - Returns: What is to be done.
     package mutating func seen(
-        _ id: NetworkNamespaceID, pod: CgroupID, at now: Instant, lastUse: (UInt64) -> Instant? = { _ in nil }
+        _ id: NetworkNamespaceID, pod: CgroupID, process: UInt32 = 0, at now: Instant,
+        lastUse: (UInt64) -> Instant? = { _ in nil }
     ) -> Decision {
         guard id.cookie != node else { return .none }
         if let entry = entries[id.cookie] {
             if entry.pod == nil {
                 entries[id.cookie]?.id = id
                 entries[id.cookie]?.pod = pod
+                entries[id.cookie]?.process = process
                 pods[pod, default: Pod()].open.append(id.cookie)
             }
             return .none
@@ -128,20 +133,21 @@ package struct NamespaceRegistry: Sendable {
 
     /// Notes the node's own namespace, whose listeners no pod's end ends.
     package mutating func openedNode(
-        _ id: NetworkNamespaceID, port: UInt16, families: LoopbackFamilies, at now: Instant
+        _ id: NetworkNamespaceID, port: UInt16, families: LoopbackFamilies, process: UInt32 = 0, at now: Instant
     ) {
         node = id.cookie
         entries[id.cookie] = Entry(
-            id: id, pod: nil, port: port, families: families, openedAt: now,
+            id: id, pod: nil, port: port, families: families, openedAt: now, process: process,
             completeAt: now + limits.shortestCompletion)
     }
 
     /// Notes listeners that were opened for `pod`, or adopted: those of a pod that is not known yet.
     package mutating func opened(
-        _ id: NetworkNamespaceID, pod: CgroupID?, port: UInt16, families: LoopbackFamilies, at now: Instant
+        _ id: NetworkNamespaceID, pod: CgroupID?, port: UInt16, families: LoopbackFamilies, process: UInt32 = 0,
+        at now: Instant
     ) {
         entries[id.cookie] = Entry(
-            id: id, pod: pod, port: port, families: families, openedAt: now,
+            id: id, pod: pod, port: port, families: families, openedAt: now, process: process,
             completeAt: now + limits.shortestCompletion)
         guard let pod else { return }
         pods[pod, default: Pod()].open.append(id.cookie)

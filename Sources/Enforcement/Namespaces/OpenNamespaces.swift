@@ -40,12 +40,13 @@ struct OpenNamespaces: Sendable {
     ) throws(OpenerError) {
         guard !isFrozen else { return }
         let id = event.namespace
-        switch registry.seen(id, pod: event.pod, at: .now, lastUse: lastUse) {
+        let process = UInt32(clamping: event.process)
+        switch registry.seen(id, pod: event.pod, process: process, at: .now, lastUse: lastUse) {
         // The programs do not know the listener, if there is one: its pod was taken for empty.
         case .none: publish(id.cookie, datapath)
         case .open(let replaced):
             if let replaced { listeners.close(replaced, datapath) }
-            try listen(in: id, of: event.pod, process: UInt32(clamping: event.process), datapath)
+            try listen(in: id, of: event.pod, process: process, datapath)
         case .refuse(let forgotten):
             if let forgotten { datapath.removeListener(ofNamespace: forgotten) }
             listeners.refuse(id, of: event.pod, datapath)
@@ -59,7 +60,8 @@ struct OpenNamespaces: Sendable {
             let opened = try listeners.open(
                 OpenerRequest(namespace: id, process: process, ports: ports), datapath,
                 leads: leads(id.cookie, datapath))
-            registry.opened(id, pod: pod, port: opened.port, families: opened.families, at: .now)
+            registry.opened(
+                id, pod: pod, port: opened.port, families: opened.families, process: process, at: .now)
         } catch let error as OpenerError {
             throw error
         } catch {
@@ -83,10 +85,12 @@ struct OpenNamespaces: Sendable {
     mutating func openNode(_ node: NetworkNamespaceID, _ datapath: Datapath) throws(OpenerError) {
         guard registry[node.cookie] == nil, !isFrozen else { return }
         do {
+            let process = UInt32(getpid())
             let opened = try listeners.open(
-                OpenerRequest(namespace: node, process: UInt32(getpid()), ports: ports), datapath,
+                OpenerRequest(namespace: node, process: process, ports: ports), datapath,
                 leads: leads(node.cookie, datapath))
-            registry.openedNode(node, port: opened.port, families: opened.families, at: .now)
+            registry.openedNode(
+                node, port: opened.port, families: opened.families, process: process, at: .now)
         } catch let error as OpenerError {
             throw error
         } catch {
@@ -103,14 +107,15 @@ struct OpenNamespaces: Sendable {
         for group in kept {
             guard let opened = listeners.adopt(group, known[group.key], datapath) else { continue }
             if group.key == node.cookie {
-                registry.openedNode(node, port: opened.port, families: opened.families, at: .now)
+                registry.openedNode(
+                    node, port: opened.port, families: opened.families, process: UInt32(getpid()), at: .now)
             } else {
                 let id = NetworkNamespaceID(cookie: group.key, inode: 0)
                 registry.opened(id, pod: nil, port: opened.port, families: opened.families, at: .now)
             }
         }
         guard publishes else { return }
-        // Nobody listens any more where these lead to.
+        // The listeners that these redirect to are closed.
         for cookie in known.keys where registry[cookie] == nil { datapath.removeListener(ofNamespace: cookie) }
     }
 
@@ -132,34 +137,27 @@ struct OpenNamespaces: Sendable {
 
     // MARK: Completion
 
-    /// Ends refusals that have lasted long enough.
+    /// Ends refusals that have lasted long enough, and opens the address families that namespaces lack, where they have the
+    /// address by now.
     ///
-    /// - Returns: The namespaces that lack an address family and are to be tried again now.
-    mutating func takeDue(_ datapath: Datapath) -> [NamespaceRegistry.Entry] {
-        guard !isFrozen else { return [] }
+    /// - Throws: Nothing can be opened any more.
+    mutating func complete(_ datapath: Datapath) throws(OpenerError) {
+        guard !isFrozen else { return }
         for cookie in registry.takeExpiredRefusals(at: .now) { datapath.removeListener(ofNamespace: cookie) }
-        return registry.takeIncomplete(at: .now)
+        for entry in registry.takeIncomplete(at: .now) { try complete(entry, datapath) }
     }
 
-    /// Opens the family that a namespace lacks, if it has the address by now.
-    ///
-    /// - Parameters:
-    ///   - entry: The namespace as it was when it was taken.
-    ///   - process: A process in it; 0: none is known.
-    ///   - datapath: Whose table is written.
-    /// - Throws: Nothing can be opened any more.
-    mutating func complete(
-        _ entry: NamespaceRegistry.Entry, process: UInt32, _ datapath: Datapath
+    private mutating func complete(
+        _ entry: NamespaceRegistry.Entry, _ datapath: Datapath
     ) throws(OpenerError) {
-        let cookie = entry.id.cookie
-        guard !isFrozen, registry[cookie]?.openedAt == entry.openedAt else { return }
         let missing = LoopbackFamilies.both.subtracting(entry.families)
         let request = OpenerRequest(
-            namespace: entry.id, process: process, ports: ListenerPorts(first: entry.port, count: 1), families: missing)
+            namespace: entry.id, process: entry.process, ports: ListenerPorts(first: entry.port, count: 1),
+            families: missing)
         do {
             let opened = try listeners.open(request, datapath, leads: false, isKept: false)
-            registry.completed(cookie, opened.families)
-            publish(cookie, datapath)
+            registry.completed(entry.id.cookie, opened.families)
+            publish(entry.id.cookie, datapath)
         } catch let error as OpenerError {
             throw error
         } catch {}  // As before: the namespace has no such address.
@@ -170,7 +168,7 @@ struct OpenNamespaces: Sendable {
     /// Closes a pod's listeners unless it has a process.
     ///
     /// A process whose connection the kernel redirects at this very moment must not find the listener closed: the redirect
-    /// ends first. Whose connection was redirected before that is in the pod still, or has ended with it.
+    /// ends first. A process that was redirected before is in the pod still, or its connection has ended with it.
     mutating func endIfEmpty(_ pod: CgroupID, _ datapath: Datapath, isPopulated: () -> Bool) {
         let cookies = registry.namespaces(of: pod)
         for cookie in cookies { datapath.removeListener(ofNamespace: cookie) }
