@@ -117,6 +117,7 @@ bench: bpf ## Measures beside references and draws; QUICK=1 (shorter), ONLY=1,5 
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
 	@SWIFT=$(SWIFT) .ci/release podidentd-lab podidentd-opener $(if $(AGENT),,podidentd)
+	@$(if $(CLOUDS),bash .ci/setup-clients all)
 	@$(if $(CLOUDS),python3 Benchmarks/clouds.py,python3 Benchmarks/bench.py) $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(QUICK),$(if $(CLOUDS),,--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json))
 	@$(if $(CLOUDS),,python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures))
