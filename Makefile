@@ -119,6 +119,7 @@ bench: bpf ## Measures beside references and draws; QUICK=1, ONLY=1,5 (figures),
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
 	@SWIFT=$(SWIFT) .ci/release podidentd-lab podidentd-opener podidentd-init $(if $(AGENT),,podidentd)
+	@$(if $(CLOUDS),bash .ci/setup-clients all)
 	@$(if $(CLOUDS),python3 Benchmarks/clouds.py,python3 Benchmarks/bench.py $(if $(BEFORE),--before $(BEFORE))) \
 		$(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(QUICK),$(if $(CLOUDS),,--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json))

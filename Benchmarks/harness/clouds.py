@@ -120,7 +120,7 @@ def cold_rows(clouds, count, delay):
     second try.
     """
     if not os.path.exists(SDK):
-        raise BenchError("the AWS SDK for Go is not built: run 'make setup-clients'")
+        raise BenchError("the AWS SDK for Go is not built: run 'bash .ci/setup-clients all'")
     stage = clouds.stage
     times, first = [], 0
     while len(times) < count:

@@ -156,7 +156,8 @@ private let clientID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
             // A server of the machine's own, which no pod may reach.
             let addresses = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"]
             for address in addresses {
-                try await world.node.network.ip("addr replace \(address)/\(address.contains(":") ? 128 : 32) dev lo")
+                let rest = address.contains(":") ? "128 dev lo nodad" : "32 dev lo"
+                try await world.node.network.ip("addr replace \(address)/\(rest)")
             }
             let listeners = try addresses.map { try world.node.network.listen(host: $0, port: 80) }
             defer { for listener in listeners { close(listener) } }
