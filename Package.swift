@@ -16,6 +16,7 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
 let nioHPACK: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
@@ -155,7 +156,7 @@ let package = Package(
                 "Attribution", "Tokens", "BPF", "EventLoops", "UpstreamHTTP", "KubernetesAPI", "TokenExchange",
                 "MetadataServer", "Operations", "Netlink", "CSockets", "SignerExchange", "SpiffeIdentity",
                 "SpiffeWorkload",
-                nioCore, nioPosix, logging, yams,
+                nioCore, nioPosix, nioSSL, nioTLS, logging, yams,
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -192,7 +193,7 @@ let package = Package(
         .target(
             name: "Lab",
             dependencies: [
-                "CLabShims", nioCore, nioPosix, nioHTTP1, nioHTTP2, nioHPACK, nioSSL,
+                "CLabShims", nioCore, nioPosix, nioHTTP1, nioHTTP2, nioHPACK, nioSSL, nioTLS,
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -285,8 +286,8 @@ let package = Package(
             name: "SpiffeWorkloadTests",
             dependencies: [
                 "SpiffeWorkload", "SpiffeIdentity", "Signer", "Attribution", "Fuzzing", x509, asn1, crypto, nioCore,
-                nioPosix,
-                nioHPACK,
+                nioPosix, nioHTTP2,
+                nioHPACK, .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             swiftSettings: strict
         ),

@@ -75,7 +75,7 @@ extension Agent {
     }
 
     static func kubernetes(_ configuration: AgentConfiguration) throws -> KubernetesClientOptions {
-        let isSpiffe = configuration.spiffePort != 0 || configuration.spiffeSocket != nil
+        let isSpiffe = SpiffeSettings.isWanted(configuration)
         var options = try KubernetesClientOptions(
             audience: configuration.tokenAudience ?? configuration.providerAudience,
             podTokenAudiences: Set(configuration.podTokenAudiences + (isSpiffe ? [configuration.spiffeAudience] : [])),

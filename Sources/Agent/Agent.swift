@@ -130,7 +130,8 @@ package struct Agent: Sendable {
                 return tag
             },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters,
-            acceptFailed: { incidents.increment(.acceptFailed) }, elsewhere: spiffe?.service(attributor)
+            acceptFailed: { incidents.increment(.acceptFailed) }, elsewhere: spiffe?.service(attributor),
+            secured: spiffe?.secured(attributor, pods: directory)
         )
         let openerLost = Failure<OpenerError>()
         let namespaces = NamespaceKeeper(

@@ -64,6 +64,8 @@ package struct Exchange: Sendable {
         package var pod: ReviewedPod
         package var answer: ExchangeAnswer
         package var serialNumber: String?
+        /// Whether the certificate names the metadata server.
+        package var isServing = false
         package var tokenID: String?
     }
 
@@ -84,9 +86,14 @@ package struct Exchange: Sendable {
             guard let der = request.csrBytes, !csr.isEmpty else {
                 throw ExchangeRefusal(status: 400, reason: "csr is not base64")
             }
+            let life = TimeInterval(configuration.certificateSeconds)
+            if request.serving == true { try checkAgent(pod) }
             do throws(SpiffeError) {
-                let issued = try keys.authority.sign(
-                    der, as: id, for: TimeInterval(configuration.certificateSeconds), now: now)
+                let issued =
+                    request.serving == true
+                    ? try keys.authority.signMetadataServer(der, for: life, now: now)
+                    : try keys.authority.sign(der, as: id, subject: configuration.subject(of: pod), for: life, now: now)
+                outcome.isServing = request.serving == true
                 outcome.answer = ExchangeAnswer(spiffeID: id.description, chain: issued.chain)
                 outcome.serialNumber = issued.serialNumber
             } catch {
@@ -104,6 +111,15 @@ package struct Exchange: Sendable {
             }
         }
         return outcome
+    }
+
+    /// A certificate that names the metadata server is for agents alone: whoever else has one is believed by every pod.
+    private func checkAgent(_ pod: ReviewedPod) throws(ExchangeRefusal) {
+        guard let agent = configuration.agent, agent == "\(pod.namespace)/\(pod.serviceAccount)" else {
+            throw ExchangeRefusal(
+                status: 403,
+                reason: "certificates of the metadata server are for the agents' ServiceAccount alone (--agent)")
+        }
     }
 
     private func review(_ token: String) async throws(ExchangeRefusal) -> ReviewedPod {

@@ -43,6 +43,13 @@ struct SignerCommand: AsyncParsableCommand {
     var certificateSeconds = 86_400
     @Option(help: "The life of JWT-SVIDs in seconds, from 60 to 3600.")
     var tokenSeconds = 300
+    @Option(help: "The agents' ServiceAccount, NAMESPACE/NAME, whose pods get certificates of the metadata server.")
+    var agent: String?
+    @Flag(
+        help: ArgumentHelp(
+            "Gives X.509-SVIDs a subject, for servers that know no URI names, such as PostgreSQL and MySQL.",
+            discussion: "O=TRUST-DOMAIN, OU=NAMESPACE, CN=SERVICEACCOUNT; none where one is longer than 64 bytes."))
+    var namedSubject = false
     @Option(help: "How often the files are looked at, in seconds, from 1 to 300.")
     var reloadSeconds = 10
     @Option(help: "A kubeconfig for TokenReviews. Default: the ServiceAccount of the pod that this process runs in.")
@@ -83,6 +90,8 @@ struct SignerCommand: AsyncParsableCommand {
         configuration.issuer = issuer
         configuration.certificateSeconds = certificateSeconds
         configuration.tokenSeconds = tokenSeconds
+        configuration.agent = agent
+        configuration.namesSubject = namedSubject
         configuration.reloadInterval = .seconds(reloadSeconds)
         let kubeconfig =
             if let path = kubeconfig {

@@ -413,6 +413,7 @@ extension ConfigurationKey {
         startupTaintTokenFile,
         spiffePort,
         spiffeSocket,
+        spiffeMetadataPort,
         spiffeTrustDomain,
         spiffeSigner,
         spiffeAuthorities,
