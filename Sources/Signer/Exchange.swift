@@ -41,6 +41,8 @@ package enum TokenVerdict: Sendable, Hashable {
 /// Asks the API server whose token it is.
 package protocol TokenReviewing: Sendable {
     func review(_ token: String, audience: String) async -> TokenVerdict
+    /// Reads the attributes that become claims.
+    func attributes(_ wanted: ClaimConfiguration, of pod: ReviewedPod) async throws(ExchangeRefusal) -> PodAttributes
 }
 
 /// Why the signer does not sign, with the HTTP status that says so.
@@ -102,9 +104,13 @@ package struct Exchange: Sendable {
         }
         if let audience = request.audience {
             let tokenID = UUID().uuidString.lowercased()
+            var claims = claims(of: pod, id, audience, tokenID, now)
+            if !configuration.claims.isEmpty {
+                claims["podidentd.io"] = try await reviewer.attributes(configuration.claims, of: pod).claim
+            }
             do throws(SpiffeError) {
                 outcome.answer.token = try JWTSVID.sign(
-                    claims(of: pod, id, audience, tokenID, now), with: keys.tokenKey, id: keys.tokenKeyID)
+                    claims, with: keys.tokenKey, id: keys.tokenKeyID)
                 outcome.tokenID = tokenID
             } catch {
                 throw ExchangeRefusal(status: 500, reason: error.description)

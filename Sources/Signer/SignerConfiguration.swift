@@ -17,6 +17,8 @@ package struct SignerConfiguration: Sendable {
     package var metricsPort = 8080
     /// The ServiceAccount of the agents, as NAMESPACE/NAME: its pods alone get certificates that name the metadata server.
     package var agent: String?
+    /// Further claims of JWT-SVIDs.
+    package var claims = ClaimConfiguration()
     /// Whether X.509-SVIDs have a subject, for servers that look at no URI.
     package var namesSubject = false
     /// The longest life of an X.509-SVID, in seconds.

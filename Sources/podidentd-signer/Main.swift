@@ -45,6 +45,13 @@ struct SignerCommand: AsyncParsableCommand {
     var tokenSeconds = 300
     @Option(help: "The agents' ServiceAccount, NAMESPACE/NAME, whose pods get certificates of the metadata server.")
     var agent: String?
+    @Option(
+        help: ArgumentHelp(
+            "A pod label that becomes a claim of JWT-SVIDs; may be repeated.",
+            discussion: "Read from the API server at each signature: needs the right to get pods."))
+    var claimLabel: [String] = []
+    @Flag(help: "Makes the node's zone a claim of JWT-SVIDs: needs the right to get nodes.")
+    var claimZone = false
     @Flag(
         help: ArgumentHelp(
             "Gives X.509-SVIDs a subject, for servers that know no URI names, such as PostgreSQL and MySQL.",
@@ -71,6 +78,9 @@ struct SignerCommand: AsyncParsableCommand {
         guard (1...65_535).contains(port), (0...65_535).contains(metricsPort) else {
             throw ValidationError("ports are from 1 to 65535")
         }
+        guard claimLabel.count <= 16, claimLabel.allSatisfy({ (1...317).contains($0.utf8.count) }) else {
+            throw ValidationError("--claim-label: at most 16 names of labels")
+        }
         if let issuer, !issuer.hasPrefix("https://") || issuer.hasSuffix("/") {
             throw ValidationError("--issuer must begin with https:// and not end with a slash")
         }
@@ -91,6 +101,8 @@ struct SignerCommand: AsyncParsableCommand {
         configuration.certificateSeconds = certificateSeconds
         configuration.tokenSeconds = tokenSeconds
         configuration.agent = agent
+        configuration.claims.labels = claimLabel
+        configuration.claims.hasZone = claimZone
         configuration.namesSubject = namedSubject
         configuration.reloadInterval = .seconds(reloadSeconds)
         let kubeconfig =

@@ -9,10 +9,10 @@ struct SpiffeVerifierTests {
     private static let issuer = "https://identity.lab.example"
 
     private static func withOpenBao(
-        _ body: (LabWorld, OpenBao, LabSigner) async throws -> Void
+        _ options: [String] = [], _ body: (LabWorld, OpenBao, LabSigner) async throws -> Void
     ) async throws {
         let audience = ["kubernetes.pod-token-audiences": Optional("openbao")]
-        try await withSigner(audience, options: ["--issuer", issuer]) { world, _, signer in
+        try await withSigner(audience, options: ["--issuer", issuer] + options) { world, _, signer in
             world.cluster.kubernetes.allowAudience("openbao")
             for name in ["shop", "other"] { world.addServiceAccount(name) }
             let bao = try await OpenBao.start(in: world)
@@ -100,6 +100,38 @@ struct SpiffeVerifierTests {
                     let answer = try await bao.read(from: pod, mount: mount, ["role": "first", "jwt": token])
                     #expect(isFirst ? answer == "open-sesame" : answer.contains("claim"), "\(mount): \(answer)")
                 }
+            }
+        }
+    }
+
+    @Test("finer than the ServiceAccount: a rule on an allow-listed label and the zone, as the API server has them")
+    func attributes() async throws {
+        let options = ["--claim-label", "tier", "--claim-label", "absent", "--claim-zone"]
+        try await Self.withOpenBao(options) { world, bao, signer in
+            world.cluster.kubernetes.updateNode(LabWorld.nodeName) {
+                $0.labels["topology.kubernetes.io/zone"] = "zone-a"
+            }
+            let labels = ["tier": "frontend", "password": "not-a-claim"]
+            let front = try await world.addPod("a", serviceAccount: "shop", labels: labels)
+            let back = try await world.addPod("b", serviceAccount: "shop", labels: ["tier": "backend"])
+            try await bao.require("auth", "enable", "jwt")
+            try await bao.require(
+                "write", "auth/jwt/config", "jwks_url=\(signer.keysURL)", "jwks_ca_pem=@\(world.cluster.authorityPath)")
+            let claims: JSON = ["/podidentd.io/labels/tier": "frontend", "/podidentd.io/zone": "zone-a"]
+            let role: JSON = [
+                "role_type": "jwt", "user_claim": "sub", "bound_audiences": "openbao", "token_policies": "app",
+                "bound_claims": claims,
+            ]
+            let path = world.node.directory + "/role.json"
+            try role.text.write(toFile: path, atomically: true, encoding: .utf8)
+            try await bao.require("write", "auth/jwt/role/front", "@\(path)")
+            for (pod, isFront) in [(front, true), (back, false)] {
+                let answer = try await pod.spiffe("jwt", "openbao")
+                let given = answer["claims"]?["podidentd.io"]
+                #expect(given?["labels"]?.members?.count == 1, "the listed label alone: \(answer.text)")
+                let token = try #require(answer["token"]?.string)
+                let secret = try await bao.read(from: pod, mount: "jwt", ["role": "front", "jwt": token])
+                #expect(isFront ? secret == "open-sesame" : secret.contains("claim"), "\(secret)")
             }
         }
     }

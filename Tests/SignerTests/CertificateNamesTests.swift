@@ -55,6 +55,12 @@ import X509
 
     private struct Reviewer: TokenReviewing {
         func review(_ token: String, audience: String) async -> TokenVerdict { .pod(CertificateNamesTests.pod) }
+
+        func attributes(
+            _ wanted: ClaimConfiguration, of pod: ReviewedPod
+        ) async throws(ExchangeRefusal) -> PodAttributes {
+            PodAttributes(labels: ["tier": "web"], zone: "zone-a")
+        }
     }
 
     @Test(

@@ -75,7 +75,11 @@ package final class LabSigner: Sendable {
         if replica == 0 { kubernetes.createServiceAccount(namespace: Self.namespace, name: "signer") }
         kubernetes.createPod(
             namespace: Self.namespace, name: name, serviceAccount: "signer", node: LabWorld.nodeName)
-        try kubernetes.apply(Self.rights)
+        try kubernetes.apply(Self.rights("podidentd-signer", to: "tokenreviews", "create", in: "authentication.k8s.io"))
+        if options.contains(where: { $0.hasPrefix("--claim-") }) {
+            try kubernetes.apply(Self.rights("podidentd-signer-pods", to: "pods", "get", in: ""))
+            try kubernetes.apply(Self.rights("podidentd-signer-nodes", to: "nodes", "get", in: ""))
+        }
         kubernetes.allowAudience(Self.audience)
         let kubeconfig = "\(folder)/\(name).kubeconfig"
         let token = try kubernetes.projectedToken(namespace: Self.namespace, pod: name)
@@ -148,24 +152,24 @@ package final class LabSigner: Sendable {
         try Self.write(new.authorityPEM, "\(folder)/authority/tls.crt")
     }
 
-    /// The rights of deploy/components/spiffe: TokenReviews and nothing else.
-    private static let rights: [JSON] = [
+    /// One right of the signer's: TokenReviews alone, but for further claims.
+    private static func rights(_ name: String, to resource: String, _ verb: String, in group: String) -> [JSON] {
         [
-            "kind": "ClusterRole", "metadata": ["name": "podidentd-signer"],
-            "rules": [
-                [
-                    "apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"],
-                ]
+            [
+                "kind": "ClusterRole", "metadata": ["name": .string(name)],
+                "rules": [
+                    ["apiGroups": [.string(group)], "resources": [.string(resource)], "verbs": [.string(verb)]]
+                ],
             ],
-        ],
-        [
-            "kind": "ClusterRoleBinding", "metadata": ["name": "podidentd-signer"],
-            "roleRef": ["kind": "ClusterRole", "name": "podidentd-signer"],
-            "subjects": [
-                ["kind": "ServiceAccount", "name": "signer", "namespace": .string(namespace)]
+            [
+                "kind": "ClusterRoleBinding", "metadata": ["name": .string(name)],
+                "roleRef": ["kind": "ClusterRole", "name": .string(name)],
+                "subjects": [
+                    ["kind": "ServiceAccount", "name": "signer", "namespace": .string(namespace)]
+                ],
             ],
-        ],
-    ]
+        ]
+    }
 
     private static func kubeconfig(_ world: LabWorld, token: String) -> String {
         """
