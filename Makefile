@@ -62,12 +62,13 @@ conformance: build ## Runs the numbered cases of the three metadata protocols, o
 	@bash .ci/setup-clients all
 	@.ci/conformance
 
-spiffe: build setup-clients ## Runs the numbered cases of the SPIFFE checklist, one line each
+spiffe: build setup-clients ## Runs the numbered cases of the SPIFFE checklist, one line each, with Envoy, OpenBao and PostgreSQL
+	@bash .ci/setup-spiffe
 	@.ci/spiffe
 
 demo: bpf ## Runs the main job; KEEP=1 leaves it running, LAYOUT=nested makes a node like kind's (also nested-3, systemd, ...)
 	@echo "Building (the first time takes some minutes)"
-	@for product in podidentd podidentd-init podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
+	@for product in podidentd podidentd-init podidentd-opener podidentd-signer podidentd-lab; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab demo $(if $(KEEP),--keep) $(if $(LAYOUT),--layout $(LAYOUT))
 
 clients: bpf setup ## Runs real clients inside pods and prints what each got

@@ -16,6 +16,7 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
 let nioHPACK: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
@@ -230,7 +231,7 @@ let package = Package(
                 "Attribution", "Tokens", "BPF", "Clouds", "Diagnostics", "Enforcement", "EventLoops", "UpstreamHTTP",
                 "KubernetesAPI", "MetadataServer", "NodeObject", "Operations", "Restart", "Settings", "SignerExchange",
                 "SpiffeIdentity", "SpiffeWorkload", "Telemetry", "TokenExchange", "CSockets",
-                nioCore, nioPosix, logging,
+                nioCore, nioPosix, nioSSL, nioTLS, logging,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -269,7 +270,7 @@ let package = Package(
         .target(
             name: "Lab",
             dependencies: [
-                "CLabShims", nioCore, nioPosix, nioHTTP1, nioHTTP2, nioHPACK, nioSSL,
+                "CLabShims", nioCore, nioPosix, nioHTTP1, nioHTTP2, nioHPACK, nioSSL, nioTLS,
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -364,8 +365,8 @@ let package = Package(
             name: "SpiffeWorkloadTests",
             dependencies: [
                 "SpiffeWorkload", "SpiffeIdentity", "Signer", "Attribution", "Fuzzing", x509, asn1, crypto, nioCore,
-                nioPosix,
-                nioHPACK,
+                nioPosix, nioHTTP2,
+                nioHPACK, .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             swiftSettings: strict
         ),

@@ -12,7 +12,10 @@ DISK_MODULES = ["virtio_pci", "virtio_blk", "ext4", "crc32c_generic"]
 MODULE_TREES = ["net", "lib", "crypto", "arch", "drivers/net", "drivers/virtio"]
 # Busybox's own shell would call its applets whatever PATH says.
 COMMANDS = "sh bash curl ip ss nft bpftool nsenter unshare setpriv mount umount iptables tc sysctl env".split()
-PROGRAMS = ["podidentdPackageTests.xctest", "podidentd", "podidentd-init", "podidentd-opener", "podidentd-lab", "lab-attack"]
+PROGRAMS = [
+    "podidentdPackageTests.xctest", "podidentd", "podidentd-init", "podidentd-opener", "podidentd-signer", "podidentd-lab",
+    "lab-attack",
+]
 FILES = ["passwd", "group", "hosts", "nsswitch.conf", "protocols", "services", "ssl/certs/ca-certificates.crt"]
 LIBRARY = re.compile(r"^\s*(?:.* => )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 

@@ -71,7 +71,8 @@ package final class KernelStart: Sendable {
             hostGuardMechanism: configuration.hostGuardMechanism,
             listenPorts: ports.range
         )
-        if configuration.spiffePort != 0 { datapathConfiguration.furtherPorts = [configuration.spiffePort] }
+        datapathConfiguration.furtherPorts = [configuration.spiffePort, configuration.spiffeMetadataPort]
+            .filter { $0 != 0 }
         let datapath = try Datapath(datapathConfiguration, cgroups: cgroups)
         slot.set(datapath)
         try datapath.setKubepods(kubepods)

@@ -24,6 +24,7 @@ package final class MetadataServer: Sendable {
     private let eventLoopGroup: any EventLoopGroup
     private let observer: any MetadataServerObserver
     private let elsewhere: OtherService?
+    private let secured: SecuredPort?
     private let registry: ConnectionRegistry
     private let known = KnownRequests()
     private let fronts: [(loop: any EventLoop, front: NIOLoopBoundBox<LoopFront>)]
@@ -31,7 +32,7 @@ package final class MetadataServer: Sendable {
 
     /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing.
     /// `acceptFailed` is called whenever a connection could not be accepted; it waits with the kernel and is tried
-    /// again. `elsewhere` takes the connections to its port.
+    /// again. `elsewhere` takes the connections to its port; on the port of `secured` requests come through its handlers.
     package init(
         configuration: MetadataServerConfiguration,
         backend: any MetadataBackend,
@@ -40,7 +41,8 @@ package final class MetadataServer: Sendable {
         eventLoopGroup: any EventLoopGroup,
         logger: Logger,
         observer: any MetadataServerObserver,
-        acceptFailed: @escaping @Sendable () -> Void = {}, elsewhere: OtherService? = nil
+        acceptFailed: @escaping @Sendable () -> Void = {}, elsewhere: OtherService? = nil,
+        secured: SecuredPort? = nil
     ) {
         self.configuration = configuration
         self.responder = MetadataResponder(configuration: configuration, backend: backend, rooms: rooms)
@@ -49,6 +51,7 @@ package final class MetadataServer: Sendable {
         self.eventLoopGroup = eventLoopGroup
         self.observer = observer
         self.elsewhere = elsewhere
+        self.secured = secured
         self.registry = ConnectionRegistry(limits: configuration.limits)
         self.fronts = eventLoopGroup.makeIterator().map { loop in
             (loop, .makeBoxSendingValue(LoopFront(loop: loop), eventLoop: loop))
@@ -98,7 +101,8 @@ package final class MetadataServer: Sendable {
         try pool.add(descriptor, namespace: namespace, isPaused: isPaused) { [self] index, queue in
             let (loop, front) = fronts[index]
             return Reception(
-                responder: responder, known: known, observer: observer, readTag: readTag, elsewhere: elsewhere
+                responder: responder, known: known, observer: observer, readTag: readTag, elsewhere: elsewhere,
+                securedPort: secured?.port
             ) { descriptor, tag in
                 if let reason = self.registry.resetReason(for: self.account(of: tag)) {
                     self.count(reason)
@@ -207,6 +211,9 @@ package final class MetadataServer: Sendable {
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
         // Most requests are a few hundred bytes. Also bounds what one read brings while an answer is in flight.
         try channel.syncOptions?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
+        if let secured, tag.originalDestination.port == secured.port {
+            try channel.pipeline.syncOperations.addHandlers(secured.handlers(tag))
+        }
         try channel.pipeline.syncOperations.addHandlers(
             Self.handlers(
                 RequestHandler(

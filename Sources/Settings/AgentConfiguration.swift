@@ -77,6 +77,8 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var spiffePort: UInt16 = 0
     /// `nil`: there is no Unix socket beside it.
     package var spiffeSocket: String?
+    /// 0: metadata is not served through TLS.
+    package var spiffeMetadataPort: UInt16 = 0
     package var spiffeTrustDomain: String?
     package var spiffeSigner: String?
     package var spiffeAuthorities: String?

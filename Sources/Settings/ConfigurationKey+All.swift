@@ -240,6 +240,7 @@ extension ConfigurationKey {
         startupTaintTokenFile,
         spiffePort,
         spiffeSocket,
+        spiffeMetadataPort,
         spiffeTrustDomain,
         spiffeSigner,
         spiffeAuthorities,

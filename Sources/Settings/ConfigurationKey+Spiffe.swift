@@ -4,12 +4,14 @@ extension ConfigurationKey {
     /// Ports with another meaning on a metadata address.
     private static let otherPorts: Set<UInt16> = [53, 80, 123]
 
+    private static func optionalPort(_ text: String) -> UInt16? {
+        if text == "off" || text == "0" { return 0 }
+        return number(1...UInt16.max)(text).flatMap { otherPorts.contains($0) ? nil : $0 }
+    }
+
     static let spiffePort = key(
         "spiffe.port", \.spiffePort, default: "off", allowed: "off, or a port from 1 to 65535 but 53, 80 and 123",
-        parse: { text in
-            if text == "off" || text == "0" { return 0 }
-            return number(1...UInt16.max)(text).flatMap { otherPorts.contains($0) ? nil : $0 }
-        },
+        parse: optionalPort,
         """
         The port of redirect.endpoints on which pods find the SPIFFE Workload API, such as 9256: \
         SPIFFE_ENDPOINT_SOCKET=tcp://169.254.169.254:9256. off: pods are refused there, as on every other port.
@@ -21,6 +23,15 @@ extension ConfigurationKey {
         """
         A Unix socket with the same API, for clients that know no other, in a directory of its own that is mounted into pods \
         (read-only). Needs Linux 6.13, which says of a Unix peer which cgroup it is in. Default: none.
+        """
+    )
+    static let spiffeMetadataPort = key(
+        "spiffe.metadata-port", \.spiffeMetadataPort, default: "off",
+        allowed: "off, or a port from 1 to 65535 but 53, 80 and 123", parse: optionalPort,
+        """
+        The port of redirect.endpoints on which the metadata server is also served through TLS, such as 443, with a \
+        certificate that the signer gives to the agent's own pod (pod-uid). A client that shows a certificate must be the pod \
+        that it names. off: pods are refused there, as on every other port.
         """
     )
     static let spiffeTrustDomain = optional(

@@ -41,6 +41,8 @@ package enum TokenVerdict: Sendable, Hashable {
 /// Asks the API server whose token it is.
 package protocol TokenReviewing: Sendable {
     func review(_ token: String, audience: String) async -> TokenVerdict
+    /// Reads the attributes that become claims.
+    func attributes(_ wanted: ClaimConfiguration, of pod: ReviewedPod) async throws(ExchangeRefusal) -> PodAttributes
 }
 
 /// Why the signer does not sign, with the HTTP status that says so.
@@ -64,6 +66,8 @@ package struct Exchange: Sendable {
         package var pod: ReviewedPod
         package var answer: ExchangeAnswer
         package var serialNumber: String?
+        /// Whether the certificate names the metadata server.
+        package var isServing = false
         package var tokenID: String?
     }
 
@@ -84,9 +88,14 @@ package struct Exchange: Sendable {
             guard let der = request.csrBytes, !csr.isEmpty else {
                 throw ExchangeRefusal(status: 400, reason: "csr is not base64")
             }
+            let life = TimeInterval(configuration.certificateSeconds)
+            if request.serving == true { try checkAgent(pod) }
             do throws(SpiffeError) {
-                let issued = try keys.authority.sign(
-                    der, as: id, for: TimeInterval(configuration.certificateSeconds), now: now)
+                let issued =
+                    request.serving == true
+                    ? try keys.authority.signMetadataServer(der, for: life, now: now)
+                    : try keys.authority.sign(der, as: id, subject: configuration.subject(of: pod), for: life, now: now)
+                outcome.isServing = request.serving == true
                 outcome.answer = ExchangeAnswer(spiffeID: id.description, chain: issued.chain)
                 outcome.serialNumber = issued.serialNumber
             } catch {
@@ -95,15 +104,28 @@ package struct Exchange: Sendable {
         }
         if let audience = request.audience {
             let tokenID = UUID().uuidString.lowercased()
+            var claims = claims(of: pod, id, audience, tokenID, now)
+            if !configuration.claims.isEmpty {
+                claims["podidentd.io"] = try await reviewer.attributes(configuration.claims, of: pod).claim
+            }
             do throws(SpiffeError) {
                 outcome.answer.token = try JWTSVID.sign(
-                    claims(of: pod, id, audience, tokenID, now), with: keys.tokenKey, id: keys.tokenKeyID)
+                    claims, with: keys.tokenKey, id: keys.tokenKeyID)
                 outcome.tokenID = tokenID
             } catch {
                 throw ExchangeRefusal(status: 500, reason: error.description)
             }
         }
         return outcome
+    }
+
+    /// A certificate that names the metadata server is for agents alone: whoever else has one is believed by every pod.
+    private func checkAgent(_ pod: ReviewedPod) throws(ExchangeRefusal) {
+        guard let agent = configuration.agent, agent == "\(pod.namespace)/\(pod.serviceAccount)" else {
+            throw ExchangeRefusal(
+                status: 403,
+                reason: "certificates of the metadata server are for the agents' ServiceAccount alone (--agent)")
+        }
     }
 
     private func review(_ token: String) async throws(ExchangeRefusal) -> ReviewedPod {

@@ -26,6 +26,7 @@ package final class SignatureLog: Sendable {
         var fields = subject(outcome.pod)
         fields.append(("spiffeId", JSONText.string(outcome.answer.spiffeID)))
         if let serial = outcome.serialNumber { fields.append(("serialNumber", JSONText.string(serial))) }
+        if outcome.isServing { fields.append(("metadataServer", "true")) }
         if let id = outcome.tokenID { fields.append(("tokenId", JSONText.string(id))) }
         if let audience {
             fields.append(("audience", "[" + audience.map(JSONText.string).joined(separator: ",") + "]"))

@@ -1,4 +1,5 @@
 package import SpiffeIdentity
+import X509
 
 /// Everything that the signer is told on its command line.
 package struct SignerConfiguration: Sendable {
@@ -14,6 +15,12 @@ package struct SignerConfiguration: Sendable {
     package var address = "0.0.0.0"
     package var port = 8443
     package var metricsPort = 8080
+    /// The ServiceAccount of the agents, as NAMESPACE/NAME: its pods alone get certificates that name the metadata server.
+    package var agent: String?
+    /// Further claims of JWT-SVIDs.
+    package var claims = ClaimConfiguration()
+    /// Whether X.509-SVIDs have a subject, for servers that look at no URI.
+    package var namesSubject = false
     /// The longest life of an X.509-SVID, in seconds.
     package var certificateSeconds = 86_400
     /// The life of a JWT-SVID, in seconds.
@@ -26,5 +33,22 @@ package struct SignerConfiguration: Sendable {
         self.authorityFolder = authorityFolder
         self.tokenKeyFolder = tokenKeyFolder
         self.serverFolder = serverFolder
+    }
+}
+
+extension SignerConfiguration {
+    /// RFC 5280's upper bounds of the three attributes, which readers such as OpenSSL hold to.
+    private static let subjectLimit = 64
+
+    /// The subject of a pod's certificate: empty, or trust domain, namespace and ServiceAccount where each fits.
+    func subject(of pod: ReviewedPod) -> DistinguishedName {
+        let names = [trustDomain.name, pod.namespace, pod.serviceAccount]
+        guard namesSubject, names.allSatisfy({ $0.utf8.count <= Self.subjectLimit }) else { return DistinguishedName() }
+        let subject = try? DistinguishedName {
+            OrganizationName(names[0])
+            OrganizationalUnitName(names[1])
+            CommonName(names[2])
+        }
+        return subject ?? DistinguishedName()
     }
 }

@@ -71,11 +71,21 @@ package struct SigningAuthority: Sendable {
     }
 
     /// Signs a certificate for the key of a signing request, in the profile that every known client takes: one URI, no
-    /// subject, no authority, for servers and clients.
+    /// authority, for servers and clients.
     ///
     /// - Throws: Why the request is refused, or the authority cannot sign.
     package func sign(
-        _ request: [UInt8], as id: SpiffeID, for lifetime: TimeInterval, now: Date = Date()
+        _ request: [UInt8], as id: SpiffeID, subject: DistinguishedName = DistinguishedName(),
+        for lifetime: TimeInterval, now: Date = Date()
+    ) throws(SpiffeError) -> Issued {
+        try sign(
+            request, subject: subject, [.uniformResourceIdentifier(id.description)], [.serverAuth, .clientAuth],
+            for: lifetime, now: now)
+    }
+
+    private func sign(
+        _ request: [UInt8], subject: DistinguishedName, _ names: [GeneralName],
+        _ usages: [ExtendedKeyUsage.Usage], for lifetime: TimeInterval, now: Date
     ) throws(SpiffeError) -> Issued {
         let publicKey = try Self.key(of: request)
         let notBefore = now.addingTimeInterval(-Self.backdating)
@@ -87,7 +97,8 @@ package struct SigningAuthority: Sendable {
             let leaf = try Certificate(
                 version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: publicKey,
                 notValidBefore: notBefore, notValidAfter: notAfter, issuer: certificate.subject,
-                subject: DistinguishedName(), extensions: extensions(id), issuerPrivateKey: key)
+                subject: subject, extensions: extensions(names, usages, hasSubject: !subject.isEmpty),
+                issuerPrivateKey: key)
             return Issued(
                 chain: [try Self.der(leaf)] + intermediates, serialNumber: Self.text(leaf.serialNumber),
                 notBefore: notBefore, notAfter: notAfter)
@@ -96,14 +107,30 @@ package struct SigningAuthority: Sendable {
         }
     }
 
-    private func extensions(_ id: SpiffeID) throws -> Certificate.Extensions {
+    /// Signs a certificate that names the metadata server, for servers alone, as Compute Engine's own: its two names and
+    /// the addresses at which pods ask.
+    package func signMetadataServer(
+        _ request: [UInt8], for lifetime: TimeInterval, now: Date = Date()
+    ) throws(SpiffeError) -> Issued {
+        let names: [GeneralName] = [
+            .dnsName("metadata.google.internal"), .dnsName("metadata.goog"),
+            .ipAddress(ASN1OctetString(contentBytes: [169, 254, 169, 254])),
+            .ipAddress(
+                ASN1OctetString(contentBytes: [0xfd, 0x20, 0, 0xce] + [UInt8](repeating: 0, count: 10) + [2, 0x54])),
+        ]
+        return try sign(request, subject: DistinguishedName(), names, [.serverAuth], for: lifetime, now: now)
+    }
+
+    private func extensions(
+        _ names: [GeneralName], _ usages: [ExtendedKeyUsage.Usage], hasSubject: Bool
+    ) throws -> Certificate.Extensions {
         var extensions = try Certificate.Extensions {
             Critical(BasicConstraints.notCertificateAuthority)
             Critical(KeyUsage(digitalSignature: true))
-            try ExtendedKeyUsage([.serverAuth, .clientAuth])
-            // RFC 5280 section 4.2.1.6: critical where the subject is empty.
-            Critical(SubjectAlternativeNames([.uniformResourceIdentifier(id.description)]))
+            try ExtendedKeyUsage(usages)
         }
+        // RFC 5280 section 4.2.1.6: critical where the subject is empty, and not otherwise.
+        try extensions.append(Certificate.Extension(SubjectAlternativeNames(names), critical: !hasSubject))
         if let identifier = try certificate.extensions.subjectKeyIdentifier {
             try extensions.append(
                 Certificate.Extension(

@@ -3,7 +3,7 @@ import Tokens
 
 /// Asks the API server by TokenReview, with the signer's own ServiceAccount.
 package struct TokenReviewer: TokenReviewing {
-    private let client: KubernetesClient
+    let client: KubernetesClient
 
     package init(client: KubernetesClient) {
         self.client = client

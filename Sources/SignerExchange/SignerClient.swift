@@ -71,6 +71,15 @@ package struct SignerClient: SVIDIssuing {
         return chain
     }
 
+    /// A certificate chain in DER that names the metadata server, for the agent's own pod.
+    package func servingCertificate(for pod: PodRecord, request: [UInt8]) async throws(IssueFailure) -> [[UInt8]] {
+        let answer = try await exchange(ExchangeRequest(csr: request, serving: true), for: pod)
+        guard let chain = answer.chainBytes, !chain.isEmpty else {
+            throw IssueFailure(.unavailable, "the signer's answer has no certificate")
+        }
+        return chain
+    }
+
     package func token(for pod: PodRecord, audience: [String]) async throws(IssueFailure) -> String {
         let answer = try await exchange(ExchangeRequest(audience: audience), for: pod)
         guard let token = answer.token else { throw IssueFailure(.unavailable, "the signer's answer has no token") }

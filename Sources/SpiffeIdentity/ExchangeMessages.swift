@@ -6,15 +6,18 @@ package struct ExchangeRequest: Codable, Sendable {
     package var csr: String?
     /// The audiences of a JWT-SVID; absent: none is asked for.
     package var audience: [String]?
+    /// Whether the certificate is to name the metadata server, which the signer gives to agents alone.
+    package var serving: Bool?
 
     package static let path = "/v1/exchange"
     package static let bundlePath = "/v1/bundle"
     /// Audiences of one token, and the bytes of one.
     package static let audienceLimit = (count: 16, bytes: 1024)
 
-    package init(csr: [UInt8]? = nil, audience: [String]? = nil) {
+    package init(csr: [UInt8]? = nil, audience: [String]? = nil, serving: Bool? = nil) {
         self.csr = csr.map { Data($0).base64EncodedString() }
         self.audience = audience
+        self.serving = serving
     }
 
     package var csrBytes: [UInt8]? { csr.flatMap { Data(base64Encoded: $0) }.map { [UInt8]($0) } }

@@ -86,6 +86,18 @@ package struct X509SVID: Sendable {
     }
 }
 
+extension SpiffeID {
+    /// Reads the one URI of a certificate that was verified; `nil` if there is none, or more than one.
+    package init?(certificate der: [UInt8]) {
+        guard let names = try? Certificate(derEncoded: der).extensions.subjectAlternativeNames else { return nil }
+        let uris = names.compactMap { name in
+            if case .uniformResourceIdentifier(let uri) = name { uri } else { nil }
+        }
+        guard uris.count == 1 else { return nil }
+        self.init(uris[0])
+    }
+}
+
 /// The private key of one workload. It is made in the agent, and never printed.
 package struct WorkloadKey: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     private let key: P256.Signing.PrivateKey
@@ -98,6 +110,9 @@ package struct WorkloadKey: Sendable, CustomStringConvertible, CustomDebugString
 
     /// PKCS#8 in DER, unencrypted, as the Workload API hands it out.
     package var exposedPKCS8: [UInt8] { [UInt8](key.derRepresentation) }
+
+    /// The same in PEM.
+    package var exposedPEM: String { key.pemRepresentation + "\n" }
 
     /// A certificate signing request that says nothing but which key it is for, in DER.
     package func signingRequest() throws(SpiffeError) -> [UInt8] {

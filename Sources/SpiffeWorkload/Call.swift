@@ -27,6 +27,8 @@ enum Call: Sendable, Equatable {
             case .validateJWTSVID:
                 let request = try WorkloadMessages.validationRequest(message)
                 self = .validation(audience: request.audience, token: request.token)
+            // A stream of requests: see SecretStreamHandler.
+            case .streamSecrets: throw ProtobufError()
             }
         } catch {
             throw .malformed

@@ -4,7 +4,7 @@ import NIOHPACK
 import NIOHTTP2
 
 /// One call: one HTTP/2 stream, from its headers to its trailers.
-final class CallHandler: ChannelInboundHandler {
+final class CallHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTP2Frame.FramePayload
     typealias OutboundOut = HTTP2Frame.FramePayload
 
@@ -24,7 +24,7 @@ final class CallHandler: ChannelInboundHandler {
     private var state = State.awaitingHead
     private var deadline: Scheduled<Void>?
     private var work: Task<Void, Never>?
-    private var hasSentHeaders = false
+    private var answer = CallAnswer()
 
     init(store: IdentityStore, peer: WorkloadPeer, observer: any WorkloadObserver) {
         self.store = store
@@ -66,6 +66,7 @@ final class CallHandler: ChannelInboundHandler {
         do {
             let method = try CallRequest.method(
                 of: headers, transport: peer.transport, authorities: store.configuration.authorities)
+            guard method != .streamSecrets else { return try becomeSecretStream(isLast: isLast, context) }
             state = .reading(method, CallBody(limit: store.configuration.messageBytes))
             if isLast { end(.malformed, context) }
         } catch let error as CallRequest.NotGRPC {
@@ -75,6 +76,15 @@ final class CallHandler: ChannelInboundHandler {
         } catch {
             reset(context)
         }
+    }
+
+    /// Leaves the stream to a handler of calls whose request is a stream too.
+    private func becomeSecretStream(isLast: Bool, _ context: ChannelHandlerContext) throws {
+        guard !isLast else { throw GRPCStatus.malformed }
+        release()
+        let handler = SecretStreamHandler(store: store, peer: peer, observer: observer)
+        try context.pipeline.syncOperations.addHandler(handler, position: .after(self))
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
     }
 
     private func received(_ bytes: ByteBuffer, isLast: Bool, _ context: ChannelHandlerContext) {
@@ -130,7 +140,7 @@ final class CallHandler: ChannelInboundHandler {
         case .failure(let status): end(status, context)
         case .success(let (pod, message)):
             guard method.isStream else {
-                write(message, context)
+                answer.write(message, context)
                 return end(.ok, context)
             }
             stream(message, method, pod, context)
@@ -145,10 +155,10 @@ final class CallHandler: ChannelInboundHandler {
         do throws(GRPCStatus) {
             let number = try store.open(
                 method, for: pod, peer: peer, eventLoop: loop,
-                write: { message in
+                changed: { pod in
                     loop.execute {
                         let (handler, context) = bound.value
-                        handler.push(message, context)
+                        handler.push(to: pod, context)
                     }
                 },
                 end: { status in
@@ -161,30 +171,21 @@ final class CallHandler: ChannelInboundHandler {
         } catch {
             return end(error, context)
         }
-        write(message, context)
+        answer.write(message, context)
         context.flush()
         // A change during the making of the answer was pushed into no stream.
-        if let latest = store.message(of: method, for: pod), latest != message { push(latest, context) }
+        if let latest = store.message(of: method, for: pod), latest != message { push(to: pod, context) }
     }
 
-    private func push(_ message: ByteBuffer, _ context: ChannelHandlerContext) {
-        guard case .streaming = state else { return }
-        guard context.channel.isWritable else {
-            return end(GRPCStatus(.resourceExhausted, "the client does not read its stream"), context)
+    private func push(to pod: PodRecord, _ context: ChannelHandlerContext) {
+        guard case .streaming(let method, _, _) = state, let message = store.message(of: method, for: pod) else {
+            return
         }
-        write(message, context)
+        guard context.channel.isWritable else { return end(.unread, context) }
+        answer.write(message, context)
         context.flush()
+        observer.pushed(method)
     }
-
-    private func write(_ message: ByteBuffer, _ context: ChannelHandlerContext) {
-        if !hasSentHeaders {
-            hasSentHeaders = true
-            context.write(wrapOutboundOut(.headers(.init(headers: Self.head, endStream: false))), promise: nil)
-        }
-        context.write(wrapOutboundOut(.data(.init(data: .byteBuffer(message), endStream: false))), promise: nil)
-    }
-
-    private static let head: HPACKHeaders = [":status": "200", "content-type": "application/grpc"]
 
     // MARK: Ends
 
@@ -197,27 +198,19 @@ final class CallHandler: ChannelInboundHandler {
         case .reading(let named, _), .answering(let named), .streaming(let named, _, _): method = named
         }
         release()
-        observer.ended(method, with: status.code)
-        if status.code == .permissionDenied {
-            let pod: PodRecord? = if case .caller(let caller) = peer.identify() { caller.pod } else { nil }
-            observer.refused(pod, method, status)
-        }
-        var trailers = hasSentHeaders ? HPACKHeaders() : Self.head
-        trailers.add(name: "grpc-status", value: "\(status.code.rawValue)")
-        if !status.message.isEmpty { trailers.add(name: "grpc-message", value: status.encodedMessage) }
-        context.writeAndFlush(wrapOutboundOut(.headers(.init(headers: trailers, endStream: true))), promise: nil)
+        observer.ended(method, status, peer)
+        answer.end(status, context)
     }
 
     private func endPlainly(_ status: Int, _ context: ChannelHandlerContext) {
         release()
         observer.ended(nil, with: .unimplemented)
-        let headers: HPACKHeaders = [":status": "\(status)"]
-        context.writeAndFlush(wrapOutboundOut(.headers(.init(headers: headers, endStream: true))), promise: nil)
+        answer.endPlainly(status, context)
     }
 
     private func reset(_ context: ChannelHandlerContext) {
         release()
-        context.writeAndFlush(wrapOutboundOut(.rstStream(.protocolError)), promise: nil)
+        answer.reset(context)
     }
 
     /// Gives up what the call holds. Nothing is sent after it but the end.

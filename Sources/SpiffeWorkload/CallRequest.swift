@@ -30,7 +30,9 @@ enum CallRequest {
                 throw GRPCStatus(.invalidArgument, "the authority is not an address of this endpoint")
             }
         }
-        guard headers["workload.spiffe.io"] == ["true"] else { throw GRPCStatus.noSecurityHeader }
+        guard !method.needsSecurityHeader || headers["workload.spiffe.io"] == ["true"] else {
+            throw GRPCStatus.noSecurityHeader
+        }
         guard (headers.first(name: "grpc-encoding") ?? "identity") == "identity" else { throw GRPCStatus.compressed }
         return method
     }
@@ -70,6 +72,36 @@ enum CallRequest {
     }
 }
 
+/// The messages of a call whose request is a stream, cut out of its bytes.
+struct CallMessages {
+    private var buffer = ByteBuffer()
+    private let limit: Int
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    mutating func append(_ bytes: ByteBuffer) {
+        buffer.writeImmutableBuffer(bytes)
+    }
+
+    /// Takes out the next message; `nil` until it is complete.
+    ///
+    /// - Throws: The status that the call ends with.
+    mutating func next() throws(GRPCStatus) -> ByteBuffer? {
+        guard let flag = buffer.getInteger(at: buffer.readerIndex, as: UInt8.self) else { return nil }
+        guard flag != 1 else { throw .compressed }
+        guard flag == 0 else { throw .malformed }
+        guard let length = buffer.getInteger(at: buffer.readerIndex + 1, as: UInt32.self) else { return nil }
+        guard length <= limit else { throw .tooLong(limit) }
+        guard buffer.readableBytes >= Int(length) + 5 else { return nil }
+        buffer.moveReaderIndex(forwardBy: 5)
+        let message = buffer.readSlice(length: Int(length))
+        if buffer.readableBytes == 0 { buffer = ByteBuffer() } else { buffer.discardReadBytes() }
+        return message
+    }
+}
+
 /// The bytes of one call's body, until they are its one message.
 struct CallBody {
     private var buffer = ByteBuffer()
@@ -84,21 +116,17 @@ struct CallBody {
     /// - Returns: The message, once it is complete.
     /// - Throws: The status that the call ends with.
     mutating func append(_ bytes: ByteBuffer) throws(GRPCStatus) -> ByteBuffer? {
-        guard buffer.readableBytes + bytes.readableBytes <= limit + 5 else { throw Self.tooLong(limit) }
+        guard buffer.readableBytes + bytes.readableBytes <= limit + 5 else { throw .tooLong(limit) }
         buffer.writeImmutableBuffer(bytes)
         guard let flag = buffer.getInteger(at: buffer.readerIndex, as: UInt8.self) else { return nil }
         guard flag != 1 else { throw .compressed }
         guard flag == 0 else { throw .malformed }
         guard let length = buffer.getInteger(at: buffer.readerIndex + 1, as: UInt32.self) else { return nil }
-        guard length <= limit else { throw Self.tooLong(limit) }
+        guard length <= limit else { throw .tooLong(limit) }
         guard buffer.readableBytes >= Int(length) + 5 else { return nil }
         // All five methods take one message.
         guard buffer.readableBytes == Int(length) + 5 else { throw .malformed }
         buffer.moveReaderIndex(forwardBy: 5)
         return buffer
-    }
-
-    private static func tooLong(_ limit: Int) -> GRPCStatus {
-        GRPCStatus(.resourceExhausted, "a message may have at most \(limit) bytes")
     }
 }

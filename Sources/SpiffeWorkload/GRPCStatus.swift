@@ -24,7 +24,12 @@ package struct GRPCStatus: Error, Sendable, Hashable {
     static let malformed = GRPCStatus(.invalidArgument, "the request is not the message that the method takes")
     static let compressed = GRPCStatus(.unimplemented, "compressed messages are not served here")
     static let draining = GRPCStatus(.unavailable, "the agent restarts; ask again")
+    static let unread = GRPCStatus(.resourceExhausted, "the client does not read its stream")
     static let streamLimit = GRPCStatus(.resourceExhausted, "the pod has too many open streams")
+
+    static func tooLong(_ limit: Int) -> GRPCStatus {
+        GRPCStatus(.resourceExhausted, "a message may have at most \(limit) bytes")
+    }
 
     /// A final no. Clients of Rust look for the first words.
     static func noIdentity(_ reason: String) -> GRPCStatus {

@@ -1,6 +1,6 @@
 import Attribution
 import NIOCore
-import SpiffeIdentity
+package import SpiffeIdentity
 import Synchronization
 
 extension IdentityStore {
@@ -9,6 +9,9 @@ extension IdentityStore {
         if let bundle = storage.withLock(\.bundle) { return bundle }
         return try await refreshedBundle()
     }
+
+    /// The bundle of this moment, for another part of the agent.
+    package func currentBundle() async throws(IssueFailure) -> TrustBundle { try await bundle() }
 
     /// Reads the bundle now, once however many ask.
     @discardableResult

@@ -61,6 +61,14 @@ package final class IdentityStore: Sendable {
         }
     }
 
+    /// The certificate and the bundle of this moment, as far as they are at hand.
+    func certificateAndBundle(for pod: PodRecord) -> (X509SVID?, TrustBundle?) {
+        storage.withLock { storage in
+            let identity = storage.pods[pod.uid].flatMap { $0.pod.isSameIdentity(as: pod) ? $0 : nil }
+            return (identity?.svid.flatMap { $0.notAfter > Date() ? $0 : nil }, storage.bundle)
+        }
+    }
+
     /// The same, obtained if need be.
     func fetchCertificateMessage(for pod: PodRecord) async throws(GRPCStatus) -> ByteBuffer {
         if let message = certificateMessage(for: pod) { return message }
@@ -150,7 +158,7 @@ package final class IdentityStore: Sendable {
             identity.renewal = loop.scheduleTask(in: wait) { [weak self] in self?.renew(pod.uid) }
             storage.pods[pod.uid] = identity
             guard case .success = result else { return [] }
-            return identity.streams.values.filter { $0.method == .fetchX509SVID }
+            return identity.streams.values.filter(\.method.showsCertificate)
         }
         for stream in streams { push(into: stream) }
     }
@@ -159,7 +167,7 @@ package final class IdentityStore: Sendable {
     private func renew(_ uid: PodUID) {
         let pod: PodRecord? = storage.withLock { storage in
             guard let identity = storage.pods[uid], !storage.isClosed else { return nil }
-            let isWatched = identity.streams.values.contains { $0.method == .fetchX509SVID }
+            let isWatched = identity.streams.values.contains(where: \.method.showsCertificate)
             if !isWatched, (identity.svid?.notAfter ?? .distantPast) <= Date(), identity.streams.isEmpty {
                 storage.pods[uid] = nil
             }

@@ -2,14 +2,14 @@ package import Attribution
 import NIOCore
 import Synchronization
 
-/// One open stream of one pod: how the next message, or the end, gets into it.
+/// One open stream of one pod: how it learns of a change, and of its end.
 struct OpenStream: Sendable {
     let id: Int
     let method: WorkloadMethod
     let peer: WorkloadPeer
     let eventLoop: any EventLoop
-    /// Called on any thread.
-    let write: @Sendable (ByteBuffer) -> Void
+    /// Called on any thread with the pod as it is now, when what the stream shows may have changed.
+    let changed: @Sendable (PodRecord) -> Void
     let end: @Sendable (GRPCStatus) -> Void
 }
 
@@ -20,7 +20,7 @@ extension IdentityStore {
     /// - Throws: The limit that the pod has reached.
     func open(
         _ method: WorkloadMethod, for pod: PodRecord, peer: WorkloadPeer, eventLoop: any EventLoop,
-        write: @escaping @Sendable (ByteBuffer) -> Void, end: @escaping @Sendable (GRPCStatus) -> Void
+        changed: @escaping @Sendable (PodRecord) -> Void, end: @escaping @Sendable (GRPCStatus) -> Void
     ) throws(GRPCStatus) -> Int {
         let number: Int? = storage.withLock { storage in
             guard !storage.isClosed else { return nil }
@@ -28,7 +28,7 @@ extension IdentityStore {
             guard identity.streams.count < configuration.streamsPerPod else { return -1 }
             storage.nextStream += 1
             identity.streams[storage.nextStream] = OpenStream(
-                id: storage.nextStream, method: method, peer: peer, eventLoop: eventLoop, write: write, end: end)
+                id: storage.nextStream, method: method, peer: peer, eventLoop: eventLoop, changed: changed, end: end)
             storage.pods[pod.uid] = identity
             return storage.nextStream
         }
@@ -47,16 +47,13 @@ extension IdentityStore {
         }
     }
 
-    /// Attributes the stream again, and pushes what that pod gets now; or ends it.
+    /// Attributes the stream again, and lets it show what that pod gets now; or ends it.
     func push(into stream: OpenStream) {
         switch stream.peer.identify() {
         case .refused(let refusal): stream.end(refusal.status)
         // The record is on its way: what it will say decides.
         case .pending: return
-        case .caller(let caller):
-            guard let message = message(of: stream.method, for: caller.pod) else { return }
-            stream.write(message)
-            observer.pushed(stream.method)
+        case .caller(let caller): stream.changed(caller.pod)
         }
     }
 
@@ -65,7 +62,7 @@ extension IdentityStore {
         switch method {
         case .fetchX509SVID: certificateMessage(for: pod)
         case .fetchX509Bundles, .fetchJWTBundles: storage.withLock { $0.bundleMessages[method] }
-        case .fetchJWTSVID, .validateJWTSVID: nil
+        case .fetchJWTSVID, .validateJWTSVID, .streamSecrets: nil
         }
     }
 

@@ -30,6 +30,8 @@ package struct WorkloadConfiguration: Sendable {
     package var streamsPerPod = 64
     /// The bytes of one request message: audiences, or a token to verify.
     package var messageBytes = 64 * 1024
+    /// The bytes of one request for secrets: Envoy lists all of its extensions in each.
+    package var secretRequestBytes = 256 * 1024
     package var headerBytes = 16 * 1024
     /// How long a connection may be open without a call.
     package var idleTime = TimeAmount.minutes(5)

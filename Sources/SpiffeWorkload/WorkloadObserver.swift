@@ -12,8 +12,20 @@ package protocol WorkloadObserver: Sendable {
     func failed(_ kind: IssuedSVID.Kind, for pod: PodRecord, _ failure: IssueFailure)
     /// A message was pushed into an open stream.
     func pushed(_ method: WorkloadMethod)
+    /// An Envoy said that it cannot use the secrets that it got.
+    func rejected()
     /// A connection was closed because of a limit.
     func connectionRefused()
+}
+
+extension WorkloadObserver {
+    /// Tells of a call's end, and of a refusal if it is one.
+    func ended(_ method: WorkloadMethod?, _ status: GRPCStatus, _ peer: WorkloadPeer) {
+        ended(method, with: status.code)
+        guard status.code == .permissionDenied else { return }
+        let pod: PodRecord? = if case .caller(let caller) = peer.identify() { caller.pod } else { nil }
+        refused(pod, method, status)
+    }
 }
 
 /// An SVID that was obtained, without its secret parts.

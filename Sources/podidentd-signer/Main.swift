@@ -43,6 +43,20 @@ struct SignerCommand: AsyncParsableCommand {
     var certificateSeconds = 86_400
     @Option(help: "The life of JWT-SVIDs in seconds, from 60 to 3600.")
     var tokenSeconds = 300
+    @Option(help: "The agents' ServiceAccount, NAMESPACE/NAME, whose pods get certificates of the metadata server.")
+    var agent: String?
+    @Option(
+        help: ArgumentHelp(
+            "A pod label that becomes a claim of JWT-SVIDs; may be repeated.",
+            discussion: "Read from the API server at each signature: needs the right to get pods."))
+    var claimLabel: [String] = []
+    @Flag(help: "Makes the node's zone a claim of JWT-SVIDs: needs the right to get nodes.")
+    var claimZone = false
+    @Flag(
+        help: ArgumentHelp(
+            "Gives X.509-SVIDs a subject, for servers that know no URI names, such as PostgreSQL and MySQL.",
+            discussion: "O=TRUST-DOMAIN, OU=NAMESPACE, CN=SERVICEACCOUNT; none where one is longer than 64 bytes."))
+    var namedSubject = false
     @Option(help: "How often the files are looked at, in seconds, from 1 to 300.")
     var reloadSeconds = 10
     @Option(help: "A kubeconfig for TokenReviews. Default: the ServiceAccount of the pod that this process runs in.")
@@ -64,6 +78,9 @@ struct SignerCommand: AsyncParsableCommand {
         guard (1...65_535).contains(port), (0...65_535).contains(metricsPort) else {
             throw ValidationError("ports are from 1 to 65535")
         }
+        guard claimLabel.count <= 16, claimLabel.allSatisfy({ (1...317).contains($0.utf8.count) }) else {
+            throw ValidationError("--claim-label: at most 16 names of labels")
+        }
         if let issuer, !issuer.hasPrefix("https://") || issuer.hasSuffix("/") {
             throw ValidationError("--issuer must begin with https:// and not end with a slash")
         }
@@ -83,6 +100,10 @@ struct SignerCommand: AsyncParsableCommand {
         configuration.issuer = issuer
         configuration.certificateSeconds = certificateSeconds
         configuration.tokenSeconds = tokenSeconds
+        configuration.agent = agent
+        configuration.claims.labels = claimLabel
+        configuration.claims.hasZone = claimZone
+        configuration.namesSubject = namedSubject
         configuration.reloadInterval = .seconds(reloadSeconds)
         let kubeconfig =
             if let path = kubeconfig {

@@ -89,6 +89,13 @@ enum ClientPath {
     }
     static var go: String { root + "/.build/clients/go-spiffe" }
     static var python: String { root + "/.build/clients/venv/bin/python" }
+
+    /// Whether the foreign programs of `.ci/setup-spiffe` are there.
+    static var hasForeignPrograms: Bool {
+        ["envoy", "bao", "google-auth-2.49"].allSatisfy {
+            FileManager.default.fileExists(atPath: root + "/.build/clients/" + $0)
+        }
+    }
 }
 
 /// Runs `body` in a world with a signer and an agent that serves the SPIFFE endpoint.

@@ -12,6 +12,12 @@ private struct ScriptedReviewer: TokenReviewing {
     var verdict: TokenVerdict
 
     func review(_ token: String, audience: String) async -> TokenVerdict { verdict }
+
+    func attributes(
+        _ wanted: ClaimConfiguration, of pod: ReviewedPod
+    ) async throws(ExchangeRefusal) -> PodAttributes {
+        PodAttributes(labels: ["tier": "web"], zone: "zone-a")
+    }
 }
 
 /// The exchange of a proof for SVIDs.
@@ -56,6 +62,7 @@ private struct ScriptedReviewer: TokenReviewing {
         try await Self.withFolder { _, configuration in
             var configuration = configuration
             configuration.issuer = "https://signer.example"
+            configuration.claims.labels = ["tier"]
             let keys = try Self.keys(configuration)
             let exchange = Exchange(configuration, reviewer: ScriptedReviewer(verdict: .pod(Self.pod)))
             let key = WorkloadKey()
@@ -70,6 +77,8 @@ private struct ScriptedReviewer: TokenReviewing {
             #expect(verified.id == id)
             let kubernetes = try #require(verified.claims["kubernetes.io"])
             #expect(kubernetes["pod"]?["uid"]?.string == "pod-uid" && kubernetes["node"]?["name"]?.string == "node-a")
+            let further = try #require(verified.claims["podidentd.io"])
+            #expect(further["labels"]?["tier"]?.string == "web" && further["zone"]?.string == "zone-a")
             #expect(verified.claims["iss"]?.string == "https://signer.example")
             #expect(verified.claims["nbf"] == nil)
             #expect((295...300).contains(verified.expiration - Date().timeIntervalSince1970))

@@ -114,6 +114,7 @@ struct QuietObserver: WorkloadObserver {
     func issued(_ svid: IssuedSVID, for pod: PodRecord, took: Duration) {}
     func failed(_ kind: IssuedSVID.Kind, for pod: PodRecord, _ failure: IssueFailure) {}
     func pushed(_ method: WorkloadMethod) {}
+    func rejected() {}
     func connectionRefused() {}
 }
 

@@ -110,7 +110,9 @@ import X509
                 identifyHolding: { _ in self.identification.withLock { $0 } })
             _ = try store.open(
                 method, for: pod, peer: peer, eventLoop: MultiThreadedEventLoopGroup.singleton.next(),
-                write: { self.continuation.yield(.success($0)) }, end: { self.continuation.yield(.failure($0)) })
+                changed: { pod in
+                    if let message = store.message(of: method, for: pod) { self.continuation.yield(.success(message)) }
+                }, end: { self.continuation.yield(.failure($0)) })
         }
 
         func next() async -> Result<ByteBuffer, GRPCStatus>? { await events.first { _ in true } }

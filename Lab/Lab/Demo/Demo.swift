@@ -2,8 +2,8 @@ import Foundation
 
 /// The main job, shown: five pods ask for their credentials, and none gets another's.
 package struct Demo: Sendable {
-    private let world: LabWorld
-    private let print: @Sendable (String) -> Void
+    let world: LabWorld
+    let print: @Sendable (String) -> Void
 
     package static let reportsAccount = "reports@\(LabWorld.project).iam.gserviceaccount.com"
 
@@ -40,6 +40,8 @@ package struct Demo: Sendable {
         print("  Kubernetes    \(world.cluster.kubernetesURL)")
         print("  Google STS    \(world.cluster.securityTokenServiceURL)")
         print("  Google IAM    \(world.cluster.iamCredentialsURL)")
+        let signer = try await LabSigner.start(in: world)
+        print("  signer        https://\(LabNode.address):\(signer.port), trust domain \(LabSigner.trustDomain)")
         print("  trap          http://\(LabNode.metadataAddress) (stands for the machine's own metadata server)")
         var pods: [(Caller, RunningPod)] = []
         for caller in Self.callers {
@@ -47,7 +49,7 @@ package struct Demo: Sendable {
         }
 
         heading("The agent")
-        let agent = try await world.startAgent()
+        let agent = try await world.startAgent(signer.agentConfiguration)
         for line in agent.log.events { print("  " + Self.withoutTimestamp(line)) }
 
         heading("Who asked, and what it got")
@@ -56,6 +58,9 @@ package struct Demo: Sendable {
 
         heading("What left the pods meanwhile, and who could be at the far end")
         try await showFarEnds(of: pods[0].1, capture, agent)
+
+        heading("Two pods prove themselves to each other, and a third is refused")
+        try await showHandshake(pods.map { ($0.0.name, $0.1) })
 
         heading("podidentd debug cgroups")
         let dump = try await Command.require(
@@ -68,6 +73,7 @@ package struct Demo: Sendable {
 
         heading("With the agent stopped")
         await agent.stop()
+        await signer.stop()
         try await showRefusal(from: pods[0].1)
     }
 

@@ -4,6 +4,10 @@ import Foundation
 /// The signer as a process of its own on the lab's node, with an authority and keys of its own making.
 package final class LabSigner: Sendable {
     package static let trustDomain = "lab.example"
+    /// The ID of the pods of one ServiceAccount.
+    package static func id(_ namespace: String, _ serviceAccount: String) -> String {
+        "spiffe://\(trustDomain)/ns/\(namespace)/sa/\(serviceAccount)"
+    }
     package static let audience = "podidentd-signer"
     /// Where pods find the endpoint.
     package static let endpointPort = 9256
@@ -26,14 +30,16 @@ package final class LabSigner: Sendable {
     ///   - world: The world whose API server it asks.
     ///   - replica: Its number: replicas have the same keys and each a port of its own.
     ///   - authority: The authority; `nil`: a new one.
+    ///   - hosts: Further names of the signer in its certificate.
     ///   - options: Further words of its command line.
     /// - Returns: The signer, which serves.
     /// - Throws: What the signer says when it does not.
     package static func start(
-        in world: LabWorld, replica: Int = 0, authority: LabPKI? = nil, options: [String] = []
+        in world: LabWorld, replica: Int = 0, authority: LabPKI? = nil, hosts: [String] = [], options: [String] = []
     ) async throws -> LabSigner {
         let signer = try LabSigner(
-            world, replica: replica, authority: try authority ?? LabPKI(name: "lab trust domain"), options: options)
+            world, replica: replica, authority: try authority ?? LabPKI(name: "lab trust domain"), hosts: hosts,
+            options: options)
         do {
             try await signer.log.first(within: .seconds(60)) {
                 $0.contains("\"signer ready\"") || $0.hasPrefix("Error:")
@@ -47,7 +53,9 @@ package final class LabSigner: Sendable {
         return signer
     }
 
-    private init(_ world: LabWorld, replica: Int, authority: LabPKI, options: [String]) throws {
+    private init(
+        _ world: LabWorld, replica: Int, authority: LabPKI, hosts: [String], options: [String]
+    ) throws {
         self.world = world
         self.authority = authority
         folder = world.node.directory + "/signer"
@@ -60,15 +68,20 @@ package final class LabSigner: Sendable {
             try Self.write(authority.authorityPEM, "\(folder)/authority/tls.crt")
             try Self.write(authority.authorityKeyPEM, "\(folder)/authority/tls.key")
             try Self.write(P256.Signing.PrivateKey().pemRepresentation + "\n", "\(folder)/token-keys/signing.key")
-            let server = try world.cluster.pki.server(hosts: [LabNode.address])
+            let server = try world.cluster.pki.server(hosts: [LabNode.address] + hosts)
             try Self.write(server.certificatePEM, "\(folder)/server/tls.crt")
             try Self.write(server.privateKeyPEM, "\(folder)/server/tls.key")
         }
         let kubernetes = world.cluster.kubernetes
-        kubernetes.createServiceAccount(namespace: Self.namespace, name: "signer")
+        // A second time would make another of it, and end the tokens of the first.
+        if replica == 0 { kubernetes.createServiceAccount(namespace: Self.namespace, name: "signer") }
         kubernetes.createPod(
             namespace: Self.namespace, name: name, serviceAccount: "signer", node: LabWorld.nodeName)
-        try kubernetes.apply(Self.rights)
+        try kubernetes.apply(Self.rights("podidentd-signer", to: "tokenreviews", "create", in: "authentication.k8s.io"))
+        if options.contains(where: { $0.hasPrefix("--claim-") }) {
+            try kubernetes.apply(Self.rights("podidentd-signer-pods", to: "pods", "get", in: ""))
+            try kubernetes.apply(Self.rights("podidentd-signer-nodes", to: "nodes", "get", in: ""))
+        }
         kubernetes.allowAudience(Self.audience)
         let kubeconfig = "\(folder)/\(name).kubeconfig"
         let token = try kubernetes.projectedToken(namespace: Self.namespace, pod: name)
@@ -110,6 +123,24 @@ package final class LabSigner: Sendable {
         try Self.write(further.map(\.authorityPEM).joined(), "\(folder)/authority/further.pem")
     }
 
+    /// A token of the caller's choice, by the key of JWT-SVIDs or by another that claims its name: what a verifier must tell apart.
+    package func token(_ claims: JSON, byOwnKey: Bool = true, algorithm: String = "ES256") throws -> String {
+        let own = try P256.Signing.PrivateKey(
+            pemRepresentation: try String(contentsOfFile: "\(folder)/token-keys/signing.key", encoding: .utf8))
+        func encode(_ bytes: some Sequence<UInt8>) -> String {
+            Data(bytes).base64EncodedString().replacingOccurrences(of: "+", with: "-")
+                .replacingOccurrences(of: "/", with: "_").replacingOccurrences(of: "=", with: "")
+        }
+        let name = encode(SHA256.hash(data: own.publicKey.derRepresentation))
+        let header: JSON = ["alg": .string(algorithm), "kid": .string(name), "typ": "JWT"]
+        let signed = encode(header.text.utf8) + "." + encode(claims.text.utf8)
+        let key = byOwnKey ? own : P256.Signing.PrivateKey()
+        return signed + "." + encode(try key.signature(for: Data(signed.utf8)).rawRepresentation)
+    }
+
+    /// Where relying parties find the keys of JWT-SVIDs.
+    package var keysURL: String { "https://\(LabNode.address):\(port)/keys" }
+
     /// Replaces the authority's files: the signer reads them again by itself. `further` are roots to publish beside it.
     package func replaceAuthority(_ new: LabPKI, further: [LabPKI]) throws {
         try publish(further)
@@ -117,24 +148,24 @@ package final class LabSigner: Sendable {
         try Self.write(new.authorityPEM, "\(folder)/authority/tls.crt")
     }
 
-    /// The rights of deploy/components/spiffe: TokenReviews and nothing else.
-    private static let rights: [JSON] = [
+    /// One right of the signer's: TokenReviews alone, but for further claims.
+    private static func rights(_ name: String, to resource: String, _ verb: String, in group: String) -> [JSON] {
         [
-            "kind": "ClusterRole", "metadata": ["name": "podidentd-signer"],
-            "rules": [
-                [
-                    "apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"],
-                ]
+            [
+                "kind": "ClusterRole", "metadata": ["name": .string(name)],
+                "rules": [
+                    ["apiGroups": [.string(group)], "resources": [.string(resource)], "verbs": [.string(verb)]]
+                ],
             ],
-        ],
-        [
-            "kind": "ClusterRoleBinding", "metadata": ["name": "podidentd-signer"],
-            "roleRef": ["kind": "ClusterRole", "name": "podidentd-signer"],
-            "subjects": [
-                ["kind": "ServiceAccount", "name": "signer", "namespace": .string(namespace)]
+            [
+                "kind": "ClusterRoleBinding", "metadata": ["name": .string(name)],
+                "roleRef": ["kind": "ClusterRole", "name": .string(name)],
+                "subjects": [
+                    ["kind": "ServiceAccount", "name": "signer", "namespace": .string(namespace)]
+                ],
             ],
-        ],
-    ]
+        ]
+    }
 
     private static func kubeconfig(_ world: LabWorld, token: String) -> String {
         """

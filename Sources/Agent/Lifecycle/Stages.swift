@@ -41,6 +41,7 @@ extension Parts {
             let time = Duration.seconds(configuration.drainSeconds)
             stages += [
                 .runs { await spiffe.run() },
+                .runs { await spiffe.runSecure() },
                 Stage(
                     service: ClosingService { await spiffe.shutdown(within: time) },
                     abandon: { await spiffe.shutdown(within: .zero) }),

@@ -117,6 +117,9 @@ struct AgentMetrics: Sendable {
             MetricFamily(MetricNames.spiffeFailures, counters.failed.samples),
             MetricFamily(MetricNames.spiffePushes, .integer(counters.pushes.current)),
             MetricFamily(MetricNames.spiffeConnectionsRefused, .integer(counters.refusedConnections.current)),
+            MetricFamily(MetricNames.spiffeRejections, .integer(counters.rejections.current)),
+            MetricFamily(
+                MetricNames.spiffeForeignCertificates, .integer(counters.foreignCertificates.current)),
             MetricFamily(
                 MetricNames.spiffeHoldings,
                 [

@@ -62,7 +62,8 @@ struct FrontParts: Sendable {
                 return tag
             },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger, observer: counters,
-            acceptFailed: { incidents.increment(.acceptFailed) }, elsewhere: upstreams.spiffe?.service(attributor))
+            acceptFailed: { incidents.increment(.acceptFailed) }, elsewhere: upstreams.spiffe?.service(attributor),
+            secured: upstreams.spiffe?.secured(attributor, pods: pods.directory))
         self.server = server
         let openerLost = Failure<OpenerError>()
         self.openerLost = openerLost

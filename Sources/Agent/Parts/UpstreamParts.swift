@@ -58,7 +58,7 @@ struct UpstreamParts: Sendable {
     }
 
     private static func options(_ configuration: AgentConfiguration) throws -> KubernetesClientOptions {
-        let isSpiffe = configuration.spiffePort != 0 || configuration.spiffeSocket != nil
+        let isSpiffe = SpiffeSettings.isWanted(configuration)
         var options = try KubernetesClientOptions(
             audience: configuration.tokenAudience ?? configuration.providerAudience,
             podTokenAudiences: Set(configuration.podTokenAudiences + (isSpiffe ? [configuration.spiffeAudience] : [])),

@@ -19,15 +19,35 @@ final class SpiffeFront: Sendable {
     private let store: IdentityStore
     private let server: WorkloadServer
     private let listener = Mutex<UnixListener?>(nil)
+    private let secure = Mutex<SecureMetadata?>(nil)
+    private let audit: AuditLog
+    private let logger: Logger
 
     init(_ settings: SpiffeSettings, tokens: any SubjectTokenIssuing, audit: AuditLog, logger: Logger) {
         self.settings = settings
+        self.audit = audit
+        self.logger = logger
         client = SignerClient(settings.signer, tokens: tokens)
         let observer = SpiffeReporter(counters: counters, audit: audit, logger: logger)
         let group = MultiThreadedEventLoopGroup.singleton
         store = IdentityStore(
             configuration: settings.workload, issuer: client, observer: observer, loop: group.next())
         server = WorkloadServer(store: store, group: group, observer: observer, logger: logger)
+    }
+
+    /// What stands before the metadata protocol on the port of TLS; `nil` without that port. `pods` tells the agent's own
+    /// pod, for its certificate.
+    func secured(_ attributor: Attributor, pods: PodDirectory) -> SecuredPort? {
+        guard let metadata = settings.metadata else { return nil }
+        let secure = SecureMetadata(
+            port: metadata.port, ownPod: metadata.ownPod, trustDomain: settings.workload.trustDomain, client: client,
+            store: store, directory: pods, logger: logger
+        ) { [counters, audit] pod in
+            counters.foreignCertificates.increment()
+            audit.recordSpiffeRefusal(of: pod, "metadata", reason: "the client certificate is another pod's")
+        }
+        self.secure.withLock { $0 = secure }
+        return secure.securedPort(attributor)
     }
 
     /// Returns the service for connections to the endpoint's port, from pods that `attributor` knows; `nil` without a port.
@@ -67,6 +87,11 @@ final class SpiffeFront: Sendable {
         listener.withLock { $0 = opened }
     }
 
+    /// Serves certificates of the metadata server's own, as long as the agent runs.
+    func runSecure() async {
+        if let secure = secure.withLock({ $0 }) { await secure.run() }
+    }
+
     /// Ends every stream, spread over a part of `time`, and closes.
     func shutdown(within time: Duration) async {
         let listener = self.listener.withLock { listener in
@@ -94,6 +119,7 @@ struct SpiffeCounters: Sendable {
         case fetchJWTSVID = "fetch_jwt_svid"
         case fetchJWTBundles = "fetch_jwt_bundles"
         case validateJWTSVID = "validate_jwt_svid"
+        case streamSecrets = "stream_secrets"
         case other
 
         init(_ method: WorkloadMethod?) {
@@ -103,6 +129,7 @@ struct SpiffeCounters: Sendable {
             case .fetchJWTSVID: self = .fetchJWTSVID
             case .fetchJWTBundles: self = .fetchJWTBundles
             case .validateJWTSVID: self = .validateJWTSVID
+            case .streamSecrets: self = .streamSecrets
             case nil: self = .other
             }
         }
@@ -116,6 +143,8 @@ struct SpiffeCounters: Sendable {
     let failed = CounterTable<IssueFailure.Kind>()
     let pushes = MetricCounter()
     let refusedConnections = MetricCounter()
+    let rejections = MetricCounter()
+    let foreignCertificates = MetricCounter()
 
     private struct Call: Hashable {
         var method: Method
@@ -160,6 +189,8 @@ struct SpiffeReporter: WorkloadObserver {
     }
 
     func pushed(_ method: WorkloadMethod) { counters.pushes.increment() }
+
+    func rejected() { counters.rejections.increment() }
 
     func connectionRefused() { counters.refusedConnections.increment() }
 }

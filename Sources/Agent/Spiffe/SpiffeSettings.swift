@@ -9,23 +9,28 @@ struct SpiffeSettings: Sendable {
     /// 0: none.
     let port: UInt16
     let socket: String?
+    /// Where metadata is served through TLS, and which pod the agent is; `nil`: it is not.
+    let metadata: (port: UInt16, ownPod: PodUID)?
     let workload: WorkloadConfiguration
     let signer: SignerClientConfiguration
 
     /// - Returns: `nil` if there is no endpoint.
     /// - Throws: Which key is missing, or which file cannot be used.
     init?(_ configuration: AgentConfiguration) throws(ConfigurationError) {
-        guard configuration.spiffePort != 0 || configuration.spiffeSocket != nil else { return nil }
+        guard Self.isWanted(configuration) else { return nil }
         guard let domain = configuration.spiffeTrustDomain.flatMap({ TrustDomain($0) }) else {
             throw ConfigurationError(
-                "spiffe.trust-domain is not set: SPIFFE IDs need one (spiffe.port or spiffe.socket is set)")
+                "spiffe.trust-domain is not set: SPIFFE IDs need one (spiffe.port, spiffe.socket or spiffe.metadata-port is set)"
+            )
         }
         guard let url = configuration.spiffeSigner else {
             throw ConfigurationError(
-                "spiffe.signer is not set: no other service signs (spiffe.port or spiffe.socket is set)")
+                "spiffe.signer is not set: no other service signs (spiffe.port, spiffe.socket or spiffe.metadata-port is set)"
+            )
         }
         port = configuration.spiffePort
         socket = configuration.spiffeSocket
+        metadata = try Self.metadata(configuration)
         var workload = WorkloadConfiguration(
             trustDomain: domain,
             authorities: configuration.redirectEndpoints.map {
@@ -41,5 +46,24 @@ struct SpiffeSettings: Sendable {
         } catch {
             throw ConfigurationError("spiffe.ca-file: \(error.reason)")
         }
+    }
+
+    /// Whether anything of SPIFFE is switched on.
+    static func isWanted(_ configuration: AgentConfiguration) -> Bool {
+        configuration.spiffePort != 0 || configuration.spiffeSocket != nil || configuration.spiffeMetadataPort != 0
+    }
+
+    private static func metadata(
+        _ configuration: AgentConfiguration
+    ) throws(ConfigurationError) -> (port: UInt16, ownPod: PodUID)? {
+        guard configuration.spiffeMetadataPort != 0 else { return nil }
+        guard configuration.spiffeMetadataPort != configuration.spiffePort else {
+            throw ConfigurationError("spiffe.metadata-port and spiffe.port are the same port")
+        }
+        guard let pod = configuration.podUID else {
+            throw ConfigurationError(
+                "pod-uid is not set: the agent's own pod gets the certificate (spiffe.metadata-port is set)")
+        }
+        return (configuration.spiffeMetadataPort, pod)
     }
 }

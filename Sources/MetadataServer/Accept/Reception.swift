@@ -1,5 +1,5 @@
 package import Attribution
-import NIOCore
+package import NIOCore
 
 #if canImport(Glibc)
     import Glibc
@@ -17,6 +17,19 @@ package struct OtherService: Sendable {
     package init(port: UInt16, serve: @escaping @Sendable (CInt, CallerTag) -> Void) {
         self.port = port
         self.serve = serve
+    }
+}
+
+/// A port of the metadata addresses on which the same requests come through something else, such as TLS.
+package struct SecuredPort: Sendable {
+    /// The port that the caller asked for.
+    package var port: UInt16
+    /// Makes what stands before the protocol's own handlers of one connection, the socket's side first. Throws to close it.
+    package var handlers: @Sendable (CallerTag) throws -> [any ChannelHandler]
+
+    package init(port: UInt16, handlers: @escaping @Sendable (CallerTag) throws -> [any ChannelHandler]) {
+        self.port = port
+        self.handlers = handlers
     }
 }
 
@@ -43,6 +56,8 @@ final class Reception {
     private let readTag: @Sendable (CInt) -> CallerTag?
     private let handOn: @Sendable (CInt, CallerTag) -> Void
     private let elsewhere: OtherService?
+    /// Connections to it bring nothing that could be answered here.
+    private let securedPort: UInt16?
     private let date = DateHeader()
     private let leased = LeasedAnswers()
     private var request = ByteBufferAllocator().buffer(capacity: KnownRequests.longest + 1)
@@ -52,11 +67,11 @@ final class Reception {
     /// When to drop what is out of date, if there is anything.
     private(set) var tidyUpTime: NIODeadline?
 
-    /// `readTag` and `elsewhere` are the ``MetadataServer``'s. `handOn` owns the descriptor that it is given from then
-    /// on.
+    /// `readTag`, `elsewhere` and `securedPort` are the ``MetadataServer``'s. `handOn` owns the descriptor that it is
+    /// given from then on.
     init(
         responder: MetadataResponder, known: KnownRequests, observer: any MetadataServerObserver,
-        readTag: @escaping @Sendable (CInt) -> CallerTag?, elsewhere: OtherService? = nil,
+        readTag: @escaping @Sendable (CInt) -> CallerTag?, elsewhere: OtherService? = nil, securedPort: UInt16? = nil,
         handOn: @escaping @Sendable (CInt, CallerTag) -> Void
     ) {
         self.responder = responder
@@ -65,6 +80,7 @@ final class Reception {
         self.readTag = readTag
         self.handOn = handOn
         self.elsewhere = elsewhere
+        self.securedPort = securedPort
     }
 
     /// Takes over an accepted socket that does not block. `namespace` is the listening socket's network namespace, by
@@ -82,6 +98,10 @@ final class Reception {
         }
         if let elsewhere, tag.originalDestination.port == elsewhere.port {
             elsewhere.serve(descriptor, tag)
+            return
+        }
+        if tag.originalDestination.port == securedPort {
+            handOn(descriptor, tag)
             return
         }
         switch answer(descriptor, tag) {

@@ -79,6 +79,11 @@ package enum MetricNames {
         "podidentd_spiffe_pushes", .counter, "Messages pushed into open streams: new certificates and bundles.")
     package static let spiffeConnectionsRefused = MetricDefinition(
         "podidentd_spiffe_connections_refused", .counter, "Connections reset because their pod had too many.")
+    package static let spiffeRejections = MetricDefinition(
+        "podidentd_spiffe_rejections", .counter, "Secrets that an Envoy rejected; its own log says why.")
+    package static let spiffeForeignCertificates = MetricDefinition(
+        "podidentd_spiffe_foreign_certificates", .counter,
+        "Connections to the metadata server through TLS that showed another pod's certificate.")
     package static let spiffeHoldings = MetricDefinition(
         "podidentd_spiffe_held", .gauge, labels: ["what"], "What the SPIFFE endpoint holds now.")
 
@@ -132,7 +137,8 @@ package enum MetricNames {
         kernelEvents, mapEntries, mapCapacity, hooks, hostGuard,
         tokenLookups, tokenEntries, tokenFetches, accountReads, tokenRefreshes, tokenEvictions, upstreamCalls,
         upstreamRetries, upstreamDuration,
-        spiffeCalls, spiffeIssued, spiffeFailures, spiffePushes, spiffeConnectionsRefused, spiffeHoldings,
+        spiffeCalls, spiffeIssued, spiffeFailures, spiffePushes, spiffeConnectionsRefused, spiffeRejections,
+        spiffeForeignCertificates, spiffeHoldings,
         ready, podsNotArriving, watchSilence, watchLists, pods, cgroups, credentialExpiry, incidents,
         auditLines, podEvents,
         build, cpuSeconds, residentMemory, virtualMemory, openDescriptors, descriptorLimit, startTime,

@@ -5,6 +5,7 @@
 //	jwt AUDIENCE...          one JWT-SVID, and what validation against the bundle says of it
 //	validate AUDIENCE TOKEN  what the endpoint says of a token
 //	watch COUNT              so many different X.509-SVIDs, from one stream
+//	files FOLDER             one X.509-SVID as files: svid.pem, svid.key, bundle.pem
 //	serve ADDRESS ID         accepts one connection by mutual TLS from the workload ID, and answers it
 //	dial ADDRESS ID          the other side
 package main
@@ -100,6 +101,12 @@ func main() {
 			fail(err)
 		}
 		showSVID(svid)
+	case "files":
+		update, err := workloadapi.FetchX509Context(ctx)
+		if err != nil {
+			fail(err)
+		}
+		writeFiles(update, arguments[1])
 	case "bundles":
 		bundles, err := workloadapi.FetchX509Bundles(ctx)
 		if err != nil {
@@ -162,6 +169,28 @@ func parse(token string, bundles *jwtbundle.Set, audience string) {
 	if _, err := jwtsvid.ParseAndValidate(token, bundles, []string{audience}); err != nil {
 		fail(err)
 	}
+}
+
+func writeFiles(update *workloadapi.X509Context, folder string) {
+	svid := update.DefaultSVID()
+	chain, key, err := svid.Marshal()
+	if err != nil {
+		fail(err)
+	}
+	bundle, err := update.Bundles.GetX509BundleForTrustDomain(svid.ID.TrustDomain())
+	if err != nil {
+		fail(err)
+	}
+	roots, err := bundle.Marshal()
+	if err != nil {
+		fail(err)
+	}
+	for name, content := range map[string][]byte{"svid.pem": chain, "svid.key": key, "bundle.pem": roots} {
+		if err := os.WriteFile(folder+"/"+name, content, 0o600); err != nil {
+			fail(err)
+		}
+	}
+	show(map[string]any{"id": svid.ID.String()})
 }
 
 func serve(ctx context.Context, address, id string) {

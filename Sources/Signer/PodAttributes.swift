@@ -1,0 +1,60 @@
+import KubernetesAPI
+import SpiffeIdentity
+import Tokens
+
+/// Which attributes of a pod become claims, beside what its token proves. Each is read from the API server, never believed
+/// from a node.
+package struct ClaimConfiguration: Sendable, Hashable {
+    /// Names of pod labels.
+    package var labels: [String] = []
+    /// Whether the zone of the pod's node is a claim.
+    package var hasZone = false
+
+    package init() {}
+
+    var isEmpty: Bool { labels.isEmpty && !hasZone }
+}
+
+/// Attributes of one pod, for the claim `podidentd.io`.
+package struct PodAttributes: Sendable, Hashable {
+    package var labels: [String: String]
+    package var zone: String?
+
+    package init(labels: [String: String] = [:], zone: String? = nil) {
+        self.labels = labels
+        self.zone = zone
+    }
+
+    /// The value of the claim; members that the pod has not are left out.
+    var claim: JSONValue {
+        var members: [String: JSONValue] = [:]
+        if !labels.isEmpty { members["labels"] = .object(labels.mapValues { .string($0) }) }
+        if let zone { members["zone"] = .string(zone) }
+        return .object(members)
+    }
+}
+
+extension TokenReviewer {
+    private static let zoneLabel = "topology.kubernetes.io/zone"
+
+    package func attributes(
+        _ wanted: ClaimConfiguration, of pod: ReviewedPod
+    ) async throws(ExchangeRefusal) -> PodAttributes {
+        var attributes = PodAttributes()
+        do throws(UpstreamFailure) {
+            if wanted.hasZone, let node = pod.node {
+                attributes.zone = try await client.node(node).labels[Self.zoneLabel]
+            }
+            guard !wanted.labels.isEmpty else { return attributes }
+            let labels = try await client.labels(
+                wanted.labels, ofPod: pod.name, namespace: pod.namespace, uid: pod.uid)
+            if let labels {
+                attributes.labels = labels
+                return attributes
+            }
+        } catch {
+            throw ExchangeRefusal(status: 503, reason: "a claim cannot be read: \(error.message)")
+        }
+        throw ExchangeRefusal(status: 401, reason: "the pod of that name is another by now")
+    }
+}

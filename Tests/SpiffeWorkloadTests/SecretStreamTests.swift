@@ -1,0 +1,148 @@
+import Attribution
+import Foundation
+import NIOCore
+import NIOEmbedded
+import NIOHPACK
+import NIOHTTP2
+import Synchronization
+import Testing
+
+@testable import Signer
+@testable import SpiffeIdentity
+@testable import SpiffeWorkload
+
+/// The stream of secrets: what it answers to which request of xDS.
+@Suite(.timeLimit(.minutes(1))) struct SecretStreamTests {
+    private static let pod = PodRecord(
+        uid: known(PodUID("00000000-0000-0000-0000-000000000001")), namespace: "shop", name: "web-1",
+        serviceAccountName: "web")
+    private static let id = known(SpiffeID("spiffe://test.example/ns/shop/sa/web"))
+
+    /// One stream with a client's hand on it.
+    private final class Stream: Sendable {
+        let channel = NIOAsyncTestingChannel()
+        let store: IdentityStore
+        let identification = Mutex(
+            Identification.caller(Caller(pod: SecretStreamTests.pod, containerID: nil, cgroupID: CgroupID(rawValue: 1)))
+        )
+        let rejections = Atomic(0)
+
+        init(_ signer: FakeSigner) async throws {
+            var configuration = WorkloadConfiguration(trustDomain: FakeSigner.domain, authorities: [])
+            configuration.bundleSpread = .zero
+            store = IdentityStore(
+                configuration: configuration, issuer: signer, observer: QuietObserver(), loop: channel.testingEventLoop)
+            try await channel.testingEventLoop.executeInContext { [self] in
+                try channel.pipeline.syncOperations.addHandler(
+                    SecretStreamHandler(
+                        store: store,
+                        peer: WorkloadPeer(
+                            transport: .tcp, identify: { self.identification.withLock { $0 } },
+                            identifyHolding: { _ in self.identification.withLock { $0 } }),
+                        observer: Counting(stream: self)))
+            }
+        }
+
+        private struct Counting: WorkloadObserver {
+            let stream: Stream
+            func ended(_ method: WorkloadMethod?, with status: GRPCStatus.Code) {}
+            func refused(_ pod: PodRecord?, _ method: WorkloadMethod?, _ status: GRPCStatus) {}
+            func issued(_ svid: IssuedSVID, for pod: PodRecord, took: Duration) {}
+            func failed(_ kind: IssuedSVID.Kind, for pod: PodRecord, _ failure: IssueFailure) {}
+            func pushed(_ method: WorkloadMethod) {}
+            func rejected() { stream.rejections.add(1, ordering: .relaxed) }
+            func connectionRefused() {}
+        }
+
+        func send(_ names: [String], nonce: String = "", isRejection: Bool = false, isLast: Bool = false) async throws {
+            var writer = ProtobufWriter()
+            for name in names { writer.write(3, string: name) }
+            writer.write(5, string: nonce)
+            if isRejection { writer.write(6) { $0.write(2, string: "bad") } }
+            try await send(WorkloadMessages.framed(writer), isLast: isLast)
+        }
+
+        func send(_ bytes: ByteBuffer, isLast: Bool = false) async throws {
+            try await channel.writeInbound(
+                HTTP2Frame.FramePayload.data(.init(data: .byteBuffer(bytes), endStream: isLast)))
+        }
+
+        /// The next answer's nonce and the names of its secrets, or the status that the stream ends with.
+        func next() async throws -> String {
+            while true {
+                switch try await channel.waitForOutboundWrite(as: HTTP2Frame.FramePayload.self) {
+                case .headers(let frame):
+                    if let status = frame.headers.first(name: "grpc-status") { return "status \(status)" }
+                case .data(let frame):
+                    guard case .byteBuffer(let bytes) = frame.data else { continue }
+                    return try Self.text(bytes)
+                default: continue
+                }
+            }
+        }
+
+        private static func text(_ frame: ByteBuffer) throws -> String {
+            var reader = ProtobufReader(known(frame.getSlice(at: 5, length: frame.readableBytes - 5)))
+            var (nonce, names) = ("", [String]())
+            while let (field, value) = try reader.next() {
+                if field == 5 { nonce = value.string ?? "" }
+                guard field == 2, case .bytes(let any) = value else { continue }
+                var secrets = ProtobufReader(any)
+                while let (field, value) = try secrets.next() {
+                    guard field == 2, case .bytes(let secret) = value else { continue }
+                    var inner = ProtobufReader(secret)
+                    names.append(try inner.next()?.value.string ?? "")
+                }
+            }
+            return "\(nonce): \(names.joined(separator: " "))"
+        }
+    }
+
+    @Test(
+        "an acknowledgement, a rejection and an outdated request get no answer; other names, a new bundle and an end do"
+    )
+    func protocolOfRequests() async throws {
+        let signer = try FakeSigner()
+        let stream = try await Stream(signer)
+        try await stream.send(["default"])
+        #expect(try await stream.next() == "1: default")
+        try await stream.send(["default"], nonce: "1")
+        try await stream.send(["default"], nonce: "1", isRejection: true)
+        try await stream.send(["ROOTCA"], nonce: "0")
+        try await stream.send(["default", "ROOTCA"], nonce: "1")
+        #expect(try await stream.next() == "2: ROOTCA default", "nothing before it")
+        #expect(stream.rejections.load(ordering: .relaxed) == 1)
+        let (_, next) = try FakeSigner.makeAuthority("next")
+        signer.state.withLock { $0.bundle.authorities.append(next) }
+        _ = try await stream.store.refreshedBundle()
+        #expect(try await stream.next() == "3: ROOTCA default")
+        stream.store.forget(Self.pod.uid)
+        #expect(try await stream.next() == "status 7")
+        #expect(stream.store.holdings.streams == 0)
+    }
+
+    @Test("without names a stream shows the caller's own two secrets; foreign names and no requests end it")
+    func names() async throws {
+        let signer = try FakeSigner()
+        let all = try await Stream(signer)
+        try await all.send([])
+        #expect(try await all.next() == "1: \(Self.id) spiffe://test.example")
+        for (names, status) in [
+            (["spiffe://test.example/ns/shop/sa/admin"], 7), (["default", "other"], 7),
+            ((0..<17).map { "name-\($0)" }, 3),
+        ] {
+            let stream = try await Stream(signer)
+            try await stream.send(names)
+            #expect(try await stream.next() == "status \(status)")
+        }
+        let empty = try await Stream(signer)
+        try await empty.send(ByteBuffer(), isLast: true)
+        #expect(try await empty.next() == "status 3")
+        let garbage = try await Stream(signer)
+        try await garbage.send(ByteBuffer(bytes: [0, 0, 0, 0, 1, 0xff]))
+        #expect(try await garbage.next() == "status 3")
+        let long = try await Stream(signer)
+        try await long.send(ByteBuffer(bytes: [0, 0x7f, 0, 0, 0]))
+        #expect(try await long.next() == "status 8")
+    }
+}
