@@ -1,6 +1,6 @@
 import Agent
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 
 /// Where a command takes its configuration from.
 struct ConfigurationOptions: ParsableArguments {

@@ -1,6 +1,7 @@
 import Agent
 import ArgumentParser
-import Foundation
+import FoundationEssentials
+import Glibc
 import Operations
 
 struct DebugBundleCommand: AsyncParsableCommand {
@@ -31,7 +32,7 @@ struct DebugBundleCommand: AsyncParsableCommand {
         }
         let bytes = await archive(location)
         if path == "-" {
-            FileHandle.standardOutput.write(Data(bytes))
+            StandardStream.output.write(bytes)
         } else {
             try Self.write(bytes, to: path)
             print("wrote \(path), \(bytes.count) bytes")
@@ -83,8 +84,10 @@ struct DebugBundleCommand: AsyncParsableCommand {
             let reason = unsafe String(cString: strerror(errno))
             throw ConfigurationError("cannot write \(path): \(reason)")
         }
-        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        try handle.write(contentsOf: Data(bytes))
-        try handle.close()
+        defer { close(descriptor) }
+        guard StandardStream.write(bytes, to: descriptor) else {
+            let reason = unsafe String(cString: strerror(errno))
+            throw ConfigurationError("\(path) is incomplete: \(reason)")
+        }
     }
 }

@@ -1,7 +1,7 @@
 import Agent
 import ArgumentParser
 import Attribution
-import Foundation
+import FoundationEssentials
 import Operations
 
 struct ReadyCommand: AsyncParsableCommand {
