@@ -112,9 +112,10 @@ reference: bpf ## Writes the tables of docs/operate/configuration.md from the co
 	@sed -i '/^## Without a section$$/,$$d' docs/operate/configuration.md
 	@$(BUILD)/podidentd config --markdown >> docs/operate/configuration.md
 
-captures: bpf ## Writes docs/operate/debug.md: what the debug commands print, from a run in the lab
-	@for product in podidentd podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
-	@$(BUILD)/podidentd-lab captures docs/operate/debug.md
+captures: bpf ## Writes docs/operate/debug.md and kubectl.md anew: what the debug commands print, from runs in the lab
+	@bash .ci/deploy-tools
+	@for product in podidentd podidentd-opener podidentd-lab kubectl-podidentd; do $(SWIFT) build --product $$product || exit; done
+	@$(BUILD)/podidentd-lab captures docs/operate/debug.md --plugin docs/operate/kubectl.md
 
 bench: bpf ## Measures beside references and draws; QUICK=1, ONLY=1,5 (figures), AGENT=path (other binary), BEFORE=checkout (2d21139), CLOUDS=1
 	@command -v python3 > /dev/null || bash .ci/install python3

@@ -12,6 +12,23 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+/// Of modules that no cached answer passes through: the smaller code, for which nobody waits.
+let small: [SwiftSetting] = strict + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
+
+/// Of the programs in images. A release exports no symbol, so that the linker can leave out what nobody calls; it packs the
+/// relocations; and .ci/release.ld leaves out what nothing in it uses.
+let imageLinking: [LinkerSetting] = [
+    // lld keeps read-only data out of the writable segment, so that it is never the process's own memory.
+    .unsafeFlags(["-use-ld=lld"]),
+    .unsafeFlags(
+        [
+            "--no-export-dynamic", "-z", "pack-relative-relocs", "--no-eh-frame-hdr",
+            "\(Context.packageDirectory)/.ci/release.ld",
+        ].flatMap { ["-Xlinker", $0] },
+        .when(configuration: .release)
+    ),
+]
+
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
@@ -24,7 +41,6 @@ let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
-let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
 let package = Package(
     name: "podidentd",
@@ -33,22 +49,22 @@ let package = Package(
         .executable(name: "podidentd-init", targets: ["podidentd-init"]),
         .executable(name: "podidentd-signer", targets: ["podidentd-signer"]),
         .executable(name: "podidentd-opener", targets: ["podidentd-opener"]),
+        .executable(name: "kubectl-podidentd", targets: ["kubectl-podidentd"]),
         .executable(name: "podidentd-lab", targets: ["podidentd-lab"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
-        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
-        .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
-        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
-        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
-        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
-        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.0"),
+        .package(url: "https://github.com/apple/swift-nio.git", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", exact: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-nio-http2.git", exact: "1.46.0"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", exact: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log.git", exact: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", exact: "2.13.0"),
         // The signer and the lab sign; the agent makes keys for SVIDs and verifies what it is given, hashes token IDs and
         // session names, and authenticates its own session tokens.
-        .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.0"),
-        .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.0"),
-        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-certificates.git", exact: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1.git", exact: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-crypto.git", exact: "4.5.2"),
     ],
     targets: [
         // The door to BPF in C. Only `BPF` imports these two.
@@ -62,6 +78,10 @@ let package = Package(
         .target(name: "Linux", swiftSettings: strict),
         // nftables in the kernel's own words, for the guard where BPF cannot be one. Knows nothing of ours.
         .target(name: "Netlink", dependencies: ["Linux"], swiftSettings: strict),
+
+        // The door to libyaml. Only `YAML` imports it, and only `YAML` reads configuration files.
+        .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .target(name: "YAML", dependencies: ["CLibYAML"], swiftSettings: small),
 
         // The door to the kernel's ways of giving up rights. Only `Hardening` imports it.
         .target(name: "CHardening", cSettings: [.define("_GNU_SOURCE")]),
@@ -85,10 +105,10 @@ let package = Package(
         .target(
             name: "KubernetesAPI",
             dependencies: [
-                "Linux",
-                "Attribution", "Tokens", "UpstreamHTTP", nioCore, nioPosix, nioHTTP1, nioSSL, logging, yams,
+                "Linux", "YAML",
+                "Attribution", "Tokens", "UpstreamHTTP", nioCore, nioPosix, nioHTTP1, nioSSL, logging,
             ],
-            swiftSettings: strict
+            swiftSettings: small
         ),
         .target(
             name: "TokenExchange",
@@ -111,26 +131,26 @@ let package = Package(
         .target(
             name: "Operations",
             dependencies: ["Linux", "Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging],
-            swiftSettings: strict
+            swiftSettings: small
         ),
 
         // SPIFFE: what IDs, certificates, tokens and bundles are (values, no I/O), the endpoint that pods ask, and the agent's
         // way to the signer.
         .target(
-            name: "SpiffeIdentity", dependencies: ["Attribution", "Tokens", x509, asn1, crypto], swiftSettings: strict),
+            name: "SpiffeIdentity", dependencies: ["Attribution", "Tokens", x509, asn1, crypto], swiftSettings: small),
         .target(
             name: "SpiffeWorkload",
             dependencies: [
                 "Attribution", "SpiffeIdentity", nioCore, nioPosix, nioHTTP2, nioHPACK, logging,
             ],
-            swiftSettings: strict
+            swiftSettings: small
         ),
         .target(
             name: "SignerExchange",
             dependencies: [
                 "Attribution", "SpiffeIdentity", "Tokens", "UpstreamHTTP", nioCore, nioHTTP1, nioSSL,
             ],
-            swiftSettings: strict
+            swiftSettings: small
         ),
 
         // The only holder of keys, a process of its own beside the API server.
@@ -141,7 +161,7 @@ let package = Package(
                 nioHTTP1,
                 nioSSL, logging,
             ],
-            swiftSettings: strict
+            swiftSettings: small
         ),
         .executableTarget(
             name: "podidentd-signer",
@@ -150,18 +170,18 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
-            swiftSettings: strict,
-            linkerSettings: [.unsafeFlags(["-use-ld=lld"])]
+            swiftSettings: small,
+            linkerSettings: imageLinking
         ),
 
         // What an operator sets: keys, values, errors, and a configuration that is read again.
         .target(
             name: "Settings",
             dependencies: [
-                "Attribution", "BPF", "KubernetesAPI", "Operations", "Tokens", nioPosix, logging, yams,
+                "Attribution", "BPF", "KubernetesAPI", "Operations", "Tokens", nioPosix, logging, "YAML",
                 "SpiffeIdentity",
             ],
-            swiftSettings: strict
+            swiftSettings: small
         ),
         // What the settings make of Google, and the clouds beside Google.
         .target(
@@ -169,7 +189,7 @@ let package = Package(
             dependencies: [
                 "Attribution", "MetadataServer", "Operations", "Settings", "TokenExchange", "Tokens", logging,
             ],
-            swiftSettings: strict
+            swiftSettings: small
         ),
         // What the agent records of its own work: audit records, counters, incidents.
         .target(
@@ -179,7 +199,7 @@ let package = Package(
                 "Attribution", "KubernetesAPI", "MetadataServer", "Operations", "Settings", "Tokens", logging, crypto,
                 nioPosix,
             ],
-            swiftSettings: strict
+            swiftSettings: small
         ),
         // Restarts without a gap: sockets that pass from an agent to its successor, or to podidentd-init and back.
         .target(
@@ -190,7 +210,7 @@ let package = Package(
                 nioPosix,
                 logging, .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
-            swiftSettings: strict
+            swiftSettings: small
         ),
         // Keeps the kernel's side true: hooks, cgroups, policies, listeners in pods' namespaces, and the proof of them.
         .target(
@@ -201,7 +221,7 @@ let package = Package(
                 "Restart",
                 "Settings", "Telemetry", nioPosix, logging, nioCore,
             ],
-            swiftSettings: strict
+            swiftSettings: small
         ),
         // What the agent reads from its Node object, and the taint that it removes from it.
         .target(
@@ -209,7 +229,7 @@ let package = Package(
             dependencies: [
                 "Clouds", "KubernetesAPI", "MetadataServer", "Settings", "Tokens", logging,
             ],
-            swiftSettings: strict
+            swiftSettings: small
         ),
         // What an operator asks: check, explain, the debug views, readiness and liveness.
         .target(
@@ -221,7 +241,7 @@ let package = Package(
                 "Telemetry", "TokenExchange", "Tokens", "UpstreamHTTP", nioPosix, logging, "CSockets", "Netlink",
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
-            swiftSettings: strict
+            swiftSettings: small
         ),
 
         // The composition root: puts the parts together, starts and stops them. And the command line in front of it.
@@ -246,9 +266,8 @@ let package = Package(
                 "Settings", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            swiftSettings: strict,
-            // Keeps read-only data out of the writable segment, so that it is never the process's own memory.
-            linkerSettings: [.unsafeFlags(["-use-ld=lld"])]
+            swiftSettings: small,
+            linkerSettings: imageLinking
         ),
 
         // The container's first process: C alone, because it holds the listening sockets while the agent is restarted, and
@@ -263,6 +282,16 @@ let package = Package(
         .executableTarget(
             name: "podidentd-opener", cSettings: [.define("_GNU_SOURCE")],
             linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]
+        ),
+
+        // The kubectl plugin: the agents of a whole cluster, asked by kubectl.
+        .target(name: "KubectlPlugin", dependencies: ["KubernetesAPI", "Operations"], swiftSettings: strict),
+        .executableTarget(
+            name: "kubectl-podidentd",
+            dependencies: [
+                "KubectlPlugin", "Operations", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
         ),
 
         // Everything around the agent, on one machine.
@@ -311,6 +340,10 @@ let package = Package(
             resources: [.copy("Fixtures"), .copy("Corpus")],
             swiftSettings: strict
         ),
+        .testTarget(
+            name: "KubectlPluginTests", dependencies: ["KubectlPlugin", "Operations", "YAML"],
+            swiftSettings: strict),
+        .testTarget(name: "YAMLTests", dependencies: ["YAML", "Fuzzing"], swiftSettings: strict),
         .testTarget(
             name: "TokensTests", dependencies: ["Tokens", "Attribution", "TokenExchange", "Fuzzing"],
             swiftSettings: strict),
@@ -381,7 +414,7 @@ let package = Package(
             name: "OperationsTests",
             dependencies: [
                 "Operations", "Attribution", "Fuzzing", "MetricsTesting", "Tokens", nioCore, nioPosix, nioHTTP1,
-                logging, yams,
+                logging, "YAML",
             ],
             swiftSettings: strict),
         .testTarget(
@@ -397,7 +430,7 @@ let package = Package(
             swiftSettings: strict),
         // What the documents say, held against the code and the programs.
         .testTarget(
-            name: "DocumentationTests", dependencies: ["Clouds", "Operations", "Settings", yams], swiftSettings: strict),
+            name: "DocumentationTests", dependencies: ["Clouds", "Operations", "Settings", "YAML"], swiftSettings: strict),
         .testTarget(
             name: "LabTests",
             dependencies: ["Lab", asyncHTTPClient, nioCore, nioHTTP1, nioSSL],
@@ -411,7 +444,7 @@ let package = Package(
         ),
         .testTarget(name: "ClientTests", dependencies: ["Lab", nioHTTP1], swiftSettings: strict),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["Operations", "Lab", "MetricsTesting"], swiftSettings: strict),
+            name: "EndToEndTests", dependencies: ["Operations", "Lab", "MetricsTesting", "YAML"], swiftSettings: strict),
         // The same world with everything around the agent broken; shares some files of the former by symbolic links.
         .testTarget(
             name: "FaultTests", dependencies: ["Operations", "Lab", "CLibbpf", "CBPFTestPrograms"],

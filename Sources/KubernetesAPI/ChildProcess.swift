@@ -10,9 +10,9 @@ import FoundationEssentials
 ///
 /// The program gets its own process group, an empty standard input, no descriptor of the agent's and no blocked signal;
 /// the group is killed when the program ends or its time is up, so that nothing it started stays behind.
-struct ChildProcess {
-    struct Outcome: Equatable {
-        enum End: Equatable {
+package struct ChildProcess: Sendable {
+    package struct Outcome: Equatable, Sendable {
+        package enum End: Equatable, Sendable {
             case exited(CInt)
             case signalled(CInt)
             case timedOut
@@ -22,22 +22,29 @@ struct ChildProcess {
             case failed(CInt)
         }
 
-        var end: End
-        var output: [UInt8]
+        package var end: End
+        package var output: [UInt8]
         /// The first bytes of its standard error.
-        var errors: [UInt8]
+        package var errors: [UInt8]
     }
 
-    var path: String
+    package var path: String
     /// Without the program's own name.
-    var arguments: [String]
+    package var arguments: [String]
     /// `NAME=value`.
-    var environment: [String]
-    var deadline: ContinuousClock.Instant
-    var outputLimit = 256 * 1024
+    package var environment: [String]
+    package var deadline: ContinuousClock.Instant
+    package var outputLimit = 256 * 1024
     var errorLimit = 4096
 
-    func run() -> Outcome {
+    package init(path: String, arguments: [String], environment: [String], deadline: ContinuousClock.Instant) {
+        self.path = path
+        self.arguments = arguments
+        self.environment = environment
+        self.deadline = deadline
+    }
+
+    package func run() -> Outcome {
         guard let output = Pipe(), let errors = Pipe() else { return failed(errno) }
         defer {
             output.close()

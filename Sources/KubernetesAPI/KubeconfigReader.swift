@@ -1,5 +1,5 @@
 import FoundationEssentials
-import Yams
+import YAML
 
 /// Reads the YAML of a kubeconfig; every error names the file, the key and what to do.
 struct KubeconfigReader {
@@ -36,17 +36,13 @@ struct KubeconfigReader {
         )
     }
 
-    /// The document without what YAML libraries say about errors: their texts quote lines, and lines hold secrets.
-    private func parse(_ text: String) throws(KubernetesAPIError) -> Node.Mapping {
-        let document: Node?
-        do {
-            document = try Yams.compose(yaml: text)
-        } catch YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _),
-            YamlError.composer(_, let problem, let mark, _)
-        {
-            throw KubernetesAPIError(path, "is not YAML: line \(mark.line): \(problem)")
+    /// The document. What ``YAML`` says about errors quotes no line: lines hold secrets.
+    private func parse(_ text: String) throws(KubernetesAPIError) -> YAMLNode.Mapping {
+        let document: YAMLNode?
+        do throws(YAMLError) {
+            document = try YAML.read(text)
         } catch {
-            throw KubernetesAPIError(path, "is not YAML, or has a key twice")
+            throw KubernetesAPIError(path, "is not YAML that the agent reads: \(error)")
         }
         guard let mapping = document?.mapping else {
             throw KubernetesAPIError(path, "is empty or no mapping; a kubeconfig has clusters, users and contexts")
@@ -175,9 +171,9 @@ struct KubeconfigReader {
 private struct Section {
     private let file: String
     private let prefix: String
-    private let mapping: Node.Mapping
+    private let mapping: YAMLNode.Mapping
 
-    init(_ file: String, _ prefix: String, _ mapping: Node.Mapping) {
+    init(_ file: String, _ prefix: String, _ mapping: YAMLNode.Mapping) {
         self.file = file
         self.prefix = prefix
         self.mapping = mapping
@@ -189,12 +185,9 @@ private struct Section {
     }
 
     /// A null counts as absent.
-    private func value(_ key: String) -> Node? {
+    private func value(_ key: String) -> YAMLNode? {
         guard let node = mapping[key] else { return nil }
-        if let scalar = node.scalar, scalar.style == .plain, ["", "~", "null", "Null", "NULL"].contains(scalar.string) {
-            return nil
-        }
-        return node
+        return node.scalar?.isNull == true ? nil : node
     }
 
     func has(_ key: String) -> Bool { value(key) != nil }
@@ -242,12 +235,12 @@ private struct Section {
         }
     }
 
-    private func list(_ key: String) throws(KubernetesAPIError) -> [Node] {
+    private func list(_ key: String) throws(KubernetesAPIError) -> [YAMLNode] {
         guard let node = value(key) else { return [] }
         guard let sequence = node.sequence, sequence.count <= Self.listLimit else {
             throw error(key, "must be a list of at most \(Self.listLimit)")
         }
-        return Array(sequence)
+        return sequence
     }
 
     func refuse(_ keys: [String], _ problem: String) throws(KubernetesAPIError) {

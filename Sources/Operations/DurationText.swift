@@ -1,7 +1,7 @@
 /// Seconds as people read them in a table.
-enum DurationText {
+package enum DurationText {
     /// `41s`, `3m20s`, `2h05m`, `4d03h`; a negative time begins with a minus.
-    static func short(_ seconds: Int) -> String {
+    package static func short(_ seconds: Int) -> String {
         let value = abs(seconds)
         let text =
             switch value {

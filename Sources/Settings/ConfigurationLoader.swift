@@ -1,4 +1,4 @@
-import Yams
+import YAML
 
 /// Puts the configuration together: defaults, then the file, then the environment, then the command line.
 package enum ConfigurationLoader {
@@ -101,13 +101,13 @@ package enum ConfigurationLoader {
         guard text.utf8.count <= fileBytesMax else {
             throw ConfigurationError("\(path) is larger than \(fileBytesMax) bytes: not a configuration file")
         }
-        let root: Node?
-        do {
-            root = try Yams.compose(yaml: text)
+        let root: YAMLNode?
+        do throws(YAMLError) {
+            root = try YAML.read(text)
         } catch {
-            throw ConfigurationError("\(path) is not YAML: \(oneLine(error))")
+            throw ConfigurationError("\(path) is not YAML that the agent reads: \(error)")
         }
-        guard let root, root != Node("", .implicit, .any) else { return [] }
+        guard let root, root.scalar?.isNull != true else { return [] }
         guard case .mapping(let mapping) = root else {
             throw ConfigurationError("\(path) must be a mapping of configuration keys")
         }
@@ -115,13 +115,12 @@ package enum ConfigurationLoader {
     }
 
     private static func flatten(
-        _ mapping: Node.Mapping, prefix: String, path: String, _ keys: [ConfigurationKey]
+        _ mapping: YAMLNode.Mapping, prefix: String, path: String, _ keys: [ConfigurationKey]
     ) throws -> [(String, String)] {
         var entries: [(String, String)] = []
-        for (key, value) in mapping {
-            guard case .scalar(let name) = key else { throw ConfigurationError("\(path): a key must be a plain name") }
-            let dotted = prefix + name.string
-            switch value {
+        for entry in mapping.entries {
+            let dotted = prefix + entry.key
+            switch entry.value {
             case .scalar(let scalar) where scalar.string.isEmpty && isSection(dotted, keys):
                 // A section whose keys are all commented out.
                 continue
@@ -130,15 +129,13 @@ package enum ConfigurationLoader {
             case .mapping(let inner):
                 entries += try flatten(inner, prefix: dotted + ".", path: path, keys)
             case .sequence where dotted == ConfigurationKey.policies.name:
-                entries.append((dotted, try Yams.serialize(node: value)))
+                entries.append((dotted, entry.value.json))
             case .sequence(let items):
                 let scalars = items.compactMap(\.scalar?.string)
                 guard scalars.count == items.count else {
                     throw ConfigurationError("\(dotted) (\(path)) must be a list of plain values")
                 }
                 entries.append((dotted, scalars.joined(separator: ",")))
-            case .alias:
-                throw ConfigurationError("\(dotted) (\(path)): YAML aliases are not supported")
             }
         }
         return entries
@@ -146,9 +143,5 @@ package enum ConfigurationLoader {
 
     private static func isSection(_ name: String, _ keys: [ConfigurationKey]) -> Bool {
         keys.contains { $0.name.hasPrefix(name + ".") }
-    }
-
-    private static func oneLine(_ error: any Error) -> String {
-        "\(error)".split(separator: "\n").prefix(2).joined(separator: " ")
     }
 }

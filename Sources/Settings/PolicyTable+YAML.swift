@@ -1,5 +1,5 @@
 import Attribution
-import Yams
+import YAML
 
 extension PolicyTable {
     /// More rules than an operator can oversee: what needs more needs another criterion.
@@ -9,14 +9,13 @@ extension PolicyTable {
 
     /// Reads a list of rules. Whatever is not exactly one is refused: a criterion that went unread would widen its rule.
     init(yaml text: String) throws(ConfigurationError) {
-        let root: Node?
-        do {
-            root = try Yams.compose(yaml: text)
+        let root: YAMLNode?
+        do throws(YAMLError) {
+            root = try YAML.read(text)
         } catch {
-            throw ConfigurationError(
-                "is not YAML: \("\(error)".split(separator: "\n").prefix(2).joined(separator: " "))")
+            throw ConfigurationError("is not YAML: \(error)")
         }
-        guard let root, root != Node("", .implicit, .any) else {
+        guard let root, root.scalar?.isNull != true else {
             self = .attributeAll
             return
         }
@@ -37,30 +36,25 @@ extension PolicyTable {
         self.init(rules)
     }
 
-    private static func rule(_ node: Node) throws(ConfigurationError) -> PolicyRule {
+    private static func rule(_ node: YAMLNode) throws(ConfigurationError) -> PolicyRule {
         guard case .mapping(let mapping) = node else {
             throw ConfigurationError("must be a mapping with \(ruleKeys.joined(separator: ", "))")
         }
-        var fields: [String: Node] = [:]
-        for (key, value) in mapping {
-            guard let name = key.scalar?.string, ruleKeys.contains(name) else {
-                throw ConfigurationError(
-                    "'\(key.scalar?.string ?? "?")' is not a key of a rule; known here: "
-                        + ruleKeys.joined(separator: ", "))
-            }
-            fields[name] = value
+        if let unknown = mapping.entries.first(where: { !ruleKeys.contains($0.key) }) {
+            throw ConfigurationError(
+                "'\(unknown.key)' is not a key of a rule; known here: " + ruleKeys.joined(separator: ", "))
         }
         let choices = PodPolicy.allCases.map(\.rawValue).joined(separator: ", ")
-        guard let policy = fields["policy"]?.scalar.flatMap({ PodPolicy(rawValue: $0.string) }) else {
-            throw ConfigurationError("policy '\(fields["policy"]?.scalar?.string ?? "")' is not one of \(choices)")
+        guard let policy = mapping["policy"]?.scalar.flatMap({ PodPolicy(rawValue: $0.string) }) else {
+            throw ConfigurationError("policy '\(mapping["policy"]?.scalar?.string ?? "")' is not one of \(choices)")
         }
-        guard fields.count > 1 else {
+        guard mapping.entries.count > 1 else {
             throw ConfigurationError("would match every pod; name at least one of namespace, service-account, labels")
         }
         var rule = PolicyRule(policy)
-        rule.namespaces = try names(fields["namespace"], of: "namespace") { $0.isDNSLabel }
-        rule.serviceAccounts = try names(fields["service-account"], of: "service-account") { $0.isDNSSubdomain }
-        rule.labels = try fields["labels"].map { node throws(ConfigurationError) in try selector(node) }
+        rule.namespaces = try names(mapping["namespace"], of: "namespace") { $0.isDNSLabel }
+        rule.serviceAccounts = try names(mapping["service-account"], of: "service-account") { $0.isDNSSubdomain }
+        rule.labels = try mapping["labels"].map { node throws(ConfigurationError) in try selector(node) }
         // A tenant chooses the names and labels of what is in his namespaces, not the namespace of an operator.
         guard policy != .passthrough || !rule.namespaces.isEmpty else {
             throw ConfigurationError(
@@ -71,10 +65,10 @@ extension PolicyTable {
     }
 
     private static func names(
-        _ node: Node?, of key: String, isAllowed: (String) -> Bool
+        _ node: YAMLNode?, of key: String, isAllowed: (String) -> Bool
     ) throws(ConfigurationError) -> Set<String> {
         guard let node else { return [] }
-        let items = node.sequence.map(Array.init) ?? [node]
+        let items = node.sequence ?? [node]
         let names = items.compactMap(\.scalar?.string)
         guard names.count == items.count, (1...nameLimit).contains(names.count) else {
             throw ConfigurationError("\(key) must be a name, or a list of 1 to \(nameLimit) names")
@@ -85,7 +79,7 @@ extension PolicyTable {
         return Set(names)
     }
 
-    private static func selector(_ node: Node) throws(ConfigurationError) -> LabelSelector {
+    private static func selector(_ node: YAMLNode) throws(ConfigurationError) -> LabelSelector {
         guard let text = node.scalar?.string else {
             throw ConfigurationError("labels must be a label selector, such as \"app=x,tier notin (y, z)\"")
         }

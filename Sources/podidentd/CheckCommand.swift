@@ -1,6 +1,7 @@
 import ArgumentParser
 import Diagnostics
-import Foundation
+import FoundationEssentials
+import Glibc
 import Operations
 import Settings
 
@@ -20,14 +21,10 @@ struct CheckCommand: AsyncParsableCommand {
             """
     )
 
-    enum Output: String, ExpressibleByArgument, CaseIterable {
-        case text, json
-    }
-
     @OptionGroup var options: ConfigurationOptions
 
-    @Option(name: .shortAndLong, help: "text or json.")
-    var output = Output.text
+    @Option(name: .shortAndLong, help: OutputForm.help)
+    var output = OutputForm.table
 
     @Flag(name: .long, help: "Also connect to Google's token services.")
     var online = false
@@ -37,26 +34,19 @@ struct CheckCommand: AsyncParsableCommand {
         do {
             configuration = try options.load(isComplete: false)
         } catch let error as ConfigurationError {
-            FileHandle.standardError.write(Data("Error: \(error)\n".utf8))
+            Screen.warn("Error: \(error)")
             throw ExitCode(EX_USAGE)
         }
         let posture = await PostureCheck(configuration, isOnline: online).run()
-        switch output {
-        case .text: print(posture.text(Self.style), terminator: "")
-        case .json:
-            print(String(decoding: try JSONView.bytes(of: posture), as: UTF8.self))
-        }
+        try Screen.write(posture, as: output) { posture.text(Self.style) }
         throw ExitCode(posture.verdict.exitStatus)
     }
 
     /// As wide as the terminal, and in colour unless the environment says no (no-color.org).
     private static var style: Posture.Style {
-        var size = winsize()
-        guard isatty(STDOUT_FILENO) == 1, unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0
-        else { return .plain }
-        let environment = ProcessInfo.processInfo.environment
-        let hasColour = environment["NO_COLOR", default: ""].isEmpty && environment["TERM"] != "dumb"
-        return Posture.Style(width: Int(size.ws_col), hasColour: hasColour)
+        let terminal = Screen.terminal
+        guard terminal.isInteractive, let width = terminal.columns else { return .plain }
+        return Posture.Style(width: width, hasColour: terminal.usesColor)
     }
 }
 

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Clouds
-import Foundation
+import FoundationEssentials
 import Settings
 
 /// Where a command takes its configuration from.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Diagnostics
-import Foundation
+import FoundationEssentials
+import Glibc
 import Linux
 import Operations
 import Settings
@@ -33,7 +34,7 @@ struct DebugBundleCommand: AsyncParsableCommand {
         }
         let bytes = await archive(location)
         if path == "-" {
-            FileHandle.standardOutput.write(Data(bytes))
+            StandardStream.output.write(bytes)
         } else {
             try Self.write(bytes, to: path)
             print("wrote \(path), \(bytes.count) bytes")
@@ -85,8 +86,10 @@ struct DebugBundleCommand: AsyncParsableCommand {
             let reason = errorText(errno)
             throw ConfigurationError("cannot write \(path): \(reason)")
         }
-        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        try handle.write(contentsOf: Data(bytes))
-        try handle.close()
+        defer { close(descriptor) }
+        guard StandardStream.write(bytes, to: descriptor) else {
+            let reason = unsafe String(cString: strerror(errno))
+            throw ConfigurationError("\(path) is incomplete: \(reason)")
+        }
     }
 }

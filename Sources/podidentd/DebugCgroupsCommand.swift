@@ -1,6 +1,5 @@
 import ArgumentParser
 import Diagnostics
-import Foundation
 import Operations
 
 struct DebugCgroupsCommand: AsyncParsableCommand {
@@ -13,15 +12,11 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
             """
     )
 
-    enum Output: String, ExpressibleByArgument, CaseIterable {
-        case table, tree, json
-    }
-
     @OptionGroup var agent: AgentOptions
     @OptionGroup var filter: FilterOptions
 
-    @Option(name: .shortAndLong, help: "table, tree or json.")
-    var output = Output.table
+    @Option(name: .shortAndLong, help: OutputForm.help)
+    var output = OutputForm.table
 
     @Flag(
         name: .shortAndLong,
@@ -29,7 +24,7 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
             "Follows the map until it is stopped.",
             discussion: """
                 On a terminal the map is drawn again when it changes. Elsewhere each change is a line: + for a cgroup \
-                that came, - for one that went, ~ for one whose pod changed; as JSON, each new map is one line.
+                that came, - for one that went, ~ for one whose pod changed; as JSON, each new map is one line, as YAML a document.
                 """))
     var watch = false
 
@@ -92,6 +87,7 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
     private func text(of view: View, on terminal: Terminal) throws -> String {
         switch output {
         case .json: try Screen.json(view.shown)
+        case .yaml: try Screen.tree(view.shown).yaml
         case .tree: view.dump.summary(shown: view.shown.rows.count) + "\n" + view.shown.tree(on: terminal)
         case .table: view.dump.summary(shown: view.shown.rows.count) + "\n" + view.shown.table(on: terminal)
         }
@@ -106,6 +102,7 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
     private func append(_ view: View, after last: View?) throws {
         if let notice = view.notice, notice != last?.notice { Screen.warn(notice) }
         if output == .json { return Screen.write(try Screen.json(view.shown, isCompact: true)) }
+        if output == .yaml { return Screen.write("---\n" + (try Screen.tree(view.shown).yaml)) }
         guard let last else { return Screen.write(try text(of: view, on: .plain)) }
         for change in view.shown.changes(since: last.shown) {
             Screen.write("\(WallClock.timestamp()) \(change)\n")

@@ -2,7 +2,7 @@ import ArgumentParser
 import Attribution
 import Clouds
 import Diagnostics
-import Foundation
+import FoundationEssentials
 import Operations
 import Settings
 
@@ -118,26 +118,55 @@ enum Screen {
 
     /// At once, whatever standard output is: a watch must not sit in a buffer.
     static func write(_ text: String) {
-        FileHandle.standardOutput.write(Data(text.utf8))
+        StandardStream.output.write(text)
     }
 
     static func warn(_ text: String) {
-        FileHandle.standardError.write(Data((text + "\n").utf8))
+        StandardStream.error.write(text + "\n")
     }
 
     static func json(_ value: some Encodable, isCompact: Bool = false) throws -> String {
         String(decoding: try JSONView.bytes(of: value, isCompact: isCompact), as: UTF8.self) + "\n"
     }
+
+    /// `value` without its type, for forms that know none.
+    static func tree(_ value: some Encodable) throws -> JSONTree {
+        try JSONDecoder().decode(JSONTree.self, from: try JSONEncoder().encode(value))
+    }
+
+    /// Prints `value` in any form, as a table by `table`.
+    static func write(_ value: some Encodable, as form: OutputForm, table: () -> String) throws {
+        switch form {
+        case .table: write(table())
+        case .tree: write(try tree(value).outline)
+        case .json: write(try json(value))
+        case .yaml: write(try tree(value).yaml)
+        }
+    }
+}
+
+/// The forms in which every command prints what it found.
+enum OutputForm: String, ExpressibleByArgument, CaseIterable {
+    case table, tree, json, yaml
+
+    static let help = ArgumentHelp("table, tree, json or yaml.", valueName: "form")
+
+    /// `text` was the name of the table of 'podidentd check'.
+    init?(argument: String) { self.init(rawValue: argument == "text" ? "table" : argument) }
 }
 
 struct DebugStatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "status", abstract: "Prints the agent's hooks, counters and watch state as JSON."
+        commandName: "status", abstract: "Prints the agent's hooks, counters and watch state."
     )
 
     @OptionGroup var agent: AgentOptions
 
+    @Option(name: .shortAndLong, help: OutputForm.help)
+    var output = OutputForm.json
+
     func run() async throws {
-        print(String(decoding: try await agent.location().fetch("/debug/status"), as: UTF8.self))
+        let status = try await agent.location().fetch("/debug/status", as: JSONTree.self)
+        try Screen.write(status, as: output) { status.outline }
     }
 }

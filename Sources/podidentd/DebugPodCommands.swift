@@ -1,12 +1,6 @@
 import ArgumentParser
 import Diagnostics
-import Foundation
 import Operations
-
-/// The forms of commands that have no tree.
-enum TableOutput: String, ExpressibleByArgument, CaseIterable {
-    case table, json
-}
 
 struct DebugConnectionsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -21,13 +15,13 @@ struct DebugConnectionsCommand: AsyncParsableCommand {
     @OptionGroup var agent: AgentOptions
     @OptionGroup var filter: FilterOptions
 
-    @Option(name: .shortAndLong, help: "table or json.")
-    var output = TableOutput.table
+    @Option(name: .shortAndLong, help: OutputForm.help)
+    var output = OutputForm.table
 
     func run() async throws {
         let location = try agent.location()
         let dump = try await load(location).filtered(by: filter.filter)
-        Screen.write(output == .json ? try Screen.json(dump) : dump.table(on: Screen.terminal))
+        try Screen.write(dump, as: output) { dump.table(on: Screen.terminal) }
     }
 
     private func load(_ location: AgentLocation) async throws -> ConnectionDump {
@@ -53,8 +47,8 @@ struct DebugTokensCommand: AsyncParsableCommand {
     @OptionGroup var agent: AgentOptions
     @OptionGroup var filter: FilterOptions
 
-    @Option(name: .shortAndLong, help: "table or json.")
-    var output = TableOutput.table
+    @Option(name: .shortAndLong, help: OutputForm.help)
+    var output = OutputForm.table
 
     func validate() throws {
         if filter.cgroupID != nil { throw ValidationError("tokens belong to pods, not to cgroups: use --uid") }
@@ -62,7 +56,7 @@ struct DebugTokensCommand: AsyncParsableCommand {
 
     func run() async throws {
         let dump = try await agent.location().fetch("/debug/tokens", as: TokenDump.self).filtered(by: filter.filter)
-        Screen.write(output == .json ? try Screen.json(dump) : dump.table(on: Screen.terminal))
+        try Screen.write(dump, as: output) { dump.table(on: Screen.terminal) }
     }
 }
 
@@ -81,8 +75,8 @@ struct DebugExplainCommand: AsyncParsableCommand {
 
     @OptionGroup var agent: AgentOptions
 
-    @Option(name: .shortAndLong, help: "table or json.")
-    var output = TableOutput.table
+    @Option(name: .shortAndLong, help: OutputForm.help)
+    var output = OutputForm.table
 
     func validate() throws {
         let isName = pod.utf8.allSatisfy { byte in
@@ -97,7 +91,7 @@ struct DebugExplainCommand: AsyncParsableCommand {
 
     func run() async throws {
         let explanation = try await agent.location().fetch("/debug/explain?\(pod)", as: Explanation.self)
-        Screen.write(output == .json ? try Screen.json(explanation) : explanation.text(on: Screen.terminal))
+        try Screen.write(explanation, as: output) { explanation.text(on: Screen.terminal) }
         if explanation.cause != nil { throw ExitCode.failure }
     }
 }

@@ -1,7 +1,8 @@
 import Agent
 import ArgumentParser
 import Clouds
-import Foundation
+import FoundationEssentials
+import Glibc
 import Hardening
 import Logging
 import Operations

@@ -106,10 +106,12 @@ class EqualityTests(unittest.TestCase):
         (role,) = [d for d in manifests.documents(text) if d["kind"] == "ClusterRole"]
         self.assertEqual(role["rules"][0]["resources"], ["https://pool.example"])
 
-    def test_chart_and_agent_have_one_version(self):
+    def test_chart_agent_and_plugin_have_one_version(self):
         chart = yaml.safe_load((manifests.DEPLOY / "helm/Chart.yaml").read_text())
         source = (manifests.DEPLOY.parent / "Sources/Settings/AgentVersion.swift").read_text()
         version = re.search(r'current = "([^"]+)"', source).group(1)
+        plugin = (manifests.DEPLOY.parent / "Sources/KubectlPlugin/PluginVersion.swift").read_text()
+        self.assertIn(f'current = "{version}"', plugin)
         self.assertEqual({chart["version"], chart["appVersion"]}, {version})
 
 

@@ -1,4 +1,5 @@
 """The image's archive: its name as those who import it see it, and what the build says where something is missing."""
+import json
 import os
 import pathlib
 import re
@@ -100,6 +101,47 @@ class ArchiveTests(unittest.TestCase):
                 for name in re.findall(r"[\w./-]*podidentd:[0-9][\w.-]*", line):
                     with self.subTest(path.name, line=line):
                         self.assertTrue(name.removeprefix("//").startswith("registry."))
+
+    def test_the_same_files_make_the_same_archive(self):
+        """Whenever they were made, and in whichever order; other times or contents make another."""
+        archives = []
+        for number, (moment, content, epoch) in enumerate([(1, "a", 5), (2, "a", 5), (1, "b", 5), (1, "a", 6)]):
+            root = self.directory / f"reproduced-{number}"
+            root.mkdir()
+            for name in ("one", "two") if number % 2 else ("two", "one"):
+                (root / name).write_text(content)
+                os.utime(root / name, (moment, moment))
+            archive = self.directory / f"reproduced-{number}.tar"
+            environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch)}
+            packed = run(IMAGE / "pack", root, archive, self.name, "--cmd", "run", env=environment)
+            self.assertEqual(packed.returncode, 0, packed.stderr)
+            archives.append(archive.read_bytes())
+        self.assertEqual(archives[0], archives[1])
+        self.assertEqual(len(set(archives)), 3)
+
+    def test_an_image_that_is_too_large_is_refused_with_its_largest_file(self):
+        root = self.directory / "large"
+        root.mkdir()
+        (root / "podidentd").write_bytes(b"small")
+        small = run(sys.executable, IMAGE / "sizes", root, self.archive)
+        self.assertEqual(small.returncode, 0, small.stderr)
+        with (root / "podidentd").open("wb") as file:
+            file.truncate(32_000_001)
+        large = run(sys.executable, IMAGE / "sizes", root, self.archive)
+        self.assertEqual(large.returncode, 1)
+        self.assertIn("32.00 MB  /podidentd", large.stdout)
+        self.assertIn("larger than it may be", large.stderr)
+
+    def test_the_provenance_names_the_image_by_its_digest(self):
+        result = run(sys.executable, IMAGE / "provenance", self.archive, self.name, "0123abcd")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        statement = json.loads(result.stdout)
+        (subject,) = statement["subject"]
+        inspected = run("skopeo", "inspect", "--format", "{{.Digest}}", f"oci-archive:{self.archive}")
+        self.assertEqual("sha256:" + subject["digest"]["sha256"], inspected.stdout.strip(), inspected.stderr)
+        self.assertEqual(subject["name"] + ":" + self.name.rsplit(":", 1)[1], self.name)
+        materials = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+        self.assertEqual(materials[0]["digest"], {"gitCommit": "0123abcd"})
 
     def test_names_with_a_port_or_localhost_are_full(self):
         for name in ["localhost/podidentd:1", "registry:5000/a/b:v1", "127.0.0.1:5000/podidentd:latest"]:

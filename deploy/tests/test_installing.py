@@ -110,6 +110,35 @@ class HelmTests(ClusterTests):
         self.assertIn("DaemonSet podidentd is invalid", refused.stderr)
 
 
+class QuickstartTests(ClusterTests):
+    """What docs/quickstart.md applies, without a cluster: objects that a server takes, and a chart that renders them."""
+
+    def test_the_chart_takes_the_values_and_trusts_the_emulator(self):
+        values = yaml.safe_load((manifests.DEPLOY / "quickstart/values.yaml").read_text())
+        installed = self.helm("install", "podidentd", CHART, "--values", self.values(values))
+        self.assertEqual(installed.returncode, 0, installed.stderr)
+        settings = self.server.objects["ConfigMap", "podidentd", "podidentd-settings"]["data"]
+        pod = self.server.objects["DaemonSet", "podidentd", "podidentd"]["spec"]["template"]["spec"]
+        (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "google-ca"]
+        self.assertEqual(settings["PODIDENTD_GOOGLE_CA_FILE"], mount["mountPath"] + "/ca.crt")
+        self.assertIn({"name": "google-ca", "configMap": {"name": values["google"]["caConfigMap"]}}, pod["volumes"])
+
+    def test_the_server_takes_the_manifests_which_name_one_provider_and_one_address(self):
+        folder = manifests.DEPLOY / "quickstart"
+        arguments = ["apply", "--server-side", "--dry-run=server", "--filename"]
+        for name in ("google.yaml", "reader.yaml"):
+            applied = self.run_tool(manifests.KUBECTL, *arguments, folder / name)
+            self.assertEqual(applied.returncode, 0, applied.stderr)
+        values = yaml.safe_load((folder / "values.yaml").read_text())
+        google = {document["kind"]: document for document in manifests.documents((folder / "google.yaml").read_text())}
+        (container,) = google["Deployment"]["spec"]["template"]["spec"]["containers"]
+        self.assertIn(values["google"]["provider"], container["args"])
+        address = google["Service"]["spec"]["clusterIP"]
+        self.assertEqual(values["config"]["google"]["sts-url"], f"https://{address}/v1/token")
+        self.assertEqual(values["config"]["google"]["iam-credentials-url"], f"https://{address}")
+        self.assertIn(f"https://{address}/storage/v1/b/lab-bucket/", (folder / "reader.yaml").read_text())
+
+
 class KubectlTests(ClusterTests):
     def apply(self, text):
         arguments = ["apply", "--server-side", "--dry-run=server", "--filename", "-"]

@@ -53,6 +53,7 @@ package struct CaptureNormalizer {
             Kind(name: "life", pattern: /ends in ([0-9]+) s/, standIn: { _ in "3599" }, keepsWidth: false),
             Kind(name: "expiry", pattern: /\ ([0-9]+m[0-9]+s +)/, standIn: { _ in "59m58s" }),
             Kind(name: "age", pattern: /\ ([0-9]{1,2}s +)/, standIn: { _ in "1s" }),
+            Kind(name: "address", pattern: /127\.0\.0\.1:([0-9]{5})\b/, standIn: { "\(40_000 + $0)" }),
             Kind(name: "size", pattern: /, ([0-9]+) bytes/, standIn: { _ in "20480" }, keepsWidth: false),
         ]
     }

@@ -30,6 +30,9 @@ PODIDENTD_KUBERNETES_KUBECONFIG: {{ get (include "podidentd.distribution" . | fr
 {{- range . }}{{ $namespaces = append $namespaces .namespace }}{{ end }}
 PODIDENTD_KUBERNETES_AUDIENCE_NAMESPACES: {{ $namespaces | uniq | join "," | quote }}
 {{- end }}
+{{- if .Values.google.caConfigMap }}
+PODIDENTD_GOOGLE_CA_FILE: /etc/podidentd-google/ca.crt
+{{- end }}
 {{- if .Values.startupTaint }}
 PODIDENTD_STARTUP_TAINT_KEY: podidentd.io/agent-not-ready
 PODIDENTD_STARTUP_TAINT_TOKEN_FILE: /var/run/secrets/podidentd/token

@@ -88,6 +88,10 @@ package struct JSONWebToken: Sendable {
 package struct JSONWebKeySet: Sendable {
     private let keys: [String: _RSA.Signing.PublicKey]
 
+    init(keys: [String: _RSA.Signing.PublicKey]) {
+        self.keys = keys
+    }
+
     package init(_ keys: [RSASigningKey]) {
         self.keys = Dictionary(keys.map { ($0.keyID, $0.publicKey) }) { first, _ in first }
     }

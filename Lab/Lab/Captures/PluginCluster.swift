@@ -1,0 +1,62 @@
+import Foundation
+
+/// A cluster of two nodes as kubectl sees it: the lab's node with its agent, and one whose kubelet does not answer.
+///
+/// The tools of `make deploy-test` must be there: the real kubectl, and Python for the API server.
+package final class PluginCluster: Sendable {
+    /// The node whose kubelet does not answer.
+    package static let nodeDown = "node-b"
+    /// The name of the agent's audit file below the node's directory, which the cluster serves as the agent's log.
+    package static let auditFile = "audit.log"
+
+    private let server: Command
+    private let path: String
+    private let kubeconfig: String
+
+    /// Starts the API server. `repository` is the repository's folder, where the tools are; `pods` are namespace and name
+    /// of pods of the lab's node.
+    package static func start(
+        _ world: LabWorld, _ agent: AgentProcess, repository: String, pods: [(namespace: String, name: String)]
+    ) async throws -> PluginCluster {
+        let tools = repository + "/.build/deploy"
+        let kubeconfig = world.node.directory + "/kubectl.conf"
+        let running = pods.map { JSON.array([.string($0.namespace), .string($0.name), .string(LabWorld.nodeName)]) }
+        let description: JSON = [
+            "node": .string(LabWorld.nodeName), "down": .string(nodeDown),
+            "program": .string(world.binaries + "/podidentd"), "configuration": .string(agent.configurationPath),
+            "network": .string(world.node.network.path), "audit": .string("\(world.node.directory)/\(auditFile)"),
+            "kubeconfig": .string(kubeconfig), "pods": .array(running),
+        ]
+        let server = try Command([
+            tools + "/venv/bin/python", repository + "/deploy/tests/cluster_of_lab", description.text,
+        ])
+        let cluster = PluginCluster(
+            server: server, path: "\(world.binaries):\(tools)/bin:/usr/bin:/bin", kubeconfig: kubeconfig)
+        do {
+            try await server.errorLines.first(within: .seconds(30)) { $0 == "ready" }
+        } catch {
+            let lines = server.errorLines.events.joined(separator: "\n")
+            await cluster.stop()
+            throw LabError("the API server did not start: \(lines)")
+        }
+        return cluster
+    }
+
+    private init(server: Command, path: String, kubeconfig: String) {
+        self.server = server
+        self.path = path
+        self.kubeconfig = kubeconfig
+    }
+
+    /// Runs the real kubectl, which finds the plugin in its `PATH`.
+    package func kubectl(_ arguments: [String]) async throws -> CommandResult {
+        let folder = (kubeconfig as NSString).deletingLastPathComponent
+        let environment = ["PATH=\(path)", "KUBECONFIG=\(kubeconfig)", "HOME=\(folder)"]
+        return try await Command.run(["env", "-i"] + environment + ["kubectl"] + arguments)
+    }
+
+    package func stop() async {
+        server.signal(SIGTERM)
+        _ = await server.result()
+    }
+}

@@ -1,0 +1,129 @@
+import Foundation
+
+/// The page of the documentation that shows the kubectl plugin: made by running it with the real kubectl.
+package struct PluginPage {
+    private let cluster: PluginCluster
+    private let directory: String
+    private var normalizer = CaptureNormalizer()
+    private var text: String
+
+    /// Starts a world and a cluster around it, runs the plugin, and returns the page as Markdown. Needs root, and the
+    /// tools of `make deploy-test`.
+    package static func make(keys: LabCluster.Keys, repository: String) async throws -> String {
+        let world = try await LabWorld.start(keys: keys)
+        do {
+            let page = try await text(world, repository)
+            await world.stop()
+            return page
+        } catch {
+            await world.stop()
+            throw error
+        }
+    }
+
+    private static func text(_ world: LabWorld, _ repository: String) async throws -> String {
+        world.cluster.kubernetes.createServiceAccount(namespace: "shop", name: "web")
+        let pod = try await world.addPod("web-1", namespace: "shop", serviceAccount: "web")
+        let agent = try await world.startAgent(["audit.path": "\(world.node.directory)/\(PluginCluster.auditFile)"])
+        _ = try await pod.run(
+            "curl", "-s", "-H", "Metadata-Flavor: Google",
+            "http://\(LabNode.metadataAddress)/computeMetadata/v1/instance/service-accounts/default/token")
+        let cluster = try await PluginCluster.start(world, agent, repository: repository, pods: [("shop", "web-1")])
+        var page = PluginPage(cluster: cluster, directory: world.node.directory, text: introduction)
+        do {
+            try await page.show("status", statusWords)
+            try await page.show("explain shop/web-1", explainWords)
+            try await page.show("cgroups --namespace shop", nodesWords)
+            try await page.show("tokens --output tree --node \(LabWorld.nodeName)", formsWords)
+            try await page.show("bundle --file \(world.node.directory)/cluster.tar", bundleWords)
+        } catch {
+            await cluster.stop()
+            await agent.kill()
+            throw error
+        }
+        await cluster.stop()
+        await agent.stop()
+        return page.text + ending
+    }
+
+    private mutating func show(_ arguments: String, _ words: String) async throws {
+        let result = try await cluster.kubectl(["podidentd"] + arguments.split(separator: " ").map(String.init))
+        let output = (result.errorOutput + result.output).replacing(directory, with: "/tmp")
+        text += "\n\(words)\n\n```console\n$ kubectl podidentd \(arguments.replacing(directory, with: "/tmp"))\n"
+        text += normalizer.normalize(output)
+        if result.status != 0 { text += "(status \(result.status))\n" }
+        text += "```\n"
+    }
+
+    private init(cluster: PluginCluster, directory: String, text: String) {
+        self.cluster = cluster
+        self.directory = directory
+        self.text = text
+    }
+}
+
+extension PluginPage {
+    fileprivate static let introduction = """
+        # kubectl podidentd
+
+        A kubectl plugin asks the agents of a whole cluster, from wherever kubectl works. It runs the agents' own debug commands
+        with `kubectl exec`: kubectl finds the cluster, logs in, and speaks to the API server; the plugin holds no credential and
+        opens no connection. Its user needs these rights and no others:
+
+        | command | rights in the agents' namespace | elsewhere |
+        |---|---|---|
+        | all but `audit` | `get`, `list` on `pods`; `create` on `pods/exec` | |
+        | `audit` | `get`, `list` on `pods`; `get` on `pods/log` | |
+        | `explain` | as all | `get` on the pod |
+
+        Who may exec into the agent's pod may act as the agent: give these rights to operators of the nodes only.
+
+        ```sh
+        swift build -c release --static-swift-stdlib --product kubectl-podidentd
+        install .build/release/kubectl-podidentd /usr/local/bin/     # any folder in PATH
+        kubectl plugin list
+        ```
+
+        `make captures` writes this page: what the commands print in the lab, by the real kubectl. Of the two nodes one is down.
+
+        """
+
+    fileprivate static let statusWords = "Every node in one line:"
+    fileprivate static let explainWords = "Why a pod does or does not get its identity, from the agent of its node:"
+    fileprivate static let nodesWords =
+        "`cgroups`, `tokens`, `connections` and `check --all` say node by node what the agents say:"
+    fileprivate static let formsWords =
+        "Every command prints `--output table`, `tree`, `json` or `yaml`; colours follow `NO_COLOR`:"
+    fileprivate static let bundleWords = "All that a bug report needs, of all nodes, without secrets:"
+
+    fileprivate static let ending = """
+
+        `audit` prints the audit lines of all nodes in the order of time: `kubectl podidentd audit --since 10m`.
+
+        ## Exit statuses
+
+        | status | meaning |
+        |---|---|
+        | 0 | all is well |
+        | 1 | a node is degraded or did not answer; `explain`: the pod gets no identity |
+        | 2 | a node is unsafe: a pod can reach what it must not |
+        | 64 | the command was called wrongly |
+        | 69 | the cluster could not be asked: kubectl is missing, the API server says no, no agent is there |
+
+        ## Completions
+
+        ```sh
+        kubectl-podidentd --generate-completion-script bash > /etc/bash_completion.d/kubectl-podidentd
+        kubectl-podidentd --generate-completion-script zsh > "${fpath[1]}/_kubectl-podidentd"
+        kubectl-podidentd --generate-completion-script fish > ~/.config/fish/completions/kubectl-podidentd.fish
+        ```
+
+        They complete `kubectl-podidentd`, which is the same program. The agent's own `podidentd` has the same option.
+
+        ## macOS
+
+        The plugin uses the Swift standard library, FoundationEssentials, ArgumentParser and `posix_spawn`. A build for macOS needs
+        its own half of the files that import Glibc (`ChildProcess`, `StandardStream`, `Terminal`), and a Mac to test it on.
+
+        """
+}

@@ -1,0 +1,4 @@
+/* libyaml: the scanner and the parser of events. */
+#pragma once
+
+#include <yaml.h>

@@ -1,0 +1,109 @@
+import FoundationEssentials
+package import Operations
+
+/// What one node's agent answered, or why it did not.
+package struct NodeAnswer<Value: Sendable>: Sendable {
+    package var agent: AgentPod
+    package var result: Result<Value, PluginError>
+
+    /// Asks every agent, at most eight at a time.
+    /// - Parameters:
+    ///   - agents: The agents to ask.
+    ///   - progress: Called with how many have answered.
+    ///   - ask: Asks one agent.
+    /// - Returns: The answers in the order of the agents.
+    package static func gather(
+        _ agents: [AgentPod], progress: @Sendable (Int) -> Void,
+        _ ask: @escaping @Sendable (AgentPod) async throws(PluginError) -> Value
+    ) async -> [NodeAnswer] {
+        await withTaskGroup(of: (Int, NodeAnswer).self) { group in
+            var answers: [NodeAnswer?] = Array(repeating: nil, count: agents.count)
+            var next = agents.indices.makeIterator()
+            func start() {
+                guard let index = next.next() else { return }
+                let agent = agents[index]
+                group.addTask {
+                    do throws(PluginError) {
+                        return (index, NodeAnswer(agent: agent, result: .success(try await ask(agent))))
+                    } catch {
+                        return (index, NodeAnswer(agent: agent, result: .failure(error)))
+                    }
+                }
+            }
+            for _ in 0..<8 { start() }
+            var count = 0
+            for await (index, answer) in group {
+                answers[index] = answer
+                count += 1
+                progress(count)
+                start()
+            }
+            return answers.compactMap(\.self)
+        }
+    }
+
+    /// Why the node's agent did not answer.
+    package var failure: String? {
+        guard case .failure(let error) = result else { return nil }
+        return error.description
+    }
+}
+
+/// A debug command's output on every node.
+package struct NodeReport: Sendable {
+    private var answers: [NodeAnswer<Kubectl.Ended>]
+
+    package init(_ answers: [NodeAnswer<Kubectl.Ended>]) {
+        self.answers = answers.map { answer in
+            guard case .success(let ended) = answer.result, ended.status != 0, ended.remoteStatus == nil else {
+                return answer
+            }
+            return NodeAnswer(agent: answer.agent, result: .failure(PluginError(ended.complaint)))
+        }
+    }
+
+    /// The worst status of all: 2 is the program's own for what is unsafe; a node that did not answer counts as 1.
+    package var exitStatus: CInt {
+        answers.map { answer in
+            guard case .success(let ended) = answer.result else { return 1 }
+            return ended.status == 0 ? 0 : min(max(ended.status, 1), 2)
+        }.max() ?? 0
+    }
+
+    /// The nodes' own texts, each below a line that names its node.
+    package func text(on terminal: Terminal) -> String {
+        answers.map { answer in
+            let heading =
+                terminal.styled("NODE \(answer.agent.node)", .strong)
+                + " (\(answer.agent.namespace)/\(answer.agent.name))\n"
+            switch answer.result {
+            case .success(let ended): return heading + String(decoding: ended.output, as: UTF8.self)
+            case .failure(let error): return heading + terminal.styled("no answer: \(error)", .bad) + "\n"
+            }
+        }.joined(separator: "\n")
+    }
+
+    /// The nodes' JSON: `nodes`, each with `node`, `pod`, and either `answer` or `error`.
+    package var tree: JSONTree {
+        .object([
+            "nodes": .list(
+                answers.map { answer in
+                    var members: [String: JSONTree] = [
+                        "node": .text(answer.agent.node),
+                        "pod": .text("\(answer.agent.namespace)/\(answer.agent.name)"),
+                    ]
+                    switch answer.result {
+                    case .success(let ended):
+                        members["status"] = .integer(Int64(ended.status))
+                        if let value = try? JSONDecoder().decode(JSONTree.self, from: Data(ended.output)) {
+                            members["answer"] = value
+                        } else {
+                            members["error"] = .text(ended.complaint)
+                        }
+                    case .failure(let error): members["error"] = .text(error.description)
+                    }
+                    return .object(members)
+                })
+        ])
+    }
+}

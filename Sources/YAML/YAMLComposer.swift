@@ -1,0 +1,89 @@
+/// Makes values of events, and counts what it makes.
+struct YAMLComposer {
+    private typealias Event = YAMLEvents.Event
+
+    /// A complete value under its anchor, and of how many values it consists.
+    private struct Anchored {
+        var node: YAMLNode
+        var values: Int
+    }
+
+    private var anchors: [String: Anchored] = [:]
+    private var values = 0
+
+    /// The one document of a text; `nil`: there is none.
+    static func document(of events: inout YAMLEvents) throws(YAMLError) -> YAMLNode? {
+        var event = try events.next()
+        if event.kind == .streamStart { event = try events.next() }
+        if event.kind == .streamEnd { return nil }
+        guard event.kind == .documentStart else {
+            throw YAMLError(line: event.line, problem: "no document begins here")
+        }
+        var composer = YAMLComposer()
+        let node = try composer.node(try events.next(), &events, depth: 0)
+        event = try events.next()
+        if event.kind == .documentEnd { event = try events.next() }
+        guard event.kind == .streamEnd else {
+            throw YAMLError(line: event.line, problem: "a second document begins here")
+        }
+        return node
+    }
+
+    private mutating func node(
+        _ event: Event, _ events: inout YAMLEvents, depth: Int
+    ) throws(YAMLError) -> YAMLNode {
+        guard depth < YAML.depthMax else {
+            throw YAMLError(line: event.line, problem: "the nesting is deeper than \(YAML.depthMax)")
+        }
+        if event.hasTag { throw YAMLError(line: event.line, problem: "tags are not supported") }
+        let before = values
+        try count(1, event)
+        let node: YAMLNode
+        switch event.kind {
+        case .scalar(let text, let isPlain): node = .scalar(YAMLNode.Scalar(text, isPlain: isPlain))
+        case .sequenceStart: node = try sequence(&events, depth: depth)
+        case .mappingStart: node = try mapping(&events, depth: depth)
+        case .alias(let name):
+            // An anchor counts from its value's end on: no value holds itself.
+            guard let anchored = anchors[name] else {
+                throw YAMLError(line: event.line, problem: "an alias has no anchor before it")
+            }
+            try count(anchored.values - 1, event)
+            return anchored.node
+        default: throw YAMLError(line: event.line, problem: "a value is missing")
+        }
+        if let name = event.anchor { anchors[name] = Anchored(node: node, values: values - before) }
+        return node
+    }
+
+    private mutating func count(_ more: Int, _ event: Event) throws(YAMLError) {
+        values += more
+        guard values <= YAML.valuesMax else {
+            throw YAMLError(line: event.line, problem: "it has more than \(YAML.valuesMax) values")
+        }
+    }
+
+    private mutating func sequence(_ events: inout YAMLEvents, depth: Int) throws(YAMLError) -> YAMLNode {
+        var items: [YAMLNode] = []
+        while true {
+            let event = try events.next()
+            if event.kind == .sequenceEnd { return .sequence(items) }
+            items.append(try node(event, &events, depth: depth + 1))
+        }
+    }
+
+    private mutating func mapping(_ events: inout YAMLEvents, depth: Int) throws(YAMLError) -> YAMLNode {
+        var mapping = YAMLNode.Mapping()
+        while true {
+            let event = try events.next()
+            if event.kind == .mappingEnd { return .mapping(mapping) }
+            guard let key = try node(event, &events, depth: depth + 1).scalar else {
+                throw YAMLError(line: event.line, problem: "a key must be a plain name")
+            }
+            let value = try node(try events.next(), &events, depth: depth + 1)
+            guard mapping.append(key.string, value) else {
+                throw YAMLError(line: event.line, problem: "the mapping has this key twice")
+            }
+        }
+    }
+}

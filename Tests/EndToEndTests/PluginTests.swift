@@ -1,0 +1,130 @@
+import Foundation
+import Lab
+import Operations
+import Testing
+
+/// `kubectl podidentd` by the real kubectl, against two nodes of which one is down.
+@Suite(.serialized, .timeLimit(.minutes(2)))
+struct PluginTests {
+    private static let pod = "shop/web-1"
+
+    private func withCluster(_ body: (LabWorld, PluginCluster) async throws -> Void) async throws {
+        try await withWorld { world in
+            world.cluster.kubernetes.createServiceAccount(namespace: "shop", name: "web")
+            let pod = try await world.addPod("web-1", namespace: "shop", serviceAccount: "web")
+            let audit = "\(world.node.directory)/\(PluginCluster.auditFile)"
+            let agent = try await world.startAgent(["audit.path": audit])
+            _ = try await pod.token()
+            let cluster = try await PluginCluster.start(
+                world, agent, repository: repositoryFolder, pods: [("shop", "web-1")])
+            do {
+                try await body(world, cluster)
+            } catch {
+                await cluster.stop()
+                await agent.kill()
+                throw error
+            }
+            await cluster.stop()
+            await agent.stop()
+        }
+    }
+
+    private func json(_ cluster: PluginCluster, _ arguments: String...) async throws -> JSON {
+        let result = try await cluster.kubectl(["podidentd"] + arguments + ["--output", "json"])
+        #expect(result.status == 1, "a node that is down is no success: \(result.errorOutput)")
+        return try JSON(parsing: result.output.utf8)
+    }
+
+    @Test("kubectl finds the plugin, and status names what both nodes are, the silent one with the reason")
+    func status() async throws {
+        try await withCluster { world, cluster in
+            let listed = try await cluster.kubectl(["plugin", "list"])
+            #expect(listed.succeeded && listed.output.contains("/kubectl-podidentd"))
+            let nodes = try #require(try await json(cluster, "status")["nodes"]?.array)
+            #expect(nodes.map { $0["node"]?.string } == [LabWorld.nodeName, PluginCluster.nodeDown])
+            let up = nodes[0]
+            #expect(up["error"] == nil && up["isReady"] == true && up["verdict"]?.string == "healthy")
+            #expect(up["pods"]?.integer == 1 && up["attributedPods"]?.integer == 1)
+            #expect(up["hooks"]?["ok"] == up["hooks"]?["all"] && (up["hooks"]?["all"]?.integer ?? 0) > 5)
+            #expect(up["guards"]?["ok"] == up["guards"]?["all"] && up["oldestTokenSeconds"] != nil)
+            let down = nodes[1]
+            #expect(down["isReady"] == false && down["version"] == nil)
+            #expect(down["error"]?.string?.contains("connection refused") == true)
+            let table = try await cluster.kubectl(["podidentd", "status"])
+            #expect(table.status == 1 && table.output.hasPrefix("NODE ") && !table.output.contains("\u{1b}"))
+            #expect(table.output.split(separator: "\n").count == 3)
+        }
+    }
+
+    @Test("explain asks the agent of the pod's node, and says when that node does not answer or has no such pod")
+    func explain() async throws {
+        try await withCluster { world, cluster in
+            let text = try await cluster.kubectl(["podidentd", "explain", Self.pod])
+            #expect(text.succeeded && text.output.contains("\(Self.pod) gets its identity"), "\(text)")
+            let form = try await cluster.kubectl(["podidentd", "explain", Self.pod, "-o", "json"])
+            let explanation = try JSONDecoder().decode(Explanation.self, from: Data(form.output.utf8))
+            #expect(explanation.cause == nil && explanation.node == LabWorld.nodeName)
+            let ghost = try await cluster.kubectl(["podidentd", "explain", "shop/ghost"])
+            #expect(ghost.status == 69 && ghost.errorOutput.contains("not found"), "\(ghost)")
+            let wrong = try await cluster.kubectl(["podidentd", "explain", "--output", "json", "a/b/c"])
+            #expect(wrong.status == 64)
+            // The agent's own pod on the node that is down stands for any pod there.
+            let down = try await cluster.kubectl(["podidentd", "explain", "podidentd/podidentd-zw4qn"])
+            #expect(down.status == 69 && down.errorOutput.contains("connection refused"), "\(down)")
+        }
+    }
+
+    @Test("cgroups, tokens, connections and check say node by node what each agent says", arguments: ["json", "yaml"])
+    func nodes(_ form: String) async throws {
+        try await withCluster { world, cluster in
+            let commands = [
+                ["cgroups", "--namespace", "shop"], ["tokens", "--pod", "web-1"], ["connections"], ["check", "--all"],
+            ]
+            for command in commands {
+                let table = try await cluster.kubectl(["podidentd"] + command)
+                #expect(table.status == 1, "\(command)")
+                #expect(table.output.contains("NODE \(LabWorld.nodeName) (podidentd/podidentd-k8x2v)\n"))
+                let silent = "NODE \(PluginCluster.nodeDown) (podidentd/podidentd-zw4qn)\nno answer: "
+                #expect(table.output.contains(silent))
+                let result = try await cluster.kubectl(["podidentd"] + command + ["-o", form])
+                guard form == "json" else {
+                    #expect(result.output.hasPrefix("nodes:\n  - answer:\n"), "\(result.output)")
+                    continue
+                }
+                let nodes = try #require(try JSON(parsing: result.output.utf8)["nodes"]?.array)
+                #expect(nodes.count == 2 && nodes[0]["answer"]?.members != nil && nodes[0]["error"] == nil)
+                #expect(nodes[1]["answer"] == nil && nodes[1]["error"]?.string?.contains("refused") == true)
+            }
+            let one = try await cluster.kubectl(["podidentd", "check", LabWorld.nodeName])
+            #expect(one.succeeded && one.output.contains("healthy"), "\(one)")
+            #expect(try await cluster.kubectl(["podidentd", "check"]).status == 64)
+            let nobody = try await cluster.kubectl(["podidentd", "cgroups", "--node", "ghost"])
+            #expect(nobody.status == 69 && nobody.errorOutput.contains("no agent runs on node ghost"))
+        }
+    }
+
+    @Test("audit prints the lines of the nodes that answer, and bundle packs what each has, without a token")
+    func records() async throws {
+        try await withCluster { world, cluster in
+            let audit = try await cluster.kubectl(["podidentd", "audit", "--since", "5m"])
+            #expect(audit.status == 1 && audit.errorOutput.contains("node \(PluginCluster.nodeDown) gave no log"))
+            let lines = try audit.output.split(separator: "\n").map { try JSON(parsing: $0.utf8) }
+            #expect(lines.contains { $0["event"]?.string == "mint" && $0["pod"]?.string == "web-1" })
+            let path = world.node.directory + "/cluster.tar"
+            let bundle = try await cluster.kubectl(["podidentd", "bundle", "--file", path])
+            #expect(bundle.status == 1 && bundle.output.hasPrefix("wrote \(path), "), "\(bundle)")
+            let listed = try await Command.require(["tar", "-tf", path])
+            #expect(
+                listed == "status.txt\n\(LabWorld.nodeName).tar\n\(PluginCluster.nodeDown).error.txt\n", "\(listed)")
+            let inner = try await Command.require(
+                ["sh", "-c", "tar -xOf \"$1\" \"$2\" | tar -tf -", "sh", path, "\(LabWorld.nodeName).tar"])
+            #expect(inner.contains("status.json") && inner.contains("tokens.json"))
+            let text = try await Command.require(["sh", "-c", "strings \"$1\"", "sh", path])
+            #expect(!text.contains("ya29.") && !text.contains("eyJhbGci"))
+            let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+            #expect(mode == 0o600)
+            // What is there is somebody's.
+            #expect(try await cluster.kubectl(["podidentd", "bundle", "--file", path]).status == 64)
+        }
+    }
+}
