@@ -64,7 +64,7 @@ import Testing
             ("Of the kind alone: keys meet in a pod's table", "begins with 'Of'"),
             (
                 "Also of one that nobody was told of: whoever asked for it by its ID may know it.",
-                "'told of' has a plain word"
+                "'nobody' has a plain word"
             ),
             ("so that whoever hooks of an earlier agent lead here is refused", "'whoever' has a plain word"),
             (

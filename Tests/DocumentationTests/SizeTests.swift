@@ -38,9 +38,14 @@ import Testing
         var found: [(String, Int, Int)] = []
         for (index, line) in file.lines.enumerated() {
             guard let match = line.wholeMatch(of: declaration) else { continue }
-            let end = match.1 + "}"
-            guard !line.hasSuffix("}"),
-                let last = file.lines[(index + 1)...].firstIndex(where: { $0 == end || $0.hasPrefix(end + " ") })
+            let indent = String(match.1)
+            // The signature may take several lines; a requirement of a protocol has no body.
+            let rest = file.lines[index...]
+            let opening =
+                line.hasSuffix("(")
+                ? rest.dropFirst().first { $0.hasPrefix(indent) && !$0.hasPrefix(indent + " ") } ?? "" : line
+            guard opening.hasSuffix("{") || !file.path.hasSuffix(".swift"), !line.hasSuffix("}"),
+                let last = rest.dropFirst().firstIndex(where: { $0 == indent + "}" || $0.hasPrefix(indent + "} ") })
             else { continue }
             found.append((String(match.2), index + 1, last - index + 1))
         }

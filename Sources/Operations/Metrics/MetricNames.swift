@@ -21,7 +21,8 @@ package enum MetricNames {
     package static let connectionResets = MetricDefinition(
         "podidentd_connection_resets", .counter, labels: ["reason"], "Connections reset at accept, unread, by reason.")
     package static let limitsHit = MetricDefinition(
-        "podidentd_limits_hit", .counter, labels: ["limit"], "Times that a caller ran into a limit of the HTTP front.")
+        "podidentd_limits_hit", .counter, labels: ["limit"],
+        "Requests and connections that met a limit of the HTTP front.")
 
     // MARK: Kernel
 
@@ -63,7 +64,7 @@ package enum MetricNames {
         "Calls that failed and were repeated within their fetch.")
     package static let upstreamDuration = MetricDefinition(
         "podidentd_upstream_call_duration_seconds", .histogram, unit: .seconds, labels: ["upstream"],
-        "Duration of these calls.")
+        "Duration of calls to upstreams.")
 
     // MARK: SPIFFE
 
