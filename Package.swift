@@ -430,7 +430,8 @@ let package = Package(
             swiftSettings: strict),
         // What the documents say, held against the code and the programs.
         .testTarget(
-            name: "DocumentationTests", dependencies: ["Clouds", "Operations", "Settings", "YAML"], swiftSettings: strict),
+            name: "DocumentationTests", dependencies: ["Clouds", "Operations", "Settings", "YAML"],
+            swiftSettings: strict),
         .testTarget(
             name: "LabTests",
             dependencies: ["Lab", asyncHTTPClient, nioCore, nioHTTP1, nioSSL],
