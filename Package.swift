@@ -54,10 +54,13 @@ let package = Package(
         .systemLibrary(name: "CLibbpf", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev"])]),
         .target(name: "CBPFPrograms", dependencies: ["CLibbpf"]),
         .target(
-            name: "BPF", dependencies: ["CLibbpf", "CBPFPrograms", "Netlink", "Attribution"], swiftSettings: strict
+            name: "BPF", dependencies: ["Linux", "CLibbpf", "CBPFPrograms", "Netlink", "Attribution"],
+            swiftSettings: strict
         ),
+        // What Swift lacks of the C library and the kernel: texts of errors, peers of sockets.
+        .target(name: "Linux", swiftSettings: strict),
         // nftables in the kernel's own words, for the guard where BPF cannot be one. Knows nothing of ours.
-        .target(name: "Netlink", swiftSettings: strict),
+        .target(name: "Netlink", dependencies: ["Linux"], swiftSettings: strict),
 
         // The door to the kernel's ways of giving up rights. Only `Hardening` imports it.
         .target(name: "CHardening", cSettings: [.define("_GNU_SOURCE")]),
@@ -81,6 +84,7 @@ let package = Package(
         .target(
             name: "KubernetesAPI",
             dependencies: [
+                "Linux",
                 "Attribution", "Tokens", "UpstreamHTTP", nioCore, nioPosix, nioHTTP1, nioSSL, logging, yams,
             ],
             swiftSettings: strict
@@ -97,6 +101,7 @@ let package = Package(
         .target(
             name: "MetadataServer",
             dependencies: [
+                "Linux",
                 "CSockets", "EventLoops", "Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
@@ -104,7 +109,7 @@ let package = Package(
         ),
         .target(
             name: "Operations",
-            dependencies: ["Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging],
+            dependencies: ["Linux", "Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging],
             swiftSettings: strict
         ),
 
@@ -169,6 +174,7 @@ let package = Package(
         .target(
             name: "Telemetry",
             dependencies: [
+                "Linux",
                 "Attribution", "KubernetesAPI", "MetadataServer", "Operations", "Settings", "Tokens", logging, crypto,
                 nioPosix,
             ],
@@ -178,6 +184,7 @@ let package = Package(
         .target(
             name: "Restart",
             dependencies: [
+                "Linux",
                 "Attribution", "BPF", "EventLoops", "Operations", "Settings", "Telemetry", nioCore,
                 nioPosix,
                 logging, .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -188,6 +195,7 @@ let package = Package(
         .target(
             name: "Enforcement",
             dependencies: [
+                "Linux",
                 "Attribution", "BPF", "EventLoops", "MetadataServer", "Operations",
                 "Restart",
                 "Settings", "Telemetry", nioPosix, logging, nioCore,
@@ -206,6 +214,7 @@ let package = Package(
         .target(
             name: "Diagnostics",
             dependencies: [
+                "Linux",
                 "Attribution", "BPF", "Clouds", "Enforcement", "KubernetesAPI", "MetadataServer", "Operations",
                 "Settings",
                 "Telemetry", "TokenExchange", "Tokens", "UpstreamHTTP", nioPosix, logging, "CSockets", "Netlink",
@@ -230,6 +239,7 @@ let package = Package(
         .executableTarget(
             name: "podidentd",
             dependencies: [
+                "Linux",
                 "Agent", "Attribution", "BPF", "Clouds", "Diagnostics", "Enforcement", "Hardening", "Operations",
                 "Restart",
                 "Settings", logging,
@@ -376,6 +386,7 @@ let package = Package(
         .testTarget(
             name: "AgentTests",
             dependencies: [
+                "Linux",
                 "Agent", "Attribution", "BPF", "Clouds", "Diagnostics", "Enforcement", "KubernetesAPI",
                 "MetadataServer",
                 "NodeObject", "Operations", "Restart", "Settings", "Telemetry", "Tokens", logging,

@@ -1,5 +1,6 @@
 import CLibbpf
 import Glibc
+import Linux
 
 /// A failed operation on a BPF object, a cgroup or the BPF file system.
 package struct BPFError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -19,7 +20,7 @@ package struct BPFError: Error, Sendable, Equatable, CustomStringConvertible {
     package var description: String {
         var text = "cannot \(operation)"
         if errorNumber != 0 {
-            let reason = unsafe String(cString: strerror(errorNumber))
+            let reason = errorText(errorNumber)
             text += ": \(reason)"
         }
         if !hint.isEmpty {

@@ -2,7 +2,6 @@ package import Attribution
 import BPF
 package import Clouds
 package import Enforcement
-import FoundationEssentials
 package import KubernetesAPI
 package import MetadataServer
 package import Operations
@@ -60,14 +59,14 @@ package struct DebugViews: Sendable {
         [
             "/debug/live": { [UInt8]("{}".utf8) },
             "/debug/ready": {
-                try Self.encode(ReadinessReport(readiness.readiness, podUID: configuration.podUID))
+                try JSONView.bytes(of: ReadinessReport(readiness.readiness, podUID: configuration.podUID))
             },
-            "/debug/cgroups": { try Self.encode(cgroups) },
-            "/debug/connections": { try Self.encode(connections) },
-            "/debug/tokens": { try Self.encode(tokenDump) },
-            "/debug/status": { try Self.encode(status(readiness.arrivals)) },
-            "/debug/config": { try Self.encode(reloader.current.settings) },
-            "/debug/log": { try Self.encode(log.lines) },
+            "/debug/cgroups": { try JSONView.bytes(of: cgroups) },
+            "/debug/connections": { try JSONView.bytes(of: connections) },
+            "/debug/tokens": { try JSONView.bytes(of: tokenDump) },
+            "/debug/status": { try JSONView.bytes(of: status(readiness.arrivals)) },
+            "/debug/config": { try JSONView.bytes(of: reloader.current.settings) },
+            "/debug/log": { try JSONView.bytes(of: log.lines) },
         ]
     }
 
@@ -83,7 +82,7 @@ package struct DebugViews: Sendable {
         return [
             "/debug/explain": { query in
                 // What names a pod holds nothing that would have to be escaped.
-                try Self.encode(await explainer.explain(query))
+                try JSONView.bytes(of: await explainer.explain(query))
             }
         ]
     }
@@ -176,12 +175,6 @@ package struct DebugViews: Sendable {
         for (outcome, count) in counters.serviceAccountReads { values["accounts.\(outcome.rawValue)"] = count }
         return values
     }
-
-    private static func encode(_ view: some Encodable) throws -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        return [UInt8](try encoder.encode(view))
-    }
 }
 
 extension ConnectionDump.Pod {
@@ -215,15 +208,6 @@ extension ConnectionDump.Connection {
 }
 
 extension OriginalDestination {
-    /// As people write it: `169.254.169.254:80`, `[fd20:ce::254]:80` without the compression.
-    fileprivate var text: String {
-        switch address {
-        case .ipv4(let word):
-            [24, 16, 8, 0].map { String(word >> $0 & 0xff) }.joined(separator: ".") + ":\(port)"
-        case .ipv6(let high, let low):
-            "["
-                + [high, low].flatMap { half in [48, 32, 16, 0].map { String(half >> $0 & 0xffff, radix: 16) } }
-                .joined(separator: ":") + "]:\(port)"
-        }
-    }
+    /// As people write it: `169.254.169.254:80`, `[fd20:ce::254]:80`.
+    fileprivate var text: String { ProtectedEndpoint(address: address, port: port).text }
 }

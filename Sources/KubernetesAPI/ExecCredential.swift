@@ -96,10 +96,5 @@ struct ExecInfo: Encodable {
                     certificateAuthorityData: authorityPEM.map { Data($0).base64EncodedString() }) : nil)
     }
 
-    var json: String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Strings and one flag: there is nothing that could fail to encode.
-        return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-    }
+    var json: String { String(decoding: JSONBody.bytes(of: self), as: UTF8.self) }
 }

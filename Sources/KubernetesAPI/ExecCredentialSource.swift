@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Linux
 import Logging
 import Synchronization
 import Tokens
@@ -153,6 +154,6 @@ final class ExecCredentialSource: Sendable {
     }
 
     private static func words(for number: CInt) -> String {
-        unsafe String(cString: strerror(number))
+        errorText(number)
     }
 }

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import NIOHTTP1
 package import Tokens
 import UpstreamHTTP
@@ -38,8 +37,7 @@ extension KubernetesClient {
         let review = Review(
             apiVersion: "authorization.k8s.io/v1", kind: kind,
             spec: Review.Spec(resourceAttributes: attributes, user: user, groups: groups))
-        // Strings alone: there is nothing that could fail to encode.
-        let body = (try? JSONEncoder().encode(review)).map { [UInt8]($0) } ?? []
+        let body = JSONBody.bytes(of: review)
         let answer = try await send(.POST, "/apis/authorization.k8s.io/v1/\(kind.lowercased())s", body: body)
         guard let verdict = JSONText.decode(Verdict.self, from: answer.body) else {
             throw .unusable(answer, "the answer to a \(kind) is not one")

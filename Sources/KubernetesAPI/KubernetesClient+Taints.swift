@@ -1,4 +1,3 @@
-import FoundationEssentials
 import NIOHTTP1
 package import Tokens
 import UpstreamHTTP
@@ -27,10 +26,7 @@ extension KubernetesClient {
                 PatchOperation(op: "remove", path: "/spec/taints/\(index)"),
             ]
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Strings alone: there is nothing that could fail to encode.
-        let body = (try? encoder.encode(patch)).map { [UInt8]($0) } ?? []
+        let body = JSONBody.bytes(of: patch)
         let reader = ObjectReader(mask: .members([:]))
         _ = try await read(.PATCH, try Self.path(ofNode: name), body: body, reader: reader) { call in
             call.headers.replaceOrAdd(name: "content-type", value: "application/json-patch+json")

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import NIOHTTP1
 package import Tokens
 import UpstreamHTTP
@@ -30,8 +29,7 @@ extension KubernetesClient {
         _ token: SecretToken, audience: String
     ) async throws(UpstreamFailure) -> TokenReviewAnswer {
         let review = Review(spec: Review.Spec(token: token.exposed, audiences: [audience]))
-        // Strings alone: there is nothing that could fail to encode.
-        let body = (try? JSONEncoder().encode(review)).map { [UInt8]($0) } ?? []
+        let body = JSONBody.bytes(of: review)
         let answer = try await send(.POST, "/apis/authentication.k8s.io/v1/tokenreviews", body: body)
         guard let status = JSONText.decode(Verdict.self, from: answer.body)?.status else {
             throw .unusable(answer, "the answer to a TokenReview is not one")

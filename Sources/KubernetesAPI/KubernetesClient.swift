@@ -209,15 +209,16 @@ extension KubernetesClient: ServiceAccountReading {
         do throws(UpstreamFailure) {
             reading = try await readObject(path, mask: ServiceAccountRecord.mask(adding: options.cloudAnnotations))
         } catch {
-            if error.isServiceAccountReadForbidden { logForbiddenReads(error) }
-            throw error
+            let failure = error.withServiceAccountReadRemedy
+            if let remedy = failure.remedy { logForbiddenReads(failure, remedy: remedy) }
+            throw failure
         }
         hasLoggedForbiddenReads.withLock { $0 = false }
         return try ServiceAccountRecord(reading, expected: reference, annotations: options.cloudAnnotations)
     }
 
     /// Once, until a read works: it concerns every pod of the node, and every request of theirs.
-    private func logForbiddenReads(_ failure: UpstreamFailure) {
+    private func logForbiddenReads(_ failure: UpstreamFailure, remedy: String) {
         let isNews = hasLoggedForbiddenReads.withLock { hasLogged in
             defer { hasLogged = true }
             return !hasLogged
@@ -225,7 +226,7 @@ extension KubernetesClient: ServiceAccountReading {
         guard isNews else { return }
         logger.error(
             "this node may not read ServiceAccounts: no pod of it gets a token",
-            metadata: ["error": "\(failure.message)", "remedy": "\(UpstreamFailure.serviceAccountReadRemedy)"]
+            metadata: ["error": "\(failure.message)", "remedy": "\(remedy)"]
         )
     }
 }

@@ -22,10 +22,7 @@ struct TokenRequest {
                 )
             )
         )
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Strings and one integer: there is nothing that could fail to encode.
-        return (try? encoder.encode(wire)).map { [UInt8]($0) } ?? []
+        return JSONBody.bytes(of: wire)
     }
 
     /// The token of a 201, after making sure that it is the one that was asked for: both what the server says about

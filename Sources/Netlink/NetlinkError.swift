@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 
 /// Why the kernel did not do what it was asked over netlink.
 package struct NetlinkError: Error, Sendable, Hashable, CustomStringConvertible {
@@ -13,7 +14,7 @@ package struct NetlinkError: Error, Sendable, Hashable, CustomStringConvertible 
     }
 
     package var description: String {
-        let reason = unsafe String(cString: strerror(errorNumber))
+        let reason = errorText(errorNumber)
         return "cannot \(operation): \(reason)"
     }
 }

@@ -62,16 +62,10 @@ struct NetlinkSocket: ~Copyable {
     /// - Returns: The answer's payload after the netfilter header; empty for an acknowledgement.
     /// - Throws: What the kernel said about any of the messages.
     func exchange(_ bytes: [UInt8], answerTo expected: UInt32, _ operation: String) throws(NetlinkError) -> [UInt8] {
-        guard unsafe send(descriptor, bytes, bytes.count, 0) == bytes.count else {
-            throw NetlinkError(operation, errorNumber: errno)
-        }
+        try NetlinkExchange.send(bytes, over: descriptor, operation)
         let first = Self.firstSequence(of: bytes)
-        var buffer = [UInt8](repeating: 0, count: Self.answerBytesMax)
         while true {
-            let length = unsafe recv(descriptor, &buffer, buffer.count, 0)
-            if length < 0, errno == EINTR { continue }
-            guard length > 0 else { throw NetlinkError(operation, errorNumber: length < 0 ? errno : EPIPE) }
-            var rest = buffer[..<length]
+            var rest = try NetlinkExchange.receive(atMost: Self.answerBytesMax, from: descriptor, operation)
             while rest.count >= Self.headerBytes {
                 let size = Int(rest.host32(at: 0))
                 guard size >= Self.headerBytes + 4, size <= rest.count else { break }

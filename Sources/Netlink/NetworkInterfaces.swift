@@ -95,16 +95,10 @@ package struct NetworkInterfaces: ~Copyable, Sendable {
         bytes.append(host: type)
         bytes.append(host: Self.request | Self.dump)
         bytes += [UInt8](repeating: 0, count: 8 + 16)
-        guard unsafe send(descriptor, bytes, bytes.count, 0) == bytes.count else {
-            throw NetlinkError(operation, errorNumber: errno)
-        }
+        try NetlinkExchange.send(bytes, over: descriptor, operation)
         var messages: [ArraySlice<UInt8>] = []
         while messages.count < Self.messagesMax {
-            var buffer = [UInt8](repeating: 0, count: Self.answerBytesMax)
-            let length = unsafe recv(descriptor, &buffer, buffer.count, 0)
-            if length < 0, errno == EINTR { continue }
-            guard length > 0 else { throw NetlinkError(operation, errorNumber: length < 0 ? errno : EPIPE) }
-            var rest = buffer[..<length]
+            var rest = try NetlinkExchange.receive(atMost: Self.answerBytesMax, from: descriptor, operation)
             while rest.count >= Self.headerBytes {
                 let size = Int(rest.host32(at: 0))
                 guard size >= Self.headerBytes, size <= rest.count else { break }

@@ -1,3 +1,4 @@
+import Linux
 import NIOCore
 import NIOPosix
 
@@ -34,17 +35,9 @@ enum AdminAccess {
     /// Refuses a peer that is neither root nor the agent's own user (`SO_PEERCRED`, `unix(7)`).
     static func checkPeer(of channel: any Channel) throws {
         let user = try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
-            peerUser(of: $0)
+            PeerCredentials(of: $0)?.userID
         }
         guard case .some(.some(let user)) = user, user == 0 || user == geteuid() else { throw PeerRefused() }
-    }
-
-    private static func peerUser(of descriptor: CInt) -> uid_t? {
-        // pid, uid, gid: `struct ucred`, which the C library shows to few.
-        var credentials: (pid_t, uid_t, gid_t) = (0, uid_t.max, gid_t.max)
-        var length = socklen_t(MemoryLayout.size(ofValue: credentials))
-        guard unsafe getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 else { return nil }
-        return credentials.1
     }
 
     private struct PeerRefused: Error {}

@@ -1,3 +1,4 @@
+import Linux
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -85,7 +86,7 @@ package struct AdminClient: Sendable {
     /// The system's own words, without the client library's around them.
     private static func reason(of error: any Error) -> String {
         guard let error = error as? IOError else { return "\(error)" }
-        return unsafe String(cString: strerror(error.errnoCode))
+        return errorText(error.errnoCode)
     }
 }
 

@@ -117,7 +117,7 @@ package final class GoogleTokenExchange: TokenExchanging {
                 "authorization": "Bearer \(federated.token.exposed)", "content-type": "application/json",
                 "accept": "application/json", "user-agent": configuration.userAgent,
             ],
-            body: ByteBuffer(bytes: IAMCredentials.body(request))
+            body: ByteBuffer(bytes: JSONBody.bytes(of: request))
         )
         if let quotaProject {
             guard Self.isProject(quotaProject) else {

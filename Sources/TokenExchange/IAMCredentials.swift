@@ -21,13 +21,6 @@ enum IAMCredentials {
         "/v1/projects/-/serviceAccounts/\(account.pathSegment):\(method)"
     }
 
-    static func body(_ request: some Encodable) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Strings and a boolean: there is nothing that could fail to encode.
-        return (try? encoder.encode(request)).map { [UInt8]($0) } ?? []
-    }
-
     static func accessToken(from answer: UpstreamAnswer) throws(UpstreamFailure) -> UpstreamToken {
         guard let wire = try? JSONDecoder().decode(AccessTokenAnswer.self, from: Data(answer.body)) else {
             throw .unusable(.iamCredentials, answer, "the answer is no access token: not the JSON that was expected")

@@ -6,7 +6,7 @@ package struct TokenKey: Sendable, Hashable {
     package enum Target: Sendable, Hashable {
         /// The Kubernetes ServiceAccount itself, as a federated principal.
         case federated
-        /// A Google service account, by e-mail address or unique ID.
+        /// A Google service account, by e-mail address.
         case googleServiceAccount(String)
         /// The Kubernetes ServiceAccount itself, to a relying party that is not Google.
         case serviceAccount

@@ -135,14 +135,18 @@ package struct UpstreamFailure: Error, Sendable, Hashable {
     package var message: String
     /// `Retry-After` of the answer.
     package var retryAfter: Duration?
+    /// The remedy for the cluster's administrator, where the adapter knows one; completes "has to …".
+    package var remedy: String?
 
     package init(
-        upstream: Upstream, kind: Kind, status: Int? = nil, message: String, retryAfter: Duration? = nil
+        upstream: Upstream, kind: Kind, status: Int? = nil, message: String, retryAfter: Duration? = nil,
+        remedy: String? = nil
     ) {
         self.upstream = upstream
         self.kind = kind
         self.status = status
         self.message = message
         self.retryAfter = retryAfter
+        self.remedy = remedy
     }
 }

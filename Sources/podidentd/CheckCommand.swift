@@ -44,9 +44,7 @@ struct CheckCommand: AsyncParsableCommand {
         switch output {
         case .text: print(posture.text(Self.style), terminator: "")
         case .json:
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(posture), as: UTF8.self))
+            print(String(decoding: try JSONView.bytes(of: posture), as: UTF8.self))
         }
         throw ExitCode(posture.verdict.exitStatus)
     }

@@ -126,11 +126,7 @@ enum Screen {
     }
 
     static func json(_ value: some Encodable, isCompact: Bool = false) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting =
-            isCompact
-            ? [.sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
+        String(decoding: try JSONView.bytes(of: value, isCompact: isCompact), as: UTF8.self) + "\n"
     }
 }
 

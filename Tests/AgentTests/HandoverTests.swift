@@ -1,6 +1,7 @@
 import Attribution
 import BPF
 import Glibc
+import Linux
 import Testing
 
 @testable import Enforcement
@@ -128,7 +129,7 @@ import Testing
 
     @Test func `the end of the stream is nil, and the peer is this process`() throws {
         let (one, other) = try Self.pair()
-        #expect(SocketControl.peer(of: one) == .init(processID: getpid(), userID: geteuid()))
+        #expect(PeerCredentials(of: one) == .init(processID: getpid(), userID: geteuid()))
         close(one)
         #expect(SocketControl.receive(16, from: other) == nil)
         close(other)

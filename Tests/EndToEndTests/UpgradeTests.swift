@@ -91,10 +91,7 @@ struct UpgradeTests {
             #expect(try await pod.token().expiresIn > 0)
             #expect(agent.isRunning)
             // It still hands over.
-            let successor = try await world.startAgent()
-            #expect(await agent.result().status == 0)
-            #expect(try await pod.token().expiresIn > 0)
-            await successor.stop()
+            try await replace(agent, in: world, asSeenFrom: pod)
         }
     }
 
@@ -182,10 +179,7 @@ struct UpgradeTests {
             #expect(agent.isRunning)
             #expect(try await pod.token().expiresIn > 0)
             // A real successor still gets them.
-            let successor = try await world.startAgent()
-            #expect(await agent.result().status == 0)
-            #expect(try await pod.token().expiresIn > 0)
-            await successor.stop()
+            try await replace(agent, in: world, asSeenFrom: pod)
         }
     }
 
@@ -223,6 +217,14 @@ struct UpgradeTests {
             let ended = await first.result()
             #expect(ended.status == 0 && ended.errorOutput.contains("the successor has ended"))
         }
+    }
+
+    /// Starts a successor, which must take over while `pod` goes on getting tokens.
+    private func replace(_ agent: AgentProcess, in world: LabWorld, asSeenFrom pod: RunningPod) async throws {
+        let successor = try await world.startAgent()
+        #expect(await agent.result().status == 0)
+        #expect(try await pod.token().expiresIn > 0)
+        await successor.stop()
     }
 }
 

@@ -241,7 +241,8 @@ struct KubernetesClientTests {
                 : .answer(403, statusBody(403, "serviceaccounts is forbidden: not allowed to get service accounts"))
         } body: { client, _, _ in
             for _ in 0..<3 {
-                await #expect(throws: UpstreamFailure.self) { try await client.serviceAccount(reference) }
+                let failure = await #expect(throws: UpstreamFailure.self) { try await client.serviceAccount(reference) }
+                #expect(failure?.remedy?.contains("system:nodes") == true)
             }
             #expect(lines.all.count == 1)
             for words in ["KubeletServiceAccountTokenForCredentialProviders", "1.34", "system:nodes"] {

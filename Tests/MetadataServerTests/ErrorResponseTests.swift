@@ -76,14 +76,14 @@ import Tokens
             ]),
         Case(
             name: "a cluster whose nodes may not read ServiceAccounts",
-            failure: failure(
-                .kubernetes, .denied, 403,
-                #"serviceaccounts "app" is forbidden: User "system:node:node-a" cannot get resource "serviceaccounts" "#
-                    + #"in API group "" in the namespace "ns1": not allowed to get service accounts"#),
+            failure: UpstreamFailure(
+                upstream: .kubernetes, kind: .denied, status: 403,
+                message: #"serviceaccounts "app" is forbidden: not allowed to get service accounts"#,
+                remedy: "upgrade the API server"),
             status: .forbidden,
             phrases: [
-                "not allowed to get service accounts", "(ns1/app)", "KubeletServiceAccountTokenForCredentialProviders",
-                "Kubernetes 1.34", "RBAC", "system:nodes",
+                "not allowed to get service accounts", "(ns1/app)",
+                "Your cluster administrator has to upgrade the API server.",
             ]),
         Case(
             name: "IAM 403 for an identity token", failure: failure(.iamCredentials, .denied, 403),

@@ -23,8 +23,7 @@ extension AttackSuite {
     package static func runWithoutGuards(
         in world: LabWorld, report: @escaping @Sendable (GuardReport) -> Void
     ) async throws -> [GuardReport] {
-        let stage = try await AttackStage(world: world)
-        do {
+        try await onStage(in: world) { stage in
             let suite = AttackSuite(
                 stage: stage, victim: try VictimProbe(world: world, pod: stage.target), report: { _ in }
             )
@@ -41,12 +40,7 @@ extension AttackSuite {
                     world.binaries + "/podidentd", "uninstall", "--pin-directory", world.pinDirectory,
                 ])
             }
-            await stage.close()
             return reports
-        } catch {
-            try? await stage.killAgent()
-            await stage.close()
-            throw error
         }
     }
 

@@ -30,8 +30,7 @@ package struct AttackSuite: Sendable {
     package static func run(
         in world: LabWorld, only: String = "", report: @escaping @Sendable (AttackReport) -> Void
     ) async throws -> [AttackReport] {
-        let stage = try await AttackStage(world: world)
-        do {
+        try await onStage(in: world) { stage in
             let old = try await openOldConnections(stage)
             try await stage.startAgent()
             let suite = AttackSuite(
@@ -39,8 +38,19 @@ package struct AttackSuite: Sendable {
             )
             let reports = try await suite.attackAll(old: old, only: only)
             await stage.stopAgent()
-            await stage.close()
             return reports
+        }
+    }
+
+    /// Makes a stage for `body`, and closes it also when `body` fails.
+    static func onStage<Result>(
+        in world: LabWorld, _ body: (AttackStage) async throws -> Result
+    ) async throws -> Result {
+        let stage = try await AttackStage(world: world)
+        do {
+            let result = try await body(stage)
+            await stage.close()
+            return result
         } catch {
             try? await stage.killAgent()
             await stage.close()

@@ -37,17 +37,11 @@ package final class AgentProcess: Sendable {
 
     /// Stops it as the kubelet does, and waits for its end.
     @discardableResult
-    package func stop() async -> CommandResult {
-        command.signal(SIGTERM)
-        return await command.result()
-    }
+    package func stop() async -> CommandResult { await command.end(by: SIGTERM) }
 
     /// `kill -9`.
     @discardableResult
-    package func kill() async -> CommandResult {
-        command.signal(SIGKILL)
-        return await command.result()
-    }
+    package func kill() async -> CommandResult { await command.end(by: SIGKILL) }
 
     /// Waits for an end that another process brings about.
     package func result() async -> CommandResult {

@@ -58,6 +58,12 @@ package final class Command: Sendable {
         process.signal(number)
     }
 
+    /// Sends a signal, and waits for the end.
+    package func end(by number: Int32) async -> CommandResult {
+        signal(number)
+        return await result()
+    }
+
     /// Waits for the end.
     package func result() async -> CommandResult {
         let (output, errors) = await outputs.value

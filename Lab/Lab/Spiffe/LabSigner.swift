@@ -99,17 +99,11 @@ package final class LabSigner: Sendable {
 
     /// Stops it as the kubelet does.
     @discardableResult
-    package func stop() async -> CommandResult {
-        command.signal(SIGTERM)
-        return await command.result()
-    }
+    package func stop() async -> CommandResult { await command.end(by: SIGTERM) }
 
     /// `kill -9`.
     @discardableResult
-    package func kill() async -> CommandResult {
-        command.signal(SIGKILL)
-        return await command.result()
-    }
+    package func kill() async -> CommandResult { await command.end(by: SIGKILL) }
 
     /// Publishes further roots, which sign nothing.
     package func publish(_ further: [LabPKI]) throws {

@@ -2,6 +2,7 @@ import Attribution
 import BPF
 import CSockets
 import Glibc
+import Linux
 import Operations
 import Settings
 
@@ -35,14 +36,14 @@ struct FrameProbe {
     func run(count: () throws(BPFError) -> UInt64) throws(BPFError) -> Outcome {
         let device = unsafe nid_make_device(Self.device)
         guard device >= 0 else {
-            return .untried("no network device can be made: \(unsafe String(cString: strerror(errno)))")
+            return .untried("no network device can be made: \(errorText(errno))")
         }
         defer { close(device) }
         let before = try count()
         for destination in destinations {
             let packet = Self.packet(to: destination, port: port)
             guard unsafe write(device, packet, packet.count) == packet.count else {
-                return .untried("no packet can be sent: \(unsafe String(cString: strerror(errno)))")
+                return .untried("no packet can be sent: \(errorText(errno))")
             }
         }
         let missing = destinations.count - Int(clamping: try count() &- before)

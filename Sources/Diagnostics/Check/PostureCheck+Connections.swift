@@ -1,6 +1,7 @@
 import Attribution
 import BPF
 import Glibc
+import Linux
 import NIOPosix
 import Operations
 import Settings
@@ -135,7 +136,7 @@ extension PostureCheck {
     }
 
     private func judge(_ trial: Trial, _ result: SocketProbeResult, isAgentUp: Bool) -> Posture.Item {
-        let reason = unsafe String(cString: strerror(result.errorNumber))
+        let reason = errorText(result.errorNumber)
         let number = result.errorNumber
         if result.isUntried == true {
             return Posture.Item(

@@ -167,9 +167,8 @@ extension PostureCheck {
         } catch {
             return Posture.Item(
                 id, .degraded, error.message,
-                meaning: error.isServiceAccountReadForbidden
-                    ? "No pod gets a token: the cluster's administrator has to \(UpstreamFailure.serviceAccountReadRemedy)."
-                    : "Which Google service account a pod is cannot be read, so it gets no token.")
+                meaning: error.remedy.map { "No pod gets a token: the cluster's administrator has to \($0)." }
+                    ?? "Which Google service account a pod is cannot be read, so it gets no token.")
         }
     }
 

@@ -98,7 +98,7 @@ extension PostureCheck {
             items.append(hostGuard())
         }
         let endpoints =
-            configuration.redirectEndpoints.map(\.text) + configuration.protectedEndpoints.map(\.description)
+            configuration.redirectEndpoints.map(\.text) + configuration.protectedEndpoints.map(\.text)
         items.append(Posture.Item("guards.endpoints", .ok, "protected: \(endpoints.joined(separator: ", "))"))
         if isInstalled { items.append(policies(layout)) }
         return items
@@ -155,7 +155,7 @@ extension PostureCheck {
 
 extension ProtectedEndpoint {
     /// As it is configured.
-    fileprivate var description: String {
+    var text: String {
         let host = address.text
         guard let port else { return host }
         return (host.contains(":") ? "[\(host)]" : host) + ":\(port)"

@@ -2,6 +2,7 @@ import Attribution
 import BPF
 import FoundationEssentials
 import Glibc
+import Linux
 import NIOPosix
 import Settings
 import Synchronization
@@ -31,7 +32,7 @@ final class ProbeCgroup: Sendable {
         let name = Self.prefix + "\(getpid())-" + String(UInt32.random(in: 0...UInt32.max), radix: 16)
         directory = "\(parent)/\(name)"
         guard unsafe mkdir(directory, 0o755) == 0 else {
-            throw ConfigurationError("cannot make the cgroup \(directory): \(unsafe String(cString: strerror(errno)))")
+            throw ConfigurationError("cannot make the cgroup \(directory): \(errorText(errno))")
         }
         self.maps = maps
         id = cgroups.id(of: root.path + [UInt8]("/\(name)".utf8))
@@ -150,6 +151,6 @@ final class ProbeCgroup: Sendable {
     }
 
     private func failure(_ operation: String, _ number: CInt) -> ConfigurationError {
-        ConfigurationError("cannot \(operation): \(unsafe String(cString: strerror(number)))")
+        ConfigurationError("cannot \(operation): \(errorText(number))")
     }
 }

@@ -1,6 +1,7 @@
 import Enforcement
 import FoundationEssentials
 import Glibc
+import Linux
 import Settings
 
 /// `podidentd probe-from-cgroup`: moves itself into a cgroup, and tries. Prints the results as JSON.
@@ -40,7 +41,7 @@ package enum ProbingProcess {
         let descriptor = unsafe open(path, O_WRONLY | O_CLOEXEC)
         defer { if descriptor >= 0 { close(descriptor) } }
         guard descriptor >= 0, unsafe write(descriptor, "0", 1) == 1 else {
-            throw ConfigurationError("cannot move a process to \(path): \(unsafe String(cString: strerror(errno)))")
+            throw ConfigurationError("cannot move a process to \(path): \(errorText(errno))")
         }
     }
 

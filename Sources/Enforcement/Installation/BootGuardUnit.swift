@@ -1,6 +1,7 @@
 package import BPF
 import FoundationEssentials
 import Glibc
+import Linux
 import Settings
 
 /// The files on a node that load the ``BootGuard`` before the kubelet starts: a unit of systemd and two of nft's.
@@ -102,6 +103,6 @@ package struct BootGuardUnit: Sendable {
     }
 
     private func failure(_ path: String) -> ConfigurationError {
-        ConfigurationError("cannot write \(hostRoot + path): \(unsafe String(cString: strerror(errno)))")
+        ConfigurationError("cannot write \(hostRoot + path): \(errorText(errno))")
     }
 }

@@ -1,5 +1,6 @@
 import BPF
 import Glibc
+import Linux
 import Restart
 import Settings
 import Synchronization
@@ -88,7 +89,7 @@ package final class Opener: Sendable {
         var child: pid_t = 0
         let result = unsafe posix_spawnp(&child, arguments[0], &actions, nil, words + [nil], [nil])
         guard result == 0 else {
-            throw OpenerError("cannot start \(arguments[0]): \(unsafe String(cString: strerror(result)))")
+            throw OpenerError("cannot start \(arguments[0]): \(errorText(result))")
         }
         return child
     }
@@ -146,7 +147,7 @@ struct OpenerFailure: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     var description: String {
-        let reason = unsafe String(cString: strerror(error))
+        let reason = errorText(error)
         return switch step {
         case .done, .find: "the network namespace cannot be opened: \(reason)"
         case .compare: "the network namespace is another by now"

@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 import MetadataServer
 import Settings
 
@@ -127,5 +128,5 @@ package struct OwnConnection {
         Glibc.socket(name.family, CInt(type | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
     }
 
-    private static func text(_ number: CInt) -> String { unsafe String(cString: strerror(number)) }
+    private static func text(_ number: CInt) -> String { errorText(number) }
 }

@@ -10,7 +10,7 @@ extension KubernetesClient {
     func createEvent(_ warning: PodWarning, nodeName: String) async throws(UpstreamFailure) -> String {
         let now = Date()
         let event = WireEvent(warning, nodeName: nodeName, now: now)
-        _ = try await send(.POST, try Self.eventsPath(warning), body: Self.json(event))
+        _ = try await send(.POST, try Self.eventsPath(warning), body: JSONBody.bytes(of: event))
         return event.metadata.name
     }
 
@@ -18,7 +18,8 @@ extension KubernetesClient {
     func updateEvent(_ name: String, _ warning: PodWarning, count: Int) async throws(UpstreamFailure) {
         let patch = EventPatch(count: count, lastTimestamp: Date().formatted(.iso8601), message: warning.boundedMessage)
         guard let segment = PercentEncoding.segment(name) else { return }
-        _ = try await send(.PATCH, try Self.eventsPath(warning) + "/" + segment, body: Self.json(patch)) { call in
+        _ = try await send(.PATCH, try Self.eventsPath(warning) + "/" + segment, body: JSONBody.bytes(of: patch)) {
+            call in
             call.headers.replaceOrAdd(name: "content-type", value: "application/merge-patch+json")
         }
     }
@@ -28,13 +29,6 @@ extension KubernetesClient {
             throw UpstreamFailure(upstream: .kubernetes, kind: .misconfigured, message: "the pod has no namespace")
         }
         return "/api/v1/namespaces/\(namespace)/events"
-    }
-
-    private static func json(_ value: some Encodable) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Strings and integers: there is nothing that could fail to encode.
-        return (try? encoder.encode(value)).map { [UInt8]($0) } ?? []
     }
 }
 

@@ -83,11 +83,7 @@ package struct AWSContainerCredentials: CloudRoom {
     package func response(
         to failure: TokenFailure, reading request: CloudRequest, from pod: PodRecord
     ) -> Response {
-        form(
-            ErrorResponse.error(
-                .serviceUnavailable, "The Kubernetes service account cannot be read: \(failure)",
-                retryAfter: AWSForm.retryAfter(failure) ?? 1
-            ).because(RefusalCause(failure)))
+        form(ErrorResponse.unreadableAccount(failure, retryAfter: AWSForm.retryAfter(failure) ?? 1))
     }
 
     package func response(

@@ -1,4 +1,5 @@
 import CSockets
+import Linux
 import Logging
 import NIOCore
 import NIOPosix
@@ -234,7 +235,7 @@ final class Acceptor: Sendable {
                 nextLine = .now() + Self.silence
                 logger.error(
                     "connections cannot be accepted; they wait, and are tried again once a second",
-                    metadata: ["reason": "\(unsafe String(cString: strerror(reason)))"])
+                    metadata: ["reason": "\(errorText(reason))"])
             }
             return false
         }

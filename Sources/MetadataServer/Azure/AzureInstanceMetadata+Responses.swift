@@ -39,11 +39,7 @@ extension AzureInstanceMetadata {
     package func response(
         to failure: TokenFailure, reading request: CloudRequest, from pod: PodRecord
     ) -> Response {
-        form(
-            ErrorResponse.error(
-                .serviceUnavailable, "The Kubernetes service account cannot be read: \(failure)",
-                retryAfter: Self.retryAfter(failure)
-            ).because(RefusalCause(failure)))
+        form(ErrorResponse.unreadableAccount(failure, retryAfter: Self.retryAfter(failure)))
     }
 
     /// Numbers are strings: one SDK fails on anything else.

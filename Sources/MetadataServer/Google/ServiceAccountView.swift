@@ -14,7 +14,9 @@ package struct ServiceAccountView: Sendable, Hashable {
     package init(
         _ record: ServiceAccountRecord, configuration: MetadataServerConfiguration
     ) throws(RequestRefusal) {
-        if let account = record.googleServiceAccount, !Self.isEmail(account) { throw .badAnnotation(record.reference) }
+        if let account = record.googleServiceAccount, !GoogleServiceAccountEmail.isValid(account) {
+            throw .badAnnotation(record.reference)
+        }
         self.record = record
         self.configuration = configuration
     }
@@ -33,25 +35,6 @@ package struct ServiceAccountView: Sendable, Hashable {
     static func principal(of account: ServiceAccountReference, _ configuration: MetadataServerConfiguration) -> String {
         "principal://iam.googleapis.com/projects/\(configuration.poolProjectNumber)/locations/global"
             + "/workloadIdentityPools/\(configuration.poolName)/subject/ns/\(account.namespace)/sa/\(account.name)"
-    }
-
-    private static func isEmail(_ text: String) -> Bool {
-        let bytes = text.utf8Span.span
-        guard bytes.count <= 256 else { return false }
-        var at: Int?
-        for index in bytes.indices {
-            switch bytes[index] {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
-                continue
-            case UInt8(ascii: "@") where at == nil:
-                at = index
-            default:
-                return false
-            }
-        }
-        guard let at else { return false }
-        return at > 0 && at < bytes.count - 1
     }
 
     private static func collapsingSlashes(_ text: String) -> String {

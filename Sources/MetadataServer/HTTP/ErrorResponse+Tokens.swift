@@ -109,10 +109,10 @@ extension ErrorResponse {
     private func kubernetesAdvice(
         _ failure: UpstreamFailure, _ credential: Credential, _ account: ServiceAccountReference
     ) -> String {
-        if failure.isServiceAccountReadForbidden {
+        if let remedy = failure.remedy {
             return """
                 Your Kubernetes service account (\(account)) cannot be used because this node may not read it.
-                Your cluster administrator has to \(UpstreamFailure.serviceAccountReadRemedy).
+                Your cluster administrator has to \(remedy).
 
                 """
         }

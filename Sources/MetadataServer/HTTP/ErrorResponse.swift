@@ -18,6 +18,13 @@ package struct ErrorResponse: Sendable {
         Response(status, .error, .text(text), retryAfter: retryAfter)
     }
 
+    /// The pod's ServiceAccount cannot be read, in a cloud's protocol that asks for it.
+    static func unreadableAccount(_ failure: TokenFailure, retryAfter: Int) -> Response {
+        error(
+            .serviceUnavailable, "The Kubernetes service account cannot be read: \(failure)", retryAfter: retryAfter
+        ).because(RefusalCause(failure))
+    }
+
     /// The pod's record did not arrive within the hold.
     package func pending(_ uid: PodUID) -> Response {
         Self.error(

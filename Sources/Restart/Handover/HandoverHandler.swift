@@ -1,5 +1,6 @@
 import BPF
 import Glibc
+import Linux
 import NIOCore
 import NIOPosix
 
@@ -28,7 +29,7 @@ final class HandoverHandler: ChannelInboundHandler {
     func channelActive(context: ChannelHandlerContext) {
         let channel = context.channel
         let peer = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
-            of: NIOBSDSocket.Handle.self, SocketControl.peer(of:))
+            of: NIOBSDSocket.Handle.self, PeerCredentials.init(of:))
         guard case .some(.some(let peer)) = peer, peer.userID == 0 else {
             endpoint.refused("the peer is not root")
             return context.close(promise: nil)

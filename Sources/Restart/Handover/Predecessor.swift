@@ -1,5 +1,6 @@
 import BPF
 import Glibc
+import Linux
 import NIOPosix
 
 /// The agent that runs already, seen from the one that is to take its place.
@@ -60,7 +61,7 @@ package final class Predecessor: Sendable {
         let socket = try open(path)
         do throws(HandoverError) {
             // A socket that another user serves would decide who gets the pods' requests.
-            guard let peer = SocketControl.peer(of: socket), peer.userID == 0 else {
+            guard let peer = PeerCredentials(of: socket), peer.userID == 0 else {
                 throw HandoverError("the process that listens at \(path) is not root")
             }
             return try greet(over: socket, peer, lock)
@@ -100,7 +101,7 @@ package final class Predecessor: Sendable {
     }
 
     private static func greet(
-        over socket: CInt, _ peer: SocketControl.Peer, _ lock: PinLock
+        over socket: CInt, _ peer: PeerCredentials, _ lock: PinLock
     ) throws(HandoverError) -> Predecessor {
         let proof: CInt
         do throws(BPFError) {

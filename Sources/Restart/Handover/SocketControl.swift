@@ -5,20 +5,6 @@ package enum SocketControl {
     /// More listening sockets than an agent has.
     static let descriptorsMax = 8
 
-    struct Peer: Sendable, Equatable {
-        var processID: Int32
-        var userID: UInt32
-    }
-
-    /// The process that connected, or listens, as the kernel noted it then. Its ID is 0 if it is in another PID namespace.
-    static func peer(of socket: CInt) -> Peer? {
-        // struct ucred: pid, uid, gid.
-        var credentials: [Int32] = [0, 0, 0]
-        var length = socklen_t(3 * MemoryLayout<Int32>.size)
-        guard unsafe getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 else { return nil }
-        return Peer(processID: credentials[0], userID: UInt32(bitPattern: credentials[1]))
-    }
-
     /// Sends `bytes` and copies of the descriptors, in one message.
     ///
     /// - Parameters:

@@ -1,5 +1,6 @@
 import Attribution
 import Glibc
+import Linux
 import Settings
 
 /// Listening sockets in the agent's own network namespace: that of `metrics.port`.
@@ -93,7 +94,7 @@ package enum ListeningSocket {
             return ConfigurationError(
                 "\(place): it is not an address of this node; set \(key) to one (status.hostIP)")
         default:
-            return ConfigurationError("\(place): \(unsafe String(cString: strerror(number)))")
+            return ConfigurationError("\(place): \(errorText(number))")
         }
     }
 }

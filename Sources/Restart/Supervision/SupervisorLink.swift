@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 
 /// The agent's end of the socket to `podidentd-init`, the container's first process: it keeps copies of the listening
 /// sockets, and gives them to the agent that it starts when this one has ended without being told to.
@@ -44,7 +45,7 @@ package final class SupervisorLink: Sendable {
     /// without a supervisor, or with one that sends no valid message.
     package init?(environment: [String: String]) {
         guard let text = environment[Self.variable], let descriptor = CInt(text), descriptor > 2,
-            let peer = SocketControl.peer(of: descriptor), peer.processID == getppid(), peer.userID == geteuid()
+            let peer = PeerCredentials(of: descriptor), peer.processID == getppid(), peer.userID == geteuid()
         else { return nil }
         unsafe unsetenv(Self.variable)
         var limit = timeval(tv_sec: Self.seconds, tv_usec: 0)

@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 import Operations
 import Settings
 
@@ -48,7 +49,7 @@ struct AuditOutput: ~Copyable {
             let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else {
-                let problem = unsafe String(cString: strerror(errno))
+                let problem = errorText(errno)
                 // Half a line is none: it would spoil the next.
                 let isPartial = rest.count < lines.count
                 isCut = isPartial && !(size.map { ftruncate(descriptor, $0) == 0 } ?? false)
@@ -67,7 +68,7 @@ struct AuditOutput: ~Copyable {
         }
         let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY
         descriptor = unsafe Glibc.open(path, flags, 0o600)
-        return descriptor < 0 ? unsafe String(cString: strerror(errno)) : nil
+        return descriptor < 0 ? errorText(errno) : nil
     }
 
     /// The size of a regular file.
