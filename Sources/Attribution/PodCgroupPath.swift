@@ -26,6 +26,15 @@ extension KubepodsRoot {
     /// label; what lies deeper is never looked at, whatever it is called. Any other path is `nil`: outside the root,
     /// above the pod level, not as the kernel writes paths, or of a removed cgroup (the kernel appends ` (deleted)`).
     ///
+    /// Pods of each runtime, with the cgroup driver `systemd` and with `cgroupfs` (`UID` with `_` for `-` in slices):
+    ///
+    /// - containerd: `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice/cri-containerd-ID.scope`,
+    ///   `/kubepods/burstable/podUID/ID`
+    /// - CRI-O: `/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podUID.slice/crio-ID.scope`,
+    ///   `/kubepods/besteffort/podUID/crio-ID`
+    /// - cri-dockerd: `/kubepods.slice/kubepods-podUID.slice/docker-ID.scope`, `/kubepods/podUID/ID`
+    /// - kind: `/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-podUID.slice/cri-containerd-ID.scope`
+    ///
     /// The work does not depend on the depth of the path.
     package func parse(_ path: [UInt8]) -> PodCgroupPath? {
         guard path.starts(with: self.path), path.last != .slash else { return nil }

@@ -47,7 +47,7 @@ package final class Nftables: Sendable {
             batch.add(.newTable, Self.named(table.name), NetlinkSocket.create)
             for counter in table.counters {
                 var attributes = Self.object(counter, of: table.name)
-                attributes.nest(4) { _ in }
+                attributes.nest(NFTA.Object.data) { _ in }
                 batch.add(.newObject, attributes, NetlinkSocket.create)
             }
             for chain in table.chains {
@@ -88,8 +88,8 @@ package final class Nftables: Sendable {
         do throws(NetlinkError) {
             let answer = try ask(
                 .getObject, Self.object(counter, of: table), "read the counter \(counter) of inet \(table)")
-            let data = NetlinkAttributeReader(answer[...])[4]
-            return data.flatMap { NetlinkAttributeReader($0)[2]?.networkNumber }
+            let data = NetlinkAttributeReader(answer[...])[NFTA.Object.data]
+            return data.flatMap { NetlinkAttributeReader($0)[NFTA.Counter.packets]?.networkNumber }
         } catch  where error.errorNumber == ENOENT {
             return nil
         }
@@ -97,16 +97,16 @@ package final class Nftables: Sendable {
 
     private static func named(_ table: String) -> NetlinkAttributes {
         var attributes = NetlinkAttributes()
-        attributes.add(1, text: table)
+        attributes.add(NFTA.Table.name, text: table)
         return attributes
     }
 
-    /// A counter (type 1) by name.
+    /// A counter by name.
     private static func object(_ name: String, of table: String) -> NetlinkAttributes {
         var attributes = NetlinkAttributes()
-        attributes.add(1, text: table)
-        attributes.add(2, text: name)
-        attributes.add(3, number: 1)
+        attributes.add(NFTA.Object.table, text: table)
+        attributes.add(NFTA.Object.name, text: name)
+        attributes.add(NFTA.Object.type, number: NFT.objectCounter)
         return attributes
     }
 

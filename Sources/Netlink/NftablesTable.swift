@@ -48,24 +48,28 @@ package struct NftablesTable: Sendable, Equatable {
 
     /// One step of a rule. The steps after one that does not hold are not taken.
     package enum Expression: Sendable, Equatable {
-        /// The receiving interface has this link type (`ARPHRD_…`).
+        /// The receiving interface has this link type (`ARPHRD_…`): `meta iiftype TYPE`.
         case interfaceType(UInt16)
-        /// `NFPROTO_IPV4` (2) or `NFPROTO_IPV6` (10).
+        /// `NFPROTO_IPV4` (2) or `NFPROTO_IPV6` (10): `meta nfproto ipv4`.
         case family(UInt8)
-        /// The bytes at an offset of a header are these.
+        /// The bytes at an offset of a header are these: `ip daddr 169.254.169.254` is 4 bytes at offset 16.
         case bytes(of: Header, offset: UInt32, equal: [UInt8])
-        /// The bytes at an offset of a header are none of these, each of the same length.
+        /// The bytes at an offset of a header are none of these, each of the same length: `tcp dport != 53`.
         case bytesDiffer(of: Header, offset: UInt32, from: [[UInt8]])
-        /// Some of the bits under the mask are set.
+        /// Some of the bits under the mask are set: `@nh,48,16 & 0x3fff != 0`.
         case anyBit(of: Header, offset: UInt32, mask: [UInt8])
-        /// The IPv4 header has this option.
+        /// The IPv4 header has this option: `ip option lsrr exists`.
         case ipv4Option(UInt8)
-        /// There is an IPv6 extension header of this type, and the byte at this offset of it is another one.
+        /// There is an IPv6 extension header of this type, and the byte at this offset of it is another one:
+        /// `rt seg-left != 0`.
         case extensionByteDiffers(type: UInt8, offset: UInt32, from: UInt8)
-        /// Counts the packet.
+        /// Counts the packet: `counter name "arriving"`.
         case count(String)
+        /// `accept`
         case accept
+        /// `drop`
         case drop
+        /// `goto CHAIN`
         case goTo(String)
     }
 }

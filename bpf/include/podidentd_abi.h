@@ -3,6 +3,8 @@
  * crosses the boundary, in one header that both compilers read. Sizes are
  * asserted here and again in Tests/KernelTests/DecisionTests.swift.
  *
+ * NID and nid_ ("node identity") are the prefix of podidentd in the kernel: no name here meets one of the kernel's.
+ *
  * A change of a map's value changes NID_ABI_VERSION, which is part of the path
  * that maps are pinned under: a new agent never adopts a map it misreads.
  */
