@@ -76,10 +76,12 @@ import Tokens
             ]),
         Case(
             name: "a cluster whose nodes may not read ServiceAccounts",
-            failure: UpstreamFailure(
-                upstream: .kubernetes, kind: .denied, status: 403,
-                message: #"serviceaccounts "app" is forbidden: not allowed to get service accounts"#,
-                remedy: "upgrade the API server"),
+            failure: .upstream(
+                UpstreamFailure(
+                    upstream: .kubernetes, kind: .denied, status: 403,
+                    message: #"serviceaccounts "app" is forbidden: not allowed to get service accounts"#,
+                    remedy: "upgrade the API server"),
+                account: account, googleServiceAccount: "gsa@p.iam.gserviceaccount.com"),
             status: .forbidden,
             phrases: [
                 "not allowed to get service accounts", "(ns1/app)",
