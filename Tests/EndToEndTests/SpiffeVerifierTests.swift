@@ -9,10 +9,10 @@ struct SpiffeVerifierTests {
     private static let issuer = "https://identity.lab.example"
 
     private static func withOpenBao(
-        _ body: (LabWorld, OpenBao, LabSigner) async throws -> Void
+        _ options: [String] = [], _ body: (LabWorld, OpenBao, LabSigner) async throws -> Void
     ) async throws {
         let audience = ["kubernetes.pod-token-audiences": Optional("openbao")]
-        try await withSigner(audience, options: ["--issuer", issuer]) { world, _, signer in
+        try await withSigner(audience, options: ["--issuer", issuer] + options) { world, _, signer in
             world.cluster.kubernetes.allowAudience("openbao")
             for name in ["shop", "other"] { world.addServiceAccount(name) }
             let bao = try await OpenBao.start(in: world)
@@ -106,7 +106,8 @@ struct SpiffeVerifierTests {
 
     @Test("OpenBao's cert method takes an X.509-SVID by its URI, and refuses another pod's")
     func certificates() async throws {
-        try await Self.withOpenBao { world, bao, signer in
+        // It takes the name of whom it knows from the subject alone, and refuses a certificate without one.
+        try await Self.withOpenBao(["--named-subject"]) { world, bao, signer in
             let root = world.node.directory + "/root.pem"
             try signer.authority.authorityPEM.write(toFile: root, atomically: true, encoding: .utf8)
             try await bao.require("auth", "enable", "cert")
