@@ -69,6 +69,8 @@ final class Envoy: Sendable {
         let manager: JSON = [
             "@type": .string(type + "filters.network.http_connection_manager.v3.HttpConnectionManager"),
             "stat_prefix": .string(name),
+            // What ab speaks.
+            "http_protocol_options": ["accept_http_10": true],
             "route_config": ["virtual_hosts": [["name": "all", "domains": ["*"], "routes": [route]]]],
             "http_filters": [
                 ["name": "router", "typed_config": ["@type": .string(type + "filters.http.router.v3.Router")]]
