@@ -23,10 +23,6 @@
 #include "lib/takeover.h"
 #include "lib/way.h"
 
-#define SOCK_STREAM 1
-#define EADDRINUSE 98
-#define ECONNREFUSED 111
-
 #define CALL_REFUSED 0
 #define CALL_ALLOWED 1
 

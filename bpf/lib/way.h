@@ -11,8 +11,12 @@
 #include "lib/destination.h"
 #include "lib/kernel.h"
 
+/* Of headers that only user space has. */
+#define SOCK_STREAM 1
 #define SOL_SOCKET 1
 #define SO_BINDTODEVICE 25
+#define EADDRINUSE 98
+#define ECONNREFUSED 111
 
 /* Whether a socket's packets may leave by the loopback interface, whatever interface
  * its owner has bound it to. The lookup at the other end finds no bound socket, either.
