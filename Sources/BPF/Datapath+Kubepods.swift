@@ -34,8 +34,8 @@ extension Datapath {
         if let failure { throw failure }
     }
 
-    /// Tells the programs the node's own network namespace, the cgroup whose processes alone may bind the agent's ports
-    /// there, and the PID namespace by which processes are reported.
+    /// Gives the programs the node's own network namespace, and the cgroup whose processes alone may bind the agent's
+    /// ports there. Processes are reported by their IDs in a PID namespace.
     ///
     /// - Parameters:
     ///   - namespace: The node's own.

@@ -7,7 +7,7 @@ import KubernetesAPI
 /// kubectl finds the cluster and the user's credential, runs the login plugins that an organization uses, and speaks
 /// the protocols of the exec endpoint. Nothing of these is done twice here, and no credential passes through.
 package struct Kubectl: Sendable {
-    /// What kubectl printed, and with which status it ended.
+    /// The output of kubectl, and the status with which it ended.
     package struct Ended: Sendable, Equatable {
         package var output: [UInt8]
         /// At most 4 KiB.
@@ -66,7 +66,7 @@ package struct Kubectl: Sendable {
         }
     }
 
-    /// What kubectl printed, if it succeeded.
+    /// The output of kubectl, if it succeeded.
     package func output(_ arguments: [String]) async throws(PluginError) -> [UInt8] {
         let ended = try await run(arguments)
         guard ended.status == 0 else { throw PluginError(ended.complaint) }

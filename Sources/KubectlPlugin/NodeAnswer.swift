@@ -1,7 +1,7 @@
 import FoundationEssentials
 package import Operations
 
-/// What one node's agent answered, or why it did not.
+/// The answer of one node's agent, or why there is none.
 package struct NodeAnswer<Value: Sendable>: Sendable {
     package var agent: AgentPod
     package var result: Result<Value, PluginError>

@@ -68,7 +68,7 @@ package indirect enum JSONTree: Codable, Sendable, Equatable {
         }
     }
 
-    /// What fits behind a key; `nil`: a collection that is not empty.
+    /// The text that fits behind a key; `nil`: a collection that is not empty.
     private var inline: String? {
         switch self {
         case .null: "null"

@@ -119,7 +119,7 @@ package struct Exchange: Sendable {
         return outcome
     }
 
-    /// A certificate that names the metadata server is for agents alone: whoever else has one is believed by every pod.
+    /// A certificate that names the metadata server is for agents alone: every pod believes its holder.
     private func checkAgent(_ pod: ReviewedPod) throws(ExchangeRefusal) {
         guard let agent = configuration.agent, agent == "\(pod.namespace)/\(pod.serviceAccount)" else {
             throw ExchangeRefusal(

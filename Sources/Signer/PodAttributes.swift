@@ -2,7 +2,7 @@ import KubernetesAPI
 import SpiffeIdentity
 import Tokens
 
-/// Which attributes of a pod become claims, beside what its token proves. Each is read from the API server, never believed
+/// The attributes of a pod that become claims, beside what its token proves. Each is read from the API server, never believed
 /// from a node.
 package struct ClaimConfiguration: Sendable, Hashable {
     /// Names of pod labels.

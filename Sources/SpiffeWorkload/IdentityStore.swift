@@ -61,7 +61,7 @@ package final class IdentityStore: Sendable {
         }
     }
 
-    /// The certificate and the bundle of this moment, as far as they are at hand.
+    /// The certificate and the bundle of this moment, as far as there are any.
     func certificateAndBundle(for pod: PodRecord) -> (X509SVID?, TrustBundle?) {
         storage.withLock { storage in
             let identity = storage.pods[pod.uid].flatMap { $0.pod.isSameIdentity(as: pod) ? $0 : nil }

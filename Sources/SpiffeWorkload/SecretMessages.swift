@@ -85,7 +85,7 @@ enum SecretMessages {
     }
 }
 
-/// What one stream of secrets has asked for, by SPIRE's and Istio's names.
+/// The secrets that one stream has asked for, by SPIRE's and Istio's names.
 struct SecretSubscription: Sendable, Equatable {
     /// A kind of secret.
     enum Kind: Sendable, Equatable {
@@ -123,7 +123,7 @@ struct SecretSubscription: Sendable, Equatable {
 
     var needsCertificate: Bool { names.contains { kind(of: $0) == .certificate } }
 
-    /// The secrets that the names stand for; `nil` if one is not at hand.
+    /// The secrets that the names stand for; `nil` if one is missing.
     func secrets(_ svid: X509SVID?, _ bundle: TrustBundle?) -> [ByteBuffer]? {
         var secrets: [ByteBuffer] = []
         for name in names {
@@ -142,7 +142,7 @@ struct SecretSubscription: Sendable, Equatable {
 }
 
 extension IdentityStore {
-    /// The secrets of a subscription, if they are at hand.
+    /// The secrets of a subscription; `nil` while one is missing.
     func secrets(_ subscription: SecretSubscription, for pod: PodRecord) -> [ByteBuffer]? {
         let (svid, bundle) = certificateAndBundle(for: pod)
         return subscription.secrets(svid, bundle)

@@ -4,8 +4,8 @@ import NIOHTTP2
 
 /// One StreamSecrets call: a client names secrets, acknowledges or rejects what it gets, and gets what changes.
 ///
-/// The protocol is xDS, state of the world: a request that names the nonce of an older answer is outdated, one that names that of
-/// the latest and asks for nothing else is an acknowledgement, and neither gets an answer.
+/// The protocol is xDS, state of the world. A request that names the nonce of an older answer is outdated. One that names
+/// that of the latest, and asks for nothing else, is an acknowledgement. Neither gets an answer.
 final class SecretStreamHandler: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame.FramePayload
     typealias OutboundOut = HTTP2Frame.FramePayload
@@ -20,7 +20,7 @@ final class SecretStreamHandler: ChannelInboundHandler {
     private var work: Task<Void, Never>?
     /// The names of the latest request; `nil` before the first.
     private var names: [String]?
-    /// What is shown: the secrets that were sent last.
+    /// The secrets that were sent last.
     private var shown: (subscription: SecretSubscription, secrets: [ByteBuffer])?
     private var registration: (pod: PodUID, number: Int)?
     /// Counts answers; 0: none was sent.

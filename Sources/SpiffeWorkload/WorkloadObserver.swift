@@ -19,7 +19,7 @@ package protocol WorkloadObserver: Sendable {
 }
 
 extension WorkloadObserver {
-    /// Tells of a call's end, and of a refusal if it is one.
+    /// Reports a call's end, and a refusal if it is one.
     func ended(_ method: WorkloadMethod?, _ status: GRPCStatus, _ peer: WorkloadPeer) {
         ended(method, with: status.code)
         guard status.code == .permissionDenied else { return }

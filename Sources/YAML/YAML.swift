@@ -1,7 +1,7 @@
 /// Reads the part of YAML that configuration files use, with a limit on everything.
 ///
 /// libyaml splits the text into events, and this reader makes values of them. It reads one document of mappings with
-/// text keys, lists and text. It resolves aliases of what is complete, and refuses tags, which change what a text
+/// text keys, lists and text. It resolves aliases of what is complete. It refuses tags, which change what a text
 /// means, and keys that stand twice, of which libraries silently take one.
 package enum YAML {
     /// The deepest nesting that a document may have.

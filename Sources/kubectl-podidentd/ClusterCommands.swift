@@ -147,7 +147,7 @@ struct BundleCommand: AsyncParsableCommand {
 
     func run() async throws {
         let path = file ?? "podidentd-cluster-\(WallClock.timestamp().filter { $0 != "-" && $0 != ":" }).tar"
-        // Before anything is asked: whoever cannot write need not wait.
+        // Before anything is asked: a user who cannot write need not wait.
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             Console.warn("Error: cannot write \(path): \(unsafe String(cString: strerror(errno)))")

@@ -9,7 +9,7 @@ import Operations
     import Musl
 #endif
 
-/// Which cluster to ask, and how.
+/// The cluster to ask, and the way to it.
 struct ClusterOptions: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("As of kubectl.", valueName: "path"))
     var kubeconfig: String?

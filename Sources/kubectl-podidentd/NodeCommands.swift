@@ -2,7 +2,7 @@ import ArgumentParser
 import KubectlPlugin
 import Operations
 
-/// Which pods to show, as the debug commands of the agent take it.
+/// The pods to show, as the debug commands of the agent take it.
 struct PodFilter: ParsableArguments {
     @Option(name: .shortAndLong, help: ArgumentHelp("Only pods of this namespace.", valueName: "name"))
     var namespace: String?

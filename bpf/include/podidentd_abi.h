@@ -57,7 +57,7 @@
 #define NID_POD_EVENTS_NS 10000000ULL
 
 /* Connections of one pod that may wait for the agent in the node's own network
- * namespace, where all pods of that namespace share one queue of 4,096. Connects that
+ * namespace. All pods of that namespace share one queue of 4,096. Connects that
  * never reach the agent are forgotten with the window in which they were counted.
  */
 #define NID_WAITING_MAX 256
@@ -221,9 +221,9 @@ struct nid_pod_connections {
 	/* The window of NID_POD_EVENTS_NS that `events` counts, and they. */
 	__u64 window;
 	__u64 events;
-	/* The window of NID_WAITING_NS that `waiting` counts, and the connections that
-	 * were redirected in it, in the node's own network namespace, and that the agent
-	 * has not accepted. Two CPUs may take it below 0.
+	/* The window of NID_WAITING_NS that `waiting` counts. It counts connections in the
+	 * node's own network namespace that were redirected in the window and are not yet
+	 * accepted. Two CPUs may take it below 0.
 	 */
 	__u64 waiting_window;
 	__s64 waiting;

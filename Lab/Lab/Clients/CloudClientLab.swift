@@ -70,7 +70,7 @@ package final class CloudClientLab: Sendable {
         return report
     }
 
-    /// Runs a client in a pod that has an identity of Google's alone, and returns what it asked, and the tokens that were
+    /// Runs a client in a pod that has an identity of Google's alone. Returns what it asked, and the number of tokens
     /// minted for it.
     package func runInGooglesPod(
         _ client: CloudClient

@@ -13,7 +13,7 @@ package struct WorkloadSVID: Sendable {
     private let key: NIOSSLPrivateKey
     private let roots: [NIOSSLCertificate]
 
-    /// Asks the endpoint at the metadata address for the SVID of whoever runs this.
+    /// Asks the endpoint at the metadata address for the SVID of the pod that runs this.
     package static func fetch() async throws -> WorkloadSVID {
         let answer = try await WorkloadProbe.call(
             WorkloadRequest(), host: LabNode.metadataAddress, port: LabSigner.endpointPort)

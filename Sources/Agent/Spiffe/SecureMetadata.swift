@@ -50,7 +50,7 @@ final class SecureMetadata: Sendable {
 
     private struct NoCertificate: Error {}
 
-    /// What stands before the metadata protocol on this port, for callers that `attributor` knows.
+    /// The handlers before the metadata protocol on this port, for callers that `attributor` knows.
     func securedPort(_ attributor: Attributor) -> SecuredPort {
         SecuredPort(port: port) { [self] tag in
             guard let context = storage.withLock(\.context) else { throw NoCertificate() }

@@ -35,8 +35,8 @@ final class SpiffeFront: Sendable {
         server = WorkloadServer(store: store, group: group, observer: observer, logger: logger)
     }
 
-    /// What stands before the metadata protocol on the port of TLS; `nil` without that port. `pods` tells the agent's own
-    /// pod, for its certificate.
+    /// The handlers before the metadata protocol on the port of TLS; `nil` without that port. `pods` knows the agent's
+    /// own pod, which the certificate is for.
     func secured(_ attributor: Attributor, pods: PodDirectory) -> SecuredPort? {
         guard let metadata = settings.metadata else { return nil }
         let secure = SecureMetadata(

@@ -76,7 +76,7 @@ struct NamespaceListeners: Sendable {
         return nil
     }
 
-    /// Has the programs lead connections of a namespace to a listener, or refuse them.
+    /// Has the programs redirect connections of a namespace to a listener, or refuse them.
     func lead(to listener: NamespaceListener, _ cookie: UInt64, _ datapath: Datapath) {
         do throws(BPFError) {
             try datapath.setListener(listener, ofNamespace: cookie)

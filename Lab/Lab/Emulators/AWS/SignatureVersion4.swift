@@ -29,8 +29,8 @@ struct SignatureVersion4: Sendable {
         self.signature = signature
     }
 
-    /// Returns the body if `secret` made the signature over this request, at least over its host, date, session token and
-    /// every other `x-amz-` header, and if the payload is the signed one.
+    /// Returns the body if `secret` made the signature over this request, and the payload is the signed one. The signature
+    /// must cover the host, the date, the session token and every other `x-amz-` header.
     func payload(of request: LabRequest, signedBy secret: String) -> Data? {
         let parts = scope.split(separator: "/").map(String.init)
         let amazon = request.headers.map { $0.name.lowercased() }.filter { $0.hasPrefix("x-amz-") }

@@ -3,8 +3,8 @@ import Foundation
 import NIOCore
 import NIOHTTP1
 
-/// An Azure Blob Storage with one account, one container and one blob, for callers with a living access token of the lab's
-/// Entra ID for storage. Only reading is possible.
+/// An Azure Blob Storage with one account, one container and one blob, for reading alone. Callers need a living access
+/// token of the lab's Entra ID for storage.
 package final class BlobStorageEmulator: Sendable {
     package static let account = "labaccount"
     package static let domain = "blob.lab.example"

@@ -4,10 +4,10 @@ import SwiftASN1
 import X509
 import _CryptoExtras
 
-/// The emulated Google as a server of its own, for a cluster that somebody else runs: token service, IAM Credentials and
+/// The emulated Google as a server of its own, for a cluster outside of the lab: token service, IAM Credentials and
 /// a bucket at one address, told apart by their paths.
 package final class GoogleServer: Sendable {
-    /// What a cluster and its operator say.
+    /// The facts that a cluster and its operator give.
     package struct Configuration: Sendable {
         /// A numeric address.
         package var host = "0.0.0.0"
@@ -61,7 +61,7 @@ package final class GoogleServer: Sendable {
 }
 
 extension LabPKI.Credential {
-    /// A credential that somebody else made.
+    /// A credential that was made elsewhere.
     package init(certificatePEM: String, privateKeyPEM: String) throws {
         self.init(
             certificatePEM: certificatePEM, privateKeyPEM: privateKeyPEM,
