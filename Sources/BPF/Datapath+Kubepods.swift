@@ -115,7 +115,7 @@ extension Datapath {
                 try guardSockets(below: id, pin: name, &state)
             } catch {
                 // A tree of others may end between its being found and its being opened: nothing is left to guard.
-                if id != kubepods.id, !cgroups.contains(id) { continue }
+                if id != kubepods.id, error.errorNumber == ESTALE || error.errorNumber == ENOENT { continue }
                 failure = failure ?? error
             }
         }

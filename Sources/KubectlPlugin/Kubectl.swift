@@ -1,6 +1,7 @@
 import Dispatch
 import FoundationEssentials
 import KubernetesAPI
+import Operations
 
 /// The user's kubectl: the way to the API server.
 ///
@@ -77,8 +78,10 @@ package struct Kubectl: Sendable {
 extension Kubectl.Ended {
     /// kubectl's last words, or that there were none.
     package var complaint: String {
-        let lines = errors.split(separator: "\n").map { $0.trimmingPrefix("error: ") }
-        return lines.last.map(String.init) ?? "kubectl ended with status \(status) and said nothing"
+        // kubectl's own line about the program that it ran says less than the program did.
+        let lines = errors.split(separator: "\n").filter { !$0.hasPrefix("command terminated with exit code ") }
+            .map { $0.trimmingPrefix("error: ") }
+        return lines.last.map { TextTable.line(String($0)) } ?? "kubectl ended with status \(status) and said nothing"
     }
 }
 

@@ -62,11 +62,12 @@ package struct NodeReport: Sendable {
         }
     }
 
-    /// The worst status of all: 2 is the program's own for what is unsafe; a node that did not answer counts as 1.
+    /// The worst status of all: 2 is the program's own for what is unsafe. A node that did not answer, or a program that
+    /// ended in another way, counts as 1.
     package var exitStatus: CInt {
         answers.map { answer in
             guard case .success(let ended) = answer.result else { return 1 }
-            return ended.status == 0 ? 0 : min(max(ended.status, 1), 2)
+            return ended.status == 0 || ended.status == 2 ? ended.status : 1
         }.max() ?? 0
     }
 
@@ -77,10 +78,18 @@ package struct NodeReport: Sendable {
                 terminal.styled("NODE \(answer.agent.node)", .strong)
                 + " (\(answer.agent.namespace)/\(answer.agent.name))\n"
             switch answer.result {
-            case .success(let ended): return heading + String(decoding: ended.output, as: UTF8.self)
+            case .success(let ended) where ended.output.isEmpty && ended.status != 0:
+                return heading + terminal.styled("failed: \(ended.complaint)", .bad) + "\n"
+            case .success(let ended): return heading + Self.printable(ended.output)
             case .failure(let error): return heading + terminal.styled("no answer: \(error)", .bad) + "\n"
             }
         }.joined(separator: "\n")
+    }
+
+    /// A node's text without what a terminal would obey: a node must not draw over the others.
+    package static func printable(_ output: [UInt8]) -> String {
+        String(decoding: output, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
+            .map { TextTable.line(String($0)) }.joined(separator: "\n")
     }
 
     /// The nodes' JSON: `nodes`, each with `node`, `pod`, and either `answer` or `error`.

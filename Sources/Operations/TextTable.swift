@@ -102,6 +102,19 @@ package struct TextTable: Sendable {
         return fit == .start ? "…" + text.suffix(width - 1) : text.prefix(width - 1) + "…"
     }
 
+    /// One line of another program's text, in which nothing steers a terminal. Everything that is only seen stays.
+    package static func line(_ text: String) -> String {
+        String(
+            text.unicodeScalars.map { scalar in
+                switch scalar.properties.generalCategory {
+                case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned:
+                    "\u{fffd}"
+                default: Character(scalar)
+                }
+            }
+        )
+    }
+
     /// Cgroup names may hold anything but a newline and a slash: nothing in them may steer a terminal.
     package static func printable(_ text: String) -> String {
         String(

@@ -81,6 +81,9 @@ struct CallMessages {
         self.limit = limit
     }
 
+    /// Whether nothing of a further message has arrived.
+    var isEmpty: Bool { buffer.readableBytes == 0 }
+
     mutating func append(_ bytes: ByteBuffer) {
         buffer.writeImmutableBuffer(bytes)
     }

@@ -34,6 +34,12 @@ final class SecretStreamHandler: ChannelInboundHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
+        expectMessage(context)
+    }
+
+    /// Ends the call unless a whole message arrives in time: half a message takes memory.
+    private func expectMessage(_ context: ChannelHandlerContext) {
+        guard deadline == nil else { return }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         deadline = context.eventLoop.scheduleTask(in: store.configuration.requestTime) {
             let (handler, context) = bound.value
@@ -60,7 +66,10 @@ final class SecretStreamHandler: ChannelInboundHandler {
             while let message = try messages.next() {
                 try received(message, context)
                 guard !hasEnded else { return }
+                deadline?.cancel()
+                deadline = nil
             }
+            if !messages.isEmpty { expectMessage(context) }
             // A client that asks for nothing more may still listen; one that has asked for nothing may not.
             if frame.endStream, names == nil { throw .malformed }
         } catch {
@@ -80,11 +89,8 @@ final class SecretStreamHandler: ChannelInboundHandler {
             guard names != request.names else { return }
         }
         names = request.names
-        deadline?.cancel()
-        deadline = nil
-        // One that is being made is for names that are not asked for any more.
-        work?.cancel()
-        obtain(request.names, context)
+        // One at a time, however often the client changes its mind: the end of the one looks for other names.
+        if work == nil { obtain(request.names, context) }
     }
 
     /// Obtains what `names` stand for, and shows it.
@@ -95,9 +101,10 @@ final class SecretStreamHandler: ChannelInboundHandler {
             let result = await store.fetchSecrets(names, for: peer)
             loop.execute {
                 let (handler, context) = bound.value
-                guard handler.names == names, !handler.hasEnded else { return }
+                guard !handler.hasEnded else { return }
                 handler.work = nil
-                handler.finish(result, context)
+                guard let wanted = handler.names, wanted != names else { return handler.finish(result, context) }
+                handler.obtain(wanted, context)
             }
         }
     }

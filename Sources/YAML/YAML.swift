@@ -9,6 +9,9 @@ package enum YAML {
     /// The most values that a document may have, those that aliases repeat included.
     package static let valuesMax = 65_536
 
+    /// The most bytes of text that a document's values may have, those that aliases repeat included.
+    package static let bytesMax = 4 << 20
+
     /// Reads the one document of a text.
     /// - Returns: The document's value; `nil`: the text has no document, only space and comments.
     package static func read(_ text: String) throws(YAMLError) -> YAMLNode? {

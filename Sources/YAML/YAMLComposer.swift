@@ -2,14 +2,20 @@
 struct YAMLComposer {
     private typealias Event = YAMLEvents.Event
 
-    /// A complete value under its anchor, and of how many values it consists.
+    /// A complete value under its anchor, with its size.
     private struct Anchored {
         var node: YAMLNode
         var values: Int
+        var bytes: Int
+        /// How many levels are below it.
+        var height: Int
     }
 
     private var anchors: [String: Anchored] = [:]
     private var values = 0
+    private var bytes = 0
+    /// The deepest level of the value that is being made.
+    private var deepest = 0
 
     /// The one document of a text; `nil`: there is none.
     static func document(of events: inout YAMLEvents) throws(YAMLError) -> YAMLNode? {
@@ -32,15 +38,17 @@ struct YAMLComposer {
     private mutating func node(
         _ event: Event, _ events: inout YAMLEvents, depth: Int
     ) throws(YAMLError) -> YAMLNode {
-        guard depth < YAML.depthMax else {
-            throw YAMLError(line: event.line, problem: "the nesting is deeper than \(YAML.depthMax)")
-        }
+        guard depth < YAML.depthMax else { throw Self.tooDeep(event) }
         if event.hasTag { throw YAMLError(line: event.line, problem: "tags are not supported") }
-        let before = values
-        try count(1, event)
+        let (valuesBefore, bytesBefore, deepestBefore) = (values, bytes, deepest)
+        deepest = depth
+        defer { deepest = max(deepest, deepestBefore) }
+        try count(values: 1, bytes: 0, event)
         let node: YAMLNode
         switch event.kind {
-        case .scalar(let text, let isPlain): node = .scalar(YAMLNode.Scalar(text, isPlain: isPlain))
+        case .scalar(let text, let isPlain):
+            try count(values: 0, bytes: text.utf8.count, event)
+            node = .scalar(YAMLNode.Scalar(text, isPlain: isPlain))
         case .sequenceStart: node = try sequence(&events, depth: depth)
         case .mappingStart: node = try mapping(&events, depth: depth)
         case .alias(let name):
@@ -48,16 +56,29 @@ struct YAMLComposer {
             guard let anchored = anchors[name] else {
                 throw YAMLError(line: event.line, problem: "an alias has no anchor before it")
             }
-            try count(anchored.values - 1, event)
+            guard depth + anchored.height < YAML.depthMax else { throw Self.tooDeep(event) }
+            deepest = depth + anchored.height
+            try count(values: anchored.values - 1, bytes: anchored.bytes, event)
             return anchored.node
         default: throw YAMLError(line: event.line, problem: "a value is missing")
         }
-        if let name = event.anchor { anchors[name] = Anchored(node: node, values: values - before) }
+        if let name = event.anchor {
+            anchors[name] = Anchored(
+                node: node, values: values - valuesBefore, bytes: bytes - bytesBefore, height: deepest - depth)
+        }
         return node
     }
 
-    private mutating func count(_ more: Int, _ event: Event) throws(YAMLError) {
+    private static func tooDeep(_ event: Event) -> YAMLError {
+        YAMLError(line: event.line, problem: "the nesting is deeper than \(YAML.depthMax)")
+    }
+
+    private mutating func count(values more: Int, bytes moreBytes: Int, _ event: Event) throws(YAMLError) {
         values += more
+        bytes += moreBytes
+        guard bytes <= YAML.bytesMax else {
+            throw YAMLError(line: event.line, problem: "its values have more than \(YAML.bytesMax) bytes")
+        }
         guard values <= YAML.valuesMax else {
             throw YAMLError(line: event.line, problem: "it has more than \(YAML.valuesMax) values")
         }

@@ -60,7 +60,10 @@ struct YAMLEvents: ~Copyable {
     /// The parser's own words, which are constants of libyaml and quote nothing.
     private static func error(_ parser: UnsafeMutablePointer<yaml_parser_t>) -> YAMLError {
         let problem = unsafe parser.pointee.problem.map { unsafe String(cString: $0) } ?? "no memory is left to read it"
-        return unsafe YAMLError(line: Int(clamping: parser.pointee.problem_mark.line) + 1, problem: problem)
+        // A reader's error has no mark of its own: the parser is not far before it.
+        let isReaders = unsafe parser.pointee.error == YAML_READER_ERROR
+        let mark = unsafe isReaders ? parser.pointee.mark : parser.pointee.problem_mark
+        return YAMLError(line: Int(clamping: mark.line) + 1, problem: problem)
     }
 
     private static func event(_ event: yaml_event_t) -> Event {

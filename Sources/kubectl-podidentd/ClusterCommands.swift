@@ -84,14 +84,14 @@ struct ExplainCommand: AsyncParsableCommand {
             return ended
         }
         guard ended.status == 0 || !ended.output.isEmpty else {
-            Console.warn(ended.errors)
+            Console.warn(NodeReport.printable([UInt8](ended.errors.utf8)))
             throw ExitCode.failure
         }
         let isTranslated = output == .yaml || output == .tree
         if isTranslated, let tree = try? JSONDecoder().decode(JSONTree.self, from: Data(ended.output)) {
             try Console.write(tree, as: output)
         } else {
-            Console.write(ended.output)
+            Console.write(NodeReport.printable(ended.output))
         }
         throw ExitCode(ended.status == 0 ? 0 : 1)
     }
@@ -153,7 +153,12 @@ struct BundleCommand: AsyncParsableCommand {
             Console.warn("Error: cannot write \(path): \(unsafe String(cString: strerror(errno)))")
             throw ExitCode(EX_USAGE)
         }
-        defer { close(descriptor) }
+        var isWritten = false
+        defer {
+            close(descriptor)
+            // Nothing is left of what was not asked: the same command can be given again.
+            if !isWritten { unsafe unlink(path) }
+        }
         let (answers, lines) = try await asking {
             let kubectl = try cluster.kubectl()
             let agents = try await cluster.agents(kubectl)
@@ -164,6 +169,7 @@ struct BundleCommand: AsyncParsableCommand {
         }
         let bytes = ClusterBundle.archive(
             answers, status: NodeStatus.table(lines, on: .plain), modified: WallClock.seconds)
+        isWritten = true
         guard StandardStream.write(bytes, to: descriptor) else {
             Console.warn("Error: \(path) is incomplete: \(unsafe String(cString: strerror(errno)))")
             throw ExitCode.failure

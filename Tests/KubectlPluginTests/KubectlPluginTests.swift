@@ -54,7 +54,11 @@ import YAML
         #expect(report(ended("{}")).exitStatus == 0)
         #expect(report(ended("{}"), ended("{}", "\(remote) 1", status: 1)).exitStatus == 1)
         #expect(report(ended("{}", "\(remote) 2", status: 2), ended("{}", "\(remote) 1", status: 1)).exitStatus == 2)
-        #expect(report(ended("", "\(remote) 137", status: 137)).exitStatus == 2)
+        #expect(report(ended("", "\(remote) 137", status: 137)).exitStatus == 1)
+        #expect(
+            report(ended("", "no such pod\n\(remote) 64", status: 64)).text(on: .plain).hasSuffix(
+                "failed: no such pod\n"))
+        #expect(report(ended("├─ a\u{1b}[2J\nb\n")).text(on: .plain).hasSuffix("├─ a\u{fffd}[2J\nb\n"))
         let silent = report(ended("", "error: no way", status: 1))
         #expect(silent.exitStatus == 1 && silent.text(on: .plain) == "NODE n (podidentd/a)\nno answer: no way\n")
         guard case .object(let members) = silent.tree, case .list(let nodes) = members["nodes"] else {

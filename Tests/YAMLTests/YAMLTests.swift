@@ -95,6 +95,23 @@ import Testing
         #expect(error?.problem.contains("values") == true)
     }
 
+    @Test("aliases repeat neither more bytes nor more levels than the limits allow")
+    func aliasLimits() throws {
+        let long = String(repeating: "x", count: YAML.bytesMax / 4)
+        func repeated(_ count: Int) -> String {
+            "a: &a \(long)\nb: [" + Array(repeating: "*a", count: count).joined(separator: ", ") + "]\n"
+        }
+        #expect(try YAML.read(repeated(2)) != nil)
+        #expect(try #require(throws: YAMLError.self) { try YAML.read(repeated(4)) }.problem.contains("bytes"))
+        let half = YAML.depthMax / 2
+        func nested(_ value: String, _ depth: Int) -> String {
+            String(repeating: "[", count: depth) + value + String(repeating: "]", count: depth)
+        }
+        func deep(_ more: Int) -> String { "a: &a \(nested("x", half))\nb: \(nested("*a", more))\n" }
+        #expect(try YAML.read(deep(half - 3)) != nil)
+        #expect(try #require(throws: YAMLError.self) { try YAML.read(deep(half)) }.problem.contains("nesting"))
+    }
+
     @Test("a value written as JSON reads as the same texts")
     func json() throws {
         let hard = "a\"\\\n\t\u{1}\u{7f}\u{85}\u{2028}\u{feff}é€😀 #: - {}"

@@ -56,8 +56,8 @@
 #define NID_POD_EVENTS_MAX 64
 #define NID_POD_EVENTS_NS 10000000ULL
 
-/* Connections of one pod that may wait for the agent in the node's own network
- * namespace. All pods of that namespace share one queue of 4,096. Connects that
+/* Connections of one pod in the node's own network namespace that the agent has not
+ * accepted, within a second. All pods of that namespace share one queue of 4,096. Connects that
  * never reach the agent are forgotten with the window in which they were counted.
  */
 #define NID_WAITING_MAX 256

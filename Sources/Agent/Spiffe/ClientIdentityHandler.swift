@@ -19,6 +19,8 @@ final class ClientIdentityHandler: ChannelInboundHandler {
         case waiting([ByteBuffer])
         case passing
         case refusing
+        /// The caller is unknown, and its certificate cannot be compared.
+        case closing
     }
 
     private let identify: @Sendable () -> Identification
@@ -78,8 +80,9 @@ final class ClientIdentityHandler: ChannelInboundHandler {
         case .caller(let caller) where shown == nil || shown != id(caller.pod):
             state = .refusing
             refused(caller.pod)
-        // Whom the metadata server refuses gets its words.
-        case .caller, .refused, .pending: state = .passing
+        // A caller that the metadata server refuses gets its words.
+        case .caller, .refused: state = .passing
+        case .pending: state = .closing
         }
     }
 
@@ -96,7 +99,7 @@ final class ClientIdentityHandler: ChannelInboundHandler {
             context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: Self.refusal))).whenComplete { _ in
                 bound.value.close(promise: nil)
             }
-        case .waiting, .shaking: context.close(promise: nil)
+        case .waiting, .shaking, .closing: context.close(promise: nil)
         }
     }
 

@@ -15,6 +15,8 @@ import Synchronization
 final class SecureMetadata: Sendable {
     private struct Storage {
         var context: NIOSSLContext?
+        /// The end of the certificate's life.
+        var endsAt = Date.distantPast
         /// The certificate that the context has, with its key.
         var identity: (chain: [[UInt8]], key: WorkloadKey)?
         var bundle: TrustBundle?
@@ -53,7 +55,8 @@ final class SecureMetadata: Sendable {
     /// The handlers before the metadata protocol on this port, for callers that `attributor` knows.
     func securedPort(_ attributor: Attributor) -> SecuredPort {
         SecuredPort(port: port) { [self] tag in
-            guard let context = storage.withLock(\.context) else { throw NoCertificate() }
+            let context = storage.withLock { $0.endsAt > Date() ? $0.context : nil }
+            guard let context else { throw NoCertificate() }
             return [
                 NIOSSLServerHandler(context: context),
                 ClientIdentityHandler(
@@ -130,6 +133,7 @@ final class SecureMetadata: Sendable {
             let isNew = storage.identity?.chain != chain
             defer {
                 storage.context = context
+                storage.endsAt = end
                 storage.identity = (chain, key)
                 storage.bundle = bundle
                 if isNew {

@@ -1,4 +1,5 @@
 import Attribution
+import EventLoops
 import Logging
 import MetadataServer
 import NIOCore
@@ -87,9 +88,11 @@ final class SpiffeFront: Sendable {
         listener.withLock { $0 = opened }
     }
 
-    /// Serves certificates of the metadata server's own, as long as the agent runs.
+    /// Keeps the metadata server's own certificate fresh, as long as the agent runs. A service that returns ends the agent:
+    /// without such a certificate this waits.
     func runSecure() async {
-        if let secure = secure.withLock({ $0 }) { await secure.run() }
+        guard let secure = secure.withLock({ $0 }) else { return await untilCancelled() }
+        await secure.run()
     }
 
     /// Ends every stream, spread over a part of `time`, and closes.

@@ -170,7 +170,10 @@ struct OpenNamespaces: Sendable {
     /// A process whose connection the kernel redirects at this very moment must not find the listener closed: the redirect
     /// ends first. A process that was redirected before is in the pod still, or its connection has ended with it.
     mutating func endIfEmpty(_ pod: CgroupID, _ datapath: Datapath, isPopulated: () -> Bool) {
-        let cookies = registry.namespaces(of: pod)
+        // An entry of a successor's stays: this agent's listener is closed already.
+        let cookies = registry.namespaces(of: pod).filter { cookie in
+            registry[cookie].map { $0.port == datapath.listener(ofNamespace: cookie)?.port } ?? false
+        }
         for cookie in cookies { datapath.removeListener(ofNamespace: cookie) }
         guard isPopulated() else { return end(pod, datapath) }
         for cookie in cookies { publish(cookie, datapath) }
