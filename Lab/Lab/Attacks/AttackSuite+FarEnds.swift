@@ -143,20 +143,34 @@ extension AttackSuite {
 
     /// The pod's own rules turn the connection to a server in the same pod: no other pod is harmed, and none is
     /// served.
+    ///
+    /// The pod goes with the row. The kernel keeps the translation of each connection (conntrack, five days) when the
+    /// rule is gone, and turned later rows of the same pod to a server that had ended.
     private var ownTranslation: Attack {
         Attack("A14", .ordinary, "DNAT inside the pod, of the agent's port to its own server", .nothing) {
-            let server = try await stage.began(mallory.start([try Attacker.program(), "proxy", "7778"]), "listening")
-            let inPod = ["nsenter", "--net=\(mallory.network.path)", "--", "nft"]
-            let rule = "tcp dport \(AgentProcess.port - 7)-\(AgentProcess.port) redirect to :7778"
-            let result = try await Command.run(
-                inPod + ["table inet own { chain out { type nat hook output priority -100; \(rule); }; }"])
-            guard result.succeeded else { throw AttackNotMounted("nft: \(result.errorOutput)") }
-            let output = try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged)
-            _ = try await Command.run(inPod + ["delete table inet own"])
-            server.signal(SIGKILL)
-            _ = await server.result()
+            let pod = try await world.addPod("turned", namespace: "mallory")
+            let output: String
+            do {
+                output = try await turned(in: pod)
+            } catch {
+                await world.deletePod(pod)
+                throw error
+            }
+            await world.deletePod(pod)
             return output
         }
+    }
+
+    private func turned(in pod: RunningPod) async throws -> String {
+        let server = try await stage.began(pod.start([try Attacker.program(), "proxy", "7778"]), "listening")
+        defer { server.signal(SIGKILL) }
+        let rule = "tcp dport \(AgentProcess.port - 7)-\(AgentProcess.port) redirect to :7778"
+        let result = try await Command.run([
+            "nsenter", "--net=\(pod.network.path)", "--", "nft",
+            "table inet own { chain out { type nat hook output priority -100; \(rule); }; }",
+        ])
+        guard result.succeeded else { throw AttackNotMounted("nft: \(result.errorOutput)") }
+        return try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged, in: pod)
     }
 
     private func inNamespace(_ script: String) async throws -> String {
