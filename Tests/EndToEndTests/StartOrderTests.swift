@@ -21,7 +21,8 @@ struct StartOrderTests {
                     s.bind((address, port))
                     s.listen()
                 except OSError as error:
-                    sys.exit(error.strerror)
+                    print(error.strerror, file=sys.stderr, flush=True)
+                    sys.exit(1)
                 print("held", file=sys.stderr, flush=True)
                 while True:
                     s.accept()
@@ -31,7 +32,8 @@ struct StartOrderTests {
                 ["nsenter", "--net=\(world.node.network.path)", "--"]
                     + ["python3", "-c", script, address, "\(port)", "\(isShared)"])
             do {
-                try await command.errorLines.first(within: .seconds(60)) { $0 == "held" }
+                let word = try await command.errorLines.first(within: .seconds(60)) { _ in true }
+                guard word == "held" else { throw LabError(word) }
             } catch {
                 command.signal(SIGKILL)
                 throw error
