@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import shutil
 import signal
 import struct
@@ -52,7 +53,8 @@ class Agent:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
             with open(self.stage.node["directory"] + "/agent.log", errors="replace") as log:
-                if "] ready" in log.read():
+                # 2d21139 says "ready", and this build "agent ready".
+                if re.search(r"\] (agent )?ready", log.read()):
                     return
             time.sleep(0.005)
         raise BenchError(f"the agent was not ready within 20 s; its log: {self.last_words()}")
