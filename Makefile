@@ -112,7 +112,7 @@ reference: bpf ## Writes the tables of docs/operate/configuration.md from the co
 	@sed -i '/^## Without a section$$/,$$d' docs/operate/configuration.md
 	@$(BUILD)/podidentd config --markdown >> docs/operate/configuration.md
 
-captures: bpf ## Writes docs/operate/debug.md and kubectl.md anew: what the debug commands print, from runs in the lab
+captures: bpf ## Writes docs/operate/debug.md and kubectl.md: what the debug commands print, from runs in the lab
 	@bash .ci/deploy-tools
 	@for product in podidentd podidentd-opener podidentd-lab kubectl-podidentd; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab captures docs/operate/debug.md --plugin docs/operate/kubectl.md

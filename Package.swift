@@ -12,11 +12,11 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
-/// Of modules that no cached answer passes through: the smaller code, for which nobody waits.
+/// Prefers small code, for modules that no cached answer passes through.
 let small: [SwiftSetting] = strict + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
 
-/// Of the programs in images. A release exports no symbol, so that the linker can leave out what nobody calls; it packs the
-/// relocations; and .ci/release.ld leaves out what nothing in it uses.
+/// Links the programs of the images. A release exports no symbol, so that the linker can leave out functions without a
+/// caller. It packs the relocations, and .ci/release.ld leaves out the tables for unwinding.
 let imageLinking: [LinkerSetting] = [
     // lld keeps read-only data out of the writable segment, so that it is never the process's own memory.
     .unsafeFlags(["-use-ld=lld"]),
@@ -74,9 +74,9 @@ let package = Package(
             name: "BPF", dependencies: ["Linux", "CLibbpf", "CBPFPrograms", "Netlink", "Attribution"],
             swiftSettings: strict
         ),
-        // What Swift lacks of the C library and the kernel: texts of errors, peers of sockets.
+        // Calls of the C library and the kernel that Swift has no form of: texts of errors, peers of sockets.
         .target(name: "Linux", swiftSettings: strict),
-        // nftables in the kernel's own words, for the guard where BPF cannot be one. Knows nothing of ours.
+        // nftables in the kernel's own words, for the guard where BPF cannot be one. No type of the product is in it.
         .target(name: "Netlink", dependencies: ["Linux"], swiftSettings: strict),
 
         // The door to libyaml. Only `YAML` imports it, and only `YAML` reads configuration files.
@@ -91,10 +91,10 @@ let package = Package(
         .target(name: "Attribution", swiftSettings: strict),
         .target(name: "Tokens", dependencies: ["Attribution"], swiftSettings: strict),
 
-        // What SwiftNIO's event loops lack. Knows nothing of ours.
+        // An executor on SwiftNIO's event loops. No type of the product is in it.
         .target(name: "EventLoops", dependencies: [nioCore], swiftSettings: strict),
 
-        // HTTP to upstreams, with a limit on everything: what the two clients below share, and nothing of what they say.
+        // HTTP to upstreams, with a limit on everything: the part that all clients below share.
         .target(
             name: "UpstreamHTTP",
             dependencies: ["EventLoops", "Tokens", asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL],
@@ -130,7 +130,7 @@ let package = Package(
         ),
         .target(
             name: "Operations",
-            dependencies: ["Linux", "Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging],
+            dependencies: ["Linux", "Attribution", "Tokens", "YAML", nioCore, nioPosix, nioHTTP1, logging],
             swiftSettings: small
         ),
 
@@ -174,7 +174,7 @@ let package = Package(
             linkerSettings: imageLinking
         ),
 
-        // What an operator sets: keys, values, errors, and a configuration that is read again.
+        // The configuration: keys, values, errors, and reading it again.
         .target(
             name: "Settings",
             dependencies: [
@@ -183,7 +183,7 @@ let package = Package(
             ],
             swiftSettings: small
         ),
-        // What the settings make of Google, and the clouds beside Google.
+        // The clouds, as the configuration sets them up.
         .target(
             name: "Clouds",
             dependencies: [
@@ -191,7 +191,7 @@ let package = Package(
             ],
             swiftSettings: small
         ),
-        // What the agent records of its own work: audit records, counters, incidents.
+        // Records of the agent's own work: audit, counters, incidents.
         .target(
             name: "Telemetry",
             dependencies: [
@@ -206,7 +206,7 @@ let package = Package(
             name: "Restart",
             dependencies: [
                 "Linux",
-                "Attribution", "BPF", "EventLoops", "Operations", "Settings", "Telemetry", nioCore,
+                "Attribution", "BPF", "EventLoops", "Operations", "Settings", "Telemetry", "Tokens", nioCore,
                 nioPosix,
                 logging, .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -219,11 +219,11 @@ let package = Package(
                 "Linux",
                 "Attribution", "BPF", "EventLoops", "MetadataServer", "Operations",
                 "Restart",
-                "Settings", "Telemetry", nioPosix, logging, nioCore,
+                "Settings", "Telemetry", "Tokens", nioPosix, logging, nioCore,
             ],
             swiftSettings: small
         ),
-        // What the agent reads from its Node object, and the taint that it removes from it.
+        // The agent's Node object: attributes that it reads, and the taint that it removes.
         .target(
             name: "NodeObject",
             dependencies: [
@@ -231,7 +231,7 @@ let package = Package(
             ],
             swiftSettings: small
         ),
-        // What an operator asks: check, explain, the debug views, readiness and liveness.
+        // Answers to operators: check, explain, the debug views, readiness and liveness.
         .target(
             name: "Diagnostics",
             dependencies: [
@@ -318,13 +318,13 @@ let package = Package(
             swiftSettings: strict
         ),
 
-        // What the lab's hostile pods run: bare system calls, hence C.
+        // The programs of the lab's hostile pods: bare system calls, hence C.
         .executableTarget(
             name: "lab-attack", path: "Lab/LabAttack", cSettings: [.define("_GNU_SOURCE")],
             linkerSettings: [.linkedLibrary("pthread")]
         ),
 
-        // What a cached token costs, counted in instructions: see .ci/cost.
+        // The cost of a cached token, counted in instructions: see .ci/cost.
         .executableTarget(
             name: "request-cost",
             dependencies: ["Attribution", "MetadataServer", "Tokens", nioCore, nioPosix, logging],
@@ -332,7 +332,7 @@ let package = Package(
             swiftSettings: strict
         ),
 
-        // Inputs from a seed: what the fuzz tests of parsers stand on.
+        // Inputs from a seed, for the fuzz tests of parsers.
         .target(name: "Fuzzing", path: "Tests/Fuzzing", swiftSettings: strict),
         .testTarget(
             name: "AttributionTests",
@@ -347,7 +347,7 @@ let package = Package(
         .testTarget(
             name: "TokensTests", dependencies: ["Tokens", "Attribution", "TokenExchange", "Fuzzing"],
             swiftSettings: strict),
-        // A scripted HTTPS server and certificates: what the tests of the two clients stand on.
+        // A scripted HTTPS server and certificates, for the tests of the upstream clients.
         .target(
             name: "UpstreamTesting",
             dependencies: [
@@ -403,7 +403,7 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-        // Strict readers of what the agent exposes: metrics, and the queries that are made of them.
+        // Strict readers of metrics, and of the queries over them.
         .target(
             name: "MetricsTesting", dependencies: ["Operations"], path: "Tests/MetricsTesting", swiftSettings: strict),
         .target(
@@ -428,7 +428,7 @@ let package = Package(
                 "NodeObject", "Operations", "Restart", "Settings", "Telemetry", "Tokens", logging,
             ],
             swiftSettings: strict),
-        // What the documents say, held against the code and the programs.
+        // The documents, held against the code and the programs.
         .testTarget(
             name: "DocumentationTests", dependencies: ["Clouds", "Operations", "Settings", "YAML"],
             swiftSettings: strict),

@@ -5,7 +5,6 @@ import argparse
 import datetime
 import json
 import os
-import signal
 import subprocess
 import sys
 
@@ -19,7 +18,7 @@ from harness.runtimes import runtime_rows
 from harness.scale import scale_rows, scale_scenes
 from harness.stage import Stage
 from harness.throughput import base_figures
-from harness.tools import BASELINE, BENCHMARKS, ROOT, BenchError, go_first, need_root, need_tools, say
+from harness.tools import BASELINE, BENCHMARKS, ROOT, BenchError, ended_well, say
 from harness.uncached import uncached_figure
 
 RESULTS = os.path.join(BENCHMARKS, "results", "latest.json")
@@ -129,12 +128,10 @@ def scaled(options):
 
 def main():
     options = arguments()
-    # A terminated harness cleans up as an interrupted one does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        need_root()
-        need_tools()
-        go_first()
+    results, before = {}, None
+
+    def work():
+        nonlocal results, before
         for path, what in ((options.agent, "agent"), (options.lab, "lab")):
             if not os.access(path, os.X_OK):
                 raise BenchError(f"there is no {what} at {path}: 'make bench' builds it")
@@ -144,12 +141,10 @@ def main():
         else:
             before = committed(options.output) if options.output == RESULTS else None
         measure(options, results)
-    except (BenchError, OSError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("bench: interrupted; everything was removed", file=sys.stderr)
-        return 130
+
+    status = ended_well("bench", work)
+    if status != 0:
+        return status
     print(report.markdown(results))
     if before:
         worse = rows.regressions(before, results)

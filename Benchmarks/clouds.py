@@ -5,12 +5,11 @@ import argparse
 import datetime
 import json
 import os
-import signal
 import sys
 
 from harness import clouds, machine, report
 from harness.stage import Stage
-from harness.tools import BENCHMARKS, ROOT, BenchError, go_first, need_root, need_tools, say
+from harness.tools import BENCHMARKS, ROOT, ended_well, say
 
 RESULTS = os.path.join(BENCHMARKS, "results", "clouds.json")
 
@@ -75,25 +74,14 @@ def measure(options, results):
 
 def main():
     options = arguments()
-    # A terminated harness cleans up as an interrupted one does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = {"parts": {}}
     if os.path.exists(options.output):
         with open(options.output) as file:
             results = json.load(file)
-    try:
-        need_root()
-        need_tools()
-        go_first()
-        measure(options, results)
-    except (BenchError, OSError) as error:
-        print(f"clouds: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("clouds: interrupted; everything was removed", file=sys.stderr)
-        return 130
-    print(markdown(results))
-    return 0
+    status = ended_well("clouds", lambda: measure(options, results))
+    if status == 0:
+        print(markdown(results))
+    return status
 
 
 if __name__ == "__main__":

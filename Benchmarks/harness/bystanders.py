@@ -70,7 +70,7 @@ def compiled(directory, revision=None):
             return None
         source = os.path.join(tree, "bpf")
     skeletons = directory + ".skeletons"
-    # Of an earlier run, they are newer than the sources of a commit.
+    # Skeletons of an earlier run are newer than the sources of a commit, and make would keep them.
     shutil.rmtree(skeletons, ignore_errors=True)
     run("make", "-C", source, f"SKELETONS={skeletons}", f"TEST_SKELETONS={skeletons}")
     shutil.rmtree(directory)
@@ -121,7 +121,7 @@ def bystander_rows(values):
                     reference_values=sets[reference])
         entry["added_ns"] = added
         entry["what"] += f" ({added:+.0f} ns)"
-        # What any such design costs: programs that do nothing, at the places of the set.
+        # Programs that do nothing, at the places of the set: the price of any such design.
         if reference == "none" and "empty" in sets and which == "now":
             entry["empty_ns"] = statistics.median(a - b for a, b in zip(sets["empty"], sets["none"]))
             entry["what"] += f", programs that do nothing: {entry['empty_ns']:+.0f} ns"

@@ -3,6 +3,7 @@
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -88,3 +89,21 @@ def need_tools():
     for tool in ("wrk", "nginx"):
         if not shutil.which(tool):
             raise BenchError(f"{tool} is still missing after installing {' '.join(missing)}: install it by hand")
+
+
+def ended_well(name, work):
+    """Makes the machine ready, and works. Returns a status for `sys.exit`; the reason of another than 0 is on standard error."""
+    # A terminated harness cleans up as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        need_root()
+        need_tools()
+        go_first()
+        work()
+    except (BenchError, OSError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; everything was removed", file=sys.stderr)
+        return 130
+    return 0

@@ -1,3 +1,4 @@
+import Tokens
 import UpstreamHTTP
 
 /// The credential of a plugin that is in use, and the time at which the plugin runs again. A value: its owner runs it
@@ -19,12 +20,9 @@ struct ExecCredentialCache: Sendable {
 
     /// A credential is replaced so long before its end, or when a fifth of its life is left if that is shorter.
     static let margin = Duration.seconds(60)
-    /// Between runs that failures cause: 1 s, then twice as long each time.
-    static let longestPause = Duration.seconds(30)
-
-    /// How soon a credential that was refused at once is replaced: a plugin that keeps making bad ones must not be run
-    /// by every request.
-    private let shortestPause: Duration
+    /// The pauses between runs that failures cause. The shortest one also follows a credential that was refused at once:
+    /// a plugin that keeps making bad ones must not be run by every request.
+    private let backoff: Backoff
     private var held: Held?
     /// Replaced from here on; `nil`: not by time.
     private var replaceAt: Instant?
@@ -36,7 +34,7 @@ struct ExecCredentialCache: Sendable {
     private var notBefore: Instant?
 
     init(shortestPause: Duration = .seconds(1)) {
-        self.shortestPause = shortestPause
+        backoff = Backoff(shortest: shortestPause, longest: .seconds(30))
     }
 
     func action(at now: Instant) -> Action {
@@ -55,13 +53,13 @@ struct ExecCredentialCache: Sendable {
         endsAt = life.map { now + $0 }
         replaceAt = life.map { now + $0 - min(Self.margin, $0 / 5) }
         (isRefused, failure, failures) = (false, nil, 0)
-        notBefore = now + shortestPause
+        notBefore = now + backoff.shortest
     }
 
     mutating func failed(_ error: KubernetesAPIError, at now: Instant) {
         failures += 1
         failure = error
-        notBefore = now + min(shortestPause * Double(1 << min(failures - 1, 10)), Self.longestPause)
+        notBefore = now + backoff.pause(after: failures)
     }
 
     /// The API server refused the credential with this number. One that was replaced meanwhile is no news.

@@ -21,9 +21,7 @@ struct PodWatchPlan: Sendable {
     /// In a row, since something last worked.
     private var failures = 0
 
-    /// Doubles from the first to the last with each failure in a row.
-    private let shortestPause: Duration
-    private let longestPause: Duration
+    private let backoff: Backoff
 
     /// A watch that lives this long was a good one, even if nothing happened.
     private static let goodWatch = Duration.seconds(5)
@@ -32,8 +30,7 @@ struct PodWatchPlan: Sendable {
     private static let suspiciousFailures = 3
 
     init(shortestPause: Duration = .milliseconds(100), longestPause: Duration = .seconds(5)) {
-        self.shortestPause = shortestPause
-        self.longestPause = longestPause
+        backoff = Backoff(shortest: shortestPause, longest: longestPause)
     }
 
     /// A list was applied: watch from where it ends. It does not forgive failed watches: a list that always works and
@@ -84,9 +81,7 @@ struct PodWatchPlan: Sendable {
 
     /// Half to all of the doubling pause, or what the server asked for if that is longer (at most 30 s: pods wait).
     private func pause(retryAfter: Duration?, random: Double) -> Duration {
-        var pause = shortestPause
-        for _ in 1..<max(failures, 1) where pause < longestPause { pause *= 2 }
-        let jittered = min(pause, longestPause) * (0.5 + random / 2)
+        let jittered = backoff.pause(after: failures) * (0.5 + random / 2)
         return max(jittered, min(retryAfter ?? .zero, .seconds(30)))
     }
 }

@@ -1,17 +1,20 @@
 import Tokens
 
+/// The pause before the agent looks at its own Node object again.
+struct NodeStep: Equatable {
+    var pause: Duration
+    /// Whether the end of the last look is worth a line in the log.
+    var isNews: Bool
+}
+
 /// When the agent reads its own Node object again, and whether the end of a read is worth a line in the log.
 struct NodeReadPlan: Equatable {
-    struct Step: Equatable {
-        var pause: Duration
-        var isNews: Bool
-    }
+    typealias Step = NodeStep
 
     /// Labels of a Node hardly ever change, and nothing urgent hangs on them.
     static let refreshInterval = Duration.seconds(600)
-    /// After a failure that may pass, while nothing is known: 1 s, then twice as long each time.
-    static let shortestPause = Duration.seconds(1)
-    static let longestPause = Duration.seconds(60)
+    /// The pauses after failures that may pass, while nothing is known.
+    static let backoff = Backoff(shortest: .seconds(1), longest: .seconds(60))
 
     private var hasRead = false
     private var failuresInARow = 0
@@ -29,9 +32,7 @@ struct NodeReadPlan: Equatable {
             // A missing right does not come back by itself.
             case .denied, .misconfigured: Self.refreshInterval
             case .notFound, .rateLimited, .unavailable, .staleSubjectToken:
-                hasRead
-                    ? Self.refreshInterval
-                    : min(Self.shortestPause * Double(1 << min(failuresInARow - 1, 10)), Self.longestPause)
+                hasRead ? Self.refreshInterval : Self.backoff.pause(after: failuresInARow)
             }
         return Step(pause: pause * (0.75 + 0.5 * jitter), isNews: failuresInARow == 1)
     }

@@ -89,17 +89,14 @@ package struct StartupTaint: Sendable {
 
 /// When the startup taint is looked at again.
 struct StartupTaintPlan: Equatable {
-    struct Step: Equatable {
-        var pause: Duration
-        /// Whether it is worth a line in the log: the first failure of a row.
-        var isNews: Bool
-    }
+    typealias Step = NodeStep
 
     /// While the agent is not ready.
     static let readinessPause = Duration.milliseconds(200)
     /// A Node object that was deleted and made again by the kubelet is tainted again.
     static let checkPause = Duration.seconds(60)
-    static let shortestPause = Duration.seconds(1)
+    /// The pauses after failures that may pass.
+    static let backoff = Backoff(shortest: .seconds(1), longest: checkPause)
 
     private var failuresInARow = 0
 
@@ -118,7 +115,7 @@ struct StartupTaintPlan: Equatable {
             case .denied, .notFound: Self.checkPause
             // 422, too: the list of taints has changed since it was read.
             case .misconfigured, .rateLimited, .unavailable, .staleSubjectToken:
-                min(Self.shortestPause * Double(1 << min(failuresInARow - 1, 10)), Self.checkPause)
+                Self.backoff.pause(after: failuresInARow)
             }
         return Step(pause: pause * (0.75 + 0.5 * jitter), isNews: failuresInARow == 1)
     }

@@ -1,3 +1,5 @@
+import YAML
+
 /// Any JSON value, for output whose shape another program decides.
 package indirect enum JSONTree: Codable, Sendable, Equatable {
     case null
@@ -76,7 +78,7 @@ package indirect enum JSONTree: Codable, Sendable, Equatable {
         case .integer(let value): "\(value)"
         case .unsigned(let value): "\(value)"
         case .number(let value): "\(value)"
-        case .text(let value): Self.quoted(value)
+        case .text(let value): YAML.quoted(value)
         case .list(let items): items.isEmpty ? "[]" : nil
         case .object(let members): members.isEmpty ? "{}" : nil
         }
@@ -89,22 +91,6 @@ package indirect enum JSONTree: Codable, Sendable, Equatable {
                 || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
         }
         let words = ["", "null", "true", "false", "yes", "no", "on", "off", "y", "n"]
-        return isPlain && !words.contains(name.lowercased()) ? name : quoted(name)
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var quoted = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": quoted += "\\\""
-            case "\\": quoted += "\\\\"
-            case "\n": quoted += "\\n"
-            case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}", "\u{FEFF}":
-                let digits = String(scalar.value, radix: 16)
-                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: quoted.unicodeScalars.append(scalar)
-            }
-        }
-        return quoted + "\""
+        return isPlain && !words.contains(name.lowercased()) ? name : YAML.quoted(name)
     }
 }

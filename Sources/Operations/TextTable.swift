@@ -102,26 +102,22 @@ package struct TextTable: Sendable {
         return fit == .start ? "…" + text.suffix(width - 1) : text.prefix(width - 1) + "…"
     }
 
-    /// One line of another program's text, in which nothing steers a terminal. Everything that is only seen stays.
-    package static func line(_ text: String) -> String {
-        String(
-            text.unicodeScalars.map { scalar in
-                switch scalar.properties.generalCategory {
-                case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned:
-                    "\u{fffd}"
-                default: Character(scalar)
-                }
-            }
-        )
-    }
-
     /// Cgroup names may hold anything but a newline and a slash: nothing in them may steer a terminal.
     package static func printable(_ text: String) -> String {
-        String(
-            text.unicodeScalars.map { scalar in
-                let isPrintable = scalar.value >= 0x20 && scalar.value < 0x7f || scalar.properties.isAlphabetic
-                return isPrintable ? Character(scalar) : "\u{fffd}"
+        replacing(text) { $0.value >= 0x20 && $0.value < 0x7f || $0.properties.isAlphabetic }
+    }
+
+    /// One line of another program's text, in which nothing steers a terminal. Everything that is only seen stays.
+    package static func line(_ text: String) -> String {
+        replacing(text) { scalar in
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned: false
+            default: true
             }
-        )
+        }
+    }
+
+    private static func replacing(_ text: String, keeping isKept: (Unicode.Scalar) -> Bool) -> String {
+        String(text.unicodeScalars.map { isKept($0) ? Character($0) : "\u{fffd}" })
     }
 }

@@ -44,8 +44,8 @@ package struct FailurePolicy: Sendable, Hashable {
 
     /// How long the old value serves alone after the `count`-th failure in a row, 1 or more.
     func refreshPause(after failure: UpstreamFailure, count: Int, jitter: Double) -> Duration {
-        let doublings = Double(1 << min(max(count, 1) - 1, 10))
-        let pause = min(firstRefreshPause * doublings, longestRefreshPause) * (0.5 + 0.5 * jitter)
+        let backoff = Backoff(shortest: firstRefreshPause, longest: longestRefreshPause)
+        let pause = backoff.pause(after: count) * (0.5 + 0.5 * jitter)
         return max(pause, followed(failure.retryAfter))
     }
 

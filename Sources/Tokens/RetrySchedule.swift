@@ -17,7 +17,7 @@ struct RetrySchedule: Sendable {
         failures += 1
         guard failures < configuration.attemptsPerStep else { return nil }
         guard failure.kind == .unavailable || failure.kind == .rateLimited else { return nil }
-        let backoff = configuration.retryPause * Double(1 << min(failures - 1, 10)) * (0.5 + 0.5 * jitter)
+        let backoff = Backoff.doubled(configuration.retryPause, failures) * (0.5 + 0.5 * jitter)
         let pause = max(backoff, failure.retryAfter ?? .zero)
         return now + pause <= startedAt + configuration.retryBudget ? pause : nil
     }

@@ -60,25 +60,10 @@ package enum YAMLNode: Equatable, Sendable {
     /// The value as JSON, which is YAML too: one line, every scalar in quotes.
     package var json: String {
         switch self {
-        case .scalar(let scalar): Self.quoted(scalar.string)
+        case .scalar(let scalar): YAML.quoted(scalar.string)
         case .sequence(let items): "[" + items.map(\.json).joined(separator: ", ") + "]"
         case .mapping(let mapping):
-            "{" + mapping.entries.map { "\(Self.quoted($0.key)): \($0.value.json)" }.joined(separator: ", ") + "}"
+            "{" + mapping.entries.map { "\(YAML.quoted($0.key)): \($0.value.json)" }.joined(separator: ", ") + "}"
         }
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var quoted = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": quoted += "\\\""
-            case "\\": quoted += "\\\\"
-            case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}", "\u{FEFF}":
-                let digits = String(scalar.value, radix: 16)
-                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: quoted.unicodeScalars.append(scalar)
-            }
-        }
-        return quoted + "\""
     }
 }

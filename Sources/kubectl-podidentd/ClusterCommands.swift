@@ -26,12 +26,7 @@ struct StatusCommand: AsyncParsableCommand {
             let kubectl = try cluster.kubectl()
             return await Self.lines(try await cluster.agents(kubectl), kubectl)
         }
-        if output == .table {
-            Console.write(NodeStatus.table(lines, on: Console.terminal))
-        } else {
-            let json = try JSONEncoder().encode(["nodes": lines])
-            try Console.write(try JSONDecoder().decode(JSONTree.self, from: json), as: output)
-        }
+        Console.write(try output.text(["nodes": lines]) { NodeStatus.table(lines, on: Console.terminal) })
         throw ExitCode(NodeStatus.exitStatus(lines))
     }
 
@@ -87,12 +82,9 @@ struct ExplainCommand: AsyncParsableCommand {
             Console.warn(NodeReport.printable([UInt8](ended.errors.utf8)))
             throw ExitCode.failure
         }
-        let isTranslated = output == .yaml || output == .tree
-        if isTranslated, let tree = try? JSONDecoder().decode(JSONTree.self, from: Data(ended.output)) {
-            try Console.write(tree, as: output)
-        } else {
-            Console.write(NodeReport.printable(ended.output))
-        }
+        let text = NodeReport.printable(ended.output)
+        let tree = output == .table ? nil : try? JSONDecoder().decode(JSONTree.self, from: Data(ended.output))
+        Console.write(try tree.map { tree in try output.text(tree) { text } } ?? text)
         throw ExitCode(ended.status == 0 ? 0 : 1)
     }
 }

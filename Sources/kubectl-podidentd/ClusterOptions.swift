@@ -51,10 +51,7 @@ struct ClusterOptions: ParsableArguments {
     }
 }
 
-/// The forms of output that every command has.
-enum OutputForm: String, ExpressibleByArgument, CaseIterable {
-    case table, tree, json, yaml
-
+extension OutputForm: ExpressibleByArgument {
     static let help = ArgumentHelp("table, tree, json or yaml.", valueName: "form")
 }
 
@@ -62,18 +59,9 @@ enum OutputForm: String, ExpressibleByArgument, CaseIterable {
 enum Console {
     static var terminal: Terminal { .standardOutput(environment: ProcessInfo.processInfo.environment) }
 
-    static func write(_ bytes: [UInt8]) { StandardStream.output.write(bytes) }
-
     static func write(_ text: String) { StandardStream.output.write(text) }
 
     static func warn(_ text: String) { StandardStream.error.write(text + "\n") }
-
-    static func write(_ tree: JSONTree, as form: OutputForm) throws {
-        guard form == .json else { return write(form == .tree ? tree.outline : tree.yaml) }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        write(String(decoding: try encoder.encode(tree), as: UTF8.self) + "\n")
-    }
 
     /// Says on a terminal how far a long wait is; nothing elsewhere.
     static func progress(of count: Int) -> @Sendable (Int) -> Void {

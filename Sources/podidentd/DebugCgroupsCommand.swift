@@ -87,7 +87,7 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
     private func text(of view: View, on terminal: Terminal) throws -> String {
         switch output {
         case .json: try Screen.json(view.shown)
-        case .yaml: try Screen.tree(view.shown).yaml
+        case .yaml: try JSONTree(of: view.shown).yaml
         case .tree: view.dump.summary(shown: view.shown.rows.count) + "\n" + view.shown.tree(on: terminal)
         case .table: view.dump.summary(shown: view.shown.rows.count) + "\n" + view.shown.table(on: terminal)
         }
@@ -102,7 +102,7 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
     private func append(_ view: View, after last: View?) throws {
         if let notice = view.notice, notice != last?.notice { Screen.warn(notice) }
         if output == .json { return Screen.write(try Screen.json(view.shown, isCompact: true)) }
-        if output == .yaml { return Screen.write("---\n" + (try Screen.tree(view.shown).yaml)) }
+        if output == .yaml { return Screen.write("---\n" + (try JSONTree(of: view.shown).yaml)) }
         guard let last else { return Screen.write(try text(of: view, on: .plain)) }
         for change in view.shown.changes(since: last.shown) {
             Screen.write("\(WallClock.timestamp()) \(change)\n")

@@ -129,30 +129,17 @@ enum Screen {
         String(decoding: try JSONView.bytes(of: value, isCompact: isCompact), as: UTF8.self) + "\n"
     }
 
-    /// `value` without its type, for forms that know none.
-    static func tree(_ value: some Encodable) throws -> JSONTree {
-        try JSONDecoder().decode(JSONTree.self, from: try JSONEncoder().encode(value))
-    }
-
     /// Prints `value` in any form, as a table by `table`.
     static func write(_ value: some Encodable, as form: OutputForm, table: () -> String) throws {
-        switch form {
-        case .table: write(table())
-        case .tree: write(try tree(value).outline)
-        case .json: write(try json(value))
-        case .yaml: write(try tree(value).yaml)
-        }
+        write(try form.text(value, table: table))
     }
 }
 
-/// The forms in which every command prints what it found.
-enum OutputForm: String, ExpressibleByArgument, CaseIterable {
-    case table, tree, json, yaml
-
+extension OutputForm: ExpressibleByArgument {
     static let help = ArgumentHelp("table, tree, json or yaml.", valueName: "form")
 
-    /// `text` was the name of the table of 'podidentd check'.
-    init?(argument: String) { self.init(rawValue: argument == "text" ? "table" : argument) }
+    /// `text` is another name of the table, which 'podidentd check' took first.
+    package init?(argument: String) { self.init(rawValue: argument == "text" ? "table" : argument) }
 }
 
 struct DebugStatusCommand: AsyncParsableCommand {

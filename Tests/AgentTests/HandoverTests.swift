@@ -3,6 +3,7 @@ import BPF
 import Glibc
 import Linux
 import Testing
+import Tokens
 
 @testable import Enforcement
 @testable import Restart
@@ -205,8 +206,7 @@ import Testing
     }
 
     @Test func `a port that another process holds is tried at intervals that grow to thirty seconds`() {
-        var retry = PortRetry()
-        let pauses = (0..<12).map { _ in retry.failed() }
+        let pauses = (1...12).map(MetricsPort.backoff.pause)
         #expect(pauses.first == .milliseconds(250) && pauses[1] == .milliseconds(500))
         #expect(pauses.last == .seconds(30))
         #expect(zip(pauses, pauses.dropFirst()).allSatisfy { $0 <= $1 })

@@ -10,22 +10,7 @@ struct PluginTests {
 
     private func withCluster(_ body: (LabWorld, PluginCluster) async throws -> Void) async throws {
         try await withWorld { world in
-            world.cluster.kubernetes.createServiceAccount(namespace: "shop", name: "web")
-            let pod = try await world.addPod("web-1", namespace: "shop", serviceAccount: "web")
-            let audit = "\(world.node.directory)/\(PluginCluster.auditFile)"
-            let agent = try await world.startAgent(["audit.path": audit])
-            _ = try await pod.token()
-            let cluster = try await PluginCluster.start(
-                world, agent, repository: repositoryFolder, pods: [("shop", "web-1")])
-            do {
-                try await body(world, cluster)
-            } catch {
-                await cluster.stop()
-                await agent.kill()
-                throw error
-            }
-            await cluster.stop()
-            await agent.stop()
+            try await PluginCluster.run(in: world, repository: repositoryFolder) { try await body(world, $0) }
         }
     }
 
@@ -123,7 +108,7 @@ struct PluginTests {
             #expect(!text.contains("ya29.") && !text.contains("eyJhbGci"))
             let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
             #expect(mode == 0o600)
-            // What is there is somebody's.
+            // A file that exists is not overwritten.
             #expect(try await cluster.kubectl(["podidentd", "bundle", "--file", path]).status == 64)
         }
     }

@@ -13,9 +13,32 @@ package final class PluginCluster: Sendable {
     private let path: String
     private let kubeconfig: String
 
+    /// Runs `body` beside the cluster of a world that gets an agent and one pod, `shop/web-1`, which has its token.
+    package static func run(
+        in world: LabWorld, repository: String, _ body: (PluginCluster) async throws -> Void
+    ) async throws {
+        world.cluster.kubernetes.createServiceAccount(namespace: "shop", name: "web")
+        let pod = try await world.addPod("web-1", namespace: "shop", serviceAccount: "web")
+        let agent = try await world.startAgent(["audit.path": "\(world.node.directory)/\(auditFile)"])
+        let path = "/computeMetadata/v1/instance/service-accounts/default/token"
+        let token = try await pod.run(
+            "curl", "-s", "-f", "-H", "Metadata-Flavor: Google", "http://\(LabNode.metadataAddress)\(path)")
+        guard token.succeeded else { throw LabError("the pod gets no token: \(token.output)") }
+        let cluster = try await start(world, agent, repository: repository, pods: [("shop", "web-1")])
+        do {
+            try await body(cluster)
+        } catch {
+            await cluster.stop()
+            await agent.kill()
+            throw error
+        }
+        await cluster.stop()
+        await agent.stop()
+    }
+
     /// Starts the API server. `repository` is the repository's folder, where the tools are; `pods` are namespace and name
     /// of pods of the lab's node.
-    package static func start(
+    private static func start(
         _ world: LabWorld, _ agent: AgentProcess, repository: String, pods: [(namespace: String, name: String)]
     ) async throws -> PluginCluster {
         let tools = repository + "/.build/deploy"

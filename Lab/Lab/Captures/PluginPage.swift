@@ -22,28 +22,17 @@ package struct PluginPage {
     }
 
     private static func text(_ world: LabWorld, _ repository: String) async throws -> String {
-        world.cluster.kubernetes.createServiceAccount(namespace: "shop", name: "web")
-        let pod = try await world.addPod("web-1", namespace: "shop", serviceAccount: "web")
-        let agent = try await world.startAgent(["audit.path": "\(world.node.directory)/\(PluginCluster.auditFile)"])
-        _ = try await pod.run(
-            "curl", "-s", "-H", "Metadata-Flavor: Google",
-            "http://\(LabNode.metadataAddress)/computeMetadata/v1/instance/service-accounts/default/token")
-        let cluster = try await PluginCluster.start(world, agent, repository: repository, pods: [("shop", "web-1")])
-        var page = PluginPage(cluster: cluster, directory: world.node.directory, text: introduction)
-        do {
+        var text = introduction
+        try await PluginCluster.run(in: world, repository: repository) { cluster in
+            var page = PluginPage(cluster: cluster, directory: world.node.directory, text: introduction)
             try await page.show("status", statusWords)
             try await page.show("explain shop/web-1", explainWords)
             try await page.show("cgroups --namespace shop", nodesWords)
             try await page.show("tokens --output tree --node \(LabWorld.nodeName)", formsWords)
             try await page.show("bundle --file \(world.node.directory)/cluster.tar", bundleWords)
-        } catch {
-            await cluster.stop()
-            await agent.kill()
-            throw error
+            text = page.text
         }
-        await cluster.stop()
-        await agent.stop()
-        return page.text + ending
+        return text + ending
     }
 
     private mutating func show(_ arguments: String, _ words: String) async throws {

@@ -1,5 +1,6 @@
 package import Attribution
 package import BPF
+package import Tokens
 
 /// The network namespaces of pods that have listeners, and the rules for those that come: how many one pod may have,
 /// when a failed one is tried again, and which one makes room.
@@ -16,12 +17,10 @@ package struct NamespaceRegistry: Sendable {
         package var total = 2048
         /// How long a namespace must be without connections to make room for another of the same pod.
         package var idle = Duration.seconds(60)
-        /// The pause after a first failure in a namespace; doubled each time.
-        package var shortestPause = Duration.milliseconds(50)
-        package var longestPause = Duration.seconds(5)
-        /// The pause before a namespace that lacks a family is tried again; doubled each time.
-        package var shortestCompletion = Duration.seconds(1)
-        package var longestCompletion = Duration.seconds(64)
+        /// The pauses after failures in a namespace.
+        package var failure = Backoff(shortest: .milliseconds(50), longest: .seconds(5))
+        /// The pauses before a namespace that lacks a family is tried again.
+        package var completion = Backoff(shortest: .seconds(1), longest: .seconds(64))
         /// How long a refused namespace stays so. The kernel reports nothing of it meanwhile.
         package var refusal = Duration.seconds(10)
 
@@ -138,7 +137,7 @@ package struct NamespaceRegistry: Sendable {
         node = id.cookie
         entries[id.cookie] = Entry(
             id: id, pod: nil, port: port, families: families, openedAt: now, process: process,
-            completeAt: now + limits.shortestCompletion)
+            completeAt: now + limits.completion.shortest)
     }
 
     /// Notes listeners that were opened for `pod`, or adopted: those of a pod that is not known yet.
@@ -148,7 +147,7 @@ package struct NamespaceRegistry: Sendable {
     ) {
         entries[id.cookie] = Entry(
             id: id, pod: pod, port: port, families: families, openedAt: now, process: process,
-            completeAt: now + limits.shortestCompletion)
+            completeAt: now + limits.completion.shortest)
         guard let pod else { return }
         pods[pod, default: Pod()].open.append(id.cookie)
         pods[pod]?.refused.removeAll { $0.cookie == id.cookie }
@@ -159,9 +158,9 @@ package struct NamespaceRegistry: Sendable {
     package mutating func takeIncomplete(at now: Instant) -> [Entry] {
         let due = entries.values.filter { $0.families != .both && $0.completeAt <= now }
         for entry in due {
-            let pause = limits.shortestCompletion * Double(1 << min(entry.completions + 1, 10))
+            // The first pause was that of the opening.
             entries[entry.id.cookie]?.completions += 1
-            entries[entry.id.cookie]?.completeAt = now + min(pause, limits.longestCompletion)
+            entries[entry.id.cookie]?.completeAt = now + limits.completion.pause(after: entry.completions + 2)
         }
         return due
     }
@@ -188,9 +187,8 @@ package struct NamespaceRegistry: Sendable {
     package mutating func failed(_ id: NetworkNamespaceID, pod: CgroupID, at now: Instant) -> Int {
         var record = pods[pod] ?? Pod()
         var failure = record.failures[id.cookie] ?? Failure(retryAt: now)
-        let pause = limits.shortestPause * Double(1 << min(failure.count, 10))
-        failure.retryAt = now + min(pause, limits.longestPause)
         failure.count += 1
+        failure.retryAt = now + limits.failure.pause(after: failure.count)
         record.failures[id.cookie] = failure
         if record.failures.count > limits.perPod,
             let oldest = record.failures.min(by: { $0.value.retryAt < $1.value.retryAt })

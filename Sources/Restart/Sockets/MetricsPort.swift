@@ -6,10 +6,14 @@ package import Operations
 package import Settings
 import Synchronization
 package import Telemetry
+import Tokens
 
 /// The listening socket of `metrics.port`: an earlier agent's, or a new one. While the port cannot be bound, the agent
 /// serves pods without metrics and tries again.
 package final class MetricsPort: Sendable {
+    /// The pauses between attempts to bind a port that another process holds.
+    static let backoff = Backoff(shortest: .milliseconds(250), longest: .seconds(30))
+
     private let configuration: AgentConfiguration
     private let server: MetricsServer
     private let incidents: CounterTable<Incident>
@@ -60,8 +64,10 @@ package final class MetricsPort: Sendable {
 
     /// Tries again until metrics are served or the task is cancelled.
     package func run(_ started: @Sendable () async -> Void) async {
-        var retry = PortRetry()
-        while (try? await Task.sleep(for: retry.failed())) != nil {
+        var attempts = 0
+        while true {
+            attempts += 1
+            guard (try? await Task.sleep(for: Self.backoff.pause(after: attempts))) != nil else { return }
             if descriptor != nil { return await untilCancelled() }
             if await start(OfferedSockets()) {
                 await started()

@@ -57,22 +57,12 @@ package final class IAMCredentialsEmulator: Sendable {
         storage.withLock { $0.accounts[email] = Account(email: email, uniqueID: uniqueID) }
     }
 
-    /// Deletes a Google service account.
-    package func deleteAccount(_ email: String) {
-        storage.withLock { $0.accounts[email] = nil }
-    }
-
     /// Binds `roles/iam.workloadIdentityUser` on the account to `member`, creating the account if need be.
     package func allowImpersonation(of email: String, by member: Member) {
         storage.withLock { storage in
             _ = storage.accounts[email, default: Account(email: email, uniqueID: "100000000000000000001")]
                 .members.insert(member)
         }
-    }
-
-    /// Removes a binding.
-    package func denyImpersonation(of email: String, by member: Member) {
-        storage.withLock { _ = $0.accounts[email]?.members.remove(member) }
     }
 
     /// Switches the API off (`SERVICE_DISABLED`) or on.
