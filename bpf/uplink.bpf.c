@@ -83,7 +83,7 @@ static __always_inline bool parse6(struct frame *frame, struct nid_packet *packe
 	return *is_routed || nid_is_protected(&nid_endpoints, &packet->destination);
 }
 
-/* Whose frame it is decides only when it goes where pods must not. */
+/* The frame's owner decides only where it goes to a place that pods must not reach. */
 static __always_inline int judge(struct frame *frame, __u16 protocol)
 {
 	const struct nid_settings *settings;

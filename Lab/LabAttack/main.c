@@ -117,7 +117,7 @@ void ask(int fd)
 
 static const struct {
 	const char *name;
-	/* Of the arguments after the name. */
+	/* The numbers of arguments after the name. */
 	int least, most;
 	void (*run)(char **argument);
 } attacks[] = {

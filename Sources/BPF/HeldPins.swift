@@ -39,8 +39,8 @@ package final class HeldPins: Sendable {
     package init(_ directory: PinDirectory) throws(BPFError) {
         self.directory = directory
         var pins: [Pin] = []
-        // Those of interfaces and of kubepods cgroups come and go with them: ``UplinkGuard`` and ``Datapath`` look
-        // after their own.
+        // Pins of interfaces and of kubepods cgroups come and go with them: ``UplinkGuard`` and ``Datapath`` look after
+        // their own.
         let coming = ["/" + UplinkGuard.pinPrefix, "/" + Datapath.guardPin]
         for path in directory.pins where !coming.contains(where: path.contains) { pins.append(try Pin(path)) }
         self.pins = pins

@@ -22,7 +22,7 @@ package final class CgroupTracking: Sendable {
         let keeper = KubepodsKeeper(
             root: root, current: kubepods, cgroups: cgroups, datapath: datapath, incidents: incidents, logger: logger
         ) {
-            // What was made in the new one before the programs knew it has not been reported.
+            // No event reported the cgroups that were made in the new one before the programs knew it.
             Self.walk(index, root: root, cgroups: cgroups, enforcement: enforcement)
             enforcement.sweep(cgroups)
         }

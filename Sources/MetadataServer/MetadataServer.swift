@@ -205,7 +205,7 @@ package final class MetadataServer: Sendable {
         }
         // A client may say that it sends no more before it has its answer.
         try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
-        // Of answers that the client does not read about one is kept; then none is made.
+        // About one answer that the client does not read is kept; then none is made.
         try channel.syncOptions?.setOption(.writeBufferWaterMark, value: Self.answersInMemory)
         // One read a turn: the loop's other connections wait for as long as all reads of a turn take.
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)

@@ -72,6 +72,18 @@ enum CallRequest {
     }
 }
 
+extension ByteBuffer {
+    /// The length of gRPC's frame of a message, header included; `nil` until the header is complete.
+    fileprivate func frameLength(limit: Int) throws(GRPCStatus) -> Int? {
+        guard let flag = getInteger(at: readerIndex, as: UInt8.self) else { return nil }
+        guard flag != 1 else { throw .compressed }
+        guard flag == 0 else { throw .malformed }
+        guard let length = getInteger(at: readerIndex + 1, as: UInt32.self) else { return nil }
+        guard length <= limit else { throw .tooLong(limit) }
+        return Int(length) + 5
+    }
+}
+
 /// The messages of a call whose request is a stream, cut out of its bytes.
 struct CallMessages {
     private var buffer = ByteBuffer()
@@ -92,14 +104,9 @@ struct CallMessages {
     ///
     /// - Throws: The status that the call ends with.
     mutating func next() throws(GRPCStatus) -> ByteBuffer? {
-        guard let flag = buffer.getInteger(at: buffer.readerIndex, as: UInt8.self) else { return nil }
-        guard flag != 1 else { throw .compressed }
-        guard flag == 0 else { throw .malformed }
-        guard let length = buffer.getInteger(at: buffer.readerIndex + 1, as: UInt32.self) else { return nil }
-        guard length <= limit else { throw .tooLong(limit) }
-        guard buffer.readableBytes >= Int(length) + 5 else { return nil }
+        guard let length = try buffer.frameLength(limit: limit), buffer.readableBytes >= length else { return nil }
         buffer.moveReaderIndex(forwardBy: 5)
-        let message = buffer.readSlice(length: Int(length))
+        let message = buffer.readSlice(length: length - 5)
         if buffer.readableBytes == 0 { buffer = ByteBuffer() } else { buffer.discardReadBytes() }
         return message
     }
@@ -121,14 +128,9 @@ struct CallBody {
     mutating func append(_ bytes: ByteBuffer) throws(GRPCStatus) -> ByteBuffer? {
         guard buffer.readableBytes + bytes.readableBytes <= limit + 5 else { throw .tooLong(limit) }
         buffer.writeImmutableBuffer(bytes)
-        guard let flag = buffer.getInteger(at: buffer.readerIndex, as: UInt8.self) else { return nil }
-        guard flag != 1 else { throw .compressed }
-        guard flag == 0 else { throw .malformed }
-        guard let length = buffer.getInteger(at: buffer.readerIndex + 1, as: UInt32.self) else { return nil }
-        guard length <= limit else { throw .tooLong(limit) }
-        guard buffer.readableBytes >= Int(length) + 5 else { return nil }
+        guard let length = try buffer.frameLength(limit: limit), buffer.readableBytes >= length else { return nil }
         // All five methods take one message.
-        guard buffer.readableBytes == Int(length) + 5 else { throw .malformed }
+        guard buffer.readableBytes == length else { throw .malformed }
         buffer.moveReaderIndex(forwardBy: 5)
         return buffer
     }

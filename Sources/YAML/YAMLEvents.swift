@@ -90,7 +90,7 @@ struct YAMLEvents: ~Copyable {
                 String(decoding: bytes, as: UTF8.self), isPlain: scalar.style == YAML_PLAIN_SCALAR_STYLE)
             return unsafe Event(kind: kind, anchor: text(scalar.anchor), hasTag: scalar.tag != nil, line: line)
         default:
-            // The stream's end, and whatever libyaml may call nothing: it never leads on.
+            // The stream's end, and any event that libyaml may add: nothing is read after it.
             return Event(kind: .streamEnd, line: line)
         }
     }

@@ -40,7 +40,7 @@ struct supervisor {
 	int last_status;
 	/* Told to end: whatever becomes of the agent, it is not started again. */
 	bool ending;
-	/* Of the agent that runs. */
+	/* The agent that runs. */
 	pid_t agent;
 	int socket;
 	bool served;

@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Those that the agent keeps (Sources/Hardening/Capability.swift), those of the opener that it starts
+/* The capabilities that the agent keeps (Sources/Hardening/Capability.swift), the opener's that it starts
  * (Sources/podidentd-opener/rights.c), and CAP_SETPCAP, with which both give up the others.
  */
 static const unsigned int kept[] = {

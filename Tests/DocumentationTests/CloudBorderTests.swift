@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// What `docs/ARCHITECTURE.md` says of a further cloud: new files, and one list.
+/// The promise of `docs/ARCHITECTURE.md` for a further cloud: new files, and one list.
 @Suite struct CloudBorderTests {
     /// Types that a cloud's own files declare, by a list of the folders below `Sources`.
     @Test("no file outside of a cloud's own names one of its types, but the list of clouds")

@@ -31,12 +31,17 @@ struct ProseRules {
         Anchor.wordBoundary
     }.ignoresCase()
 
-    /// What is wrong with a comment; empty: nothing.
+    /// Openers that no comment has, not even one among statements.
+    private static let openersOfFragments: Set<Substring> = [
+        "Of", "Whom", "Whose", "Whoever", "Those", "Nobody", "Somebody",
+    ]
+
+    /// The violations of a comment.
     func violations(in comment: String, isDocumentation: Bool) -> [String] {
         let prose = plain(comment)
+        let openers = isDocumentation ? Self.openers : Self.openersOfFragments
         var found: [String] = []
-        if isDocumentation, let first = prose.split(whereSeparator: { !$0.isLetter }).first,
-            Self.openers.contains(first),
+        if let first = prose.split(whereSeparator: { !$0.isLetter }).first, openers.contains(first),
             prose.hasPrefix(first)
         {
             found.append("begins with '\(first)' and not with the thing that it names, or with a verb")
@@ -44,7 +49,7 @@ struct ProseRules {
         return found + violations(in: prose)
     }
 
-    /// What is wrong with running text.
+    /// The violations of running text.
     func violations(in text: String) -> [String] {
         var found: [String] = []
         if let match = text.firstMatch(of: banned) { found.append("'\(match.0)' has a plain word") }

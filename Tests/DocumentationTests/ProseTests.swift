@@ -9,10 +9,13 @@ import Testing
     @Test("comments name the thing first, use plain words and keep sentences short")
     func comments() throws {
         var count = 0
-        for file in try SourceFile.all() {
+        // The manifest's comments document its targets.
+        let manifest = SourceFile(path: "Package.swift", text: try Document.read("Package.swift"))
+        for file in try SourceFile.all() + [manifest] {
             for comment in file.comments {
                 count += 1
-                for violation in rules.violations(in: comment.text, isDocumentation: comment.isDocumentation) {
+                let isDocumentation = comment.isDocumentation || file.path == manifest.path
+                for violation in rules.violations(in: comment.text, isDocumentation: isDocumentation) {
                     Issue.record("\(file.path):\(comment.line): \(violation)")
                 }
             }

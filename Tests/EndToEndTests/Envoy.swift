@@ -69,7 +69,7 @@ final class Envoy: Sendable {
         let manager: JSON = [
             "@type": .string(type + "filters.network.http_connection_manager.v3.HttpConnectionManager"),
             "stat_prefix": .string(name),
-            // What ab speaks.
+            // ab speaks HTTP/1.0.
             "http_protocol_options": ["accept_http_10": true],
             "route_config": ["virtual_hosts": [["name": "all", "domains": ["*"], "routes": [route]]]],
             "http_filters": [
@@ -125,7 +125,7 @@ final class Envoy: Sendable {
 
     var log: String { command.errorLines.events.joined(separator: "\n") }
 
-    /// What its administration says at `path`.
+    /// Reads `path` of its administration endpoint.
     func admin(_ path: String) async throws -> String {
         try await pod.run("curl", "-s", "--max-time", "5", "http://127.0.0.1:9901" + path).output
     }

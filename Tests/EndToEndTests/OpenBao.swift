@@ -71,7 +71,7 @@ final class OpenBao: Sendable {
         guard result.succeeded else { throw LabError("bao \(arguments): \(result.output)\(result.errorOutput)") }
     }
 
-    /// What a pod reads after a login with these fields: the secret, or why there was none.
+    /// Reads the secret as a pod, after a login with these fields; returns the reason where there is none.
     func read(from pod: RunningPod, mount: String, _ fields: [String: String], files: String? = nil) async throws
         -> String
     {

@@ -49,7 +49,7 @@ final class Postgres: Sendable {
                 + settings.flatMap { ["-c", $0] })
     }
 
-    /// What one query says to `user`, with the SVID in a folder as the client's certificate.
+    /// Runs one query as `user`, with the SVID in a folder as the client's certificate.
     func ask(from pod: RunningPod, as user: String, files: String?) async throws -> CommandResult {
         let certificate = files.map {
             "sslmode=verify-ca sslrootcert=\($0)/bundle.pem sslcert=\($0)/svid.pem sslkey=\($0)/svid.key"

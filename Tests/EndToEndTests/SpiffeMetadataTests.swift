@@ -188,7 +188,7 @@ extension LabWorld {
                 ], files: ["/etc/hosts": try hostsFile(), "/run": run]))
     }
 
-    /// What the cluster's name server would say.
+    /// The names of the metadata server, as the cluster's name server would answer them.
     fileprivate func hostsFile() throws -> String {
         let path = node.directory + "/hosts"
         try "127.0.0.1 localhost\n169.254.169.254 metadata.google.internal\n".write(

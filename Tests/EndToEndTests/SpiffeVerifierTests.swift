@@ -49,7 +49,7 @@ struct SpiffeVerifierTests {
             #expect(try await read(other, foreign).contains("subject"))
             let elsewhere = try #require(try await shop.spiffe("jwt", "elsewhere")["token"]?.string)
             #expect(try await read(shop, elsewhere).contains("audience"))
-            // Of the signer's own making, but for one fault each.
+            // Tokens like the signer's, each with one fault.
             let now = Int64(Date().timeIntervalSince1970)
             func claims(_ issuer: String = Self.issuer, life: Int64 = 300) -> JSON {
                 [
@@ -138,7 +138,7 @@ struct SpiffeVerifierTests {
 
     @Test("OpenBao's cert method takes an X.509-SVID by its URI, and refuses another pod's")
     func certificates() async throws {
-        // It takes the name of whom it knows from the subject alone, and refuses a certificate without one.
+        // OpenBao names an entity by the subject alone, and refuses a certificate without one.
         try await Self.withOpenBao(["--named-subject"]) { world, bao, signer in
             let root = world.node.directory + "/root.pem"
             try signer.authority.authorityPEM.write(toFile: root, atomically: true, encoding: .utf8)

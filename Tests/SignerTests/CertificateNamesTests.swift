@@ -7,7 +7,7 @@ import X509
 @testable import Signer
 @testable import SpiffeIdentity
 
-/// What certificates say besides the SPIFFE ID.
+/// The names in certificates besides the SPIFFE ID.
 @Suite struct CertificateNamesTests {
     private static let pod = ReviewedPod(
         namespace: "shop", serviceAccount: "web", serviceAccountUID: "sa-uid", name: "web-1", uid: "pod-uid")

@@ -64,7 +64,7 @@ private struct FakeCloud: CloudCredentialExchanging {
         #expect((5...7).contains(exchanges))
         let least = try #require(remaining.min())
         #expect((1500...1800).contains(least))
-        // It is one credential until then.
+        // One credential serves until then.
         #expect(zip(remaining, remaining.dropFirst()).allSatisfy { $1 == $0 - 10 || ($0 <= 1800 && $1 >= 3580) })
     }
 

@@ -12,7 +12,7 @@
 struct kernfs_node {
 	__u64 id;
 	const char *name;
-	/* Of a directory of the cgroup file system: its struct cgroup. */
+	/* The struct cgroup of a directory of the cgroup file system. */
 	void *priv;
 };
 
@@ -94,7 +94,7 @@ struct tcp_sock {
 };
 
 struct inode {
-	/* Of a file of kernfs: its struct kernfs_node. */
+	/* The struct kernfs_node of a file of kernfs. */
 	void *i_private;
 };
 
@@ -122,7 +122,7 @@ struct upid {
 };
 
 struct pid {
-	/* That of the innermost namespace. */
+	/* The level of the innermost namespace. */
 	unsigned int level;
 	/* By level, the initial namespace first. */
 	struct upid numbers[];

@@ -13,7 +13,7 @@
 struct nid_packet {
 	struct nid_address source;
 	struct nid_address destination;
-	/* Of the IP header, with IPv4's options and without IPv6's extensions. */
+	/* The length of the IP header, with IPv4's options and without IPv6's extensions. */
 	__u32 header_bytes;
 	__u8 protocol;
 	/* First, middle or last of several. IPv6 says so in an extension header,

@@ -30,9 +30,9 @@
 /* The first eight bytes of an extension header. */
 struct nid_extension {
 	__u8 next;
-	/* Of eight bytes each, without the first; of four for authentication. */
+	/* The length in units of eight bytes, without the first; of four for authentication. */
 	__u8 units;
-	/* Of a routing header. With `left`, a fragment's offset. */
+	/* The type of a routing header. With `left`, a fragment's offset. */
 	__u8 type;
 	__u8 left;
 	__u32 rest;

@@ -11,7 +11,7 @@
 #include "lib/destination.h"
 #include "lib/kernel.h"
 
-/* Of headers that only user space has. */
+/* Constants that only headers of user space define. */
 #define SOCK_STREAM 1
 #define SOL_SOCKET 1
 #define SO_BINDTODEVICE 25

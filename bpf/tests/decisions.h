@@ -16,9 +16,9 @@ struct test_destination {
 	__u16 port;
 	__u8 is_stream;
 	__u8 is_protected;
-	/* Of the port alone. */
+	/* The verdict on the port alone. */
 	__u32 verdict;
-	/* Of the whole destination. */
+	/* The verdict on the whole destination. */
 	__u32 judgement;
 	__u8 protocol;
 	__u8 is_fragment;

@@ -131,7 +131,7 @@ class SchemaTests(unittest.TestCase):
             },
             "/rbac/cloudAudiences/aws": {"rbac": {"cloudAudiences": {"aws": "*"}}},
             "harden": {"harden": True},
-            # Of any namespace: see docs/operate/configuration.md.
+            # A rule for any namespace: see docs/operate/configuration.md.
             "/config/policies/1": {
                 "config": {
                     "policies": [

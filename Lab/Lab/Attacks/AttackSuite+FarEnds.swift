@@ -144,8 +144,8 @@ extension AttackSuite {
     /// The pod's own rules turn the connection to a server in the same pod: no other pod is harmed, and none is
     /// served.
     ///
-    /// The pod goes with the row. The kernel keeps the translation of each connection for five days, when the rule is long
-    /// gone (conntrack). Later rows of the same pod were turned to a server that had ended.
+    /// The pod goes with the row. The kernel keeps the translation of each connection for five days, without the rule
+    /// (conntrack). It would turn later connections of the same pod to a server that has ended.
     private var ownTranslation: Attack {
         Attack("A14", .ordinary, "DNAT inside the pod, of the agent's port to its own server", .nothing) {
             let pod = try await world.addPod("turned", namespace: "mallory")

@@ -204,7 +204,7 @@ struct PodExplainer: Sendable {
         guard let first = traffic(of: pod), first.redirected > 0 else { return nil }
         var last = first
         if first.unarrived >= ArrivalMonitor.unarrivedMin {
-            // Those of this moment may be under way.
+            // Connections of this moment may be under way.
             try? await Task.sleep(for: Self.arrivalLimit)
             last = traffic(of: pod) ?? first
         }

@@ -56,7 +56,7 @@ package struct MetadataResponder: Sendable {
         // A lease's answer was decided for just this request of just this pod, session token included.
         let isCredential = request.routeClass.isCredential
         let response = leased?.answer(to: request, from: caller.pod) { lease in
-            // What is no credential counts as no use of one.
+            // Only an answer with a credential counts as a use of it.
             isCredential ? backend.use(lease) : backend.holds(lease)
         }
         if let response { return .answer(response) }

@@ -31,7 +31,7 @@ private struct ThresholdLogHandler: LogHandler {
     init(_ handler: any LogHandler, _ threshold: LogThreshold) {
         self.handler = handler
         self.threshold = threshold
-        // Those behind it let everything through that gets so far.
+        // The handlers behind it let through everything that gets so far.
         self.handler.logLevel = .trace
     }
 

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// What docs/operate/faults.md promises about each fault.
+/// The promises of docs/operate/faults.md about each fault.
 enum FaultDocument {
     struct Row {
         var log: String

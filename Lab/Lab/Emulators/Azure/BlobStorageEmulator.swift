@@ -64,7 +64,7 @@ package final class BlobStorageEmulator: Sendable {
     }
 
     private func container(_ request: LabRequest) -> LabResponse {
-        // Of a hierarchical namespace, which this account has not.
+        // These belong to hierarchical namespaces, which this account does not have.
         if request.query("action") != nil || request.query("resource") != nil {
             return LabResponse(status: 400, headers: [("x-ms-error-code", "HierarchicalNamespaceNotEnabled")])
         }
