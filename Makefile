@@ -12,11 +12,17 @@ SHELL := /bin/bash
 SWIFT ?= swift
 BUILD := .build/debug
 
+# KEEP=0 says the same as nothing.
+override KEEP := $(filter-out 0,$(KEEP))
+override JSON := $(filter-out 0,$(JSON))
+override QUICK := $(filter-out 0,$(QUICK))
+override CLOUDS := $(filter-out 0,$(CLOUDS))
+
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance spiffe demo clients attack cost \
 	soak reference captures memory million storm bench bench-test ci-test floor clean
 
 help: ## Lists the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: ## Installs the system packages that are missing
 	@bash .ci/setup
@@ -77,7 +83,7 @@ clients: bpf setup ## Runs real clients inside pods and prints what each got
 	@for product in podidentd podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab clients
 
-attack: bpf ## Attacks a running agent in every known way, and prints what each attack got; LAYOUT as for demo
+attack: bpf ## Attacks a running agent in every known way (some 10 minutes), and prints what each got; LAYOUT as for demo
 	@echo "Building (the first time takes some minutes)"
 	@for product in podidentd podidentd-init podidentd-opener podidentd-lab lab-attack; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab attack $(if $(LAYOUT),--layout $(LAYOUT))

@@ -60,6 +60,8 @@ struct CleanCommand: AsyncParsableCommand {
     )
 
     func run() async throws {
-        for identifier in await LabSweep.run() { print("removed \(identifier)") }
+        let removed = await LabSweep.run()
+        for identifier in removed { print("removed \(identifier)") }
+        if removed.isEmpty { print("nothing is left of a lab whose process has ended") }
     }
 }

@@ -24,12 +24,16 @@ package struct KernelView: Sendable {
         let known =
             kubepods == nil ? pins.kubepods.flatMap(files.path(of:)).flatMap { try? KubepodsRoot(path: $0) } : nil
         self.pins = pins
+        holder = PinLock(existing: PinDirectory(path: pinDirectory))?.holder
         root = try known ?? KubepodsSearch.root(configured: kubepods, in: files)
         cgroups = CgroupTracking.read(files, below: root)
     }
 
     /// Whether a hook is attached that redirects pods to an agent.
     package var isInstalled: Bool { !pins.hooks.isEmpty }
+
+    /// The PID of the agent that holds the pins, if one runs where this process can see it.
+    package let holder: Int32?
 
     /// The map, without names.
     package func cgroupDump(node: String) -> CgroupDump {

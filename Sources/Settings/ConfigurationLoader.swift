@@ -45,12 +45,13 @@ package enum ConfigurationLoader {
     private static func notSet(_ keys: [ConfigurationKey]) -> ConfigurationError {
         if keys.count == 1, let key = keys.first {
             return ConfigurationError(
-                "\(key.name) is not set: set it in the configuration file or as \(key.environmentName) to \(key.allowed)"
+                "\(key.name) is not set: set it in the configuration file, as \(key.environmentName) or by --set \(key.name)=..., "
+                    + "to \(key.allowed)"
             )
         }
         let list = keys.map { "\($0.name) (\($0.environmentName)): \($0.allowed)" }
         return ConfigurationError(
-            "\(keys.count) keys are not set; set each in the configuration file or as its variable: "
+            "\(keys.count) keys are not set; set each in the configuration file, as its variable or by --set KEY=VALUE: "
                 + list.joined(separator: "; "))
     }
 
@@ -73,7 +74,7 @@ package enum ConfigurationLoader {
         }
         for override in overrides {
             let parts = override.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard parts.count == 2 else {
+            guard parts.count == 2, !parts[0].isEmpty else {
                 throw ConfigurationError("--set takes key=value, as in --set listen.port=988; '\(override)' is not")
             }
             values[String(parts[0])] = (String(parts[1]), "--set")

@@ -39,7 +39,10 @@ struct YAMLComposer {
         _ event: Event, _ events: inout YAMLEvents, depth: Int
     ) throws(YAMLError) -> YAMLNode {
         guard depth < YAML.depthMax else { throw Self.tooDeep(event) }
-        if event.hasTag { throw YAMLError(line: event.line, problem: "tags are not supported") }
+        if event.hasTag {
+            throw YAMLError(
+                line: event.line, problem: "a tag such as !!str stands here: remove it, and put text into quotes")
+        }
         let (valuesBefore, bytesBefore, deepestBefore) = (values, bytes, deepest)
         deepest = depth
         defer { deepest = max(deepest, deepestBefore) }

@@ -57,13 +57,17 @@ struct YAMLEvents: ~Copyable {
         return unsafe Self.event(event)
     }
 
+    /// libyaml says this of a tab at a line's beginning, which is what most people meet it by.
+    private static let tabProblem = "found character that cannot start any token"
+
     /// The parser's own words, which are constants of libyaml and quote nothing.
     private static func error(_ parser: UnsafeMutablePointer<yaml_parser_t>) -> YAMLError {
         let problem = unsafe parser.pointee.problem.map { unsafe String(cString: $0) } ?? "no memory is left to read it"
         // A reader's error has no mark of its own: the parser is not far before it.
         let isReaders = unsafe parser.pointee.error == YAML_READER_ERROR
         let mark = unsafe isReaders ? parser.pointee.mark : parser.pointee.problem_mark
-        return YAMLError(line: Int(clamping: mark.line) + 1, problem: problem)
+        let hint = problem == tabProblem ? " (lines are indented by spaces, never by tabs)" : ""
+        return YAMLError(line: Int(clamping: mark.line) + 1, problem: problem + hint)
     }
 
     private static func event(_ event: yaml_event_t) -> Event {

@@ -30,13 +30,7 @@ struct CheckCommand: AsyncParsableCommand {
     var online = false
 
     func run() async throws {
-        let configuration: AgentConfiguration
-        do {
-            configuration = try options.load(isComplete: false)
-        } catch let error as ConfigurationError {
-            Screen.warn("Error: \(error)")
-            throw ExitCode(EX_USAGE)
-        }
+        let configuration = try options.load(isComplete: false)
         let posture = await PostureCheck(configuration, isOnline: online).run()
         try Screen.write(posture, as: output) { posture.text(Self.style) }
         throw ExitCode(posture.verdict.exitStatus)

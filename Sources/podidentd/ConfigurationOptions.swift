@@ -1,6 +1,7 @@
 import ArgumentParser
 import Clouds
 import FoundationEssentials
+import Glibc
 import Settings
 
 /// Where a command takes its configuration from.
@@ -23,8 +24,15 @@ struct ConfigurationOptions: ParsableArguments {
     var set: [String] = []
 
     /// Reads the file, the environment and the overrides, in this order of precedence.
+    ///
+    /// - Throws: The exit status of a wrong call, after the fault was written to standard error.
     func load(isComplete: Bool = true) throws -> AgentConfiguration {
-        try Self.load(file: config, overrides: set, isComplete: isComplete)
+        do {
+            return try Self.load(file: config, overrides: set, isComplete: isComplete)
+        } catch let error as ConfigurationError {
+            Screen.warn("Error: \(error)")
+            throw ExitCode(EX_USAGE)
+        }
     }
 
     /// Reads the file at `path`, the environment and the overrides, in this order of precedence.

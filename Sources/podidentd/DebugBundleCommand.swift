@@ -32,16 +32,31 @@ struct DebugBundleCommand: AsyncParsableCommand {
         if path == "-", Screen.terminal.isInteractive {
             throw ValidationError("standard output is a terminal: redirect it, or name a --file")
         }
-        let bytes = await archive(location)
+        let (bytes, absence) = await archive(location)
         if path == "-" {
             StandardStream.output.write(bytes)
         } else {
             try Self.write(bytes, to: path)
             print("wrote \(path), \(bytes.count) bytes")
         }
+        switch absence {
+        case nil: break
+        case .agent: Screen.warn("Warning: no agent answers: the bundle holds what the kernel knows")
+        case .kernel:
+            Screen.warn("Error: neither an agent nor the kernel's pins answer: the bundle describes the machine alone")
+            throw ExitCode.failure
+        }
     }
 
-    private func archive(_ location: AgentLocation) async -> [UInt8] {
+    /// The part that did not answer, and that a bundle therefore lacks.
+    private enum Absence {
+        /// The agent did not answer; the kernel's pins did.
+        case agent
+        /// The kernel's pins did not answer either.
+        case kernel
+    }
+
+    private func archive(_ location: AgentLocation) async -> ([UInt8], Absence?) {
         var bundle = DebugBundle(modified: WallClock.seconds)
         bundle.add(
             "about.txt", "podidentd \(AgentVersion.current)\nwritten \(WallClock.timestamp())\n\(Self.machine())")
@@ -55,16 +70,19 @@ struct DebugBundleCommand: AsyncParsableCommand {
                 isRunning = (error as? AdminServerError)?.isUnreachable != true
             }
         }
+        var absence: Absence?
         if !isRunning {
+            absence = .agent
             do {
                 let kernel = try location.kernelView()
                 bundle.add("cgroups.json", try Screen.json(kernel.cgroupDump(node: location.nodeName)))
                 bundle.add("connections.json", try Screen.json(kernel.connectionDump(node: location.nodeName)))
             } catch {
                 bundle.note("kernel", "\(error)")
+                absence = .kernel
             }
         }
-        return bundle.finished()
+        return (bundle.finished(), absence)
     }
 
     /// The machine: kernel, and where cgroups and BPF objects are.

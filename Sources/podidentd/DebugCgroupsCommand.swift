@@ -74,14 +74,21 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
             }
             let kernel = try location.kernelView()
             let dump = kernel.cgroupDump(node: location.nodeName)
-            let hint =
-                kernel.isInstalled
-                ? "its hooks are in place: pods are refused until it runs"
-                : "nothing is pinned at \(location.pinDirectory): podidentd is not installed on this node"
+            let hint = hint(kernel, location)
             return View(
                 dump: dump, shown: dump.filtered(by: filter.filter),
                 notice: "\(error)\nThis is what the kernel knows: pods by UID, unconfirmed; \(hint).")
         }
+    }
+
+    /// The sentence that says what the agent's silence means to pods.
+    private func hint(_ kernel: KernelView, _ location: AgentLocation) -> String {
+        if let holder = kernel.holder {
+            return "an agent runs (PID \(holder)) and may serve pods: name its admin.socket by --socket"
+        }
+        return kernel.isInstalled
+            ? "its hooks are in place: pods are refused until it runs"
+            : "nothing is pinned at \(location.pinDirectory): podidentd is not installed on this node"
     }
 
     private func text(of view: View, on terminal: Terminal) throws -> String {

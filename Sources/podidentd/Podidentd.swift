@@ -6,7 +6,11 @@ struct Podidentd: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "podidentd",
         abstract: "Gives each pod of this Kubernetes node its own cloud credentials, and never those of another pod.",
-        discussion: "Answers pods' requests to the metadata address 169.254.169.254 in the GKE protocol.",
+        discussion: """
+            Answers pods' requests to the metadata addresses, such as 169.254.169.254, as the configured clouds do: \
+            Google, AWS, Azure.
+            """,
+        version: AgentVersion.current,
         subcommands: [
             RunCommand.self, ReadyCommand.self, LiveCommand.self, CheckCommand.self, DebugCommand.self,
             ConfigCommand.self, GuardCommand.self, UninstallCommand.self, VersionCommand.self,

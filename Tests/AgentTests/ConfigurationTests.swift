@@ -159,6 +159,11 @@ import Testing
             try ConfigurationLoader.load(file: nil, environment: [:], overrides: [])
         }
         #expect(error.description.contains("node-name") && error.description.contains("PODIDENTD_NODE_NAME"))
+        #expect(error.description.contains("--set"))
+        let nameless = try #require(throws: ConfigurationError.self) {
+            try ConfigurationLoader.load(file: nil, environment: [:], overrides: ["=5"])
+        }
+        #expect(nameless.description.contains("--set takes key=value"))
     }
 
     @Test(

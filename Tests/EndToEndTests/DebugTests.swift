@@ -163,7 +163,8 @@ struct DebugTests {
             for secret in secrets { #expect(!text.contains(secret), "\(secret.prefix(8))") }
             await agent.kill()
             try FileManager.default.removeItem(atPath: path)
-            _ = try await world.debug(agent, "bundle", "--file", path)
+            let absent = try await world.debug(agent, "bundle", "--file", path)
+            #expect(absent.status == 0 && absent.errorOutput.contains("holds what the kernel knows"), "\(absent)")
             let rest = try await Command.require(["tar", "-xOf", path])
             #expect(rest.contains("no agent answers") && rest.contains(pod.uid))
         }

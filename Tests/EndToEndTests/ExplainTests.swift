@@ -27,6 +27,10 @@ struct ExplainTests {
             query: "default/ghost"
         ) { _, _ in },
         Case(
+            testDescription: "a pod that does not exist, by its name alone", stage: "pod",
+            words: ["'kubectl get pod -A -o wide | grep ghost' says which"], query: "ghost"
+        ) { _, _ in },
+        Case(
             testDescription: "a pod of another node", stage: "pod",
             words: ["does not list it for node node-a", "agent of the pod's own node"], query: "default/far"
         ) { world, _ in

@@ -70,6 +70,44 @@ struct UninstallTests {
         }
     }
 
+    @Test("other pins than those of the agent that answers: it says what to name; --force leaves the agent be")
+    func otherPins() async throws {
+        try await withWorld { world in
+            world.cluster.kubernetes.createServiceAccount(namespace: "default", name: "default")
+            let agent = try await world.startAgent()
+            let pod = try await world.addPod("a")
+            let other = world.node.bpfFileSystem + "/other"
+            try FileManager.default.createDirectory(atPath: other, withIntermediateDirectories: false)
+            let command = world.uninstallCommand.map { $0 == world.pinDirectory ? other : $0 }
+            let refused = try await Command.run(command)
+            #expect(refused.status != 0, "\(refused)")
+            #expect(refused.errorOutput.contains("--pin-directory") && refused.errorOutput.contains(other))
+            #expect(FileManager.default.fileExists(atPath: other))
+
+            try await Command.require(command + ["--force"])
+            #expect(!FileManager.default.fileExists(atPath: other))
+            #expect(try Self.sockets(of: world) == ["admin.sock", "handover.sock"])
+            #expect(try await world.debug(agent, "status").status == 0)
+            #expect(try await pod.curl("/").status == 200)
+        }
+    }
+
+    @Test("without the sockets of a running agent, check and debug do not say that pods are refused")
+    func lostSockets() async throws {
+        try await withWorld { world in
+            let agent = try await world.startAgent()
+            for name in try Self.sockets(of: world) {
+                try FileManager.default.removeItem(atPath: world.node.directory + "/" + name)
+            }
+            let words = "PID \(agent.processIdentifier)"
+            let cgroups = try await world.debug(agent, "cgroups")
+            #expect(cgroups.errorOutput.contains(words) && !cgroups.errorOutput.contains("are refused"), "\(cgroups)")
+            let check = try await Command.run(
+                [world.binaries + "/podidentd", "check", "--config", agent.configurationPath])
+            #expect(check.output.contains(words) && !check.output.contains("refused until it runs"), "\(check)")
+        }
+    }
+
     @Test("half an installation is completed by the next agent, and removed whole", arguments: ["links", "maps-v"])
     func half(_ directory: String) async throws {
         try await withWorld { world in

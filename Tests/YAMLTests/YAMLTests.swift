@@ -69,9 +69,10 @@ import Testing
         "everything else is refused by its line",
         arguments: [
             ("a: 1\nb: 2\na: 3\n", 3, "key twice"), ("a: 1\n--- \nb: 2\n", 2, "second document"),
-            ("a: !!binary eA==\n", 1, "tags"), ("a: !own x\n", 1, "tags"), ("? [a]\n: 1\n", 1, "plain name"),
+            ("a: !!binary eA==\n", 1, "a tag"), ("a: !own x\n", 1, "remove it"), ("? [a]\n: 1\n", 1, "plain name"),
             ("a: *b\n", 1, "no anchor"), ("a: &a [*a]\n", 1, "no anchor"), ("a: [\n", 2, "expected node content"),
-            ("a: 'x\n", 2, "end of stream"), ("\ta: 1\n", 1, "cannot start"), ("a: \u{0}\n", 1, "control characters"),
+            ("a: 'x\n", 2, "end of stream"), ("\ta: 1\n", 1, "by spaces, never by tabs"),
+            ("a: \u{0}\n", 1, "control characters"),
             ("%YAML 7.0\n---\na: 1\n", 1, "incompatible"), ("a: b: c\n", 1, "not allowed"),
         ])
     func refusals(_ text: String, _ line: Int, _ words: String) {

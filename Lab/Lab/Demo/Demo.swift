@@ -201,8 +201,8 @@ package struct Demo: Sendable {
     package func printInstructions(agent: AgentProcess) {
         heading("Left running")
         let pods = world.node.pods
-        print("  Enter a pod (\(pods.map(\.name).joined(separator: ", "))):")
-        for pod in pods.prefix(1) {
+        if let pod = pods.first {
+            print("  Enter the pod \(pod.name):")
             print("    \(pod.commandLine(["bash"]).map(Self.quoted).joined(separator: " "))")
         }
         print("  and ask:")

@@ -20,9 +20,17 @@ package enum LabSweep {
         let identifiers = names.compactMap { name -> String? in
             let parts = name.split(separator: "-")
             guard parts.count >= 3, parts[0] == LabNode.prefix, let owner = Int32(parts[1]) else { return nil }
-            return kill(owner, 0) == 0 ? nil : parts.prefix(3).joined(separator: "-")
+            return isAlive(owner) ? nil : parts.prefix(3).joined(separator: "-")
         }
         return Set(identifiers).sorted()
+    }
+
+    /// Whether a process runs: one that has ended, and waits for its parent to notice, does not.
+    static func isAlive(_ process: Int32) -> Bool {
+        guard let text = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8) else { return false }
+        // The name is in parentheses, and may hold some: proc(5).
+        let state = text.split(separator: ")").last?.first { $0 != " " }
+        return state.map { !"ZX".contains($0) } ?? false
     }
 
     private static func remove(_ identifier: String) async {

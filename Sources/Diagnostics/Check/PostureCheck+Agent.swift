@@ -1,3 +1,4 @@
+import BPF
 import FoundationEssentials
 import Operations
 import Settings
@@ -23,12 +24,9 @@ extension PostureCheck {
                 try await Self.within(Self.patience) { try await AdminClient(socketPath: path).get("/debug/status") })
             status = try JSONDecoder().decode(AgentStatus.self, from: data)
         } catch {
-            let meaning =
-                isInstalled
-                ? "The hooks outlive it: pods that ask for credentials are refused until it runs."
-                : "It is to be expected before the installation."
             let item = Posture.Item(
-                "agent.reachable", isInstalled ? .degraded : .unknown, "\(error)", meaning: meaning)
+                "agent.reachable", isInstalled ? .degraded : .unknown, "\(error)",
+                meaning: unreachableMeaning(isInstalled: isInstalled))
             return AgentFinding(isUp: false, items: [item])
         }
         var items = [Posture.Item("agent.reachable", .ok, "answers at \(path), as node \(status.node)")]
@@ -43,6 +41,16 @@ extension PostureCheck {
         if let outages = status.upstreamOutages { items.append(upstreams(outages)) }
         if let pods = status.podsNotArriving { items.append(arrivals(pods)) }
         return AgentFinding(isUp: true, items: items)
+    }
+
+    /// The sentence that says what it means to pods that nothing answers at `admin.socket`.
+    private func unreachableMeaning(isInstalled: Bool) -> String {
+        guard isInstalled else { return "It is to be expected before the installation." }
+        guard let holder = PinLock(existing: pins)?.holder else {
+            return "The hooks outlive it: pods that ask for credentials are refused until it runs."
+        }
+        return "An agent runs (PID \(holder) holds \(pins.path)) and may serve pods, but not at this path: name its "
+            + "admin.socket, or restart it if its socket was removed."
     }
 
     /// Whether the agent is ready, and what that rests on.

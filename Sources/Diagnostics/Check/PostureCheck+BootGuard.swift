@@ -13,7 +13,7 @@ extension PostureCheck {
         guard isInstalled else {
             return Posture.Item(
                 id, .ok, "boot guard: not installed (\(BootGuardUnit.name) is not seen)",
-                meaning: "After a reboot pods that start before the agent reach the machine's own metadata server "
+                meaning: "After a reboot, pods that start before the agent reach the machine's own metadata server "
                     + "until the hooks are attached. The component boot-guard, or 'podidentd guard install', "
                     + "closes that.")
         }

@@ -134,12 +134,14 @@ struct PodExplainer: Sendable {
             return .failure(NoPod("\(matches.count) pods of this node have that name: \(names)", remedy: "name one"))
         }
         if let match = matches.first { return .success(match) }
-        let name = parts.count == 2 ? "-n \(parts[0]) \(parts[1])" : "-A | grep \(query)"
+        let command =
+            parts.count == 2
+            ? "kubectl get pod -n \(parts[0]) \(parts[1]) -o wide" : "kubectl get pod -A -o wide | grep \(query)"
         return .failure(
             NoPod(
                 "the API server does not list it for node \(configuration.nodeName): it runs on another node, or "
                     + "does not exist",
-                remedy: "'kubectl get pod \(name) -o wide' says which; ask the agent of the pod's own node"))
+                remedy: "'\(command)' says which; ask the agent of the pod's own node"))
     }
 
     private func find(_ uid: PodUID) async -> Result<PodRecord, NoPod> {

@@ -13,7 +13,7 @@ package enum Uninstallation {
     ///   - adminSocket: `admin.socket` of the agent.
     ///   - hostRoot: Where the host's root is mounted; empty: at the root. The boot guard's unit lies below it.
     ///   - isForced: Whether to remove what a running agent uses.
-    /// - Throws: ``ConfigurationError`` while an agent runs; otherwise what could not be removed, after everything else
+    /// - Throws: ``ConfigurationError`` while an agent runs or answers at `adminSocket`; otherwise what could not be removed, after everything else
     ///   was.
     /// - Returns: What was removed, in order: the attachments first.
     package static func run(pinDirectory: String, adminSocket: String, hostRoot: String = "", isForced: Bool)
@@ -28,6 +28,14 @@ package enum Uninstallation {
             throw ConfigurationError(
                 "an agent (\(holder)) runs with bpf.pin-directory \(pinDirectory); stop it first, or use --force: "
                     + "what is attached then goes with the agent")
+        }
+        // Its sockets are its own, whatever becomes of these pins.
+        let isServed = isRunning || Predecessor.answers(at: adminSocket)
+        if isServed, !isRunning, !isForced {
+            throw ConfigurationError(
+                "an agent answers at admin.socket \(adminSocket), and does not use \(pinDirectory): name its "
+                    + "bpf.pin-directory by --pin-directory, or use --force to remove what is there and leave that "
+                    + "agent alone")
         }
         var removed: [String] = []
         var firstError: (any Error)?
@@ -44,7 +52,7 @@ package enum Uninstallation {
         }
         // Otherwise it would hold pods back after the next boot, with no agent to let them go.
         removed += BootGuardUnit(hostRoot: hostRoot).remove()
-        if !isRunning {
+        if !isServed {
             for path in [adminSocket, HandoverEndpoint.path(beside: adminSocket)] where removeSocket(path) {
                 removed.append(path)
             }

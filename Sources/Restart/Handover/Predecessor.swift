@@ -38,7 +38,7 @@ package final class Predecessor: Sendable {
     }
 
     /// Whether an agent listens there. Blocks, if only for a moment.
-    static func answers(at path: String) -> Bool {
+    package static func answers(at path: String) -> Bool {
         guard let socket = try? open(path) else { return false }
         close(socket)
         return true
