@@ -18,7 +18,7 @@ override JSON := $(filter-out 0,$(JSON))
 override QUICK := $(filter-out 0,$(QUICK))
 override CLOUDS := $(filter-out 0,$(CLOUDS))
 
-.PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance spiffe demo clients attack cost \
+.PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz fuzz-coverage faults conformance spiffe demo clients attack cost \
 	soak reference captures memory million storm bench bench-test ci-test model model-quick kernels clean
 
 help: ## Lists the targets
@@ -59,6 +59,10 @@ image: build ## Builds the container image into .build/image, and starts it; IMA
 fuzz: build ## Feeds every parser ITERATIONS inputs made from seeds (default: 100000)
 	@PODIDENTD_FUZZ_ITERATIONS=$(or $(ITERATIONS),100000) $(SWIFT) test --skip-build --disable-xctest --no-parallel \
 		--filter FuzzTests
+
+fuzz-coverage: ## Fuzzes the decision headers, messages and parsers with libFuzzer for MINUTES (default: 3); KEEP=1 keeps what it reached
+	@command -v python3 > /dev/null || bash .ci/install python3
+	@MINUTES=$(MINUTES) KEEP=$(KEEP) .ci/fuzz-coverage
 
 faults: build ## Runs the fault table; SECONDS: how long the agent is stopped (default: 30)
 	@PODIDENTD_STOP_SECONDS=$(or $(SECONDS),30) $(SWIFT) test --skip-build --disable-xctest --no-parallel \

@@ -200,9 +200,14 @@ enum message receive_message(int socket, struct kept *kept)
 	struct group taken = { 0 };
 	uint32_t numbers[2];
 
-	if (length <= 0)
+	if (length < 0)
 		return MESSAGE_END;
+	/* Also of a message without a byte, which reads as the end. */
 	take_descriptors(&message, &taken);
+	if (length == 0) {
+		close_group(&taken);
+		return MESSAGE_END;
+	}
 	if (length != MESSAGE_LENGTH || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
 	    memcmp(bytes, prefix, sizeof(prefix)) != 0) {
 		close_group(&taken);
