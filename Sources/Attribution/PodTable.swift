@@ -66,10 +66,15 @@ struct PodTable: Sendable {
     }
 
     private mutating func insert(_ record: PodRecord) {
+        let held = self.records[record.uid]?.mirroredUID.flatMap { self.mirrors[$0] == record.uid ? $0 : nil }
         self.remove(record.uid)
         self.records[record.uid] = record
         self.departed.remove(record.uid)
-        if let hash = record.mirroredUID { self.mirrors[hash] = record.uid }
+        guard let hash = record.mirroredUID else { return }
+        // A mirror pod that the kubelet makes anew has its predecessor's name. Anybody else's, which a user may create
+        // with the same hash, takes nothing from one that is there.
+        let holder = self.mirrors[hash].flatMap { self.records[$0] }
+        if held == hash || (holder.map(record.hasName(of:)) ?? true) { self.mirrors[hash] = record.uid }
     }
 
     @discardableResult
@@ -77,7 +82,8 @@ struct PodTable: Sendable {
         guard let record = self.records.removeValue(forKey: uid) else { return false }
         if let hash = record.mirroredUID, self.mirrors[hash] == uid {
             // The kubelet recreates mirror pods, so that for a moment two can carry the same hash.
-            self.mirrors[hash] = self.records.values.lazy.filter { $0.mirroredUID == hash }.map(\.uid).min()
+            let others = self.records.values.filter { $0.mirroredUID == hash }
+            self.mirrors[hash] = (others.first(where: record.hasName(of:)) ?? others.min { $0.uid < $1.uid })?.uid
         }
         return true
     }
@@ -123,6 +129,9 @@ private struct RecentPods: Sendable {
 extension PodRecord {
     /// Whether this is the API server's picture of a static pod, which has no ServiceAccount.
     var isMirror: Bool { self.staticPodConfigHash != nil }
+
+    /// Whether both have the same namespace and name.
+    func hasName(of other: PodRecord) -> Bool { self.namespace == other.namespace && self.name == other.name }
 
     /// For a mirror pod, the UID that the static pod's cgroups carry, if it is one.
     var mirroredUID: PodUID? { self.staticPodConfigHash.flatMap(PodUID.init) }

@@ -123,6 +123,14 @@ package final class MetadataServer: Sendable {
         pool.remove(namespace: namespace)
     }
 
+    /// The namespaces in which a listening socket has ended, though ``stop(namespace:)`` was not called.
+    ///
+    /// The kernel lets whoever rules a network namespace end its sockets: `SOCK_DESTROY` of sock_diag(7).
+    package var endedNamespaces: Set<UInt64> { pool.endedNamespaces }
+
+    /// The listening sockets of a namespace, which stay the server's.
+    package func descriptors(namespace: UInt64) -> [CInt] { pool.descriptors(namespace: namespace) }
+
     /// When a connection in a namespace was last accepted; `nil`: none has been.
     package func lastAccepted(namespace: UInt64) -> NIODeadline? { pool.lastAccepted(namespace: namespace) }
 

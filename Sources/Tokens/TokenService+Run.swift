@@ -110,7 +110,8 @@ extension TokenService {
         for await _ in changed {
             while let deadline = read({ $0[queue].first }) {
                 do { try await clock.sleep(until: deadline) } catch { return }
-                update { table, now in table.expireWaiters(in: queue, now: now) }
+                // The deadline of a request that was answered long ago changes nothing, and ends no lease.
+                update(onlyIfWorkFollows: true) { table, now in table.expireWaiters(in: queue, now: now) }
             }
         }
     }

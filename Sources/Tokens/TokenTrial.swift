@@ -68,18 +68,21 @@ extension TokenService {
         let startedAt = clock.now
         let fetch = TokenFetch(
             id: FetchID(rawValue: 0), key: key, pod: pod, federated: federated, waitingSince: startedAt)
-        let report = { (failure: UpstreamFailure?) in
+        let report = { (result: Result<MintedToken, UpstreamFailure>) in
+            let failure: UpstreamFailure? = if case .failure(let failure) = result { failure } else { nil }
             self.observer(
-                TokenFetchReport(pod: pod, key: key, failure: failure, duration: self.clock.now - startedAt))
+                TokenFetchReport(
+                    pod: pod, key: key, failure: failure, duration: self.clock.now - startedAt,
+                    subjectID: try? result.get().subjectID))
         }
         do throws(UpstreamFailure) {
             let token = try await pipeline.mint(fetch) { progress in
                 if case .stage(let stage) = progress { log.entered(stage) }
             }
-            report(nil)
+            report(.success(token))
             return token
         } catch {
-            report(error)
+            report(.failure(error))
             throw error
         }
     }

@@ -124,6 +124,17 @@ package final class UpstreamHTTPClient: Sendable {
     package func answer<Reader: UpstreamBodyReader>(
         to call: UpstreamCall, reader: Reader
     ) async throws(TransportError) -> UpstreamReading<Reader> {
+        guard let began = ClientWait.began else { return try await readNow(call, reader) }
+        do {
+            return try await calls.run(since: began) { try await readNow(call, reader) }
+        } catch {
+            throw TransportError(error)
+        }
+    }
+
+    private func readNow<Reader: UpstreamBodyReader>(
+        _ call: UpstreamCall, _ reader: Reader
+    ) async throws(TransportError) -> UpstreamReading<Reader> {
         do {
             return try await withDeadline(call.timeout ?? callTimeout) { [client] in
                 do {

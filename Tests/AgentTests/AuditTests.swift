@@ -33,6 +33,23 @@ struct AuditTests {
         #expect(denials.note(record("a"), now: start + .seconds(181))?.count == 1)
     }
 
+    @Test("of two ServiceAccounts that cannot be read each is named, with its own count")
+    func accounts() {
+        var denials = DenialAggregator()
+        let now = ContinuousClock.now
+        func record(_ name: String) -> AuditRecord {
+            var record = record(nil, "unavailable")
+            record.subject = AuditRecord.Subject(namespace: "n", serviceAccount: name)
+            return record
+        }
+        #expect(denials.note(record("loud"), now: now) != nil)
+        for _ in 0..<9 { #expect(denials.note(record("loud"), now: now) == nil) }
+        #expect(denials.note(record("quiet"), now: now)?.subject.serviceAccount == "quiet")
+        #expect(denials.note(record("quiet"), now: now) == nil)
+        let rest = denials.take().map { "\($0.subject.serviceAccount ?? "") \($0.count)" }
+        #expect(rest.sorted() == ["loud 9", "quiet 1"])
+    }
+
     @Test("however many different denials come, what is remembered and written is bounded")
     func bound() {
         var denials = DenialAggregator()

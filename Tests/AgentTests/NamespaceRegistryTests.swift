@@ -37,16 +37,18 @@ import Testing
 
     @Test func `the ninth namespace of one pod is refused, and no other pod is concerned`() {
         var registry = Self.registry(8)
-        #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start) == .refuse(forgetting: nil))
+        #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start) == .refuse)
         #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start) == .none)
         #expect(registry.seen(Self.id(10), pod: Self.other, at: Self.start) == .open(replacing: nil))
         for number in UInt64(11)...17 {
-            #expect(registry.seen(Self.id(number), pod: Self.pod, at: Self.start) == .refuse(forgetting: nil))
+            #expect(registry.seen(Self.id(number), pod: Self.pod, at: Self.start) == .refuse)
         }
-        // Nine refusals are one too many for the table.
-        #expect(registry.seen(Self.id(18), pod: Self.pod, at: Self.start) == .refuse(forgetting: 9))
-        #expect(registry.refusals == 9)
-        #expect(registry.ended(Self.pod) == (open: Array(1...8), refused: Array(11...18)))
+        // Nine refusals are one too many: connections of the rest are held, and cost the agent nothing more.
+        for number in UInt64(18)...100 {
+            #expect(registry.seen(Self.id(number), pod: Self.pod, at: Self.start) == .none)
+        }
+        #expect(registry.refusals == 8)
+        #expect(registry.ended(Self.pod) == (open: Array(1...8), refused: [9] + Array(11...17)))
     }
 
     @Test func `the namespace that was idle for longest makes room, but never the pod's first`() {
@@ -54,7 +56,7 @@ import Testing
         let later = Self.start + .seconds(90)
         var uses: [UInt64: ContinuousClock.Instant] = [:]
         for number in UInt64(2)...8 { uses[number] = later - .seconds(Int64(number)) }
-        #expect(registry.seen(Self.id(9), pod: Self.pod, at: later) { uses[$0] } == .refuse(forgetting: nil))
+        #expect(registry.seen(Self.id(9), pod: Self.pod, at: later) { uses[$0] } == .refuse)
         uses[5] = nil
         #expect(registry.seen(Self.id(9), pod: Self.pod, at: later) { uses[$0] } == .open(replacing: 5))
         registry.opened(Self.id(9), pod: Self.pod, port: 987, families: .both, at: later)
@@ -67,7 +69,7 @@ import Testing
         var limits = NamespaceRegistry.Limits()
         limits.total = 2
         var registry = Self.registry(2, limits: limits)
-        #expect(registry.seen(Self.id(3), pod: Self.other, at: Self.start) == .refuse(forgetting: nil))
+        #expect(registry.seen(Self.id(3), pod: Self.other, at: Self.start) == .refuse)
         #expect(registry.ended(Self.pod).open == [1, 2])
         #expect(registry.seen(Self.id(3), pod: Self.other, at: Self.start) == .open(replacing: nil))
     }
@@ -86,14 +88,49 @@ import Testing
         #expect(registry.seen(Self.id(1), pod: Self.pod, at: now) == .open(replacing: nil))
     }
 
-    @Test func `failures of one pod are bounded`() {
+    @Test func `namespaces that fail hold their places: a pod of many costs no more than one of few`() {
+        var registry = NamespaceRegistry()
+        var opened = 0
+        for number in UInt64(1)...100 where registry.seen(Self.id(number), pod: Self.pod, at: Self.start) != .none {
+            opened += 1
+            registry.failed(Self.id(number), pod: Self.pod, at: Self.start)
+        }
+        #expect(opened == 8)
+        // Another pod has places of its own.
+        #expect(registry.seen(Self.id(200), pod: Self.other, at: Self.start) == .open(replacing: nil))
+        // One of the eight is tried again after its pause; another gets a place once the eight are forgotten.
+        let later = Self.start + .milliseconds(50)
+        #expect(registry.seen(Self.id(100), pod: Self.pod, at: later + .milliseconds(9_999)) == .none)
+        #expect(registry.seen(Self.id(1), pod: Self.pod, at: later) == .open(replacing: nil))
+        #expect(registry.seen(Self.id(100), pod: Self.pod, at: later + .seconds(10)) == .open(replacing: nil))
+    }
+
+    @Test func `a namespace that is gone holds no place`() {
         var registry = NamespaceRegistry()
         for number in UInt64(1)...100 {
-            #expect(registry.failed(Self.id(number), pod: Self.pod, at: Self.start + .milliseconds(Int64(number))) == 1)
+            #expect(registry.seen(Self.id(number), pod: Self.pod, at: Self.start) == .open(replacing: nil))
+            registry.failed(Self.id(number), pod: Self.pod, isGone: true, at: Self.start)
         }
-        // The latest are still known.
-        #expect(registry.seen(Self.id(100), pod: Self.pod, at: Self.start + .milliseconds(100)) == .none)
-        #expect(registry.seen(Self.id(1), pod: Self.pod, at: Self.start + .milliseconds(100)) == .open(replacing: nil))
+    }
+
+    @Test func `a namespace whose listeners ended by themselves is refused for a while, and then opened anew`() {
+        var registry = Self.registry(2)
+        #expect(registry.listenersEnded(1, at: Self.start) == Self.pod)
+        #expect(registry[1] == nil && registry.namespaces(of: Self.pod) == [2])
+        #expect(registry.seen(Self.id(1), pod: Self.pod, at: Self.start + .milliseconds(9_999)) == .none)
+        #expect(registry.takeExpiredRefusals(at: Self.start + .seconds(10)) == [1])
+        #expect(registry.seen(Self.id(1), pod: Self.pod, at: Self.start + .seconds(10)) == .open(replacing: nil))
+        // The node's own is nobody's, and is opened anew at once.
+        registry.openedNode(Self.id(9), port: 988, families: .both, at: Self.start)
+        #expect(registry.listenersEnded(9, at: Self.start) == nil && registry[9] == nil)
+    }
+
+    @Test func `one pod has a line in the log each minute`() {
+        var registry = Self.registry(1)
+        #expect(registry.takesLine(about: Self.pod, at: Self.start))
+        #expect(!registry.takesLine(about: Self.pod, at: Self.start + .seconds(59)))
+        #expect(registry.takesLine(about: Self.pod, at: Self.start + .seconds(60)))
+        #expect(!registry.takesLine(about: Self.other, at: Self.start))
     }
 
     @Test func `a missing family is asked for again, after a pause that doubles up to 64 seconds`() {
@@ -125,10 +162,10 @@ import Testing
 
     @Test func `a refusal ends after ten seconds, and the namespace is decided about anew`() {
         var registry = Self.registry(8)
-        #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start) == .refuse(forgetting: nil))
+        #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start) == .refuse)
         #expect(registry.takeExpiredRefusals(at: Self.start + .milliseconds(9_999)).isEmpty)
         #expect(registry.takeExpiredRefusals(at: Self.start + .seconds(10)) == [9])
-        #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start + .seconds(10)) == .refuse(forgetting: nil))
+        #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start + .seconds(10)) == .refuse)
     }
 
     @Test func `the node's own namespace is nobody's, and no pod's end ends it`() {

@@ -92,6 +92,25 @@ final class Departures: Sendable {
         #expect(self.directory.record(for: .victim) == .victim)
     }
 
+    @Test func `a mirror pod of another name takes no static pod from the kubelet's`() {
+        var forged = PodRecord.mirror
+        (forged.uid, forged.namespace, forged.name) = (.victim, "tenant", "forged")
+        var changed = PodRecord.mirror
+        changed.isTerminating = true
+        for event in [
+            PodEvent.updated(.mirror), .updated(forged), .updated(changed), .replaced([forged, changed]),
+            .updated(forged),
+        ] {
+            self.directory.apply(event)
+            #expect(self.directory.record(for: .staticHash)?.name == PodRecord.mirror.name)
+        }
+        // What is left once the kubelet's is gone: the kubelet deletes it within seconds.
+        self.directory.apply(.deleted(.mirror))
+        #expect(self.directory.record(for: .staticHash) == forged)
+        self.directory.apply(.deleted(.victim))
+        #expect(self.directory.record(for: .staticHash) == nil)
+    }
+
     @Test func `a mirror pod of a custom UID is known but cannot be found by a path`() {
         var custom = PodRecord.mirror
         custom.staticPodConfigHash = "my-static-uid"

@@ -44,6 +44,31 @@ struct NamespaceTests {
         }
     }
 
+    @Test("a pod that ends the agent's listeners in its namespace harms itself alone, and is served again after a while")
+    func ended() async throws {
+        try await withAgent { world, agent in
+            for name in ["app", "other"] { world.addServiceAccount(name) }
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            let other = try await world.addPod("b", serviceAccount: "other")
+            let onHost = try await world.addPod("c", serviceAccount: "other", isHostNetwork: true)
+            for pod in [pod, other, onHost] { _ = try await pod.token() }
+            // SOCK_DESTROY of sock_diag(7), which CAP_NET_ADMIN over the namespace allows.
+            let end = ["ss", "--kill", "--listening", "--tcp", "sport", "=", ":\(AgentProcess.port)"]
+            for pod in [pod, onHost] {
+                let listed = try await Command.require(pod.commandLine(end))
+                #expect(listed.contains(":\(AgentProcess.port)"), "\(listed)")
+            }
+            try await Self.eventually("the agent has not noticed") {
+                try await agent.status().incidents["listener_ended", default: 0] == 2
+            }
+            #expect(try await other.token().expiresIn > 0)
+            for pod in [onHost, pod] {
+                try await Self.eventually("\(pod.name) is not served again") { (try? await pod.token()) != nil }
+            }
+            #expect(try await agent.status().incidents["accept_failed"] == 0)
+        }
+    }
+
     @Test("pods that run before the agent, and pods that come later, are served without a held connection")
     func early() async throws {
         try await withWorld { world in

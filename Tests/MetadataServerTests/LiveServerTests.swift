@@ -53,6 +53,29 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         }
     }
 
+    @Test func `a listening socket that has ended keeps nobody from the others`() async throws {
+        let failures = Atomic<Int>(0)
+        try await withServer(acceptFailed: { failures.add(1, ordering: .relaxed) }) { server in
+            for namespace in UInt64(1)...3 {
+                let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+                try server.server.start(onListeningSocket: descriptor, namespace: namespace)
+                // To the server that is what SOCK_DESTROY of sock_diag(7) does.
+                if namespace != 3 { try #require(shutdown(descriptor, CInt(SHUT_RDWR)) == 0) }
+            }
+            let deadline = ContinuousClock.now + .seconds(60)
+            while server.server.endedNamespaces != [1, 2], ContinuousClock.now < deadline { await Task.yield() }
+            #expect(server.server.endedNamespaces == [1, 2])
+            try await server.connect { client in
+                try await client.send(get(token, "Connection: close"))
+                #expect(try await client.receiveAll().contains("access_token"))
+            }
+            server.server.stop(namespace: 1)
+            #expect(server.server.endedNamespaces == [2])
+            #expect(server.server.descriptors(namespace: 3).count == 1 && server.server.descriptors(namespace: 1).isEmpty)
+        }
+        #expect(failures.load(ordering: .relaxed) == 0)
+    }
+
     @Test func `a smuggled request is never answered`() async throws {
         try await withServer { server in
             for framing in ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: xchunked"] {

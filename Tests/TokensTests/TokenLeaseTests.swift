@@ -100,6 +100,22 @@ import Testing
         }
     }
 
+    @Test("The deadline of another pod's request, answered long before, ends no lease")
+    func pastDeadline() async throws {
+        try await run { world in
+            let limit = TokenServiceConfiguration().waitLimit
+            let answers = world.ask(.sample("other"), account, scopes: ScopeSet(["new"]))
+            await eventually { !answers.all.isEmpty }
+            world.clock.advance(by: limit - .milliseconds(10))
+            await world.settled()
+            await eventually { leased(world).map(world.service.use) ?? false }
+            let lease = try #require(leased(world))
+            world.clock.advance(by: .milliseconds(10))
+            await world.settled()
+            #expect(world.service.use(lease))
+        }
+    }
+
     @Test("A pod that goes ends the lease")
     func podGoes() async throws {
         try await run { world in

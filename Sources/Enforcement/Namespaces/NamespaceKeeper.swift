@@ -141,11 +141,12 @@ package final class NamespaceKeeper: Yielding {
 
     // MARK: Regular checks
 
-    /// Looks for the opener's end, missing address families, refusals that have lasted long enough, and the node's port.
+    /// Looks for the opener's end, listeners that have ended, missing address families, refusals that have lasted long enough, and the node's port.
     /// May wait for the opener.
     func check(_ datapath: Datapath, node: NetworkNamespaceID) {
         guard opener.isRunning else { return lost(OpenerError("podidentd-opener has ended")) }
         change { namespaces throws(OpenerError) in
+            namespaces.replaceEnded(server.endedNamespaces, datapath)
             try namespaces.openNode(node, datapath)
             try namespaces.complete(datapath)
         }

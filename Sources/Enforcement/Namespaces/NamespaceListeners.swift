@@ -22,16 +22,13 @@ struct NamespaceListeners: Sendable {
     ///   - request: Which ones.
     ///   - datapath: Whose programs mark them, and redirect to them.
     ///   - leads: Whether the programs redirect to them now.
-    ///   - isKept: Whether the supervisor gets copies, in place of those that it has of this namespace.
     /// - Returns: What listens now; the server owns the sockets.
     /// - Throws: ``OpenerError``: nothing can be opened any more. Anything else: why this namespace has no listener.
-    func open(
-        _ request: OpenerRequest, _ datapath: Datapath, leads: Bool, isKept: Bool = true
-    ) throws -> OpenedListeners {
+    func open(_ request: OpenerRequest, _ datapath: Datapath, leads: Bool) throws -> OpenedListeners {
         let opened = try opener.open(request)
         let cookie = request.namespace.cookie
         do {
-            try serve(opened, cookie, datapath, leads: leads, isKept: isKept)
+            try serve(opened, cookie, datapath, leads: leads)
         } catch {
             // Such as a full table. A connection that is held then is refused in the end, and not left to wait in a queue.
             if leads { close(cookie, datapath) }
@@ -47,7 +44,7 @@ struct NamespaceListeners: Sendable {
     ///   - cookie: The namespace's.
     ///   - datapath: Whose programs mark them, and redirect to them.
     ///   - leads: Whether the programs redirect to them now.
-    ///   - isKept: Whether the supervisor gets copies, in place of those that it has of this namespace.
+    ///   - isKept: Whether the supervisor gets copies, beside those of the namespace's other sockets.
     /// - Throws: What the kernel said; the sockets are closed then, but for those that the server has.
     private func serve(
         _ opened: OpenedListeners, _ cookie: UInt64, _ datapath: Datapath, leads: Bool = false, isKept: Bool = true
@@ -57,7 +54,11 @@ struct NamespaceListeners: Sendable {
         for descriptor in opened.descriptors { try datapath.markListener(descriptor) }
         // First of all: they listen already, and a connection that comes now waits in their queue and is not held.
         if leads { try datapath.setListener(NamespaceListener(opened), ofNamespace: cookie) }
-        if isKept { supervisor?.keep(SupervisorLink.Group(key: cookie, descriptors: opened.descriptors)) }
+        if isKept {
+            // A group takes the place of the one before: it holds what listened already.
+            let descriptors = server.descriptors(namespace: cookie) + opened.descriptors
+            supervisor?.keep(SupervisorLink.Group(key: cookie, descriptors: descriptors))
+        }
         while let descriptor = rest.popLast() {
             try server.start(onListeningSocket: descriptor, namespace: cookie)
         }
@@ -87,12 +88,8 @@ struct NamespaceListeners: Sendable {
     }
 
     /// Has the programs refuse the connections of a namespace at once.
-    func refuse(_ id: NetworkNamespaceID, of pod: CgroupID, _ datapath: Datapath) {
-        incidents.increment(.namespaceRefused)
-        logger.warning(
-            "network namespace refused: its pod, or the node, has as many as it may have",
-            metadata: ["pod-cgroup": "\(pod.rawValue)", "namespace": "\(id.inode)"])
-        lead(to: NamespaceListener(port: 0, hasIPv4: false, hasIPv6: false, state: .refuse), id.cookie, datapath)
+    func refuse(_ cookie: UInt64, _ datapath: Datapath) {
+        lead(to: NamespaceListener(port: 0, hasIPv4: false, hasIPv6: false, state: .refuse), cookie, datapath)
     }
 
     /// Ends the redirect to a namespace's listeners, and closes every copy of them: nothing of the agent's keeps the

@@ -10,8 +10,8 @@ package struct NamespaceRegistry: Sendable {
     package struct Limits: Sendable, Hashable {
         /// Namespaces of one pod. An ordinary pod has one; those with a container runtime of their own have more.
         package var perPod = 8
-        /// Namespaces of one pod beyond that limit whose connections are refused at once. Those of others are held, and
-        /// end by themselves.
+        /// Namespaces of one pod whose connections are refused at once. Those of further ones are held, and end by
+        /// themselves.
         package var refusedPerPod = 8
         /// Namespaces of all pods.
         package var total = 2048
@@ -23,6 +23,8 @@ package struct NamespaceRegistry: Sendable {
         package var completion = Backoff(shortest: .seconds(1), longest: .seconds(64))
         /// How long a refused namespace stays so. The kernel reports nothing of it meanwhile.
         package var refusal = Duration.seconds(10)
+        /// The time between two lines in the log about one pod.
+        package var silence = Duration.seconds(60)
 
         package init() {}
     }
@@ -48,13 +50,15 @@ package struct NamespaceRegistry: Sendable {
         case none
         /// Open it. First close the listeners of `replacing`, which make room.
         case open(replacing: UInt64?)
-        /// Refuse its connections. Forget that those of `forgetting` are refused.
-        case refuse(forgetting: UInt64?)
+        /// Refuse its connections.
+        case refuse
     }
 
     private struct Failure {
         var count = 0
         var retryAt: Instant
+        /// When another namespace may take its place.
+        var forgetAt: Instant
     }
 
     /// One pod's namespaces, bounded by the limits.
@@ -64,6 +68,8 @@ package struct NamespaceRegistry: Sendable {
         /// In the order of their refusal.
         var refused: [(cookie: UInt64, until: Instant)] = []
         var failures: [UInt64: Failure] = [:]
+        /// When the next line about this pod may be logged.
+        var lineAt: Instant?
     }
 
     package let limits: Limits
@@ -107,18 +113,32 @@ package struct NamespaceRegistry: Sendable {
         }
         var record = pods[pod] ?? Pod()
         defer { pods[pod] = record }
-        if let failure = record.failures[id.cookie], now < failure.retryAt { return .none }
+        guard mayTry(id.cookie, &record, at: now) else { return .none }
         if record.open.count < limits.perPod, entries.count < limits.total { return .open(replacing: nil) }
         if let idle = idlest(of: record, at: now, lastUse: lastUse) {
             record.open.removeAll { $0 == idle }
             entries[idle] = nil
             return .open(replacing: idle)
         }
-        guard !record.refused.contains(where: { $0.cookie == id.cookie }) else { return .none }
+        return refuse(id.cookie, &record, at: now) ? .refuse : .none
+    }
+
+    /// Whether a namespace may be opened, for all that failed before. Namespaces that failed hold their places for a
+    /// while, so that a pod that makes many of them costs no more than one with few.
+    private func mayTry(_ cookie: UInt64, _ record: inout Pod, at now: Instant) -> Bool {
+        if let failure = record.failures[cookie] { return now >= failure.retryAt }
+        guard record.failures.count >= limits.perPod else { return true }
+        record.failures = record.failures.filter { now < $0.value.forgetAt }
+        return record.failures.count < limits.perPod
+    }
+
+    /// Whether the namespace is refused from now on: not if it is already, and not if too many are.
+    private mutating func refuse(_ cookie: UInt64, _ record: inout Pod, at now: Instant) -> Bool {
+        guard record.refused.count < limits.refusedPerPod, !record.refused.contains(where: { $0.cookie == cookie })
+        else { return false }
         refusals += 1
-        record.refused.append((id.cookie, now + limits.refusal))
-        let forgotten = record.refused.count > limits.refusedPerPod ? record.refused.removeFirst() : nil
-        return .refuse(forgetting: forgotten?.cookie)
+        record.refused.append((cookie, now + limits.refusal))
+        return true
     }
 
     /// The namespace of this pod without a connection for longest, if that is long enough; never the first.
@@ -191,21 +211,37 @@ package struct NamespaceRegistry: Sendable {
 
     /// Notes that a namespace could not be opened.
     ///
-    /// - Returns: How many times in a row.
-    @discardableResult
-    package mutating func failed(_ id: NetworkNamespaceID, pod: CgroupID, at now: Instant) -> Int {
+    /// - Parameter isGone: Whether there is no such namespace any more: it will not come again, and holds no place.
+    package mutating func failed(_ id: NetworkNamespaceID, pod: CgroupID, isGone: Bool = false, at now: Instant) {
         var record = pods[pod] ?? Pod()
-        var failure = record.failures[id.cookie] ?? Failure(retryAt: now)
+        var failure = record.failures[id.cookie] ?? Failure(retryAt: now, forgetAt: now)
         failure.count += 1
         failure.retryAt = now + limits.failure.pause(after: failure.count)
+        failure.forgetAt = isGone ? now : failure.retryAt + limits.refusal
         record.failures[id.cookie] = failure
-        if record.failures.count > limits.perPod,
-            let oldest = record.failures.min(by: { $0.value.retryAt < $1.value.retryAt })
-        {
-            record.failures[oldest.key] = nil
-        }
         pods[pod] = record
-        return failure.count
+    }
+
+    /// Notes that a namespace's listeners have ended by themselves. A pod's namespace is refused for a while: whoever
+    /// ended them could end the next ones as well.
+    ///
+    /// - Returns: The pod; `nil`: the namespace is the node's own, or none that is open.
+    package mutating func listenersEnded(_ cookie: UInt64, at now: Instant) -> CgroupID? {
+        guard let pod = entries.removeValue(forKey: cookie)?.pod, var record = pods[pod] else { return nil }
+        record.open.removeAll { $0 == cookie }
+        let end = now + limits.refusal
+        record.failures[cookie] = Failure(count: 1, retryAt: end, forgetAt: end)
+        _ = refuse(cookie, &record, at: now)
+        pods[pod] = record
+        return pod
+    }
+
+    /// Whether a line about a pod may be logged now, and is the last one for a while.
+    package mutating func takesLine(about pod: CgroupID, at now: Instant) -> Bool {
+        guard var record = pods[pod], record.lineAt.map({ $0 <= now }) ?? true else { return false }
+        record.lineAt = now + limits.silence
+        pods[pod] = record
+        return true
     }
 
     /// Forgets everything of a pod that has ended.

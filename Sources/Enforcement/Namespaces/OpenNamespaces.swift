@@ -55,10 +55,14 @@ struct OpenNamespaces: Sendable {
         case .open(let replaced):
             if let replaced { listeners.close(replaced, datapath) }
             try listen(in: id, of: event.pod, process: process, datapath)
-        case .refuse(let forgotten):
+        case .refuse:
             closed.remove(id.cookie)
-            if let forgotten { datapath.removeListener(ofNamespace: forgotten) }
-            listeners.refuse(id, of: event.pod, datapath)
+            incidents.increment(.namespaceRefused)
+            listeners.refuse(id.cookie, datapath)
+            guard registry.takesLine(about: event.pod, at: .now) else { return }
+            logger.warning(
+                "network namespaces refused: their pod, or the node, has as many as it may have",
+                metadata: ["pod-cgroup": "\(event.pod.rawValue)", "namespace": "\(id.inode)"])
         }
     }
 
@@ -74,10 +78,11 @@ struct OpenNamespaces: Sendable {
         } catch let error as OpenerError {
             throw error
         } catch {
-            let failures = registry.failed(id, pod: pod, at: .now)
-            if (error as? OpenerFailure)?.isGone == true { return }
+            let isGone = (error as? OpenerFailure)?.isGone == true
+            registry.failed(id, pod: pod, isGone: isGone, at: .now)
+            if isGone { return }
             incidents.increment(.namespaceFailed)
-            guard failures == 1 else { return }
+            guard registry.takesLine(about: pod, at: .now) else { return }
             logger.error(
                 "no listener in a pod's network namespace; it is tried again with the pod's next connection",
                 metadata: [
@@ -107,6 +112,30 @@ struct OpenNamespaces: Sendable {
             logger.error(
                 "no listener in the node's network namespace: pods with the host's network are refused until a port is free",
                 metadata: ["reason": "\(error)", "port": "\(ports.first)"])
+        }
+    }
+
+    /// Closes the listeners of namespaces in which one has ended by itself. A pod's namespace is refused for a while; that of
+    /// the node is opened anew by ``openNode(_:_:)``.
+    mutating func replaceEnded(_ cookies: Set<UInt64>, _ datapath: Datapath) {
+        guard !isFrozen else { return }
+        for cookie in cookies {
+            guard let entry = registry[cookie] else { continue }
+            incidents.increment(.listenerEnded)
+            listeners.close(cookie, datapath)
+            var metadata: Logger.Metadata = ["namespace": "\(entry.id.inode)"]
+            guard let pod = registry.listenersEnded(cookie, at: .now) else {
+                logger.error(
+                    "the listeners of pods with the host's network were ended from outside; they are opened anew",
+                    metadata: metadata)
+                continue
+            }
+            listeners.refuse(cookie, datapath)
+            guard registry.takesLine(about: pod, at: .now) else { continue }
+            metadata["pod-cgroup"] = "\(pod.rawValue)"
+            logger.warning(
+                "a process ended the agent's listeners in its pod's network namespace: the pod is refused for a while",
+                metadata: metadata)
         }
     }
 
@@ -162,7 +191,7 @@ struct OpenNamespaces: Sendable {
             namespace: entry.id, process: entry.process, ports: ListenerPorts(first: entry.port, count: 1),
             families: missing)
         do {
-            let opened = try listeners.open(request, datapath, leads: false, isKept: false)
+            let opened = try listeners.open(request, datapath, leads: false)
             registry.completed(entry.id.cookie, opened.families)
             publish(entry.id.cookie, datapath)
         } catch let error as OpenerError {

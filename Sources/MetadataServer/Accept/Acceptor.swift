@@ -18,7 +18,6 @@ import Synchronization
 final class Acceptor: Sendable {
     private static let pause: CInt = 1_000
     private static let silence = TimeAmount.minutes(1)
-    /// How many connections of one listener are accepted before the others have their turn: so many as wait in one
     /// How many connections of one listening socket are accepted before the next one has its turn: a pod that connects
     /// without end must not fill the queue by itself.
     private static let batch = 4
@@ -227,8 +226,14 @@ final class Acceptor: Sendable {
             case EAGAIN: return true
             // A connection that ended while it waited (accept(2)).
             case ECONNABORTED, EINTR, EPROTO, EPERM, ENETDOWN, ENETUNREACH, EHOSTDOWN, EHOSTUNREACH: continue
-            // No descriptors or no memory, in whichever words.
-            default: break
+            // No descriptors or no memory: that is the node's matter, and every listener's.
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM: break
+            // It listens no more. Whoever rules its namespace can end it (SOCK_DESTROY of sock_diag(7)): none of the
+            // others waits for that.
+            default:
+                nid_wait_remove(set, listener.descriptor)
+                listener.noteEnd()
+                return true
             }
             acceptFailed()
             if NIODeadline.now() >= nextLine {

@@ -69,6 +69,14 @@ final class AcceptorPool: Sendable {
         listeners.all.lazy.filter { $0.namespace == namespace }.compactMap(\.lastAccepted).max()
     }
 
+    /// The namespaces in which a listening socket has ended by itself.
+    var endedNamespaces: Set<UInt64> { Set(listeners.all.lazy.filter(\.hasEnded).compactMap(\.namespace)) }
+
+    /// The listening sockets of a namespace.
+    func descriptors(namespace: UInt64) -> [CInt] {
+        listeners.all.filter { $0.namespace == namespace }.map(\.descriptor)
+    }
+
     /// Leaves new connections with the kernel. When this returns, every connection that was accepted is set up.
     func pause() async {
         for member in members {

@@ -18,6 +18,7 @@ final class ListenerTable: Sendable {
         let namespace: UInt64?
         /// When a connection was last accepted.
         private let acceptedAt = Atomic<UInt64>(0)
+        private let isOver = Atomic<Bool>(false)
 
         fileprivate init(number: UInt64, descriptor: CInt, namespace: UInt64?) {
             self.number = number
@@ -33,6 +34,14 @@ final class ListenerTable: Sendable {
         func accepted() {
             acceptedAt.store(NIODeadline.now().uptimeNanoseconds, ordering: .relaxed)
         }
+
+        /// Notes that the kernel accepts nothing from it any more.
+        func noteEnd() {
+            isOver.store(true, ordering: .relaxed)
+        }
+
+        /// Whether the socket has stopped listening, though nobody here closed it.
+        var hasEnded: Bool { isOver.load(ordering: .relaxed) }
 
         /// When one last was; `nil`: none has been.
         var lastAccepted: NIODeadline? {

@@ -141,11 +141,10 @@ package struct MetadataResponder: Sendable {
 
     private func respondWaiting(to request: MetadataRequest, for pod: PodRecord) async -> Outcome {
         do throws(RequestRefusal) {
-            // A pod that is another cloud's alone has to be known as such; where that cannot be found out, nothing of
-            // the answers that follow is a credential.
-            if !rooms.isEmpty, case .success(let record) = await fetchAccount(of: pod),
-                let refusal = refusalByGoogle(request, record)
-            {
+            // A pod that is another cloud's alone has to be known as such. One read decides that and the credential: where
+            // it fails, none is given.
+            let known = rooms.isEmpty ? nil : await fetchAccount(of: pod)
+            if case .success(let record) = known, let refusal = refusalByGoogle(request, record) {
                 return .answer(refusal)
             }
             guard dependsOnAccount(request) else {
@@ -155,7 +154,8 @@ package struct MetadataResponder: Sendable {
             if request.isHead, request.routeClass.isCredential, backend.cachedServiceAccount(of: pod) == nil {
                 return .answer(unknownBody(of: request))
             }
-            switch await fetchAccount(of: pod) {
+            let account = if let known { known } else { await fetchAccount(of: pod) }
+            switch account {
             case .failure(let failure): return .answer(errors.response(to: failure, credential: .of(request)))
             case .success(let record):
                 let content = try content(of: request, for: pod, record)

@@ -5,7 +5,8 @@ struct DenialAggregator: Sendable {
 
     /// The fields by which two denials are the same.
     struct Key: Sendable, Hashable {
-        var uid: String?
+        /// The pod's UID; of a denial that is no pod's, its ServiceAccount.
+        var subject: String?
         var event: AuditRecord.Event
         var reason: String?
         var kind: String?
@@ -28,11 +29,12 @@ struct DenialAggregator: Sendable {
     mutating func note(_ record: AuditRecord, now: Instant) -> AuditRecord? {
         var record = record
         var key = Key(
-            uid: record.subject.uid, event: record.event, reason: record.reason, kind: record.object?.kind)
+            subject: record.subject.uid ?? Self.account(of: record.subject), event: record.event, reason: record.reason,
+            kind: record.object?.kind)
         if windows[key] == nil, windows.count >= Self.limit {
             record = AuditRecord(
                 event: record.event, time: record.time, node: record.node, result: record.result, reason: "others")
-            key = Key(uid: nil, event: record.event, reason: record.reason, kind: nil)
+            key = Key(subject: nil, event: record.event, reason: record.reason, kind: nil)
         }
         guard var window = windows[key] else {
             windows[key] = Window(record: record, endsAt: now + Self.interval)
@@ -42,6 +44,11 @@ struct DenialAggregator: Sendable {
         window.record = record
         windows[key] = window
         return nil
+    }
+
+    /// The namespace and the name of a ServiceAccount, between which no name has the slash.
+    private static func account(of subject: AuditRecord.Subject) -> String? {
+        subject.serviceAccount.map { "\(subject.namespace ?? "")/\($0)" }
     }
 
     /// Takes the records of the windows that have ended, or of all.

@@ -94,6 +94,7 @@ func withServer(
     backend: FakeBackend = FakeBackend(),
     tag: CallerTag? = .test,
     onAccept: @escaping @Sendable (CInt) -> Void = { _ in },
+    acceptFailed: @escaping @Sendable () -> Void = {},
     _ body: (LiveServer) async throws -> Void
 ) async throws {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
@@ -120,7 +121,8 @@ func withServer(
         },
         eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
         logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
-        observer: observer
+        observer: observer,
+        acceptFailed: acceptFailed
     )
     try server.start(onListeningSocket: descriptor)
     do {
