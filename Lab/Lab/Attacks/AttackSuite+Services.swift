@@ -102,19 +102,53 @@ extension AttackSuite {
         )
     }
 
+    private static let otherServers = [
+        "100.100.100.200", protected, "fd00:a9fe:a9fe::1", "fe80::a9fe:a9fe", "fd00:c1::a9fe:a9fe", "169.254.42.42",
+        "169.254.0.23",
+    ]
+
     private var otherClouds: Attack {
         Attack("R23", .unprivileged, "the metadata servers of seven other clouds", .text("refused: 7")) {
-            let addresses = [
-                "100.100.100.200", Self.protected, "fd00:a9fe:a9fe::1", "fe80::a9fe:a9fe", "fd00:c1::a9fe:a9fe",
-                "169.254.42.42", "169.254.0.23",
-            ]
-            var refused = 0
-            for address in addresses {
-                let output = try await stage.got(["connect", "peer", address, "80"], .unprivileged)
-                if output == "connect: ECONNREFUSED\n" || output == "connect: EPERM\n" { refused += 1 }
-            }
-            return "refused: \(refused)"
+            try await refused(Self.otherServers)
         }
+    }
+
+    private func refused(_ addresses: [String]) async throws -> String {
+        var refused = 0
+        for address in addresses {
+            let output = try await stage.got(["connect", "peer", address, "80"], .unprivileged)
+            if output == "connect: ECONNREFUSED\n" || output == "connect: EPERM\n" { refused += 1 }
+        }
+        return "refused: \(refused)"
+    }
+
+    /// R2 and R23 where the agent serves Google alone: AWS's address is another cloud's then, and no pod gets there. Where
+    /// AWS is served it is the agent's own, as the rows above have it.
+    var googleAlone: [Attack] {
+        let address = "fd00:ec2::254"
+        return [
+            Attack(
+                "R2", .unprivileged, "connect() to \(address) once AWS is not served any more", .nothing,
+                victim: .refused
+            ) {
+                await stage.stopAgent()
+                try await stage.startAgent(["clouds": "google"])
+                return try await stage.got(["connect", "plain", address, "80"], .unprivileged)
+            },
+            Attack(
+                "R23", .unprivileged, "the metadata servers of eight other clouds, Google alone served",
+                .text("refused: 8")
+            ) {
+                try await refused(Self.otherServers + [address])
+            },
+            Attack(
+                "R2", .unprivileged, "connect() to \(address) once AWS is served again", .ownIdentity, victim: .refused
+            ) {
+                await stage.stopAgent()
+                try await stage.startAgent()
+                return try await stage.got(["connect", "plain", address, "80"], .unprivileged)
+            },
+        ]
     }
 
     // MARK: The node meanwhile
