@@ -128,27 +128,35 @@ extension AttackSuite {
         let address = "fd00:ec2::254"
         return [
             Attack(
-                "R2", .unprivileged, "connect() to \(address) once AWS is not served any more", .nothing,
-                victim: .refused
+                "R2", .unprivileged, "connect() to \(address) where AWS is not served", .nothing, victim: .refused
             ) {
-                await stage.stopAgent()
-                try await stage.startAgent(["clouds": "google"])
-                return try await stage.got(["connect", "plain", address, "80"], .unprivileged)
+                try await servingGoogleAlone {
+                    try await stage.got(["connect", "plain", address, "80"], .unprivileged)
+                }
             },
             Attack(
                 "R23", .unprivileged, "the metadata servers of eight other clouds, Google alone served",
-                .text("refused: 8")
+                .text("refused: 8"), victim: .refused
             ) {
-                try await refused(Self.otherServers + [address])
+                try await servingGoogleAlone { try await refused(Self.otherServers + [address]) }
             },
             Attack(
-                "R2", .unprivileged, "connect() to \(address) once AWS is served again", .ownIdentity, victim: .refused
+                "R2", .unprivileged, "connect() to \(address) once AWS is served again", .ownIdentity
             ) {
-                await stage.stopAgent()
-                try await stage.startAgent()
-                return try await stage.got(["connect", "plain", address, "80"], .unprivileged)
+                try await stage.got(["connect", "plain", address, "80"], .unprivileged)
             },
         ]
+    }
+
+    /// Runs `body` while an agent serves Google alone, and puts the agent of all clouds back.
+    private func servingGoogleAlone<Value: Sendable>(_ body: @Sendable () async throws -> Value) async throws -> Value {
+        await stage.stopAgent()
+        try await stage.startAgent(["clouds": "google"])
+        let result: Result<Value, any Error>
+        do { result = .success(try await body()) } catch { result = .failure(error) }
+        await stage.stopAgent()
+        try await stage.startAgent()
+        return try result.get()
     }
 
     // MARK: The node meanwhile
