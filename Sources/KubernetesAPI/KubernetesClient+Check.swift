@@ -42,7 +42,9 @@ extension KubernetesClient {
     /// Whether a token for `pod` and one configured audience is granted: a TokenRequest with `dryRun=All`. API servers
     /// mint even so; the token is checked, and dropped here.
     package func tryTokenRequest(for pod: PodRecord, audience: String) async throws(UpstreamFailure) {
-        guard audience == options.audience || options.podTokenAudiences.contains(audience),
+        guard
+            audience == options.audience
+                || options.podTokenAudiences.union(options.cloudAudiences).contains(audience),
             let namespace = PercentEncoding.segment(pod.namespace),
             let account = PercentEncoding.segment(pod.serviceAccountName)
         else {

@@ -180,23 +180,17 @@ extension KubernetesClient: SubjectTokenIssuing {
 
     /// The audience as it goes into the request. One that is not configured never does, for no caller.
     private func name(of audience: SubjectAudience) throws(UpstreamFailure) -> String {
-        switch audience {
-        case .tokenExchange: return options.audience
-        case .relyingParty(let name):
-            guard options.podTokenAudiences.contains(name) else {
-                throw UpstreamFailure(
-                    upstream: .kubernetes, kind: .misconfigured, message: "tokens for this audience are not configured"
-                )
+        let name: String? =
+            switch audience {
+            case .tokenExchange: options.audience
+            case .relyingParty(let name): options.podTokenAudiences.contains(name) ? name : nil
+            case .cloud(let name): options.cloudAudiences.contains(name) ? name : nil
             }
-            return name
-        case .cloud(let name):
-            guard options.cloudAudiences.contains(name) else {
-                throw UpstreamFailure(
-                    upstream: .kubernetes, kind: .misconfigured, message: "tokens for this audience are not configured"
-                )
-            }
-            return name
+        guard let name else {
+            throw UpstreamFailure(
+                upstream: .kubernetes, kind: .misconfigured, message: "tokens for this audience are not configured")
         }
+        return name
     }
 }
 

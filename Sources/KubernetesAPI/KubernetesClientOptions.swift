@@ -2,8 +2,8 @@ package import Attribution
 
 /// How the agent asks the API server.
 package struct KubernetesClientOptions: Sendable {
-    /// The one audience of subject tokens: what the token exchange expects in `aud`.
-    package let audience: String
+    /// The one audience of subject tokens: what the token exchange expects in `aud`. `nil`: none is ever requested.
+    package let audience: String?
     /// The other audiences that tokens may be requested for, on behalf of pods that ask for one by name.
     package let podTokenAudiences: Set<String>
     /// The audiences of the token services of other clouds. No pod gets a token for one.
@@ -33,20 +33,19 @@ package struct KubernetesClientOptions: Sendable {
     /// year; and more than a day, because a subject token is used once. An hour is the default because Google gives a
     /// federated token no longer life than its subject token has left.
     package init(
-        audience: String, podTokenAudiences: Set<String> = [], cloudAudiences: Set<String> = [],
+        audience: String?, podTokenAudiences: Set<String> = [], cloudAudiences: Set<String> = [],
         tokenSeconds: Int = 3600,
         userAgent: String = "podidentd"
     ) throws(KubernetesAPIError) {
-        guard !audience.isEmpty else {
+        guard audience != "" else {
             throw KubernetesAPIError("token audience", "is empty; set it to what the identity provider accepts")
         }
-        guard !cloudAudiences.contains(audience), !cloudAudiences.contains("") else {
+        let own = Set([audience].compactMap { $0 })
+        guard cloudAudiences.isDisjoint(with: own), !cloudAudiences.contains("") else {
             throw KubernetesAPIError(
                 "audiences of clouds", "contain each other, or an empty one; each cloud needs an audience of its own")
         }
-        guard podTokenAudiences.isDisjoint(with: cloudAudiences), !podTokenAudiences.contains(audience),
-            !podTokenAudiences.contains("")
-        else {
+        guard podTokenAudiences.isDisjoint(with: cloudAudiences.union(own)), !podTokenAudiences.contains("") else {
             throw KubernetesAPIError(
                 "pod token audiences",
                 "contain the audience of the token exchange, or an empty one; a pod gets tokens for others only"

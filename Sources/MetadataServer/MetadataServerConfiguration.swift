@@ -19,6 +19,8 @@ package struct MetadataServerConfiguration: Sendable, Hashable {
     /// The audiences for which a pod may fetch its own Kubernetes JWT at ``Route/podTokenPath``. Empty: no pod may, and
     /// the path does not exist.
     package var podTokenAudiences: Set<String>
+    /// Whether Google's protocol is served. Without it only the paths of podidentd's own are, and those of other clouds.
+    package var servesGoogle: Bool
     /// Names that a client may send as `Host`, besides the metadata server's own.
     package var extraHostNames: [String]
     package var limits: Limits
@@ -32,6 +34,7 @@ package struct MetadataServerConfiguration: Sendable, Hashable {
         identityProvider: String,
         subjectTokenAudience: String,
         podTokenAudiences: Set<String> = [],
+        servesGoogle: Bool = true,
         extraHostNames: [String] = [],
         limits: Limits = Limits()
     ) {
@@ -43,6 +46,7 @@ package struct MetadataServerConfiguration: Sendable, Hashable {
         self.identityProvider = identityProvider
         self.subjectTokenAudience = subjectTokenAudience
         self.podTokenAudiences = podTokenAudiences
+        self.servesGoogle = servesGoogle
         self.extraHostNames = extraHostNames
         self.limits = limits
     }

@@ -27,6 +27,8 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var clouds: [Cloud] = []
     /// The operator's, besides the clouds'. All of them are ``protectedEndpoints``.
     package var ownProtectedEndpoints: [ProtectedEndpoint] = []
+    /// Whether Google's protocol is served. Without it no key of Google's is needed.
+    package var servesGoogle = true
     /// The clouds besides Google whose protocols are served.
     package var servedCloudNames: [CloudName] = []
     /// Values of those clouds' keys, by key.

@@ -130,7 +130,7 @@ extension ConfigurationKey {
             The provider to exchange at: //iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/\
             POOL/providers/PROVIDER, or identitynamespace:POOL:PROVIDER.
             """
-        ),
+        ).forGoogle(),
         optional(
             "google.token-audience", \.tokenAudience, allowed: "an audience", parse: text,
             "Audience of the pod-bound tokens. Default: google.provider. RBAC must allow it to the node."
@@ -150,11 +150,11 @@ extension ConfigurationKey {
         key(
             "google.project-id", \.projectID, allowed: "a project ID", parse: text,
             "project/project-id."
-        ),
+        ).forGoogle(),
         key(
             "google.project-number", \.projectNumber, allowed: "digits only", parse: number(1...UInt64.max),
             "project/numeric-project-id."
-        ),
+        ).forGoogle(),
         optional(
             "google.pool", \.poolName, allowed: "a pool's name", parse: text,
             "The account name of pods that impersonate no Google service account. Default: the pool named in google.provider."

@@ -4,31 +4,29 @@ extension ConfigurationKey {
     static let google = "google"
 
     static func servedClouds(among known: [CloudName]) -> ConfigurationKey {
-        decoded(
-            "clouds", \.servedCloudNames, default: google,
-            allowed: cloudsAllowed(known),
-            decode: { text throws(ConfigurationError) in try cloudNames(text, among: known) },
-            """
-            The clouds whose metadata protocols are served. Which of them a pod may use its ServiceAccount's annotations say, \
-            never its requests. Each cloud needs the audience of its own in RBAC, and its addresses are redirected too.
-            """
-        )
-    }
-
-    private static func cloudNames(
-        _ text: String, among known: [CloudName]
-    ) throws(ConfigurationError) -> [CloudName] {
-        let names = text.split(separator: ",").map { String($0.filter { $0 != " " }) }
-        let others = names.dropFirst().map { CloudName($0) }
-        guard names.first == google, Set(others).count == others.count, others.allSatisfy(known.contains) else {
-            throw ConfigurationError("'\(text)' is not \(cloudsAllowed(known))")
-        }
-        return others
-    }
-
-    private static func cloudsAllowed(_ known: [CloudName]) -> String {
-        "a list that begins with google and goes on with names among "
-            + known.map(\.rawValue).joined(separator: ", ")
+        let allowed = "a list of names among " + ([google] + known.map(\.rawValue)).joined(separator: ", ")
+        return ConfigurationKey(
+            name: "clouds",
+            summary: """
+                The clouds whose metadata protocols are served. Which of them a pod may use its ServiceAccount's annotations \
+                say, never its requests. Each cloud needs the audience of its own in RBAC, and its addresses are redirected \
+                too. Without google, none of the keys of Google has to be set.
+                """,
+            allowed: allowed, defaultValue: google, isOptional: false,
+            store: { text, configuration in
+                let names = text.split(separator: ",").map { CloudName(String($0.filter { $0 != " " })) }
+                let others = names.filter { $0.rawValue != google }
+                guard !names.isEmpty, Set(names).count == names.count, others.allSatisfy(known.contains) else {
+                    return false
+                }
+                configuration.servesGoogle = others.count < names.count
+                configuration.servedCloudNames = others
+                return true
+            },
+            copy: {
+                $1.servesGoogle = $0.servesGoogle
+                $1.servedCloudNames = $0.servedCloudNames
+            })
     }
 
     /// A key of a cloud, kept as it is written.

@@ -16,6 +16,8 @@ package struct ConfigurationKey: Sendable {
     /// Whether a running agent takes over a change when it receives SIGHUP. What the other keys configure is fixed when
     /// the agent starts: sockets, hooks, clients.
     private(set) package var isReloadable = false
+    /// Whether a key without a default may be left out where Google's protocol is not served.
+    private(set) package var isGoogles = false
 
     /// `PODIDENTD_LISTEN_PORT` for `listen.port`.
     package var environmentName: String { Self.environmentName(of: name) }
@@ -30,6 +32,18 @@ package struct ConfigurationKey: Sendable {
         var key = self
         key.isReloadable = true
         return key
+    }
+
+    /// The same key, which has to be set only where Google's protocol is served.
+    func forGoogle() -> ConfigurationKey {
+        var key = self
+        key.isGoogles = true
+        return key
+    }
+
+    /// Whether `configuration` lacks something without the key.
+    package func isRequired(in configuration: AgentConfiguration) -> Bool {
+        defaultValue == nil && !isOptional && (configuration.servesGoogle || !isGoogles)
     }
 
     /// Takes the key's value over from `new` to `current`, if a running agent can.

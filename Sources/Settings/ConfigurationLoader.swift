@@ -28,14 +28,14 @@ package enum ConfigurationLoader {
                 try key.apply(value, from: source, to: &configuration)
             } else if let value = key.defaultValue {
                 try key.apply(value, from: "default", to: &configuration)
-            } else if !key.isOptional {
-                configuration.missing.append(key.name)
             }
             configuration.settings.append(
                 AgentConfiguration.Setting(
                     key: key.name, value: values[key.name]?.value ?? key.defaultValue,
                     source: values[key.name]?.source ?? "default"))
         }
+        // Once every value is known: which keys have to be set depends on the clouds that are served.
+        configuration.missing = keys.filter { values[$0.name] == nil && $0.isRequired(in: configuration) }.map(\.name)
         guard !isComplete || configuration.missing.isEmpty else {
             throw notSet(keys.filter { configuration.missing.contains($0.name) })
         }

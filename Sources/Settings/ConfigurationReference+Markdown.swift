@@ -19,7 +19,7 @@ extension ConfigurationKey {
     }
 
     private var defaultCell: String {
-        guard let defaultValue else { return isOptional ? "none" : "**required**" }
+        guard let defaultValue else { return isOptional ? "none" : "**required**" + (isGoogles ? " with google" : "") }
         return defaultValue.isEmpty ? "empty" : "`\(Self.cell(defaultValue))`"
     }
 

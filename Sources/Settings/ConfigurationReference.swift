@@ -12,7 +12,8 @@ extension ConfigurationKey {
             }
             let indent = isNested ? "  " : ""
             lines += wrap(key.summary).map { "\(indent)# \($0)" }
-            let requirement = key.defaultValue == nil ? (key.isOptional ? ", optional" : ", required") : ""
+            let isRequired = key.isGoogles ? ", required where google is served" : ", required"
+            let requirement = key.defaultValue == nil ? (key.isOptional ? ", optional" : isRequired) : ""
             lines.append("\(indent)# \(key.environmentName): \(key.allowed)\(requirement)")
             if key.isReloadable { lines.append("\(indent)# Reloadable: SIGHUP applies a change.") }
             let name = parts.last ?? key.name

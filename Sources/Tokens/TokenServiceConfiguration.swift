@@ -41,8 +41,9 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
         package var refreshAge: Duration = .seconds(1)
         /// A use of an older record waits for a new one, as long as the API server answers.
         package var awaitAge: Duration = .seconds(2)
-        /// While the API server does not answer, the last record serves up to this age.
-        package var lastResortAge: Duration = .seconds(600)
+        /// While the API server does not answer, the last record serves up to this age: a credential that is valid and cached
+        /// is served to its end, and none is made without the API server.
+        package var lastResortAge: Duration = .seconds(3600)
         package var failures = FailurePolicy(
             finalFailure: .seconds(2),
             transientFailure: .seconds(1),

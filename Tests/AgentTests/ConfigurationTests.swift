@@ -183,6 +183,31 @@ import Testing
         #expect(partial.nodeName == "a" && partial.listenPort == 988)
     }
 
+    @Test("Google's keys are required where Google's protocol is served, and not where other clouds alone are")
+    func withoutGoogle() throws {
+        let node = ["PODIDENTD_NODE_NAME": "node-a"]
+        for (clouds, names) in [("aws", ["aws"]), ("azure, aws", ["azure", "aws"]), ("azure", ["azure"])] {
+            let configuration = try ConfigurationLoader.load(
+                file: ("agent.yaml", "clouds: \(clouds)\n"), environment: node, overrides: [])
+            #expect(!configuration.servesGoogle)
+            #expect(Set(configuration.servedClouds.map { "\($0.name)" }) == Set(names))
+            #expect(configuration.missing == [] && configuration.googleAudience == nil)
+        }
+        #expect(try load("clouds: aws, google\n").servesGoogle)
+        for clouds in ["google", "google, aws", "aws, azure, google"] {
+            let error = try #require(throws: ConfigurationError.self) {
+                try ConfigurationLoader.load(file: nil, environment: node, overrides: ["clouds=\(clouds)"])
+            }
+            for key in ["google.provider", "google.project-id", "google.project-number"] {
+                #expect(error.description.contains(key))
+            }
+        }
+        for clouds in ["", "gcp", "aws, aws", "google, google", "aws, oracle", ","] {
+            let error = try #require(throws: ConfigurationError.self) { try load(nil, set: ["clouds=\(clouds)"]) }
+            #expect(error.description.contains("google, aws, azure"), "\(error)")
+        }
+    }
+
     @Test("the printed reference is a file that the loader accepts, and names every key")
     func reference() throws {
         let reference = ConfigurationKey.reference(of: ConfigurationKey.all)

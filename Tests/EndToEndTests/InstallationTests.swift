@@ -32,6 +32,30 @@ struct InstallationTests {
         }
     }
 
+    @Test("a site without Google: its settings start an agent, its rule is needed and is enough")
+    func withoutGoogle() async throws {
+        let objects = try await Manifest.objects("site-without-google")
+        let settings = try #require(objects.first { $0["data"]?["PODIDENTD_CLOUDS"]?.string != nil }?["data"])
+        #expect(settings["PODIDENTD_GOOGLE_PROVIDER"] == nil && settings["PODIDENTD_AWS_REGION"]?.string == "")
+        try await withWorld { world in
+            let aws = try await world.startAWS()
+            aws.addServiceAccount("app", role: "reader")
+            world.cluster.kubernetes.revokeAudience()
+            var changes: [String: String?] = aws.agentConfiguration
+            changes["clouds"] = settings["PODIDENTD_CLOUDS"]?.string
+            for key in world.agentConfiguration.keys where key.hasPrefix("google.") { changes[key] = .some(nil) }
+            let agent = try await world.startAgent(changes)
+            let role = "/latest/meta-data/iam/security-credentials/reader"
+            let before = try await world.addPod("before", serviceAccount: "app").aws(role)
+            #expect(before.status == 401 && before.body.contains("request-serviceaccounts-token-audience"))
+            #expect(world.cluster.kubernetes.mints.total == 0)
+            try world.cluster.kubernetes.apply(objects)
+            #expect(try await world.addPod("after", serviceAccount: "app").aws(role).status == 200)
+            #expect(world.cluster.kubernetes.mints.events.allSatisfy { $0.audiences == ["sts.amazonaws.com"] })
+            await agent.stop()
+        }
+    }
+
     @Test(
         "the narrower rules give tokens to whom they name, and to nobody else",
         arguments: ["component-audience-by-namespace", "component-audience-by-service-account"])

@@ -53,7 +53,7 @@ import Testing
         #expect(!list.allows(String(repeating: "a", count: 2048), in: "n"))
     }
 
-    @Test("what is no list", arguments: ["x", "=y", "x=", "a=b,c"])
+    @Test("what is no list", arguments: ["x", "=y", "x=", "a=b,c", ",", " "])
     func bad(text: String) {
         #expect(CloudAllowList(text) == nil)
     }

@@ -23,6 +23,8 @@ REQUIRED_VALUES = {
         "projectNumber": "1234567890",
     }
 }
+# All that the chart needs where AWS alone is served.
+AWS_VALUES = {"config": {"clouds": "aws"}}
 # Every switch of the chart.
 ALL_VALUES = REQUIRED_VALUES | {
     "image": {"pullSecrets": ["registry"]},
@@ -117,12 +119,14 @@ def renderings():
     components for workloads on one of each kind, and the chart."""
     result = {path.name: kustomize(path) for path in overlays()}
     result["site"] = kustomize(DEPLOY / "site")
+    result["site-without-google"] = kustomize(DEPLOY / "site-without-google")
     result["signer"] = kustomize(DEPLOY / "signer")
     for component in components():
         result[f"component-{component.name}"] = with_components(DEPLOY / "overlays/kubeadm", [component])
     for component in workload_components():
         result[f"workload-{component.name}"] = with_components(WORKLOADS, [component])
     result["helm-kubeadm"] = helm(REQUIRED_VALUES)
+    result["helm-aws"] = helm(AWS_VALUES)
     result["helm-everything"] = helm(ALL_VALUES)
     for path in sorted(DEPLOY.glob("dns/*.yaml")):
         result[f"dns-{path.stem}"] = path.read_text()

@@ -83,11 +83,51 @@ class EqualityTests(unittest.TestCase):
             "audience-by-namespace": {"rbac": {"audienceScopes": [namespace]}},
             "audience-by-service-account": {"rbac": {"audienceScopes": [namespace | {"serviceAccounts": ["app"]}]}},
         }
-        self.assertEqual(set(switches), {path.name for path in manifests.components()})
+        self.assertEqual(set(switches), {path.name for path in manifests.components()} - {"without-google"})
         for name, switch in switches.items():
             with self.subTest(name):
                 rendered = normalised(manifests.helm(values(**switch)))
                 self.assertEqual(rendered, kustomized(f"component-{name}"))
+
+    def test_without_google_the_chart_needs_no_value_of_google_and_renders_what_the_component_renders(self):
+        components = manifests.DEPLOY / "components"
+        for cloud, audience in (("aws", "sts.amazonaws.com"), ("azure", "api://AzureADTokenExchange")):
+            with self.subTest(cloud):
+                text = manifests.helm({"config": {"clouds": cloud}})
+                self.assertNotIn("google", text.lower())
+                rendered = normalised(text)
+                # The chart names the clouds in the file, a site of kustomize by its variable.
+                configuration = rendered["ConfigMap", "podidentd", "podidentd-config"]["data"]["podidentd.yaml"]
+                self.assertEqual(configuration.pop("clouds"), cloud)
+                chosen = [components / "without-google", components / f"audience-{cloud}"]
+                site = manifests.with_components(manifests.DEPLOY / "overlays/kubeadm", chosen)
+                self.assertEqual(rendered, normalised(site))
+                rules = [role["rules"][0]["resources"] for key, role in rendered.items() if key[0] == "ClusterRole"]
+                self.assertEqual(rules, [[audience]])
+
+    def test_each_cloud_that_is_served_has_the_rule_of_its_audience_in_every_scope(self):
+        scopes = [{"namespace": "team-a", "serviceAccounts": ["app"]}, {"namespace": "team-b"}]
+        cases = [
+            ("google, aws", {}, {"podidentd-audience-aws": "sts.amazonaws.com"}),
+            (["google", "azure"], {}, {"podidentd-audience-azure": "api://AzureADTokenExchange"}),
+            ("google,aws", {"aws": {"audience": "own"}}, {"podidentd-audience-aws": "own"}),
+        ]
+        provider = manifests.REQUIRED_VALUES["google"]["provider"]
+        for clouds, settings, expected in cases:
+            expected = expected | {"podidentd-audience": provider}
+            config = {"clouds": clouds} | settings
+            for scope in ([], scopes):
+                with self.subTest(clouds=clouds, scope=scope):
+                    rendered = normalised(manifests.helm(values(config=config, rbac={"audienceScopes": scope})))
+                    kind = "Role" if scope else "ClusterRole"
+                    for namespace in [s["namespace"] for s in scope] or [None]:
+                        roles = {
+                            name: role["rules"][0]["resources"]
+                            for (found, where, name), role in rendered.items()
+                            if (found, where) == (kind, namespace)
+                        }
+                        self.assertEqual(roles, {name: [audience] for name, audience in expected.items()})
+                    self.assertNotIn("Role" if kind == "ClusterRole" else "ClusterRole", {key[0] for key in rendered})
 
     def test_further_configuration_is_merged_into_the_file_and_replaces_the_pods(self):
         def parts(text):
@@ -131,6 +171,7 @@ class SchemaTests(unittest.TestCase):
             },
             "/rbac/cloudAudiences/aws": {"rbac": {"cloudAudiences": {"aws": "*"}}},
             "harden": {"harden": True},
+            "/config/clouds": {"config": {"clouds": "gcp"}},
             # A rule for any namespace: see docs/operate/configuration.md.
             "/config/policies/1": {
                 "config": {

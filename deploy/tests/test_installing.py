@@ -47,7 +47,7 @@ class ClusterTests(unittest.TestCase):
 
 class HelmTests(ClusterTests):
     def test_the_chart_has_no_fault_that_helm_finds(self):
-        for values in ({}, manifests.REQUIRED_VALUES, manifests.ALL_VALUES):
+        for values in ({}, manifests.REQUIRED_VALUES, manifests.ALL_VALUES, manifests.AWS_VALUES):
             linted = self.helm("lint", "--strict", CHART, "--values", self.values(values))
             self.assertEqual(linted.returncode, 0, linted.stdout + linted.stderr)
             self.assertIn("1 chart(s) linted, 0 chart(s) failed", linted.stdout)
@@ -94,7 +94,7 @@ class HelmTests(ClusterTests):
         self.assertEqual(self.installed(), self.rendered(manifests.REQUIRED_VALUES))
 
         # A release that is upgraded to other values loses what it no longer has.
-        for values in (manifests.ALL_VALUES, manifests.REQUIRED_VALUES):
+        for values in (manifests.ALL_VALUES, manifests.REQUIRED_VALUES, manifests.AWS_VALUES):
             upgraded = self.helm("upgrade", "podidentd", CHART, "--values", self.values(values))
             self.assertEqual(upgraded.returncode, 0, upgraded.stderr)
             self.assertEqual(self.installed(), self.rendered(values))

@@ -13,7 +13,9 @@ extension AttackSuite {
     /// Takes one guard away after another, and repeats the attacks that stand on it.
     ///
     /// What cannot be taken away from outside is not here: the comparison of sequence numbers, the loopback interface that
-    /// packets must not leave, and everything that the agent decides itself. The units of the decisions show those.
+    /// packets must not leave, and everything that the agent decides itself. The units of the decisions show those. The
+    /// attacks on the protocols of AWS and Azure are repeated against the machine's own server, which has none of the
+    /// agent's guards: each finds its way there, so each would notice. `CloudGuardTests` take the guards away one by one.
     ///
     /// - Parameters:
     ///   - world: Without an agent.
@@ -52,17 +54,22 @@ extension AttackSuite {
         let with = Loot(try await attack.run(), world: world)
         try await guardian.switchOff()
         // The kernel detaches a program some time after its last pin has gone.
-        var without = Loot("", world: world)
+        var without: Loot?
         let deadline = ContinuousClock.now + .seconds(20) * LabKernel.patience
         repeat {
-            without = Loot(try await attack.run(), world: world)
-        } while without.meets(attack.expectation, ownUID: ownUID) && ContinuousClock.now < deadline
+            do {
+                without = Loot(try await attack.run(), world: world)
+            } catch is AttackNotMounted {
+                // While one hook is gone and the next is not, there may be no connection at all.
+                without = nil
+            }
+        } while without?.meets(attack.expectation, ownUID: ownUID) != false && ContinuousClock.now < deadline
         return GuardReport(
             name: guardian.name, means: guardian.means, attempt: "\(attack.number) \(attack.attempt)",
             with: String(with.text(ownUID: ownUID, nameOf: name).prefix(39)),
-            without: String(without.text(ownUID: ownUID, nameOf: name).prefix(39)),
+            without: String((without?.text(ownUID: ownUID, nameOf: name) ?? "not tried").prefix(39)),
             isNeeded: with.meets(attack.expectation, ownUID: ownUID)
-                && !without.meets(attack.expectation, ownUID: ownUID)
+                && without?.meets(attack.expectation, ownUID: ownUID) == false
         )
     }
 
@@ -105,7 +112,16 @@ extension AttackSuite {
                 attacks: [lent],
                 switchOff: { try await overwriteSettings(groups: 1) }
             ),
-        ]
+        ] + clouds.map(withoutRedirect)
+    }
+
+    /// A pod's connection that is not redirected meets all of these hooks on its way to the machine's own server.
+    private func withoutRedirect(_ attack: Attack) -> Guard {
+        Guard(name: "the agent itself", means: "the links of redirect and packets removed", attacks: [attack]) {
+            for hook in ["connect4", "egress", "forward4", "translated4", "input4", AttackStage.uplinks] {
+                try await stage.detach(hook)
+            }
+        }
     }
 
     private func link(_ name: String, with others: String..., attack: Attack) -> Guard {

@@ -102,19 +102,61 @@ extension AttackSuite {
         )
     }
 
+    private static let otherServers = [
+        "100.100.100.200", protected, "fd00:a9fe:a9fe::1", "fe80::a9fe:a9fe", "fd00:c1::a9fe:a9fe", "169.254.42.42",
+        "169.254.0.23",
+    ]
+
     private var otherClouds: Attack {
         Attack("R23", .unprivileged, "the metadata servers of seven other clouds", .text("refused: 7")) {
-            let addresses = [
-                "100.100.100.200", Self.protected, "fd00:a9fe:a9fe::1", "fe80::a9fe:a9fe", "fd00:c1::a9fe:a9fe",
-                "169.254.42.42", "169.254.0.23",
-            ]
-            var refused = 0
-            for address in addresses {
-                let output = try await stage.got(["connect", "peer", address, "80"], .unprivileged)
-                if output == "connect: ECONNREFUSED\n" || output == "connect: EPERM\n" { refused += 1 }
-            }
-            return "refused: \(refused)"
+            try await refused(Self.otherServers)
         }
+    }
+
+    private func refused(_ addresses: [String]) async throws -> String {
+        var refused = 0
+        for address in addresses {
+            let output = try await stage.got(["connect", "peer", address, "80"], .unprivileged)
+            if output == "connect: ECONNREFUSED\n" || output == "connect: EPERM\n" { refused += 1 }
+        }
+        return "refused: \(refused)"
+    }
+
+    /// R2 and R23 where the agent serves Google alone: AWS's address is another cloud's then, and no pod gets there. Where
+    /// AWS is served it is the agent's own, as the rows above have it.
+    var googleAlone: [Attack] {
+        let address = "fd00:ec2::254"
+        return [
+            Attack(
+                "R2", .unprivileged, "connect() to \(address) where AWS is not served", .nothing, victim: .refused
+            ) {
+                try await servingGoogleAlone {
+                    try await stage.got(["connect", "plain", address, "80"], .unprivileged)
+                }
+            },
+            Attack(
+                "R23", .unprivileged, "the metadata servers of eight other clouds, Google alone served",
+                .text("refused: 8"), victim: .refused
+            ) {
+                try await servingGoogleAlone { try await refused(Self.otherServers + [address]) }
+            },
+            Attack(
+                "R2", .unprivileged, "connect() to \(address) once AWS is served again", .ownIdentity
+            ) {
+                try await stage.got(["connect", "plain", address, "80"], .unprivileged)
+            },
+        ]
+    }
+
+    /// Runs `body` while an agent serves Google alone, and puts the agent of all clouds back.
+    private func servingGoogleAlone<Value: Sendable>(_ body: @Sendable () async throws -> Value) async throws -> Value {
+        await stage.stopAgent()
+        try await stage.startAgent(["clouds": "google"])
+        let result: Result<Value, any Error>
+        do { result = .success(try await body()) } catch { result = .failure(error) }
+        await stage.stopAgent()
+        try await stage.startAgent()
+        return try result.get()
     }
 
     // MARK: The node meanwhile

@@ -75,8 +75,7 @@ package struct AttackSuite: Sendable {
         connects + layouts + packets + detours + ports + requests + outsiders + descriptors + farEnds + namespaces
             + cgroups
             + connections + exhaustion + resources + names + clouds + detoursOfPackets + handover + outages + starts
-            + tenants
-            + meshes
+            + tenants + googleAlone + meshes
     }
 
     func perform(_ attack: Attack, quiet: VictimProbe.Notice) async throws -> AttackReport {

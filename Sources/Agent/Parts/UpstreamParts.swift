@@ -20,7 +20,8 @@ struct UpstreamParts: Sendable {
     let audit: AuditLog
     let place = NodePlace()
     let clouds: [any CloudModule]
-    let exchange: GoogleTokenExchange
+    /// `nil`: Google's protocol is not served.
+    let exchange: GoogleTokenExchange?
     let kubernetes: KubernetesClient
     let metered: MeteredUpstreams
     let tokens: TokenService
@@ -44,11 +45,12 @@ struct UpstreamParts: Sendable {
         self.audit = audit
         let clouds = try Self.clouds(configuration, place, logger: logger)
         self.clouds = clouds
-        exchange = try GoogleTokenExchange(configuration.tokenExchange)
+        exchange = configuration.servesGoogle ? try GoogleTokenExchange(configuration.tokenExchange) : nil
         let kubernetes = KubernetesClient(options: options, credentials: credentials, logger: logger)
         self.kubernetes = kubernetes
         let metered = MeteredUpstreams(
-            issuer: kubernetes, accounts: kubernetes, exchanger: exchange, clouds: clouds.map(\.exchanger))
+            issuer: kubernetes, accounts: kubernetes, exchanger: exchange ?? NoGoogleTokenExchange(),
+            clouds: clouds.map(\.exchanger))
         self.metered = metered
         tokens = TokenService(
             issuer: metered, accounts: metered, exchanger: metered, clouds: metered.clouds,
@@ -60,7 +62,7 @@ struct UpstreamParts: Sendable {
     private static func options(_ configuration: AgentConfiguration) throws -> KubernetesClientOptions {
         let isSpiffe = SpiffeSettings.isWanted(configuration)
         var options = try KubernetesClientOptions(
-            audience: configuration.tokenAudience ?? configuration.providerAudience,
+            audience: configuration.googleAudience,
             podTokenAudiences: Set(configuration.podTokenAudiences + (isSpiffe ? [configuration.spiffeAudience] : [])),
             cloudAudiences: configuration.cloudAudiences,
             tokenSeconds: configuration.tokenLifetimeSeconds,
@@ -82,7 +84,7 @@ struct UpstreamParts: Sendable {
 
     /// Closes the clients' connections.
     func shutdownClients() async {
-        await exchange.shutdown()
+        await exchange?.shutdown()
         await kubernetes.shutdown()
         for cloud in clouds { await cloud.shutdown() }
     }

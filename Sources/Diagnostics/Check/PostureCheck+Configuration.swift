@@ -8,8 +8,14 @@ extension PostureCheck {
     /// Sections whose keys say what the agent does on the network.
     private static let borrowedSections = ["listen.", "redirect.", "guard."]
 
-    /// Takes the keys that are not set from the agent that runs here, if one does. They say how it listens and what it
-    /// protects.
+    /// Whether the agent's value of a key counts where the command was given none: how it listens, what it protects, which
+    /// clouds it serves and for which audiences it asks.
+    private static func isBorrowed(_ name: String) -> Bool {
+        borrowedSections.contains(where: name.hasPrefix) || name == "clouds"
+            || [".audience", ".region"].contains(where: name.hasSuffix)
+    }
+
+    /// Takes the keys that are not set from the agent that runs here, if one does.
     ///
     /// No other key: where a file lies for the agent's container is not where it lies for this command.
     static func complete(_ configuration: AgentConfiguration) async -> (AgentConfiguration, borrowed: [String]) {
@@ -23,13 +29,15 @@ extension PostureCheck {
         var borrowed: [String] = []
         let given = Set(configuration.settings.filter { $0.source != "default" }.map(\.key))
         for key in ConfigurationKey.all where !given.contains(key.name) {
-            guard configuration.missing.contains(key.name) || borrowedSections.contains(where: key.name.hasPrefix),
+            guard configuration.missing.contains(key.name) || isBorrowed(key.name),
                 let value = settings.first(where: { $0.key == key.name })?.value,
                 (try? key.apply(value, from: "the running agent", to: &completed)) != nil
             else { continue }
             if value != key.defaultValue { borrowed.append(key.name) }
         }
-        completed.missing.removeAll { borrowed.contains($0) }
+        // Which keys are required depends on the clouds, which may be borrowed too.
+        let required = Set(ConfigurationKey.all.filter { $0.isRequired(in: completed) }.map(\.name))
+        completed.missing.removeAll { borrowed.contains($0) || !required.contains($0) }
         return (completed, borrowed)
     }
 

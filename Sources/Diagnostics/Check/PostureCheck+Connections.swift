@@ -22,6 +22,14 @@ extension PostureCheck {
         var expectation: Expectation
         /// The hooks without which the probe would reach whom no pod may reach.
         var needs: [String]
+
+        /// Whether the probe sends a packet without a connection, for which the kernel needs a route before it asks a hook.
+        var isPacket: Bool {
+            switch probe.kind {
+            case .datagram, .raw: true
+            case .connect: false
+            }
+        }
     }
 
     /// Where the probes are made, for the section's title.
@@ -157,6 +165,11 @@ extension PostureCheck {
                 trial.id, .degraded, reason, meaning: "DNS and NTP at the metadata address must stay open to pods.")
         case .refused:
             if [ECONNREFUSED, EPERM, EACCES].contains(number) { return Posture.Item(trial.id, .ok, "refused") }
+            if [ENETUNREACH, EHOSTUNREACH].contains(number), trial.isPacket {
+                return Posture.Item(
+                    trial.id, .untried, "this node has no route there, so no packet can leave",
+                    meaning: "guards.egress says whether the hook that drops such packets is in place.")
+            }
             if [ENETUNREACH, EHOSTUNREACH].contains(number) {
                 return Posture.Item(
                     trial.id, .unknown, "\(reason): no route there, and the kernel did not refuse it",

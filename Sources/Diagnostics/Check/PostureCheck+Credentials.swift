@@ -16,7 +16,7 @@ extension PostureCheck {
                 kubeconfig: try Kubeconfig.load(path: configuration.kubeconfig, hostRoot: configuration.hostRoot),
                 logger: logger)
             options = try KubernetesClientOptions(
-                audience: audience ?? "none",
+                audience: audience,
                 podTokenAudiences: Set(configuration.podTokenAudiences), cloudAudiences: configuration.cloudAudiences,
                 userAgent: "podidentd/\(AgentVersion.current)")
         } catch {
@@ -35,17 +35,22 @@ extension PostureCheck {
             certificate(snapshot),
         ]
         let client = KubernetesClient(options: options, credentials: credentials, logger: logger)
-        let others = configuration.cloudAudiences.sorted() + options.podTokenAudiences.sorted()
+        let clouds = configuration.cloudAudiences.sorted()
+        let others = clouds + options.podTokenAudiences.sorted()
         items += await rights(client, audiences: [audience].compactMap { $0 } + others)
-        if audience == nil { items.append(notTried("credentials.token", without: "google.provider")) }
-        if let audience, !lacks("node-name") { items += await grants(client, audience: audience) }
+        if audience == nil, configuration.servesGoogle {
+            items.append(notTried("credentials.token", without: "google.provider"))
+        }
+        // Without Google another cloud's audience stands for what the nodes are granted.
+        let granted = configuration.servesGoogle ? audience : clouds.first
+        if let granted, !lacks("node-name") { items += await grants(client, audience: granted) }
         await client.shutdown()
         return items
     }
 
     /// `nil`: not set.
     private var audience: String? {
-        configuration.tokenAudience ?? (lacks("google.provider") ? nil : configuration.providerAudience)
+        lacks("google.provider") ? configuration.tokenAudience : configuration.googleAudience
     }
 
     private func certificate(_ snapshot: NodeCredentials.Snapshot) -> Posture.Item {

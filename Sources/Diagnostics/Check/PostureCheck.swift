@@ -50,7 +50,7 @@ package struct PostureCheck: Sendable {
         sections.append(Posture.Section("Node credentials", await credentials()))
         sections.append(Posture.Section("Agent", agent.items))
         if isOnline {
-            sections.append(Posture.Section("Google", await upstreams()))
+            if configuration.servesGoogle { sections.append(Posture.Section("Google", await upstreams())) }
             sections += await cloudSections()
         }
         return Posture(

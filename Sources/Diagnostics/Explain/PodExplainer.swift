@@ -63,6 +63,9 @@ struct PodExplainer: Sendable {
         let account = clouds.modules.isEmpty ? nil : try? await tokens.serviceAccount(of: pod)
         guard let account else { return remedies.stages(of: await tokens.tryMinting(for: pod), pod: pod) }
         let others = await clouds.stages(of: pod, account)
+        guard configuration.servesGoogle else {
+            return [Stage("google", .skipped, "the configuration's 'clouds' lacks google")] + others
+        }
         if clouds.isOthersAlone(account) {
             let reason = "\(account.reference) names an identity of another cloud and none of Google's"
             return [Stage("google", .skipped, reason)] + others

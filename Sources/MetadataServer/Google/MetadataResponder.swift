@@ -49,7 +49,7 @@ package struct MetadataResponder: Sendable {
         switch backend.identify(tag) {
         case .caller(let identified): caller = identified
         // Clients give the detection endpoint as little as 100 ms, and its answer says nothing about anybody.
-        case .pending where request.route == .root: return .answer(root)
+        case .pending where request.route == .root && configuration.servesGoogle: return .answer(root)
         case .pending: return .wait
         case .refused(let refusal): return .answer(form(errors.response(to: refusal), for: request))
         }
@@ -64,7 +64,7 @@ package struct MetadataResponder: Sendable {
             return respond(to: cloud, request, for: caller.pod, leased: leased)
         }
         do {
-            if !rooms.isEmpty {
+            if !rooms.isEmpty, isGoogles(request) {
                 guard let record = backend.cachedServiceAccount(of: caller.pod) else { return .wait }
                 if let refusal = refusalByGoogle(request, record) { return .answer(refusal) }
             }
@@ -143,8 +143,8 @@ package struct MetadataResponder: Sendable {
         do throws(RequestRefusal) {
             // A pod that is another cloud's alone has to be known as such. One read decides that and the credential: where
             // it fails, none is given.
-            let known = rooms.isEmpty ? nil : await fetchAccount(of: pod)
-            if case .success(let record) = known, let refusal = refusalByGoogle(request, record) {
+            let known = !rooms.isEmpty && isGoogles(request) ? await fetchAccount(of: pod) : nil
+            if let known, let refusal = refusalByGoogle(request, try? known.get()) {
                 return .answer(refusal)
             }
             guard dependsOnAccount(request) else {

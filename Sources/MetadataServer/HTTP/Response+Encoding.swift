@@ -31,7 +31,9 @@ extension Response {
         if dialect.isGoogle {
             buffer.writeStaticString("\r\nMetadata-Flavor: Google\r\nServer: GKE Metadata Server\r\nDate: ")
         } else {
-            buffer.writeString("\r\nServer: \(dialect.server)\r\nDate: ")
+            buffer.writeStaticString("\r\nServer: ")
+            buffer.writeString(dialect.server)
+            buffer.writeStaticString("\r\nDate: ")
         }
         buffer.writeString(date)
         if let length = body.length {
@@ -53,7 +55,12 @@ extension Response {
         if let retryAfter {
             buffer.writeString("\r\nRetry-After: \(retryAfter)")
         }
-        for field in fields { buffer.writeString("\r\n\(field.name): \(field.value)") }
+        for field in fields {
+            buffer.writeStaticString("\r\n")
+            buffer.writeString(field.name)
+            buffer.writeStaticString(": ")
+            buffer.writeString(field.value)
+        }
         switch (status, body) {
         case (.methodNotAllowed, _) where dialect.isGoogle:
             buffer.writeStaticString("\r\nAllow: GET, HEAD")

@@ -19,7 +19,8 @@ package struct CloudAllowList: Sendable, Hashable {
         self.entries = entries
     }
 
-    /// Reads `NAMESPACE=PATTERN`, separated by commas; `nil` if it is not that.
+    /// Reads `NAMESPACE=PATTERN`, separated by commas; `nil` if it is not that. Only the empty text is a list without entries,
+    /// which allows everything.
     package init?(_ text: String) {
         var entries: [Entry] = []
         for part in text.split(separator: ",") {
@@ -27,7 +28,7 @@ package struct CloudAllowList: Sendable, Hashable {
             guard sides.count == 2, !sides[0].isEmpty, !sides[1].isEmpty else { return nil }
             entries.append(Entry(namespace: sides[0], pattern: sides[1]))
         }
-        guard entries.count <= 256 else { return nil }
+        guard entries.count <= 256, text.isEmpty || !entries.isEmpty else { return nil }
         self.entries = entries
     }
 

@@ -8,12 +8,12 @@ extension MetadataResponder {
     func response(to refusal: RequestRefusal, of head: HTTPRequestHead) -> Response {
         let response = errors.response(to: refusal)
         guard !rooms.isEmpty, let target = try? RequestTarget(parsing: head.uri) else { return response }
-        return rooms.first { $0.owns(target.path) }?.form(response) ?? response
+        return rooms.first { $0.owns(target.path) }?.form(response) ?? flavored(response)
     }
 
     /// A refusal in the form of the request's own protocol.
     func form(_ response: Response, for request: MetadataRequest) -> Response {
-        guard case .cloud(let request) = request.route else { return response }
+        guard case .cloud(let request) = request.route else { return flavored(response) }
         return room(of: request)?.form(response) ?? response
     }
 
@@ -129,33 +129,5 @@ extension MetadataResponder {
             }
             return .failure(.timedOut(stage: "the credential"))
         }
-    }
-}
-
-// MARK: Whose pods are Google's
-
-extension MetadataResponder {
-    /// The answer to a request of Google's protocol where the pod is another cloud's alone: its ServiceAccount names
-    /// identities elsewhere and none of Google's. `nil`: the pod is Google's.
-    func refusalByGoogle(_ request: MetadataRequest, _ account: ServiceAccountRecord) -> Response? {
-        guard account.googleServiceAccount == nil else { return nil }
-        let others = rooms.filter { room in
-            // An annotation that is wrong still says that the pod is another cloud's.
-            do throws(RequestRefusal) { return try room.identity(of: account) != nil } catch { return true }
-        }
-        guard !others.isEmpty else { return nil }
-        switch request.route {
-        case .podUID, .podToken: return nil
-        case .root:
-            if let root = others.lazy.compactMap(\.root).first { return root }
-        case .directory, .redirect, .leaf, .serviceAccount, .cloud: break
-        }
-        var response = ErrorResponse.error(
-            request.route == .root ? .notFound : .forbidden,
-            "Your Kubernetes service account (\(account.reference)) names an identity of another cloud and none of "
-                + "Google's. Annotate it with iam.gke.io/gcp-service-account to use both.\n"
-        ).because(.cloudIdentityMissing)
-        response.dialect = .plain
-        return response
     }
 }

@@ -4,7 +4,8 @@ import Synchronization
 
 /// The machine's own metadata server, behind the redirect: a pod that reaches it has found a hole.
 ///
-/// It answers as Compute Engine does, with a token that says what it is, and keeps every connection and byte.
+/// It answers as Compute Engine does, with a token that says what it is, and keeps every connection and byte. On AWS's and
+/// Azure's paths it answers every request, whatever its headers: a machine's own server knows no pods.
 package final class TrapServer: Sendable {
     /// The access token that no pod may ever see.
     package static let token = "ya29.TRAP-THE-NODE-TOKEN"
@@ -46,6 +47,7 @@ package final class TrapServer: Sendable {
     }
 
     private static let answer: LabHTTPServer.Handler = { request in
+        if let answer = TrapServer.otherCloud(request) { return answer }
         let headers = [("Metadata-Flavor", "Google"), ("Server", "Metadata Server for VM")]
         guard request.headers.contains(name: "Metadata-Flavor") || request.path == "/" else {
             return .text(403, "<!DOCTYPE html>\n", contentType: "text/html; charset=UTF-8", headers: headers)
@@ -62,6 +64,19 @@ package final class TrapServer: Sendable {
         default:
             return .text(200, "TRAP", contentType: "application/text", headers: headers)
         }
+    }
+
+    /// The answer of a machine of AWS's or Azure's; `nil` if the path is neither's.
+    private static func otherCloud(_ request: LabRequest) -> LabResponse? {
+        let roles = "/latest/meta-data/iam/security-credentials"
+        if request.path == "/latest/api/token" { return .text(200, "TRAP-SESSION") }
+        if request.path.hasPrefix("/metadata/identity/") { return .json(200, ["access_token": .string(token)]) }
+        guard request.path.hasPrefix(roles) else { return nil }
+        guard request.path.dropFirst(roles.count).contains(where: { $0 != "/" }) else {
+            return .text(200, "the-node")
+        }
+        let body: JSON = ["Code": "Success", "AccessKeyId": "ASIATRAPTHENODE", "Token": .string(token)]
+        return .json(200, body)
     }
 
     private final class Tap: ConnectionTap {
