@@ -18,11 +18,11 @@ override JSON := $(filter-out 0,$(JSON))
 override QUICK := $(filter-out 0,$(QUICK))
 override CLOUDS := $(filter-out 0,$(CLOUDS))
 
-.PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz fuzz-coverage faults conformance spiffe demo clients attack cost \
-	soak reference captures memory million storm bench bench-test ci-test model model-quick kernels clean
+.PHONY: help setup setup-clients bpf build lint test deploy-test golden image arm64 fuzz fuzz-coverage faults conformance spiffe demo \
+	clients attack cost soak reference captures dashboard memory million storm bench bench-test ci-test model model-quick kernels clean
 
 help: ## Lists the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: ## Installs the system packages that are missing
 	@bash .ci/setup
@@ -55,6 +55,10 @@ golden: ## Writes the rendered manifests in deploy/golden
 image: build ## Builds the container image into .build/image, and starts it; IMAGE=REGISTRY/PATH:TAG (other name)
 	@bash .ci/deploy-tools
 	@IMAGE="$(IMAGE)" bash deploy/image/build
+
+arm64: bpf ## Builds the programs and the image for arm64 by cross compilation, and starts them under qemu (1.2 GB from Debian)
+	@bash .ci/install buildah python3
+	@.ci/arm64
 
 fuzz: build ## Feeds every parser ITERATIONS inputs made from seeds (default: 100000)
 	@PODIDENTD_FUZZ_ITERATIONS=$(or $(ITERATIONS),100000) $(SWIFT) test --skip-build --disable-xctest --no-parallel \
@@ -101,6 +105,11 @@ cost: ## Counts what a cached token costs, in instructions, and compares with th
 soak: bpf ## Mixed load with churn for MINUTES (default: 30): is the agent the same at the end? JSON=1 for machines
 	@for product in podidentd podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done >&2
 	@$(BUILD)/podidentd-lab soak --minutes $(or $(MINUTES),30) $(if $(JSON),--json)
+
+dashboard: bpf ## Records MINUTES (default: 6) of a soak with a real Prometheus, and draws the dashboard into docs/operate/dashboard.svg
+	@bash .ci/deploy-tools
+	@for product in podidentd podidentd-opener podidentd-lab; do $(SWIFT) build --product $$product || exit; done
+	@deploy/observability/record $(BUILD)/podidentd-lab docs/operate/dashboard.svg $(or $(MINUTES),6)
 
 memory: bpf ## What the agent needs when all of 110 pods take all that the limits allow, within the manifest's memory limit
 	@echo "Building for release (the first time takes some minutes)"

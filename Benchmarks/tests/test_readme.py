@@ -26,7 +26,6 @@ class ReadmeTest(unittest.TestCase):
         with open(readme.TABLE) as file:
             rows = dict(re.findall(r"^\| ([^|]+) \| ([\d.]+) MB ", file.read(), re.MULTILINE))
         named = [
-            ("deploy/README.md", r"No shell\. ([\d.]+) MB, ([\d.]+) MB compressed", ["image", "image, compressed"]),
             ("deploy/README.md", r"Memory: ([\d.]+) MB resident with 110 pods", ["resident memory, 110 pods"]),
             ("docs/operate/operations.md", r"([\d.]+) MB without pods, ([\d.]+) MB with 110, ([\d.]+) MB with 500 pods",
              [f"resident memory, {pods} pods" for pods in (0, 110, 500)]),

@@ -19,6 +19,11 @@ struct SoakCommand: AsyncParsableCommand {
     @Flag(help: "Prints everything as JSON at the end, instead of the table.")
     var json = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Writes where the agent's metrics can be scraped: the file of its network namespace.", valueName: "path"))
+    var namespaceFile: String?
+
     func validate() throws {
         guard (1...1440).contains(minutes) else { throw ValidationError("--minutes is from 1 to 1440") }
     }
@@ -28,6 +33,7 @@ struct SoakCommand: AsyncParsableCommand {
         let report: SoakReport
         do {
             if !json { print(SoakReport.header) }
+            try namespaceFile.map { try Data(world.node.network.path.utf8).write(to: URL(fileURLWithPath: $0)) }
             report = try await Soak(duration: .seconds(minutes * 60)).run(in: world) { window in
                 if !json { print(window.line) }
             }

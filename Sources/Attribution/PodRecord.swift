@@ -104,3 +104,14 @@ package enum IdentityRefusal: Sendable, Hashable {
     /// to the machine's own metadata server, and the agent has no answer to give in its place.
     case passedThrough(namespace: String, name: String)
 }
+
+extension Identification {
+    /// The UID of the pod that the caller is in, whether its record has arrived or not; `nil`: the caller is refused.
+    package var pod: PodUID? {
+        switch self {
+        case .caller(let caller): caller.pod.uid
+        case .pending(let uid): uid
+        case .refused: nil
+        }
+    }
+}

@@ -64,6 +64,7 @@ package struct DebugViews: Sendable {
             "/debug/cgroups": { try JSONView.bytes(of: cgroups) },
             "/debug/connections": { try JSONView.bytes(of: connections) },
             "/debug/tokens": { try JSONView.bytes(of: tokenDump) },
+            "/debug/pods": { try JSONView.bytes(of: podLoad) },
             "/debug/status": { try JSONView.bytes(of: status(readiness.arrivals)) },
             "/debug/config": { try JSONView.bytes(of: reloader.current.settings) },
             "/debug/log": { try JSONView.bytes(of: log.lines) },

@@ -6,14 +6,15 @@ package struct NodeAnswer<Value: Sendable>: Sendable {
     package var agent: AgentPod
     package var result: Result<Value, PluginError>
 
-    /// Asks every agent, at most eight at a time.
+    /// Asks every agent, a few at a time.
     /// - Parameters:
     ///   - agents: The agents to ask.
+    ///   - atOnce: How many are asked at a time; each takes a process of kubectl.
     ///   - progress: Called with how many have answered.
     ///   - ask: Asks one agent.
     /// - Returns: The answers in the order of the agents.
     package static func gather(
-        _ agents: [AgentPod], progress: @Sendable (Int) -> Void,
+        _ agents: [AgentPod], atOnce: Int = 8, progress: @Sendable (Int) -> Void,
         _ ask: @escaping @Sendable (AgentPod) async throws(PluginError) -> Value
     ) async -> [NodeAnswer] {
         await withTaskGroup(of: (Int, NodeAnswer).self) { group in
@@ -30,7 +31,7 @@ package struct NodeAnswer<Value: Sendable>: Sendable {
                     }
                 }
             }
-            for _ in 0..<8 { start() }
+            for _ in 0..<atOnce { start() }
             var count = 0
             for await (index, answer) in group {
                 answers[index] = answer

@@ -96,7 +96,7 @@ extension Posture {
 extension AgentPod {
     /// The value that a command of the agent's program prints as JSON. `check` ends with another status than 0 where it finds
     /// something, and prints all the same.
-    fileprivate func value<Value: Decodable>(
+    func value<Value: Decodable>(
         _ type: Value.Type, _ arguments: [String], _ kubectl: Kubectl
     ) async throws(PluginError) -> Value {
         let ended = try await run(arguments, kubectl)

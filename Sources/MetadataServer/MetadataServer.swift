@@ -248,11 +248,7 @@ package final class MetadataServer: Sendable {
     }
 
     private func account(of tag: CallerTag) -> ConnectionRegistry.Account {
-        switch backend.identify(tag) {
-        case .caller(let caller): caller.pod.uid
-        case .pending(let uid): uid
-        case .refused: nil
-        }
+        backend.identify(tag).pod
     }
 
     private func count(_ reason: ConnectionReset) {

@@ -3,7 +3,7 @@ package import Attribution
 /// Observes what the server does, for counters. Called on event loops and on threads that accept: implementations only
 /// count.
 ///
-/// Every argument comes from a closed set, so that a counter's labels are bounded whatever callers send.
+/// Every argument but the pod comes from a closed set, so that a counter's labels are bounded whatever callers send.
 package protocol MetadataServerObserver: Sendable {
     func connectionOpened()
     func connectionClosed()
@@ -26,13 +26,18 @@ package struct AnsweredRequest: Sendable, Hashable {
     package var route: RouteClass
     package var status: Response.Status
     package var source: Source
+    /// The pod that asked; `nil`: the caller has no identity.
+    package var pod: PodUID?
     /// From the complete request to its answer. `nil` where no request was complete, and for a `wait_for_change`.
     package var nanoseconds: Int64?
 
-    package init(route: RouteClass, status: Response.Status, source: Source, nanoseconds: Int64? = nil) {
+    package init(
+        route: RouteClass, status: Response.Status, source: Source, pod: PodUID?, nanoseconds: Int64? = nil
+    ) {
         self.route = route
         self.status = status
         self.source = source
+        self.pod = pod
         self.nanoseconds = nanoseconds
     }
 }

@@ -10,11 +10,14 @@ package struct Terminal: Sendable, Equatable {
     package var isInteractive: Bool
     /// `nil`: as wide as the text needs.
     package var columns: Int?
+    /// The number of lines that are seen at once; `nil`: not known.
+    package var rows: Int?
     package var usesColor: Bool
 
-    package init(isInteractive: Bool, columns: Int?, usesColor: Bool) {
+    package init(isInteractive: Bool, columns: Int?, rows: Int? = nil, usesColor: Bool) {
         self.isInteractive = isInteractive
         self.columns = columns
+        self.rows = rows
         self.usesColor = usesColor
     }
 
@@ -26,14 +29,18 @@ package struct Terminal: Sendable, Equatable {
         guard isatty(STDOUT_FILENO) == 1 else { return .plain }
         let term = environment["TERM"] ?? ""
         let refusesColor = !(environment["NO_COLOR"] ?? "").isEmpty || term.isEmpty || term == "dumb"
-        return Terminal(isInteractive: true, columns: windowColumns(), usesColor: !refusesColor)
+        let window = windowSize()
+        return Terminal(isInteractive: true, columns: window.columns, rows: window.rows, usesColor: !refusesColor)
     }
 
-    private static func windowColumns() -> Int? {
+    private static func windowSize() -> (columns: Int?, rows: Int?) {
         var size = winsize()
-        guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
-        return Int(size.ws_col)
+        guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 else { return (nil, nil) }
+        return (size.ws_col > 0 ? Int(size.ws_col) : nil, size.ws_row > 0 ? Int(size.ws_row) : nil)
     }
+
+    /// The text that replaces what the terminal shows.
+    package func redrawn(_ text: String) -> String { "\u{1b}[2J\u{1b}[H" + text }
 
     /// `text` in `style`, where styles show.
     package func styled(_ text: String, _ style: TextStyle) -> String {

@@ -10,12 +10,14 @@ package final class RequestCounters: MetadataServerObserver {
     package let refusals = CounterTable<RefusalCause>()
     package let cachedDuration = LatencyHistogram()
     package let fetchedDuration = LatencyHistogram()
+    package let pods: PodMeters
     /// A row for each route, a column for each status.
     private let answers = RouteClass.allCases.map { _ in Response.Status.allCases.map { _ in MetricCounter() } }
     private let onRefusal: @Sendable (RefusedRequest) -> Void
 
     /// `onRefusal` is called on event loops, for every refusal.
-    package init(onRefusal: @escaping @Sendable (RefusedRequest) -> Void = { _ in }) {
+    package init(pods: PodMeters = PodMeters(), onRefusal: @escaping @Sendable (RefusedRequest) -> Void = { _ in }) {
+        self.pods = pods
         self.onRefusal = onRefusal
     }
 
@@ -33,6 +35,9 @@ package final class RequestCounters: MetadataServerObserver {
 
     package func requestAnswered(_ answer: AnsweredRequest) {
         answers[answer.route.row][answer.status.column].increment()
+        pods.count(
+            pod: answer.pod, isRefusal: answer.status.rawValue >= 400,
+            nanoseconds: answer.nanoseconds.map { UInt64(max($0, 0)) })
         guard let duration = answer.nanoseconds else { return }
         switch answer.source {
         case .cached: cachedDuration.observe(nanoseconds: UInt64(max(duration, 0)))

@@ -12,14 +12,16 @@ struct Plugin: AsyncParsableCommand {
 
               kubectl podidentd status
               kubectl podidentd explain shop/web-1
+              kubectl podidentd top
               kubectl podidentd check --all
 
             Exit status: 0 all is well; 1 a node is degraded or did not answer, or the pod gets no identity; 2 a node \
             is unsafe; 64 the command was called wrongly; 69 the cluster could not be asked.
             """,
         subcommands: [
-            StatusCommand.self, ExplainCommand.self, CheckCommand.self, CgroupsCommand.self, TokensCommand.self,
-            ConnectionsCommand.self, AuditCommand.self, BundleCommand.self, PluginVersionCommand.self,
+            StatusCommand.self, ExplainCommand.self, TopCommand.self, CheckCommand.self, CgroupsCommand.self,
+            TokensCommand.self, ConnectionsCommand.self, AuditCommand.self, BundleCommand.self,
+            PluginVersionCommand.self,
         ]
     )
 }

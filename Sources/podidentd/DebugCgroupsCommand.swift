@@ -101,9 +101,8 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
     }
 
     private func redraw(_ view: View, on terminal: Terminal) throws {
-        let clear = "\u{1b}[2J\u{1b}[H"
         let notice = view.notice.map { terminal.styled($0, .warning) + "\n\n" } ?? ""
-        Screen.write(clear + notice + (try text(of: view, on: terminal)))
+        Screen.write(terminal.redrawn(notice + (try text(of: view, on: terminal))))
     }
 
     private func append(_ view: View, after last: View?) throws {

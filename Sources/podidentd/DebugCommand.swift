@@ -16,12 +16,13 @@ struct DebugCommand: AsyncParsableCommand {
 
               podidentd debug explain shop/web-1      why this pod does or does not get its identity
               podidentd debug cgroups --watch         which cgroup is whose, live
+              podidentd debug top                     which pods ask most, and are refused, live
               podidentd debug tokens --namespace shop
               podidentd debug bundle --file - > bundle.tar
             """,
         subcommands: [
-            DebugExplainCommand.self, DebugCgroupsCommand.self, DebugConnectionsCommand.self, DebugTokensCommand.self,
-            DebugStatusCommand.self, DebugBundleCommand.self,
+            DebugExplainCommand.self, DebugTopCommand.self, DebugCgroupsCommand.self, DebugConnectionsCommand.self,
+            DebugTokensCommand.self, DebugStatusCommand.self, DebugBundleCommand.self,
         ]
     )
 }

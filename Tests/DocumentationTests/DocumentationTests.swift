@@ -30,11 +30,11 @@ import YAML
     @Test("every make target that is named exists")
     func targets() throws {
         let makefile = try Document.read("Makefile")
-        let targets = Set(makefile.matches(of: /(?m)^([a-z-]+):/).map { String($0.1) })
+        let targets = Set(makefile.matches(of: /(?m)^([a-z0-9-]+):/).map { String($0.1) })
         var named: Set<String> = []
         for document in try Document.all() {
             for text in document.codeSpans + document.blockLines(["sh", "text", ""]) {
-                for match in text.matches(of: /(?:^|\s|sudo )make ([a-z][a-z-]*)/) {
+                for match in text.matches(of: /(?:^|\s|sudo )make ([a-z][a-z0-9-]*)/) {
                     #expect(targets.contains(String(match.1)), "\(document.path): make \(match.1)")
                     named.insert(String(match.1))
                 }

@@ -18,7 +18,8 @@ struct CaptureTests {
     func contents() throws {
         let page = try repositoryFile("docs/operate/debug.md")
         for command in [
-            "debug explain", "debug cgroups", "debug connections", "debug tokens", "debug bundle", "check",
+            "debug explain", "debug cgroups", "debug connections", "debug tokens", "debug top", "debug bundle",
+            "check",
         ] { #expect(page.contains("$ podidentd \(command)"), "\(command)") }
         #expect(!page.contains("ya29.") && !page.contains("eyJ") && !page.contains("nidlab"))
         for words in ["finance/reports", "roles/iam.workloadIdentityUser", "no agent answers", "healthy"] {

@@ -9,6 +9,7 @@ import YAML
 struct OutputFormTests {
     private static let commands = [
         ["debug", "status"], ["debug", "cgroups"], ["debug", "connections"], ["debug", "tokens"],
+        ["debug", "top", "--once"],
         ["debug", "explain", "default/a"], ["check"],
     ]
 

@@ -88,6 +88,26 @@ struct PluginTests {
         }
     }
 
+    @Test("top has the pods of the nodes that answer in one table, and names the one that does not")
+    func top() async throws {
+        try await withCluster { world, cluster in
+            let nodes = try #require(try await json(cluster, "top", "--once")["nodes"]?.array)
+            #expect(nodes.map { $0["node"]?.string } == [LabWorld.nodeName, PluginCluster.nodeDown])
+            let pods = try #require(nodes[0]["answer"]?["pods"]?.array)
+            #expect(pods.count == 1 && pods[0]["pod"]?.string == "web-1" && pods[0]["requests"]?.integer == 1)
+            #expect(nodes[1]["answer"] == nil && nodes[1]["error"]?.string?.contains("refused") == true)
+            let table = try await cluster.kubectl(["podidentd", "top", "--count", "1", "--interval", "1"])
+            #expect(table.status == 1 && table.output.hasPrefix("NODE    NAMESPACE  POD"), "\(table)")
+            #expect(table.output.contains("\(LabWorld.nodeName)  shop       web-1"))
+            #expect(
+                table.output.contains("node \(PluginCluster.nodeDown): no answer: ") && !table.output.contains("\u{1b}")
+            )
+            let one = try await cluster.kubectl(["podidentd", "top", "--once", "--node", LabWorld.nodeName])
+            #expect(one.succeeded && one.output.split(separator: "\n").count == 2, "\(one)")
+            #expect(try await cluster.kubectl(["podidentd", "top", "--interval", "30"]).status == 64)
+        }
+    }
+
     @Test("audit prints the lines of the nodes that answer, and bundle packs what each has, without a token")
     func records() async throws {
         try await withCluster { world, cluster in

@@ -243,11 +243,12 @@ class APIServer:
                 text = self.rfile.read(length)
                 kind = self.headers.get("Content-Type", "")
                 # JSON is YAML, and what is applied by the server is sent as YAML.
-                read = kubernetes_protobuf.secret if text.startswith(kubernetes_protobuf.MAGIC) else yaml.safe_load
+                read = kubernetes_protobuf.read if text.startswith(kubernetes_protobuf.MAGIC) else yaml.safe_load
                 body = read(text) if text and self.command != "DELETE" else None
                 query = urllib.parse.parse_qs(url.query)
                 code, value = api.answer(self.command, url.path, query, body, kind)
-                answer = json.dumps(value).encode()
+                # Without blanks, as the real server writes it.
+                answer = json.dumps(value, separators=(",", ":")).encode()
                 self.send_response(code)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer)))

@@ -1,4 +1,4 @@
-"""Reads the one kind of object that helm sends as protobuf: Secrets, in which it keeps its releases."""
+"""Reads the objects that clients send as protobuf: helm its releases, which are Secrets, and `kubectl create` what it makes."""
 import base64
 
 MAGIC = b"k8s\0"
@@ -33,26 +33,32 @@ def _map(entries):
     return {pair[1].decode(): pair.get(2, b"") for pair in pairs}
 
 
-def secret(data):
-    """The object, as JSON has it."""
+def read(data):
+    """The object, as JSON has it: a Secret, a ConfigMap or a Namespace."""
     if not data.startswith(MAGIC):
         raise ValueError("not Kubernetes' protobuf")
     envelope = dict(_fields(data[len(MAGIC) :]))
     kind = {number: value.decode() for number, value in _fields(envelope[1])}
-    if (kind[1], kind[2]) != ("v1", "Secret"):
+    if kind[1] != "v1" or kind[2] not in ("Secret", "ConfigMap", "Namespace"):
         raise ValueError(f"{kind[2]} is not read from protobuf")
     fields = list(_fields(envelope[2]))
     metadata = list(_fields(dict(fields)[1]))
     labels = _map(value for number, value in metadata if number == 11)
-    contents = _map(value for number, value in fields if number == 2)
-    return {
+    result = {
         "apiVersion": "v1",
-        "kind": "Secret",
+        "kind": kind[2],
         "metadata": {
             "name": dict(metadata)[1].decode(),
-            "namespace": dict(metadata).get(3, b"").decode(),
             "labels": {key: value.decode() for key, value in labels.items()},
         },
+    }
+    if kind[2] == "Namespace":
+        return result
+    result["metadata"]["namespace"] = dict(metadata).get(3, b"").decode()
+    contents = _map(value for number, value in fields if number == 2)
+    if kind[2] == "ConfigMap":
+        return result | {"data": {key: value.decode() for key, value in contents.items()}}
+    return result | {
         "data": {key: base64.b64encode(value).decode() for key, value in contents.items()},
         "type": dict(fields).get(3, b"Opaque").decode(),
     }

@@ -49,6 +49,17 @@ class ArchiveTests(unittest.TestCase):
         result = run(*command, self.name, "--", "it", "runs")
         self.assertEqual((result.returncode, result.stdout), (0, "it runs\n"), result.stderr)
 
+    def test_a_layer_compressed_as_the_document_pushes_it_runs_in_containerd(self):
+        (options,) = re.findall(r"^skopeo copy (--dest-compress-format zstd --dest-compress-level \d+) ", README, re.MULTILINE)
+        compressed = self.directory / "zstd.tar"
+        copied = run("skopeo", "copy", *options.split(), f"oci-archive:{self.archive}", f"oci-archive:{compressed}:{self.name}")
+        self.assertEqual(copied.returncode, 0, copied.stderr)
+        inspected = run("skopeo", "inspect", "--raw", f"oci-archive:{compressed}").stdout
+        self.assertIn("application/vnd.oci.image.layer.v1.tar+zstd", inspected)
+        command = [sys.executable, manifests.DEPLOY / "tests/in-containerd", compressed]
+        result = run(*command, self.name, "--", "it", "runs")
+        self.assertEqual((result.returncode, result.stdout), (0, "it runs\n"), result.stderr)
+
     def test_an_archive_with_a_short_name_is_found_by_nobody(self):
         """A runtime adds a registry to what a pod names, and nothing to what was imported."""
         short = self.directory / "short.tar"
@@ -190,6 +201,30 @@ class FreshCloneTests(unittest.TestCase):
         sentence = self.refused("/bin/busybox")
         self.assertNotIn("program '", sentence)
         self.assertIn("'swift package resolve' writes it", sentence)
+
+    def test_the_packages_of_a_fresh_clone_are_those_of_the_list_to_the_commit(self):
+        resolved = self.clone / "Package.resolved"
+        self.addCleanup(resolved.unlink)
+        subprocess.run(["deploy/image/pin"], cwd=self.clone, check=True)
+        listed = (self.clone / "deploy/image/pins.tsv").read_text().splitlines()
+        pins = json.loads(resolved.read_text())["pins"]
+        self.assertEqual(len(pins), len(listed))
+        # Every package that Package.swift names is among them, in that version.
+        exact = re.findall(r'url: "(\S+)", exact: "(\S+)"', (self.clone / "Package.swift").read_text())
+        self.assertGreater(len(exact), 5)
+        self.assertNotIn("from:", (self.clone / "Package.swift").read_text())
+        versions = {pin["location"]: pin["state"]["version"] for pin in pins}
+        self.assertLessEqual(dict(exact).items(), versions.items())
+        self.assertEqual(run("deploy/image/pin", "--check", cwd=self.clone).returncode, 0)
+        pins[0]["state"]["version"] = "0.0.1"
+        resolved.write_text(json.dumps({"pins": pins[:-1], "version": 3}))
+        checked = run("deploy/image/pin", "--check", cwd=self.clone)
+        self.assertEqual(checked.returncode, 1)
+        self.assertEqual(len(checked.stderr.splitlines()), 2, checked.stderr)
+        self.assertIn("Package.resolved has 0.0.1", checked.stderr)
+        # What there is stays.
+        subprocess.run(["deploy/image/pin"], cwd=self.clone, check=True)
+        self.assertIn("0.0.1", resolved.read_text())
 
     def test_the_list_of_materials_says_what_it_lacks(self):
         root = self.clone / "root"

@@ -1,6 +1,9 @@
 """The chart and the manifests as operators bring them into a cluster: by the real helm and the real kubectl."""
+import base64
+import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -137,6 +140,66 @@ class QuickstartTests(ClusterTests):
         self.assertEqual(values["config"]["google"]["sts-url"], f"https://{address}/v1/token")
         self.assertEqual(values["config"]["google"]["iam-credentials-url"], f"https://{address}")
         self.assertIn(f"https://{address}/storage/v1/b/lab-bucket/", (folder / "reader.yaml").read_text())
+
+
+class FollowedQuickstartTests(ClusterTests):
+    """The commands of docs/quickstart.md as they stand there, by the real kubectl, helm and openssl."""
+
+    # What needs nodes that run pods: kind, Docker, controllers.
+    NEEDS_NODES = re.compile(r"^(kind |docker |kubectl .*\b(rollout status|wait|exec|logs)\b|for image in |deploy/image/)")
+    ISSUER = "https://kubernetes.default.svc.cluster.local"
+    KEYS = '{"keys":[{"use":"sig","kty":"RSA","kid":"a","alg":"RS256","n":"AQAB","e":"AQAB"}]}'
+
+    def setUp(self):
+        super().setUp()
+        answer = self.server.answer
+
+        def with_discovery(method, path, *arguments):
+            if path == "/openid/v1/jwks":
+                return 200, json.loads(self.KEYS)
+            if path == "/.well-known/openid-configuration":
+                return 200, {"issuer": self.ISSUER, "jwks_uri": "https://10.0.0.1:6443/openid/v1/jwks"}
+            return answer(method, path, *arguments)
+
+        self.server.answer = with_discovery
+
+    def steps(self):
+        """The commands of the numbered steps, each a line or several that end in a backslash."""
+        text = (manifests.DEPLOY.parent / "docs/quickstart.md").read_text()
+        section = text[text.index("## Without a Google project") : text.index("## With a Google project")]
+        steps = re.findall(r"^(\d+)\. .*?```sh\n(.*?)```", section, re.MULTILINE | re.DOTALL)
+        self.assertEqual([int(number) for number, _ in steps], list(range(1, 11)))
+        for _, block in steps:
+            commands = re.sub(r"\\\n\s*", "", block)
+            for command in filter(None, map(str.strip, commands.splitlines())):
+                # Of 'kubectl apply && kubectl rollout status' the part that needs no nodes.
+                parts = command.split(" && ") if command.startswith("kubectl") else [command]
+                yield " && ".join(part for part in parts if not self.NEEDS_NODES.match(part))
+
+    def test_what_needs_no_nodes_runs_and_makes_what_the_agent_and_the_emulator_take(self):
+        shutil.copytree(manifests.DEPLOY, self.directory / "deploy", ignore=shutil.ignore_patterns("tests", "golden"))
+        ran = []
+        for command in filter(None, self.steps()):
+            path = f"{manifests.KUBECTL.parent}:{os.environ['PATH']}"
+            result = self.run_tool("env", f"PATH={path}", "bash", "-ec", command, cwd=self.directory)
+            self.assertEqual(result.returncode, 0, f"{command}: {result.stderr}")
+            ran.append(command.split()[0])
+        self.assertEqual((ran.count("kubectl"), ran.count("helm"), ran.count("openssl")), (9, 1, 1), ran)
+        cluster = self.server.objects["ConfigMap", "google-emulator", "cluster"]["data"]
+        self.assertEqual(cluster["issuer"], self.ISSUER)
+        self.assertEqual(json.loads(cluster["jwks.json"]), json.loads(self.KEYS))
+        certificate = self.directory / "tls.crt"
+        secret = self.server.objects["Secret", "google-emulator", "tls"]["data"]
+        self.assertEqual(base64.b64decode(secret["tls.crt"]), certificate.read_bytes())
+        self.assertEqual(
+            self.server.objects["ConfigMap", "podidentd", "podidentd-google-ca"]["data"]["ca.crt"], certificate.read_text())
+        address = self.server.objects["Service", "google-emulator", "google"]["spec"]["clusterIP"]
+        named = self.run_tool("openssl", "x509", "-in", certificate, "-noout", "-checkip", address)
+        self.assertIn("does match certificate", named.stdout)
+        labels = self.server.objects["Namespace", "", "podidentd"]["metadata"]["labels"]
+        self.assertEqual(labels["pod-security.kubernetes.io/enforce"], "privileged")
+        for place in [("DaemonSet", "podidentd", "podidentd"), ("Pod", "default", "reader"), ("Deployment", "google-emulator", "google")]:
+            self.assertIn(place, self.server.objects)
 
 
 class KubectlTests(ClusterTests):

@@ -39,6 +39,14 @@ extension DebugPage {
         What each is for, how old it is, when it ends, and the last failure; never the token.
         """
 
+    static let top = """
+        ## Which pods ask most, and are refused?
+
+        Without `--once` the table is drawn again every two seconds (`--interval`), with the rates and latencies of that time.
+        `--sort` takes requests, refusals, latency or tokens, `--count` ends after so many tables, and `--output json` prints one
+        line for each. P50 and P99 are upper bounds, by powers of two; callers without an identity share one line.
+        """
+
     static let bundle = """
         ## What goes into a bug report?
 

@@ -36,6 +36,7 @@ package struct DebugPage: Sendable {
         try await page.show("debug cgroups --output json --pod web-1", "For programs:")
         try await page.show("debug connections", Self.connections)
         try await page.show("debug tokens", Self.tokens)
+        try await page.show("debug top --once", Self.top)
         try await page.show("debug bundle --file \(bundle)", Self.bundle)
         try await page.showOther(["tar", "-tf", bundle])
         try await page.show("check", Self.check)

@@ -27,6 +27,7 @@ package struct PluginPage {
             var page = PluginPage(cluster: cluster, directory: world.node.directory, text: introduction)
             try await page.show("status", statusWords)
             try await page.show("explain shop/web-1", explainWords)
+            try await page.show("top --once", topWords)
             try await page.show("cgroups --namespace shop", nodesWords)
             try await page.show("tokens --output tree --node \(LabWorld.nodeName)", formsWords)
             try await page.show("bundle --file \(world.node.directory)/cluster.tar", bundleWords)
@@ -79,6 +80,10 @@ extension PluginPage {
 
     fileprivate static let statusWords = "Every node in one line:"
     fileprivate static let explainWords = "Why a pod does or does not get its identity, from the agent of its node:"
+    fileprivate static let topWords = """
+        The pods of all nodes by what they ask of their agents; without `--once` live, every five seconds (`--interval`), with
+        the rates and latencies of that time:
+        """
     fileprivate static let nodesWords =
         "`cgroups`, `tokens`, `connections` and `check --all` say node by node what the agents say:"
     fileprivate static let formsWords =
@@ -94,7 +99,7 @@ extension PluginPage {
         | status | meaning |
         |---|---|
         | 0 | all is well |
-        | 1 | a node is degraded or did not answer; `explain`: the pod gets no identity |
+        | 1 | a node is degraded or did not answer; `explain`: the pod gets no identity; `bundle`: the file could not be written |
         | 2 | a node is unsafe: a pod can reach what it must not |
         | 64 | the command was called wrongly |
         | 69 | the cluster could not be asked: kubectl is missing, the API server says no, no agent is there |

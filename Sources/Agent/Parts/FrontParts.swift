@@ -43,7 +43,7 @@ struct FrontParts: Sendable {
         let refusals = RefusalReporter(
             index: pods.index, directory: pods.directory, audit: upstreams.audit, events: events,
             writesEvents: { reloader.writesEvents })
-        counters = RequestCounters { refusals.report($0) }
+        counters = RequestCounters(pods: upstreams.podMeters) { refusals.report($0) }
         attributions = AttributionCounters()
         arrivals = ArrivalMonitor(ownPod: configuration.podUID, index: pods.index, directory: pods.directory)
         let proof = ConnectionProof(

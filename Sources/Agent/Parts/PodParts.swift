@@ -24,9 +24,13 @@ struct PodParts: Sendable {
     ) {
         index = CgroupIndex(root: kernel.root, resolver: kernel.cgroups)
         let directory = PodDirectory {
-            [tokens = upstreams.tokens, callers = upstreams.callers, spiffe = upstreams.spiffe] in
+            [
+                tokens = upstreams.tokens, callers = upstreams.callers, meters = upstreams.podMeters,
+                spiffe = upstreams.spiffe
+            ] in
             tokens.forget($0)
             callers.forget($0)
+            meters.forget($0)
             spiffe?.forget($0)
         }
         self.directory = directory

@@ -17,6 +17,8 @@ struct UpstreamParts: Sendable {
     let taintCredentials: NodeCredentials?
     let options: KubernetesClientOptions
     let callers = RecentCallers()
+    /// Counts of each pod, which end with the pod as its tokens do.
+    let podMeters = PodMeters()
     let audit: AuditLog
     let place = NodePlace()
     let clouds: [any CloudModule]

@@ -171,7 +171,8 @@ final class Reception {
         guard let exchange = known[request], exchange.closes, let asked = exchange.request else { return .notHere }
         let start = NIODeadline.now()
         // A refusal is handed on with its request: the code that refuses also reports it.
-        guard case .answer(let response) = responder.respond(to: asked, from: tag, leased: leased),
+        let caller = responder.identify(tag)
+        guard case .answer(let response) = responder.respond(to: asked, as: caller, leased: leased),
             response.cause == nil
         else { return .notHere }
         output.clear()
@@ -189,7 +190,7 @@ final class Reception {
         observer.connectionOpened()
         observer.requestAnswered(
             AnsweredRequest(
-                route: asked.routeClass, status: response.status, source: .cached,
+                route: asked.routeClass, status: response.status, source: .cached, pod: caller.pod,
                 nanoseconds: (NIODeadline.now() - start).nanoseconds))
         observer.connectionClosed()
         if sent >= 0, sent < length {

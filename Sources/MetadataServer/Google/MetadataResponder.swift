@@ -43,10 +43,21 @@ package struct MetadataResponder: Sendable {
         respond(to: request, from: tag, leased: nil)
     }
 
-    /// Answers from caches, without suspension: on the event loop, for every request.
+    /// Identifies the caller of a connection, now.
+    func identify(_ tag: CallerTag) -> Identification { backend.identify(tag) }
+
     func respond(to request: MetadataRequest, from tag: CallerTag, leased: LeasedAnswers?) -> Outcome {
+        respond(to: request, as: identify(tag), leased: leased)
+    }
+
+    /// Answers from caches, without suspension: on the event loop, for every request.
+    ///
+    /// `identification` is of this moment: a pod may vanish under a kept-alive connection.
+    func respond(
+        to request: MetadataRequest, as identification: Identification, leased: LeasedAnswers?
+    ) -> Outcome {
         let caller: Caller
-        switch backend.identify(tag) {
+        switch identification {
         case .caller(let identified): caller = identified
         // Clients give the detection endpoint as little as 100 ms, and its answer says nothing about anybody.
         case .pending where request.route == .root && configuration.servesGoogle: return .answer(root)
