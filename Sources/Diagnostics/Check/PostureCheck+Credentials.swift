@@ -17,7 +17,9 @@ extension PostureCheck {
                 logger: logger)
             options = try KubernetesClientOptions(
                 audience: audience ?? "none",
-                podTokenAudiences: Set(configuration.podTokenAudiences), cloudAudiences: configuration.cloudAudiences,
+                podTokenAudiences: Set(
+                    configuration.podTokenAudiences + (isSpiffe ? [configuration.spiffeAudience] : [])),
+                cloudAudiences: configuration.cloudAudiences,
                 userAgent: "podidentd/\(AgentVersion.current)")
         } catch {
             return [
@@ -39,6 +41,7 @@ extension PostureCheck {
         items += await rights(client, audiences: [audience].compactMap { $0 } + others)
         if audience == nil { items.append(notTried("credentials.token", without: "google.provider")) }
         if let audience, !lacks("node-name") { items += await grants(client, audience: audience) }
+        items += await certificateWay(client)
         await client.shutdown()
         return items
     }
