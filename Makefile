@@ -116,10 +116,10 @@ memory: bpf ## What the agent needs when all of 110 pods take all that the limit
 	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-opener podidentd-lab lab-attack
 	@.build-release/release/podidentd-lab memory
 
-million: bpf ## A million connections from pods that come and go: 0 wrong? CONNECTIONS (default: 1000000), PODS (110)
+million: bpf ## A million connections from pods that come and go: 0 wrong? CONNECTIONS (default: 1000000), PODS (110), SPIFFE=1
 	@echo "Building for release (the first time takes some minutes)"
-	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-opener podidentd-lab
-	@.build-release/release/podidentd-lab million --connections $(or $(CONNECTIONS),1000000) --pods $(or $(PODS),110)
+	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-opener podidentd-lab $(if $(SPIFFE),podidentd-signer)
+	@.build-release/release/podidentd-lab million $(if $(SPIFFE),--spiffe) --connections $(or $(CONNECTIONS),1000000) --pods $(or $(PODS),110)
 
 storm: bpf ## What share of 200 cold pods that ask at the same moment is served at the first try, on a busy node
 	@echo "Building for release (the first time takes some minutes)"
@@ -136,16 +136,16 @@ captures: bpf ## Writes docs/operate/debug.md and kubectl.md: what the debug com
 	@for product in podidentd podidentd-opener podidentd-lab kubectl-podidentd; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab captures docs/operate/debug.md --plugin docs/operate/kubectl.md
 
-bench: bpf ## Measures beside references and draws; QUICK=1, ONLY=1,5 (figures), AGENT=path (other binary), BEFORE=checkout (2d21139), CLOUDS=1
+bench: bpf ## Measures beside references and draws; QUICK=1, ONLY=1,5 (figures), AGENT=path (other binary), BEFORE=checkout (2d21139), CLOUDS=1, SPIFFE=1
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
-	@SWIFT=$(SWIFT) .ci/release podidentd-lab podidentd-opener podidentd-init $(if $(AGENT),,podidentd)
-	@$(if $(CLOUDS),bash .ci/setup-clients all)
-	@$(if $(CLOUDS),python3 Benchmarks/clouds.py,python3 Benchmarks/bench.py $(if $(BEFORE),--before $(BEFORE))) \
+	@SWIFT=$(SWIFT) .ci/release podidentd-lab podidentd-opener podidentd-init $(if $(AGENT),,podidentd) $(if $(SPIFFE),podidentd-signer)
+	@$(if $(CLOUDS),bash .ci/setup-clients all)$(if $(SPIFFE),bash .ci/setup-clients)
+	@$(if $(CLOUDS),python3 Benchmarks/clouds.py,$(if $(SPIFFE),python3 Benchmarks/spiffe.py,python3 Benchmarks/bench.py $(if $(BEFORE),--before $(BEFORE)))) \
 		$(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
-		$(if $(QUICK),$(if $(CLOUDS),,--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json))
-	@$(if $(CLOUDS),,python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures))
-	@$(if $(QUICK)$(CLOUDS),,python3 Benchmarks/readme.py)
+		$(if $(QUICK),$(if $(CLOUDS)$(SPIFFE),,--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json))
+	@$(if $(CLOUDS)$(SPIFFE),,python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures))
+	@$(if $(QUICK)$(CLOUDS)$(SPIFFE),,python3 Benchmarks/readme.py)
 
 bench-test: ## Tests what computes and draws the benchmarks' figures
 	@command -v python3 > /dev/null || bash .ci/install python3

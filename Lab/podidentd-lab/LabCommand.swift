@@ -9,7 +9,7 @@ struct LabCommand: AsyncParsableCommand {
         subcommands: [
             DemoCommand.self, ClientsCommand.self, AttackCommand.self, CleanCommand.self, ProbeCommand.self,
             SoakCommand.self, VisitCommand.self, StageCommand.self, CapturesCommand.self, MemoryCommand.self,
-            StormCommand.self, WorkloadCommand.self, PeerCommand.self, MillionCommand.self,
+            StormCommand.self, WorkloadCommand.self, WorkloadLoadCommand.self, PeerCommand.self, MillionCommand.self,
             GoogleCommand.self,
         ]
     )

@@ -21,12 +21,16 @@ struct MillionCommand: AsyncParsableCommand {
     @Option(help: "Connections that a pod makes in its life.")
     var perLife = 1000
 
+    @Flag(help: "Calls of the SPIFFE endpoint instead: X.509-SVIDs, JWT-SVIDs and bundles in turns.")
+    var spiffe = false
+
     func validate() throws {
         guard (1...500).contains(pods) else { throw ValidationError("--pods is from 1 to 500") }
         guard connections > 0, perLife >= 8 else { throw ValidationError("--per-life is at least 8") }
     }
 
     func run() async throws {
+        if spiffe { return try await runSpiffe() }
         var trial = MillionTrial()
         (trial.slots, trial.connections, trial.perLife) = (pods, connections, perLife)
         let world = try await LabWorld.start(keys: try LabCluster.Keys())
@@ -40,6 +44,22 @@ struct MillionCommand: AsyncParsableCommand {
         await world.stop()
         print(result.line)
         print(result.rest)
+        if !result.isGood { throw ExitCode.failure }
+    }
+
+    private func runSpiffe() async throws {
+        var trial = SpiffeMillionTrial()
+        (trial.slots, trial.calls, trial.perLife) = (pods, connections, perLife)
+        let world = try await LabWorld.start(keys: try LabCluster.Keys())
+        let result: SpiffeMillionTrial.Result
+        do {
+            result = try await trial.run(in: world) { print($0.line) }
+        } catch {
+            await world.stop()
+            throw error
+        }
+        await world.stop()
+        print(result.line)
         if !result.isGood { throw ExitCode.failure }
     }
 }

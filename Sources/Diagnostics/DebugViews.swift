@@ -28,13 +28,18 @@ package struct DebugViews: Sendable {
     let namespaces: NamespaceKeeper
     let audit: AuditLog
     let log: RecentLog
+    /// Says how the pod gets its SVID; `nil`: there is no SPIFFE endpoint.
+    let spiffe: SpiffeExplainer?
+
+    /// Tries to get an SVID of a pod, for `explain`.
+    package typealias SpiffeExplainer = @Sendable (PodRecord) async -> Explanation.Stage
 
     package init(
         configuration: AgentConfiguration, reloader: ConfigurationReloader, root: KubepodsRoot, index: CgroupIndex,
         directory: PodDirectory, kubernetes: KubernetesClient, watcher: PodWatcher, tokens: TokenService,
         clouds: [any CloudModule], upstreams: UpstreamMeters, counters: RequestCounters, datapath: DatapathSlot,
         incidents: CounterTable<Incident>, server: MetadataServer, namespaces: NamespaceKeeper, audit: AuditLog,
-        log: RecentLog
+        log: RecentLog, spiffe: SpiffeExplainer?
     ) {
         self.configuration = configuration
         self.reloader = reloader
@@ -53,6 +58,7 @@ package struct DebugViews: Sendable {
         self.namespaces = namespaces
         self.audit = audit
         self.log = log
+        self.spiffe = spiffe
     }
 
     package func views(_ readiness: ReadinessProbe) -> [String: AdminServer.View] {
@@ -78,7 +84,7 @@ package struct DebugViews: Sendable {
             remedies: ExplainRemedies(
                 configuration: configuration,
                 errors: ErrorResponse(configuration: configuration.metadataServer)),
-            clouds: CloudExplainer(modules: clouds, tokens: tokens)
+            clouds: CloudExplainer(modules: clouds, tokens: tokens), spiffe: spiffe
         )
         return [
             "/debug/explain": { query in

@@ -5,13 +5,15 @@ import UpstreamHTTP
 /// One right that a user may have, as RBAC names it.
 package struct AccessQuestion: Sendable, Hashable {
     package var verb: String
-    /// In the core API group.
+    /// Empty: the core API group.
+    package var group: String
     package var resource: String
     /// Empty: every namespace.
     package var namespace: String
 
-    package init(verb: String, resource: String, namespace: String = "") {
+    package init(verb: String, resource: String, group: String = "", namespace: String = "") {
         self.verb = verb
+        self.group = group
         self.resource = resource
         self.namespace = namespace
     }
@@ -27,7 +29,7 @@ extension KubernetesClient {
         _ question: AccessQuestion, to account: ServiceAccountReference? = nil
     ) async throws(UpstreamFailure) -> Bool {
         let attributes = Review.Attributes(
-            verb: question.verb, group: "", resource: question.resource,
+            verb: question.verb, group: question.group, resource: question.resource,
             namespace: question.namespace.isEmpty ? nil : question.namespace)
         let user = account.map { "system:serviceaccount:\($0.namespace):\($0.name)" }
         let groups = account.map { account in

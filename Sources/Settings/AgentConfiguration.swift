@@ -85,6 +85,7 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var spiffeSigner: String?
     package var spiffeAuthorities: String?
     package var spiffeAudience = ""
+    package var spiffeCertificates = CertificateWay.automatic
     package var spiffeBundleSeconds = 0
 
     package var adminSocket = ""

@@ -246,6 +246,7 @@ extension ConfigurationKey {
         spiffeAuthorities,
         spiffeAudience,
         spiffeBundleSeconds,
+        spiffeCertificates,
         key(
             "log.format", \.logFormat, default: "text", allowed: "text or json", parse: { LogFormat(rawValue: $0) },
             "How log records are written to standard error, one a line."

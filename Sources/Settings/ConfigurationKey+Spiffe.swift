@@ -1,5 +1,13 @@
 import SpiffeIdentity
 
+/// The way by which X.509-SVIDs are asked for.
+package enum CertificateWay: String, Sendable, CaseIterable {
+    /// PodCertificateRequests where they are served and allowed, the exchange otherwise.
+    case automatic = "auto"
+    case requests = "pod-certificate-requests"
+    case exchange
+}
+
 extension ConfigurationKey {
     /// Ports with another meaning on a metadata address.
     private static let otherPorts: Set<UInt16> = [53, 80, 123]
@@ -64,6 +72,15 @@ extension ConfigurationKey {
         """
         Within what time a changed trust bundle reaches every open stream: the agent reads it twice as often, and spreads what \
         it pushes over half of it.
+        """
+    )
+    static let spiffeCertificates = key(
+        "spiffe.certificates", \.spiffeCertificates, default: CertificateWay.automatic.rawValue,
+        allowed: "auto, pod-certificate-requests or exchange", parse: { CertificateWay(rawValue: $0) },
+        """
+        How certificates are asked for: by a PodCertificateRequest for the pod (Kubernetes 1.37; v1beta1 before, where an \
+        operator has switched it on), or by the exchange with the signer. auto: the first where the API server serves it and \
+        RBAC allows it, and the exchange otherwise. JWT-SVIDs always come from the exchange.
         """
     )
 }

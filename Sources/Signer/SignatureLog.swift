@@ -1,4 +1,5 @@
 import FoundationEssentials
+import KubernetesAPI
 package import Operations
 import SpiffeIdentity
 import Synchronization
@@ -14,12 +15,14 @@ package final class SignatureLog: Sendable {
 
     private let write: @Sendable (String) -> Void
     private let counters = CounterTable<Result>()
+    private let requests = CounterTable<Result>()
 
     package init(write: @escaping @Sendable (String) -> Void) {
         self.write = write
     }
 
     package var samples: [MetricSample] { counters.samples }
+    package var requestSamples: [MetricSample] { requests.samples }
 
     func record(_ outcome: Exchange.Outcome, audience: [String]?) {
         counters.increment(.signed)
@@ -40,6 +43,35 @@ package final class SignatureLog: Sendable {
         emit(
             "sign", result,
             [("status", "\(refusal.status)"), ("reason", JSONText.string(refusal.reason))])
+    }
+
+    /// A PodCertificateRequest that was decided, or left open.
+    func record(_ verdict: PodCertificateVerdict, of request: PodCertificateRequest) {
+        let spec = request.spec
+        var fields = [
+            ("request", JSONText.string(request.metadata.name)), ("signer", JSONText.string(spec.signerName)),
+            ("namespace", JSONText.string(request.metadata.namespace)), ("pod", JSONText.string(spec.podName)),
+            ("podUid", JSONText.string(spec.podUID)), ("serviceAccount", JSONText.string(spec.serviceAccountName)),
+            ("node", JSONText.string(spec.nodeName)),
+        ]
+        let result: Result
+        switch verdict {
+        case .issued(let certificate):
+            result = .signed
+            fields += [
+                ("spiffeId", JSONText.string(certificate.spiffeID)),
+                ("serialNumber", JSONText.string(certificate.serialNumber)),
+            ]
+            if certificate.isServing { fields.append(("metadataServer", "true")) }
+        case .denied(let reason, let message):
+            result = .refused
+            fields.append(("reason", JSONText.string("\(reason): \(message)")))
+        case .pending(let reason):
+            result = .failed
+            fields.append(("reason", JSONText.string(reason)))
+        }
+        requests.increment(result)
+        emit("podCertificateRequest", result, fields)
     }
 
     private func subject(_ pod: ReviewedPod) -> [(String, String)] {

@@ -25,6 +25,10 @@ package struct SignerConfiguration: Sendable {
     package var certificateSeconds = 86_400
     /// The life of a JWT-SVID, in seconds.
     package var tokenSeconds = 300
+    /// The Lease by which one of several replicas signs PodCertificateRequests; `nil`: this process signs none.
+    package var lease: (namespace: String, name: String)?
+    /// The name of this replica in the Lease.
+    package var replica = ""
     /// How often the files are looked at.
     package var reloadInterval = Duration.seconds(10)
 

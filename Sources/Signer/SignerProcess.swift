@@ -17,6 +17,8 @@ package struct SignerProcess: Sendable {
     private let keys: KeyHolder
     private let server: SignerServer
     private let metrics: MetricsServer?
+    private let lease: LeaseHolder?
+    private let controller: PodCertificateController
     private let logger: Logger
 
     package init(_ configuration: SignerConfiguration, kubeconfig: Kubeconfig, logger: Logger) throws {
@@ -32,6 +34,14 @@ package struct SignerProcess: Sendable {
         server = SignerServer(
             exchange: Exchange(configuration, reviewer: TokenReviewer(client: client)), keys: keys, log: log,
             group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+        lease = configuration.lease.map { [client] lease in
+            LeaseHolder(
+                client: client, namespace: lease.namespace, name: lease.name, identity: configuration.replica,
+                logger: logger)
+        }
+        controller = PodCertificateController(
+            client: client, judge: PodCertificateJudge(configuration, facts: client), keys: keys, log: log,
+            logger: logger)
         metrics =
             configuration.metricsPort == 0
             ? nil
@@ -56,8 +66,9 @@ package struct SignerProcess: Sendable {
             ])
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [keys] in await keys.run() }
+            if let lease { group.addTask { [controller] in await lease.run { await controller.run() } } }
             group.addTask { await ending() }
-            // The files are looked at until the task is cancelled: whichever ends first is the end.
+            // The others run until the task is cancelled: whichever ends first is the end.
             await group.next()
             group.cancelAll()
         }
@@ -71,6 +82,9 @@ package struct SignerProcess: Sendable {
 enum SignerMetrics {
     static let exchanges = MetricDefinition(
         "podidentd_signer_exchanges", .counter, labels: ["result"], "Exchanges, by how they ended.")
+    static let requests = MetricDefinition(
+        "podidentd_signer_pod_certificate_requests", .counter, labels: ["result"],
+        "PodCertificateRequests, by how they ended: signed, refused, or left open (failed).")
     static let connections = MetricDefinition(
         "podidentd_signer_connections", .gauge, "Connections that are open.")
     static let authorityEnd = MetricDefinition(
@@ -80,6 +94,7 @@ enum SignerMetrics {
     static func families(_ keys: KeyHolder, _ server: SignerServer, _ log: SignatureLog) -> [MetricFamily] {
         [
             MetricFamily(exchanges, log.samples),
+            MetricFamily(requests, log.requestSamples),
             MetricFamily(connections, .count(server.connectionCount)),
             MetricFamily(authorityEnd, .real(keys.current.authority.notAfter.timeIntervalSince1970)),
         ]

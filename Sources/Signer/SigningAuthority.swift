@@ -139,20 +139,54 @@ package struct SigningAuthority: Sendable {
         return extensions
     }
 
-    /// The key of a request that says nothing else and proves that its sender has the key.
-    private static func key(of request: [UInt8]) throws(SpiffeError) -> Certificate.PublicKey {
-        guard request.count <= 4096, let request = try? CertificateSigningRequest(derEncoded: request) else {
-            throw SpiffeError("the signing request is none")
+    /// Why a signing request is not signed.
+    enum RequestDefect: Sendable, Hashable {
+        case form(String)
+        case key(String)
+
+        var text: String {
+            switch self {
+            case .form(let text), .key(let text): text
+            }
         }
-        guard request.publicKey.isValidSignature(request.signature, for: request) else {
-            throw SpiffeError("the signing request is not signed with its key")
+    }
+
+    /// Looks for what a request must not be: it says nothing but its key, and proves that its sender has the key.
+    static func defect(of request: [UInt8]) -> RequestDefect? {
+        guard case .failure(let problem) = read(request) else { return nil }
+        return problem.defect
+    }
+
+    private struct Problem: Error {
+        var defect: RequestDefect
+    }
+
+    private static func read(_ request: [UInt8]) -> Result<Certificate.PublicKey, Problem> {
+        func problem(_ defect: RequestDefect) -> Result<Certificate.PublicKey, Problem> {
+            .failure(Problem(defect: defect))
+        }
+        guard request.count <= 4096, let request = try? CertificateSigningRequest(derEncoded: request) else {
+            return problem(.form("the signing request is none"))
+        }
+        let key = request.publicKey
+        guard
+            P256.Signing.PublicKey(key) != nil || P384.Signing.PublicKey(key) != nil
+                || P521.Signing.PublicKey(key) != nil
+        else { return problem(.key("the signing request's key is none of EC P-256, P-384 and P-521")) }
+        guard key.isValidSignature(request.signature, for: request) else {
+            return problem(.form("the signing request is not signed with its key"))
         }
         guard request.subject.isEmpty, request.attributes.isEmpty else {
-            throw SpiffeError("the signing request asks for names: it must be empty")
+            return problem(.form("the signing request asks for names: it must be empty"))
         }
-        guard P256.Signing.PublicKey(request.publicKey) != nil || P384.Signing.PublicKey(request.publicKey) != nil
-        else { throw SpiffeError("the signing request's key is neither EC P-256 nor P-384") }
-        return request.publicKey
+        return .success(key)
+    }
+
+    private static func key(of request: [UInt8]) throws(SpiffeError) -> Certificate.PublicKey {
+        switch read(request) {
+        case .success(let key): return key
+        case .failure(let problem): throw SpiffeError(problem.defect.text)
+        }
     }
 
     private static func text(_ number: Certificate.SerialNumber) -> String {

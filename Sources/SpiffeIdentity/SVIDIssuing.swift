@@ -23,10 +23,13 @@ package struct IssueFailure: Error, Sendable, Hashable, CustomStringConvertible 
 
     package var kind: Kind
     package var reason: String
+    /// How long the same is not asked for again; `nil`: as for every failure of its kind.
+    package var rest: Duration?
 
-    package init(_ kind: Kind, _ reason: String) {
+    package init(_ kind: Kind, _ reason: String, rest: Duration? = nil) {
         self.kind = kind
         self.reason = reason
+        self.rest = rest
     }
 
     package var description: String { "\(kind.rawValue): \(reason)" }

@@ -41,9 +41,7 @@ package struct X509SVID: Sendable {
     package var concatenatedChain: [UInt8] { chain.flatMap { $0 } }
 
     /// The chain in PEM, the leaf first.
-    package var chainPEM: String {
-        chain.map { PEMDocument(type: "CERTIFICATE", derBytes: $0).pemString + "\n" }.joined()
-    }
+    package var chainPEM: String { CertificateChain.pem(chain) }
 
     private static func checkProfile(_ leaf: Certificate, id: SpiffeID) throws(SpiffeError) {
         let extensions = leaf.extensions

@@ -25,11 +25,13 @@ final class CallHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var deadline: Scheduled<Void>?
     private var work: Task<Void, Never>?
     private var answer = CallAnswer()
+    private var share: BudgetShare
 
     init(store: IdentityStore, peer: WorkloadPeer, observer: any WorkloadObserver) {
         self.store = store
         self.peer = peer
         self.observer = observer
+        share = BudgetShare(store.budget, peer)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -93,7 +95,10 @@ final class CallHandler: ChannelInboundHandler, RemovableChannelHandler {
             return
         }
         do throws(GRPCStatus) {
-            guard let message = try body.append(bytes) else {
+            let message = try body.append(bytes)
+            // Until the answer is sent: a call may wait for it.
+            try share.set(message?.readableBytes ?? body.size)
+            guard let message else {
                 state = .reading(method, body)
                 if isLast { throw .malformed }
                 return
@@ -136,6 +141,7 @@ final class CallHandler: ChannelInboundHandler, RemovableChannelHandler {
     ) {
         guard case .answering = state else { return }
         work = nil
+        giveBack()
         switch result {
         case .failure(let status): end(status, context)
         case .success(let (pod, message)):
@@ -221,6 +227,13 @@ final class CallHandler: ChannelInboundHandler, RemovableChannelHandler {
         deadline = nil
         work?.cancel()
         work = nil
+        giveBack()
+    }
+
+    /// Keeps nothing of the request any more.
+    private func giveBack() {
+        // Less always fits.
+        try? share.set(0)
     }
 }
 

@@ -96,6 +96,9 @@ struct CallMessages {
     /// Whether nothing of a further message has arrived.
     var isEmpty: Bool { buffer.readableBytes == 0 }
 
+    /// The bytes that have arrived of it.
+    var size: Int { buffer.readableBytes }
+
     mutating func append(_ bytes: ByteBuffer) {
         buffer.writeImmutableBuffer(bytes)
     }
@@ -120,6 +123,9 @@ struct CallBody {
     init(limit: Int) {
         self.limit = limit
     }
+
+    /// The bytes that have arrived.
+    var size: Int { buffer.readableBytes }
 
     /// Takes the next bytes.
     ///

@@ -25,6 +25,7 @@ package struct GRPCStatus: Error, Sendable, Hashable {
     static let compressed = GRPCStatus(.unimplemented, "compressed messages are not served here")
     static let draining = GRPCStatus(.unavailable, "the agent restarts; ask again")
     static let unread = GRPCStatus(.resourceExhausted, "the client does not read its stream")
+    static let budget = GRPCStatus(.resourceExhausted, "the pod's requests take too much memory")
     static let streamLimit = GRPCStatus(.resourceExhausted, "the pod has too many open streams")
 
     static func tooLong(_ limit: Int) -> GRPCStatus {

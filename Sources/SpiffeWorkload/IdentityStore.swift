@@ -1,4 +1,4 @@
-import Attribution
+package import Attribution
 import FoundationEssentials
 package import NIOCore
 package import SpiffeIdentity
@@ -15,6 +15,7 @@ package final class IdentityStore: Sendable {
     /// Where timers run.
     private let loop: any EventLoop
     let storage = Mutex(Storage())
+    let budget: RequestBudget
 
     package init(
         configuration: WorkloadConfiguration, issuer: any SVIDIssuing, observer: any WorkloadObserver,
@@ -24,6 +25,7 @@ package final class IdentityStore: Sendable {
         self.issuer = issuer
         self.observer = observer
         self.loop = loop
+        budget = RequestBudget(podLimit: configuration.pendingBytes.pod, totalLimit: configuration.pendingBytes.all)
     }
 
     struct Storage {
@@ -120,6 +122,12 @@ package final class IdentityStore: Sendable {
         }
         settle(pod, result)
         return result
+    }
+
+    /// Returns the certificate that the pod has, or else asks for one, once, which is not kept.
+    package func tryCertificate(for pod: PodRecord) async -> Result<X509SVID, IssueFailure> {
+        if let held = certificateAndBundle(for: pod).0 { return .success(held) }
+        do throws(IssueFailure) { return .success(try await certificate(for: pod)) } catch { return .failure(error) }
     }
 
     private func certificate(for pod: PodRecord) async throws(IssueFailure) -> X509SVID {

@@ -8,6 +8,9 @@ enum SecretMessages {
     private static let tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3."
     static let secretType = tls + "Secret"
 
+    /// A stream keeps the names that it was asked for: there are four, and the pod's own ID is the longest.
+    private static let nameLimit = (count: 16, bytes: 2048)
+
     /// DiscoveryRequest. Who a node says that it is decides nothing, and is not read.
     struct Request: Equatable {
         var names: [String] = []
@@ -22,7 +25,12 @@ enum SecretMessages {
         var request = Request()
         while let (field, value) = try reader.next() {
             switch field {
-            case 3: request.names.append(try text(value))
+            case 3:
+                let name = try text(value)
+                guard request.names.count < nameLimit.count, name.utf8.count <= nameLimit.bytes else {
+                    throw ProtobufError()
+                }
+                request.names.append(name)
             case 4: request.type = try text(value)
             case 5: request.nonce = try text(value)
             case 6: request.isRejection = true

@@ -25,12 +25,14 @@ final class SecretStreamHandler: ChannelInboundHandler {
     private var registration: (pod: PodUID, number: Int)?
     /// Counts answers; 0: none was sent.
     private var number = 0
+    private var share: BudgetShare
 
     init(store: IdentityStore, peer: WorkloadPeer, observer: any WorkloadObserver) {
         self.store = store
         self.peer = peer
         self.observer = observer
         messages = CallMessages(limit: store.configuration.secretRequestBytes)
+        share = BudgetShare(store.budget, peer)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -69,6 +71,7 @@ final class SecretStreamHandler: ChannelInboundHandler {
                 deadline?.cancel()
                 deadline = nil
             }
+            try share.set(messages.size)
             if !messages.isEmpty { expectMessage(context) }
             // A client that asks for nothing more may still listen; one that has asked for nothing may not.
             if frame.endStream, names == nil { throw .malformed }
@@ -176,6 +179,8 @@ final class SecretStreamHandler: ChannelInboundHandler {
         work?.cancel()
         work = nil
         shown = nil
+        // Less always fits.
+        try? share.set(0)
     }
 }
 

@@ -32,6 +32,8 @@ package struct WorkloadConfiguration: Sendable {
     package var messageBytes = 64 * 1024
     /// The bytes of one request for secrets: Envoy lists all of its extensions in each.
     package var secretRequestBytes = 256 * 1024
+    /// The bytes of requests that are kept at once, of one pod and of all: unfinished, or waiting for their answer.
+    package var pendingBytes = (pod: 1 << 20, all: 16 << 20)
     package var headerBytes = 16 * 1024
     /// How long a connection may be open without a call.
     package var idleTime = TimeAmount.minutes(5)
@@ -44,7 +46,7 @@ package struct WorkloadConfiguration: Sendable {
     }
 
     func memory(of failure: IssueFailure) -> Duration {
-        failure.kind == .unavailable ? failedMemory : deniedMemory
+        failure.rest ?? (failure.kind == .unavailable ? failedMemory : deniedMemory)
     }
 
     /// When to renew a certificate that was just obtained, or could not be renewed.

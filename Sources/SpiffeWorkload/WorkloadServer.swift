@@ -37,7 +37,7 @@ package final class WorkloadServer: Sendable {
 
     /// Takes over a connected stream socket that does not block.
     package func serve(_ descriptor: CInt, _ peer: WorkloadPeer) {
-        let account = Self.account(of: peer)
+        let account = peer.pod
         guard enter(account) else {
             observer.connectionRefused()
             return Self.reset(descriptor)
@@ -51,7 +51,7 @@ package final class WorkloadServer: Sendable {
 
     /// The same for a channel that another bootstrap has made, before it is active.
     package func adopt(_ channel: any Channel, _ peer: WorkloadPeer) throws {
-        let account = Self.account(of: peer)
+        let account = peer.pod
         guard enter(account) else {
             observer.connectionRefused()
             throw TooManyConnections()
@@ -60,14 +60,6 @@ package final class WorkloadServer: Sendable {
     }
 
     private struct TooManyConnections: Error {}
-
-    private static func account(of peer: WorkloadPeer) -> PodUID? {
-        switch peer.identify() {
-        case .caller(let caller): caller.pod.uid
-        case .pending(let uid): uid
-        case .refused: nil
-        }
-    }
 
     /// Closes without a word: the peer sees a reset.
     private static func reset(_ descriptor: CInt) {

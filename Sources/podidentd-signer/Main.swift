@@ -57,6 +57,11 @@ struct SignerCommand: AsyncParsableCommand {
             "Gives X.509-SVIDs a subject, for servers that know no URI names, such as PostgreSQL and MySQL.",
             discussion: "O=TRUST-DOMAIN, OU=NAMESPACE, CN=SERVICEACCOUNT; none where one is longer than 64 bytes."))
     var namedSubject = false
+    @Option(
+        help: ArgumentHelp(
+            "The Lease, NAMESPACE/NAME, by which one replica signs PodCertificateRequests. Default: none are signed.",
+            discussion: "Needs the rights of the signer's manifest, and --certificate-seconds of at least 3600."))
+    var lease: String?
     @Option(help: "How often the files are looked at, in seconds, from 1 to 300.")
     var reloadSeconds = 10
     @Option(help: "A kubeconfig for TokenReviews. Default: the ServiceAccount of the pod that this process runs in.")
@@ -81,6 +86,15 @@ struct SignerCommand: AsyncParsableCommand {
         guard claimLabel.count <= 16, claimLabel.allSatisfy({ (1...317).contains($0.utf8.count) }) else {
             throw ValidationError("--claim-label: at most 16 names of labels")
         }
+        if let lease {
+            let parts = lease.split(separator: "/", omittingEmptySubsequences: false)
+            guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty }) else {
+                throw ValidationError("--lease must be NAMESPACE/NAME")
+            }
+            guard certificateSeconds >= 3600 else {
+                throw ValidationError("--lease needs --certificate-seconds of at least 3600: the API's own least")
+            }
+        }
         if let issuer, !issuer.hasPrefix("https://") || issuer.hasSuffix("/") {
             throw ValidationError("--issuer must begin with https:// and not end with a slash")
         }
@@ -104,6 +118,11 @@ struct SignerCommand: AsyncParsableCommand {
         configuration.claims.labels = claimLabel
         configuration.claims.hasZone = claimZone
         configuration.namesSubject = namedSubject
+        if let parts = lease?.split(separator: "/").map(String.init) {
+            configuration.lease = (parts[0], parts[1])
+            // The kubelet names the container's host by the pod; a process of the same name after it is another.
+            configuration.replica = "\(ProcessInfo.processInfo.hostName)_\(UUID().uuidString.lowercased())"
+        }
         configuration.reloadInterval = .seconds(reloadSeconds)
         let kubeconfig =
             if let path = kubeconfig {

@@ -27,11 +27,14 @@ import Testing
         )
         let rejections = Atomic(0)
 
-        init(_ signer: FakeSigner) async throws {
+        init(_ signer: FakeSigner, of other: Stream? = nil) async throws {
             var configuration = WorkloadConfiguration(trustDomain: FakeSigner.domain, authorities: [])
             configuration.bundleSpread = .zero
-            store = IdentityStore(
-                configuration: configuration, issuer: signer, observer: QuietObserver(), loop: channel.testingEventLoop)
+            store =
+                other?.store
+                ?? IdentityStore(
+                    configuration: configuration, issuer: signer, observer: QuietObserver(),
+                    loop: channel.testingEventLoop)
             try await channel.testingEventLoop.executeInContext { [self] in
                 try channel.pipeline.syncOperations.addHandler(
                     SecretStreamHandler(
@@ -144,5 +147,27 @@ import Testing
         let long = try await Stream(signer)
         try await long.send(ByteBuffer(bytes: [0, 0x7f, 0, 0, 0]))
         #expect(try await long.next() == "status 8")
+    }
+
+    @Test("unfinished requests of one pod are kept up to its share, whatever the number of its streams, and no longer")
+    func budget() async throws {
+        let signer = try FakeSigner()
+        let first = try await Stream(signer)
+        let budget = first.store.budget
+        // The header of a message of 200,000 bytes, and most of them.
+        let part = ByteBuffer(bytes: [0, 0, 3, 0x0d, 0x40] + [UInt8](repeating: 0, count: 180_000))
+        try await first.send(part)
+        var streams = [first]
+        for _ in 0..<20 {
+            let stream = try await Stream(signer, of: first)
+            try await stream.send(part)
+            streams.append(stream)
+            #expect(budget.total <= first.store.configuration.pendingBytes.pod)
+        }
+        #expect(budget.total == 5 * 180_005, "five fit into one mebibyte")
+        for stream in streams.dropFirst(5) { #expect(try await stream.next() == "status 8") }
+        #expect(budget.podCount == 1)
+        for stream in streams { _ = try await stream.channel.finish(acceptAlreadyClosed: true) }
+        #expect(budget.total == 0 && budget.podCount == 0)
     }
 }

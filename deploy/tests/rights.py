@@ -4,8 +4,27 @@ AUDIENCE_VERB = "request-serviceaccounts-token-audience"
 AUDIENCE_PREFIXES = ("//iam.googleapis.com/projects/", "identitynamespace:")
 # The audience of the component `spiffe`, by its exact name.
 SIGNER_AUDIENCE = "podidentd-signer"
-# What the signer may, which is no agent: ask whose token it was shown.
-REVIEW = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+# What the signer may, which is no agent: ask whose token it was shown, decide requests of its own two names, read what they
+# are compared with, and hold one Lease.
+SIGNER = [
+    {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests/status"], "verbs": ["patch"]},
+    {
+        "apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "verbs": ["sign"],
+        "resourceNames": ["podidentd.io/spiffe", "podidentd.io/node-serving"],
+    },
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+    {
+        "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "update"],
+        "resourceNames": ["podidentd-signer-leader"],
+    },
+]
+# By which nodes name the signer for pods that have no volume of it, each by its exact name.
+CERTIFICATE_VERB = "request-serviceaccounts-podcertificate-signer"
+CERTIFICATE_SIGNERS = (["podidentd.io:spiffe"], ["podidentd.io:node-serving"])
 # Of the token services of other clouds.
 CLOUD_AUDIENCES = {"sts.amazonaws.com", "api://AzureADTokenExchange"}
 # The annotations of ServiceAccounts, by name, for clusters whose nodes may not read them by themselves.
@@ -62,7 +81,10 @@ def granted(document, documents):
             )
             if verbs != [AUDIENCE_VERB] or groups != [""] or len(resources) != 1 or not exact:
                 yield f"opens more than one exact audience: {rule}"
-        elif rule == READ or (rule == REVIEW and document["metadata"]["name"] == "podidentd-signer"):
+        elif CERTIFICATE_VERB in verbs:
+            if verbs != [CERTIFICATE_VERB] or groups != ["certificates.k8s.io"] or resources not in CERTIFICATE_SIGNERS:
+                yield f"opens more than one exact signer: {rule}"
+        elif rule == READ or (rule in SIGNER and document["metadata"]["name"] == "podidentd-signer"):
             continue
         elif rule == FENCED:
             yield from unfenced(documents)

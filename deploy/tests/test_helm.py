@@ -141,6 +141,18 @@ class EqualityTests(unittest.TestCase):
         self.assertEqual(changed, plain | {"admin": {"socket": "/run/x"}, "log": {"level": "debug"}})
         self.assertNotEqual(first, second)
 
+    def test_metadata_through_tls_and_the_way_of_certificates_are_settings(self):
+        spiffe = {"trustDomain": "prod.example", "signer": "https://10.96.0.56:8443"}
+        plain = manifests.helm(values(spiffe=spiffe))
+        self.assertNotIn("PODIDENTD_SPIFFE_METADATA_PORT", plain)
+        self.assertNotIn("PODIDENTD_SPIFFE_CERTIFICATES", plain)
+        changed = manifests.helm(values(spiffe=spiffe | {"metadataPort": 443, "certificates": "exchange"}))
+        self.assertIn('PODIDENTD_SPIFFE_METADATA_PORT: "443"', changed)
+        self.assertIn('PODIDENTD_SPIFFE_CERTIFICATES: "exchange"', changed)
+        for wrong in ({"metadataPort": 80}, {"metadataPort": 70000}, {"certificates": "none"}):
+            with self.subTest(wrong), self.assertRaises(manifests.ChartError):
+                manifests.helm(values(spiffe=spiffe | wrong))
+
     def test_the_rule_is_about_the_audience_of_the_tokens(self):
         text = manifests.helm(values(config={"google": {"token-audience": "https://pool.example"}}))
         (role,) = [d for d in manifests.documents(text) if d["kind"] == "ClusterRole"]

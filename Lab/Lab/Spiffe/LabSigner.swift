@@ -23,6 +23,7 @@ package final class LabSigner: Sendable {
     /// Lines of the signer's standard error.
     package var log: EventLog<String> { command.errorLines }
     package var isRunning: Bool { command.isRunning }
+    package var processID: Int32 { command.processIdentifier }
 
     /// Starts a signer that runs as a pod of another node, and waits until it serves.
     ///
@@ -81,6 +82,9 @@ package final class LabSigner: Sendable {
         if options.contains(where: { $0.hasPrefix("--claim-") }) {
             try kubernetes.apply(Self.rights("podidentd-signer-pods", to: "pods", "get", in: ""))
             try kubernetes.apply(Self.rights("podidentd-signer-nodes", to: "nodes", "get", in: ""))
+        }
+        if options.contains("--lease") {
+            for objects in Self.signingRights { try kubernetes.apply(objects) }
         }
         kubernetes.allowAudience(Self.audience)
         let kubeconfig = "\(folder)/\(name).kubeconfig"
@@ -165,6 +169,48 @@ package final class LabSigner: Sendable {
                 ],
             ],
         ]
+    }
+
+    /// The rights of a signer of PodCertificateRequests, and those of its replicas' Lease.
+    private static var signingRights: [[JSON]] {
+        let group = "certificates.k8s.io"
+        let reading = ["get", "list", "watch"].map { verb in
+            rights("podidentd-signer-requests-\(verb)", to: "podcertificaterequests", verb, in: group)
+        }
+        let facts = [("pods", ""), ("nodes", ""), ("serviceaccounts", "")].map { resource, group in
+            rights("podidentd-signer-facts-\(resource)", to: resource, "get", in: group)
+        }
+        let leases = ["get", "create", "update"].map { verb in
+            rights("podidentd-signer-lease-\(verb)", to: "leases", verb, in: "coordination.k8s.io")
+        }
+        return reading + facts + leases + [
+            rights("podidentd-signer-status", to: "podcertificaterequests/status", "patch", in: group),
+            rights("podidentd-signer-sign", to: "signers", "sign", in: group),
+        ]
+    }
+
+    /// The words of the command line by which the signer signs PodCertificateRequests.
+    package static let signsRequests = ["--lease", "\(namespace)/podidentd-signer-leader"]
+
+    /// The right of nodes to name this signer for any of their pods (Kubernetes 1.37, as documented).
+    package static func allowRequests(of signer: String, in world: LabWorld) throws {
+        try world.cluster.kubernetes.apply([
+            [
+                "kind": "ClusterRole", "metadata": ["name": .string("podidentd-" + signer)],
+                "rules": [
+                    [
+                        "apiGroups": ["certificates.k8s.io"],
+                        "resources": [.string(signer.replacingOccurrences(of: "/", with: ":"))],
+                        "verbs": ["request-serviceaccounts-podcertificate-signer"],
+                    ]
+                ],
+            ],
+            [
+                "kind": "ClusterRoleBinding", "metadata": ["name": .string("podidentd-" + signer)],
+                "roleRef": ["kind": "ClusterRole", "name": .string("podidentd-" + signer)],
+                "subjects": [["kind": "Group", "name": "system:nodes"]],
+            ],
+        ])
     }
 
     private static func kubeconfig(_ world: LabWorld, token: String) -> String {

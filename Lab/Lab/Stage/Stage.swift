@@ -8,6 +8,7 @@ package final class Stage {
     private var pods: [RunningPod] = []
     private var made = 0
     private var otherTokenServices: [LabHTTPServer] = []
+    private var signer: LabSigner?
 
     private static let namespace = "bench"
     private static let account = "impersonating"
@@ -52,6 +53,11 @@ package final class Stage {
             return .null
         case .upstream: return takeRequests()
         case .clouds: return try await startClouds()
+        case .spiffe: return try await startSigner()
+        case .token:
+            return .string(
+                try world.cluster.kubernetes.projectedToken(
+                    namespace: Self.namespace, pod: command.name ?? "", audience: LabSigner.audience))
         }
     }
 
@@ -86,6 +92,20 @@ package final class Stage {
         let configuration = world.node.directory + "/podidentd-clouds.yaml"
         try LabWorld.yaml(keys).write(toFile: configuration, atomically: true, encoding: .utf8)
         return ["configuration": .string(configuration), "role": .string(Self.role)]
+    }
+
+    /// Starts a signer of the trust domain.
+    private func startSigner() async throws -> JSON {
+        let signer = try await LabSigner.start(in: world)
+        self.signer = signer
+        let keys = world.agentConfiguration.merging(signer.agentConfiguration.compactMapValues { $0 }) { $1 }
+        let configuration = world.node.directory + "/podidentd-spiffe.yaml"
+        try LabWorld.yaml(keys).write(toFile: configuration, atomically: true, encoding: .utf8)
+        return [
+            "configuration": .string(configuration), "port": .integer(Int64(LabSigner.endpointPort)),
+            "signer": .string("https://\(LabNode.address):\(signer.port)"),
+            "authority": .string(world.cluster.authorityPath), "pid": .integer(Int64(signer.processID)),
+        ]
     }
 
     /// Adds pods, or removes the newest ones.

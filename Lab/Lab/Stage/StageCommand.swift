@@ -11,9 +11,14 @@ struct StageCommand: Decodable {
         case upstream
         /// AWS and Azure, with identities for the pods' ServiceAccount, and a configuration file that serves them.
         case clouds
+        /// A signer, with a configuration file for an agent that serves SPIFFE by it.
+        case spiffe
+        /// A token of the pod `name` for the signer.
+        case token
     }
 
     var command: Name
     var count: Int?
     var milliseconds: Int?
+    var name: String?
 }

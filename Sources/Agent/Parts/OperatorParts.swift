@@ -31,7 +31,8 @@ struct OperatorParts: Sendable {
             directory: pods.directory, kubernetes: upstreams.kubernetes, watcher: pods.watcher,
             tokens: upstreams.tokens, clouds: upstreams.clouds, upstreams: upstreams.metered.meters,
             counters: front.counters, datapath: kernel.slot, incidents: incidents, server: front.server,
-            namespaces: front.namespaces, audit: upstreams.audit, log: recentLog)
+            namespaces: front.namespaces, audit: upstreams.audit, log: recentLog,
+            spiffe: upstreams.spiffe?.explainer)
         let readiness = front.readiness
         let group = MultiThreadedEventLoopGroup.singleton
         admin = AdminServer(

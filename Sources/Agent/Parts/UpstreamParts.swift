@@ -58,7 +58,12 @@ struct UpstreamParts: Sendable {
             issuer: metered, accounts: metered, exchanger: metered, clouds: metered.clouds,
             clock: LoopTokenClock(executor: .upstreams), observer: { audit.record($0) },
             accountObserver: { audit.record($0) })
-        self.spiffe = spiffe.map { SpiffeFront($0, tokens: metered, audit: audit, logger: logger) }
+        self.spiffe = spiffe.map { settings in
+            SpiffeFront(
+                settings, tokens: metered,
+                requests: PodCertificateClient(client: kubernetes, nodeName: configuration.nodeName), audit: audit,
+                logger: logger)
+        }
     }
 
     private static func options(_ configuration: AgentConfiguration) throws -> KubernetesClientOptions {

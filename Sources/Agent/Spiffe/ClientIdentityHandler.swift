@@ -27,6 +27,8 @@ final class ClientIdentityHandler: ChannelInboundHandler {
     private let identifyHolding: @Sendable (Duration) async -> Identification
     private let id: @Sendable (PodRecord) -> SpiffeID?
     private let refused: @Sendable (PodRecord) -> Void
+    /// Given back with the connection.
+    private let place: PodConnectionLimit.Place
     private var state = State.shaking
 
     /// As long as the metadata protocol holds a request of a pod that is not known yet.
@@ -37,11 +39,13 @@ final class ClientIdentityHandler: ChannelInboundHandler {
     init(
         identify: @escaping @Sendable () -> Identification,
         identifyHolding: @escaping @Sendable (Duration) async -> Identification,
-        id: @escaping @Sendable (PodRecord) -> SpiffeID?, refused: @escaping @Sendable (PodRecord) -> Void
+        id: @escaping @Sendable (PodRecord) -> SpiffeID?, place: PodConnectionLimit.Place,
+        refused: @escaping @Sendable (PodRecord) -> Void
     ) {
         self.identify = identify
         self.identifyHolding = identifyHolding
         self.id = id
+        self.place = place
         self.refused = refused
     }
 

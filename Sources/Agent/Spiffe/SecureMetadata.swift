@@ -4,7 +4,6 @@ import Logging
 import MetadataServer
 import NIOCore
 import NIOSSL
-import SignerExchange
 import SpiffeIdentity
 import SpiffeWorkload
 import Synchronization
@@ -26,24 +25,27 @@ final class SecureMetadata: Sendable {
     private let port: UInt16
     private let ownPod: PodUID
     private let trustDomain: TrustDomain
-    private let client: SignerClient
+    private let source: CertificateSource
     private let store: IdentityStore
     private let directory: PodDirectory
     private let refused: @Sendable (PodRecord) -> Void
     private let logger: Logger
     private let storage = Mutex(Storage())
+    private let limit = PodConnectionLimit(connectionsPerPod)
 
+    /// A handshake and its session take some 100 KiB. Clients keep one connection.
+    private static let connectionsPerPod = 32
     /// How often the bundle is compared, and how long after a failure the signer is asked again.
     private static let pause = Duration.seconds(5)
 
     init(
-        port: UInt16, ownPod: PodUID, trustDomain: TrustDomain, client: SignerClient, store: IdentityStore,
+        port: UInt16, ownPod: PodUID, trustDomain: TrustDomain, source: CertificateSource, store: IdentityStore,
         directory: PodDirectory, logger: Logger, refused: @escaping @Sendable (PodRecord) -> Void
     ) {
         self.port = port
         self.ownPod = ownPod
         self.trustDomain = trustDomain
-        self.client = client
+        self.source = source
         self.store = store
         self.directory = directory
         self.logger = logger
@@ -51,12 +53,14 @@ final class SecureMetadata: Sendable {
     }
 
     private struct NoCertificate: Error {}
+    private struct TooManyConnections: Error {}
 
     /// The handlers before the metadata protocol on this port, for callers that `attributor` knows.
     func securedPort(_ attributor: Attributor) -> SecuredPort {
         SecuredPort(port: port) { [self] tag in
             let context = storage.withLock { $0.endsAt > Date() ? $0.context : nil }
             guard let context else { throw NoCertificate() }
+            guard let place = limit.enter(Self.pod(attributor.identify(tag))) else { throw TooManyConnections() }
             return [
                 NIOSSLServerHandler(context: context),
                 ClientIdentityHandler(
@@ -65,8 +69,17 @@ final class SecureMetadata: Sendable {
                     id: { [trustDomain] pod in
                         SpiffeID(trustDomain, namespace: pod.namespace, serviceAccount: pod.serviceAccountName)
                     },
-                    refused: refused),
+                    place: place, refused: refused),
             ]
+        }
+    }
+
+    /// The pod that a connection is counted for; `nil`: no pod's.
+    private static func pod(_ known: Identification) -> PodUID? {
+        switch known {
+        case .caller(let caller): caller.pod.uid
+        case .pending(let uid): uid
+        case .refused: nil
         }
     }
 
@@ -107,7 +120,7 @@ final class SecureMetadata: Sendable {
         do throws(SpiffeError) { request = try key.signingRequest() } catch {
             throw IssueFailure(.unavailable, error.description)
         }
-        return (try await client.servingCertificate(for: pod, request: request), key)
+        return (try await source.servingCertificate(for: pod, request: request), key)
     }
 
     private func adopt(_ chain: [[UInt8]], _ key: WorkloadKey, _ bundle: TrustBundle) throws(IssueFailure) {

@@ -1,5 +1,7 @@
 import Attribution
+import Diagnostics
 import EventLoops
+import KubernetesAPI
 import Logging
 import MetadataServer
 import NIOCore
@@ -16,7 +18,7 @@ import Tokens
 final class SpiffeFront: Sendable {
     let settings: SpiffeSettings
     let counters = SpiffeCounters()
-    private let client: SignerClient
+    private let source: CertificateSource
     private let store: IdentityStore
     private let server: WorkloadServer
     private let listener = Mutex<UnixListener?>(nil)
@@ -24,15 +26,20 @@ final class SpiffeFront: Sendable {
     private let audit: AuditLog
     private let logger: Logger
 
-    init(_ settings: SpiffeSettings, tokens: any SubjectTokenIssuing, audit: AuditLog, logger: Logger) {
+    init(
+        _ settings: SpiffeSettings, tokens: any SubjectTokenIssuing, requests: PodCertificateClient, audit: AuditLog,
+        logger: Logger
+    ) {
         self.settings = settings
         self.audit = audit
         self.logger = logger
-        client = SignerClient(settings.signer, tokens: tokens)
+        source = CertificateSource(
+            way: settings.certificates, signer: SignerClient(settings.signer, tokens: tokens), requests: requests,
+            logger: logger)
         let observer = SpiffeReporter(counters: counters, audit: audit, logger: logger)
         let group = MultiThreadedEventLoopGroup.singleton
         store = IdentityStore(
-            configuration: settings.workload, issuer: client, observer: observer, loop: group.next())
+            configuration: settings.workload, issuer: source, observer: observer, loop: group.next())
         server = WorkloadServer(store: store, group: group, observer: observer, logger: logger)
     }
 
@@ -41,7 +48,7 @@ final class SpiffeFront: Sendable {
     func secured(_ attributor: Attributor, pods: PodDirectory) -> SecuredPort? {
         guard let metadata = settings.metadata else { return nil }
         let secure = SecureMetadata(
-            port: metadata.port, ownPod: metadata.ownPod, trustDomain: settings.workload.trustDomain, client: client,
+            port: metadata.port, ownPod: metadata.ownPod, trustDomain: settings.workload.trustDomain, source: source,
             store: store, directory: pods, logger: logger
         ) { [counters, audit] pod in
             counters.foreignCertificates.increment()
@@ -103,7 +110,25 @@ final class SpiffeFront: Sendable {
         }
         await listener?.close()
         await server.drain(within: time)
-        await client.shutdown()
+        await source.shutdown()
+    }
+
+    /// The stage that `explain` adds.
+    var explainer: DebugViews.SpiffeExplainer { { [self] pod in await explain(pod) } }
+
+    /// Tries to get the pod's certificate, for `explain`, unless the pod has one.
+    private func explain(_ pod: PodRecord) async -> Explanation.Stage {
+        let way = await source.wayInUse()
+        switch await store.tryCertificate(for: pod) {
+        case .success(let svid):
+            return Explanation.Stage("spiffe", .ok, "\(svid.id), certificate \(svid.serialNumber), by \(way)")
+        case .failure(let failure):
+            return Explanation.Stage(
+                "spiffe", .failed, "no certificate by \(way): \(failure.reason)",
+                remedy: failure.kind == .denied
+                    ? "the signer's log says why it refused: each refusal is a line of its standard output"
+                    : "see docs/operate/spiffe.md, 'When something is down'; the signer is spiffe.signer")
+        }
     }
 
     /// For the metrics.

@@ -12,6 +12,7 @@ struct SpiffeSettings: Sendable {
     /// Where metadata is served through TLS, and which pod the agent is; `nil`: it is not.
     let metadata: (port: UInt16, ownPod: PodUID)?
     let workload: WorkloadConfiguration
+    let certificates: CertificateWay
     let signer: SignerClientConfiguration
 
     /// - Returns: `nil` if there is no endpoint.
@@ -30,6 +31,7 @@ struct SpiffeSettings: Sendable {
         }
         port = configuration.spiffePort
         socket = configuration.spiffeSocket
+        certificates = configuration.spiffeCertificates
         metadata = try Self.metadata(configuration)
         var workload = WorkloadConfiguration(
             trustDomain: domain,

@@ -17,7 +17,9 @@ extension PostureCheck {
                 logger: logger)
             options = try KubernetesClientOptions(
                 audience: audience,
-                podTokenAudiences: Set(configuration.podTokenAudiences), cloudAudiences: configuration.cloudAudiences,
+                podTokenAudiences: Set(
+                    configuration.podTokenAudiences + (isSpiffe ? [configuration.spiffeAudience] : [])),
+                cloudAudiences: configuration.cloudAudiences,
                 userAgent: "podidentd/\(AgentVersion.current)")
         } catch {
             return [
@@ -44,6 +46,7 @@ extension PostureCheck {
         // Without Google another cloud's audience stands for what the nodes are granted.
         let granted = configuration.servesGoogle ? audience : clouds.first
         if let granted, !lacks("node-name") { items += await grants(client, audience: granted) }
+        items += await certificateWay(client)
         await client.shutdown()
         return items
     }

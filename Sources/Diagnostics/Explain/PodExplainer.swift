@@ -19,6 +19,7 @@ struct PodExplainer: Sendable {
     let readiness: ReadinessProbe
     let remedies: ExplainRemedies
     let clouds: CloudExplainer
+    let spiffe: DebugViews.SpiffeExplainer?
 
     private typealias Stage = Explanation.Stage
 
@@ -52,6 +53,7 @@ struct PodExplainer: Sendable {
             stages.append(Stage("mint", .skipped, "not tried"))
         } else {
             stages += await mintStages(of: pod)
+            if let spiffe { stages.append(await spiffe(pod)) }
         }
         return Explanation(
             node: configuration.nodeName, pod: "\(pod.namespace)/\(pod.name)", uid: pod.uid.description,

@@ -56,6 +56,12 @@ PODIDENTD_SPIFFE_PORT: "9256"
 PODIDENTD_SPIFFE_TRUST_DOMAIN: {{ .Values.spiffe.trustDomain | quote }}
 PODIDENTD_SPIFFE_SIGNER: {{ .Values.spiffe.signer | quote }}
 PODIDENTD_SPIFFE_CA_FILE: /etc/podidentd-signer/ca.crt
+{{- with .Values.spiffe.metadataPort }}
+PODIDENTD_SPIFFE_METADATA_PORT: {{ . | quote }}
+{{- end }}
+{{- if ne .Values.spiffe.certificates "auto" }}
+PODIDENTD_SPIFFE_CERTIFICATES: {{ .Values.spiffe.certificates | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -27,6 +27,9 @@ extension ClusterState {
 
     private func allowsPath(_ path: String, _ user: KubernetesUser) -> Bool {
         switch path {
+        case "/apis/certificates.k8s.io/v1", "/apis/certificates.k8s.io/v1beta1":
+            // `system:discovery`: everybody who is authenticated.
+            !user.groups.contains("system:unauthenticated")
         case "/readyz", "/livez", "/healthz", "/version": true
         case "/.well-known/openid-configuration", "/openid/v1/jwks":
             // `system:service-account-issuer-discovery`: ServiceAccounts, never nodes.
@@ -70,6 +73,14 @@ extension ClusterState {
             guard name != node else { return }
             let what = name.isEmpty ? "all nodes" : "'\(name)'"
             throw request.forbidden(user, reason: "node '\(node)' cannot read \(what), only its own Node object")
+        case ("certificates.k8s.io", "podcertificaterequests", "create"):
+            return
+        case ("certificates.k8s.io", "podcertificaterequests", "list"),
+            ("certificates.k8s.io", "podcertificaterequests", "watch"):
+            guard selector?.required("spec.nodeName") == node else {
+                throw request.forbidden(
+                    user, reason: "can only list/watch podcertificaterequests with spec.nodeName field selector")
+            }
         case ("", "events", "create"), ("", "events", "patch"), ("events.k8s.io", "events", "create"),
             ("authentication.k8s.io", "tokenreviews", "create"),
             ("authorization.k8s.io", "subjectaccessreviews", "create"):

@@ -16,7 +16,7 @@ struct ClusterState: Sendable {
     /// Changes kept for resuming watches. Older resourceVersions are answered with 410, as after a compaction.
     static let historyLimit = 4096
 
-    let options: KubernetesEmulator.Options
+    var options: KubernetesEmulator.Options
     private(set) var resourceVersion: UInt64 = 1
     /// Watches can resume from here on.
     private(set) var oldestWatchable: UInt64 = 1
@@ -34,6 +34,12 @@ struct ClusterState: Sendable {
 
     init(options: KubernetesEmulator.Options) {
         self.options = options
+    }
+
+    /// The next resource version.
+    mutating func nextVersion() -> UInt64 {
+        resourceVersion += 1
+        return resourceVersion
     }
 
     // MARK: - Nodes and ServiceAccounts

@@ -22,15 +22,18 @@ extension KubernetesEmulator {
         storage.withLock { $0.state.revokeGrants() }
     }
 
-    /// The token that the kubelet of the pod's node writes into a projected volume: the pod's own, for the API server.
-    package func projectedToken(namespace: String, pod name: String) throws -> String {
+    private static let administrator = KubernetesUser(name: "lab", groups: ["system:masters"])
+
+    /// The token that the kubelet of the pod's node writes into a projected volume: the pod's own, for the API server or
+    /// another audience.
+    package func projectedToken(namespace: String, pod name: String, audience: String? = nil) throws -> String {
         let state = storage.withLock { $0.state }
         guard let pod = state.pods[LabPod.Key(namespace, name)], let node = pod.nodeName else {
             throw LabError("no pod \(namespace)/\(name) runs on a node")
         }
         let body: JSON = [
             "spec": [
-                "expirationSeconds": 3600,
+                "audiences": audience.map { JSON.array([.string($0)]) }, "expirationSeconds": 3600,
                 "boundObjectRef": [
                     "apiVersion": "v1", "kind": "Pod", "name": .string(name), "uid": .string(pod.uid),
                 ],
@@ -38,7 +41,8 @@ extension KubernetesEmulator {
         ]
         let grant = try state.decide(
             TokenRequest(parsing: Array(body.text.utf8)), for: LabPod.Key(namespace, pod.serviceAccountName),
-            as: .node(node), tokenID: UUID().uuidString.lowercased(), now: clock.now)
+            as: audience == nil ? .node(node) : Self.administrator, tokenID: UUID().uuidString.lowercased(),
+            now: clock.now)
         return try signingKey.sign(grant.claims)
     }
 

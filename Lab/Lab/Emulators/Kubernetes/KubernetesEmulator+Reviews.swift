@@ -64,6 +64,10 @@ extension KubernetesEmulator {
                 && state.allows(user, audience: attribute("resource"), serviceAccount: key)
             return ["allowed": .bool(isAllowed)]
         }
+        if attribute("verb") == "request-serviceaccounts-podcertificate-signer" {
+            let signer = attribute("resource").replacingOccurrences(of: ":", with: "/")
+            return ["allowed": .bool(state.allows(user, signer: signer, serviceAccount: key))]
+        }
         var access = AccessRequest(method: "", path: "")
         access.isResource = true
         access.verb = attribute("verb")

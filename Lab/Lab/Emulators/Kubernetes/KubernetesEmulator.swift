@@ -27,6 +27,8 @@ package final class KubernetesEmulator: Sendable {
         package var bookmarkInterval = Duration.seconds(60)
         /// Whether anonymous callers may read discovery document and keys, as the measured cluster had it bound.
         package var allowsAnonymousDiscovery = true
+        /// The served version of PodCertificateRequests.
+        package var podCertificates = PodCertificateSupport.absent
         /// Bytes of a claim that only makes tokens longer.
         package var paddingClaimBytes = 0
 
@@ -42,6 +44,7 @@ package final class KubernetesEmulator: Sendable {
         var silenced: [Int: AsyncStream<WatchSignal>.Continuation] = [:]
         var watchDelay = Duration.zero
         var nodeTokens: [String: String] = [:]
+        var certificates = CertificateState()
         /// The API server's external URL, for `jwks_uri`.
         var externalURL = "https://127.0.0.1:6443"
     }

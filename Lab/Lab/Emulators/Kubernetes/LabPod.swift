@@ -37,6 +37,8 @@ package struct LabPod: Sendable, Equatable {
     package var automountsServiceAccountToken: Bool
     /// Audiences of projected `serviceAccountToken` volumes and of CSI drivers' `tokenRequests`.
     package var volumeAudiences: [String]
+    /// The signers of projected `podCertificate` volumes.
+    package var volumeSigners: Set<String> = []
     package var resourceVersion: UInt64
     /// The value of an environment variable, where a pod is to be large.
     package var environmentValue: JSON?

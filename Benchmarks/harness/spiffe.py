@@ -1,0 +1,173 @@
+"""The SPIFFE endpoint and the signer: cached answers beside references, memory of open streams, signatures."""
+
+import base64
+import json
+import os
+import subprocess
+import tempfile
+import time
+
+from .load import TOKEN, wrk
+from .process import status
+from .rows import judge, row
+from .servers import Agent
+from .tools import ROOT, BenchError, run, say
+
+BARE = os.path.join(ROOT, ".build", "clients", "go-spiffe-bare")
+BARE_PORT = 9999
+MEGA = 1e6
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Spiffe:
+    """A stage with a signer, and an agent that serves the endpoint."""
+
+    def __init__(self, stage, agent_path, lab):
+        self.stage = stage
+        self.lab = lab
+        self.signer = stage.command("spiffe")
+        stage.node["configuration"] = self.signer["configuration"]
+        self.agent = Agent(stage, agent_path)
+
+    def load(self, pod, *words):
+        return json.loads(run(*self.stage.inside_pod(pod, [self.lab, "workload-load", *words])))
+
+    def rate(self, pod, method, seconds, *words):
+        report = self.load(pod, "--method", method, "--calls", "100000000", "--seconds", str(seconds), "--width", "32", *words)
+        if report["failed"] or report["wrong"]:
+            raise BenchError(f"{method}: {report}")
+        return report["calls"] / report["seconds"]
+
+    def message(self, pod):
+        """The bytes of the answer that the bare server gives too."""
+
+        answer = json.loads(run(*self.stage.inside_pod(pod, [self.lab, "workload"])))
+        return base64.b64decode(answer["messages"][0])
+
+
+def processor_seconds(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def cached_rows(spiffe, rounds, seconds):
+    """Certificates beside a bare server of the same bytes; tokens beside the metadata token on kept connections."""
+    if not os.path.exists(BARE):
+        raise BenchError("the bare server is not built: run 'bash .ci/setup-clients'")
+    pod = spiffe.stage.set_pods(1)[0]
+    spiffe.agent.start()
+    rates = {name: [] for name in ("svid", "bare", "jwt", "metadata")}
+    cost = {name: [] for name in ("svid", "bare", "jwt", "metadata")}
+    with tempfile.NamedTemporaryFile() as answer:
+        answer.write(spiffe.message(pod))
+        answer.flush()
+        bare = spiffe.stage.start(spiffe.stage.inside_pod(pod, [BARE, f"127.0.0.1:{BARE_PORT}", answer.name]),
+                                  stdout=subprocess.PIPE)
+        bare.stdout.readline()
+        scenes = {
+            "svid": (spiffe.agent.pid, lambda: spiffe.rate(pod, "FetchX509SVID", seconds)),
+            "bare": (bare.pid, lambda: spiffe.rate(pod, "FetchX509SVID", seconds, "--address", "127.0.0.1", "--port",
+                                                   str(BARE_PORT))),
+            "jwt": (spiffe.agent.pid, lambda: spiffe.rate(pod, "FetchJWTSVID", seconds)),
+            "metadata": (spiffe.agent.pid, lambda: wrk(spiffe.stage, pod, TOKEN, seconds, True)["rate"]),
+        }
+        for name, (_, measure) in scenes.items():
+            measure()
+        names = list(scenes)
+        for number in range(rounds):
+            for name in names[number % 4:] + names[:number % 4]:
+                pid, measure = scenes[name]
+                before = processor_seconds(pid)
+                rates[name].append(measure())
+                cost[name].append((processor_seconds(pid) - before) / (rates[name][-1] * seconds) * 1e6)
+            say("  " + "   ".join(f"{name} {rates[name][-1]:7.0f}/s {cost[name][-1]:5.1f} us" for name in names))
+        bare.kill()
+    spiffe.agent.stop()
+    return [
+        judge(row("svid", "FetchX509SVID, cached, kept connection, 32 at a time", "calls/s", rates["svid"],
+                  reference="grpc-go with the same bytes", reference_values=rates["bare"], target=">= 1.0 x grpc-go"),
+              ratio_at_least=1.0),
+        judge(row("jwt", "FetchJWTSVID, cached, kept connection, 32 at a time", "calls/s", rates["jwt"],
+                  reference="metadata token, 32 kept connections (wrk)", reference_values=rates["metadata"],
+                  target=">= 0.8 x the metadata token"), ratio_at_least=0.8),
+        row("svid-cost", "the server's processor time of a FetchX509SVID", "us", cost["svid"], better="lower",
+            reference="grpc-go", reference_values=cost["bare"]),
+        row("jwt-cost", "the agent's processor time of a FetchJWTSVID", "us", cost["jwt"], better="lower",
+            reference="metadata token", reference_values=cost["metadata"]),
+    ]
+
+
+def memory_rows(spiffe, pods, wait):
+    """Resident memory with as many pods, with one stream each, and with 64 streams in each of ten."""
+    spiffe.stage.set_pods(pods)
+    spiffe.agent.start()
+    time.sleep(wait)
+    plain = status(spiffe.agent.pid)["VmRSS"]
+
+    def hold(some, streams):
+        return [spiffe.stage.start(
+            spiffe.stage.inside_pod(pod, [spiffe.lab, "workload-load", "--method", "FetchX509SVID", "--hold", "--calls",
+                                          str(streams), "--width", str(streams), "--seconds", "60"]),
+            stdout=subprocess.DEVNULL) for pod in some]
+
+    def streams():
+        text = run(*spiffe.stage.inside_node(["curl", "-s", "http://127.0.0.1:9254/metrics"]))
+        return int(float(next(line.split()[-1] for line in text.splitlines()
+                              if line.startswith("podidentd_spiffe_held") and "streams" in line)))
+
+    def held(wanted):
+        deadline = time.monotonic() + 60
+        while streams() < wanted:
+            if time.monotonic() > deadline:
+                raise BenchError(f"{streams()} of {wanted} streams are open")
+            time.sleep(0.2)
+        time.sleep(wait)
+        return status(spiffe.agent.pid)["VmRSS"]
+
+    first = hold(spiffe.stage.pods, 1)
+    one = held(pods)
+    more = hold(spiffe.stage.pods[:10], 31)
+    many = held(pods + 310)
+    for process in first + more:
+        process.kill()
+        process.wait()
+    spiffe.agent.stop()
+    say(f"  {pods} pods: {plain / MEGA:.1f} MB, a stream each {one / MEGA:.1f} MB, 310 streams more {many / MEGA:.1f} MB")
+    return [
+        row("memory-plain", f"resident memory, {pods} pods, no stream", "MB", [plain / MEGA], better="lower"),
+        judge(row("memory-streams", "that is more with a stream in each, its connection, key and certificate", "MB",
+                  [(one - plain) / MEGA], better="lower", target="<= 10 MB"), at_most=10),
+        judge(row("memory-stream", "memory of one more stream", "KB", [max(many - one, 0) / 310 / 1e3], better="lower",
+                  target="<= 20 KB"), at_most=20),
+    ]
+
+
+def signer_rows(spiffe, seconds, threads):
+    """Exchanges of one signer process, certificate and token each, whose TokenReviews the lab's API server answers."""
+    pods = spiffe.stage.set_pods(threads)
+    tokens = [spiffe.stage.command("token", name=pod["name"]) for pod in pods]
+    with tempfile.TemporaryDirectory() as folder:
+        run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+            f"{folder}/key", "-subj", "/", "-outform", "DER", "-out", f"{folder}/csr")
+
+        with open(f"{folder}/csr", "rb") as file:
+            csr = base64.b64encode(file.read()).decode()
+    script = os.path.join(ROOT, "Benchmarks", "harness", "exchange_load.py")
+    words = ["python3", script, spiffe.signer["signer"], spiffe.signer["authority"], str(seconds)]
+    before = processor_seconds(spiffe.signer["pid"])
+    output = run(*spiffe.stage.inside_node(words), input=json.dumps({"csr": csr, "tokens": tokens}))
+    used = processor_seconds(spiffe.signer["pid"]) - before
+    report = json.loads(output)
+    if report["failed"]:
+        raise BenchError(f"exchanges failed: {report}")
+    per_core = report["count"] / used if used else 0
+    say(f"  {report['count']} exchanges in {seconds} s, {per_core:.0f} a core second, p99 {report['p99']:.1f} ms")
+    return [
+        judge(row("signer-core", "signatures (certificates) of one signer process a second of processor time", "/s",
+                  [per_core], target=">= 300"), at_least=300),
+        row("signer-rate", f"the same a second of time, {threads} nodes at once, all on two cores", "/s",
+            [report["count"] / seconds]),
+        judge(row("signer-p99", "99th percentile of an exchange then", "ms", [report["p99"]], better="lower",
+                  target="<= 50 ms"), at_most=50),
+    ]

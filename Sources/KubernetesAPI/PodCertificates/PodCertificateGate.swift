@@ -1,0 +1,37 @@
+/// Bounds how many PodCertificateRequests a node leaves in the API: each is an object in etcd for a quarter of an hour.
+///
+/// While signers decide, ``openLimit`` may be open at once. Once one was left undecided, one at a time, with pauses that grow.
+struct PodCertificateGate: Sendable {
+    static let openLimit = 16
+    static let pause = (first: Duration.seconds(5), longest: Duration.seconds(120))
+
+    private var open = 0
+    private var undecided = 0
+    private var quietUntil: ContinuousClock.Instant?
+
+    /// Why no request may be created now; `nil`: one may, and its end must be told.
+    mutating func begin(at now: ContinuousClock.Instant) -> String? {
+        if undecided > 0 {
+            if open > 0 { return "no signer has decided the last one, and another is open" }
+            if let quietUntil, now < quietUntil {
+                return "no signer has decided the last \(undecided); asked again in "
+                    + "\((quietUntil - now).components.seconds + 1) s"
+            }
+        }
+        guard open < Self.openLimit else { return "\(Self.openLimit) of this node are open" }
+        open += 1
+        return nil
+    }
+
+    /// One ended: decided, left undecided, or never created (`nil`).
+    mutating func end(wasDecided: Bool?, at now: ContinuousClock.Instant) {
+        open -= 1
+        switch wasDecided {
+        case true: undecided = 0
+        case false:
+            undecided += 1
+            quietUntil = now + min(Self.pause.first * Double(1 << min(undecided - 1, 10)), Self.pause.longest)
+        case nil: break
+        }
+    }
+}

@@ -1,0 +1,175 @@
+import FoundationEssentials
+import KubernetesAPI
+import Logging
+import Synchronization
+import Tokens
+
+/// Signs the PodCertificateRequests of this signer's two names, while this replica holds the Lease.
+struct PodCertificateController: Sendable {
+    let client: KubernetesClient
+    let judge: PodCertificateJudge
+    let keys: KeyHolder
+    let log: SignatureLog
+    let logger: Logger
+
+    /// Requests that are decided at once.
+    private static let width = 16
+    /// How long a request that could not be decided is tried again; the next list finds it later.
+    private static let patience = Duration.seconds(60)
+    /// A watch ends after this many seconds, and a list finds what was missed.
+    private static let watchSeconds = 240
+    /// How long an API server without the resource is left in peace.
+    private static let absence = Duration.seconds(300)
+
+    /// Follows the requests until the task is cancelled, which ends what only the holder of the Lease may do.
+    func run() async {
+        var lastComplaint = ""
+        while !Task.isCancelled {
+            var pause = Self.absence
+            do throws(UpstreamFailure) {
+                if let version = try await client.podCertificateVersion() {
+                    logger.info(
+                        "the signer decides PodCertificateRequests", metadata: ["version": "\(version.groupVersion)"])
+                    await withTaskGroup(of: Void.self) { group in
+                        for name in [PodCertificateSignerName.spiffe, PodCertificateSignerName.nodeServing] {
+                            group.addTask { await follow(name, version) }
+                        }
+                    }
+                    pause = .seconds(1)
+                } else if lastComplaint.isEmpty {
+                    lastComplaint = "absent"
+                    logger.info("the API server serves no PodCertificateRequests: the exchange alone is served")
+                }
+            } catch {
+                pause = .seconds(5)
+                if lastComplaint != error.message {
+                    logger.warning(
+                        "the signer cannot ask the API server for PodCertificateRequests",
+                        metadata: ["reason": "\(error.message)"])
+                }
+                lastComplaint = error.message
+            }
+            guard (try? await Task.sleep(for: pause)) != nil else { return }
+        }
+    }
+
+    /// Lists and watches the requests of one name again and again; returns when the API server no longer serves them.
+    private func follow(_ name: String, _ version: PodCertificateVersion) async {
+        var pause = Duration.milliseconds(500)
+        var lastComplaint = ""
+        while !Task.isCancelled {
+            do throws(UpstreamFailure) {
+                try await pass(name, version)
+                pause = .milliseconds(500)
+                lastComplaint = ""
+            } catch  where error.status == 404 {
+                return
+            } catch {
+                if lastComplaint != error.message {
+                    logger.warning(
+                        "the watch of PodCertificateRequests failed",
+                        metadata: ["signer": "\(name)", "reason": "\(error.message)"])
+                }
+                lastComplaint = error.message
+                pause = min(pause * 2, .seconds(10))
+            }
+            guard (try? await Task.sleep(for: pause * Double.random(in: 0.8...1.2))) != nil else { return }
+        }
+    }
+
+    /// One list and the watch that follows it. What they show is decided at the side, so that neither waits.
+    private func pass(_ name: String, _ version: PodCertificateVersion) async throws(UpstreamFailure) {
+        let (found, continuation) = AsyncStream.makeStream(
+            of: PodCertificateRequest.self, bufferingPolicy: .bufferingOldest(65_536))
+        async let deciding: Void = decideAll(found, version)
+        let result: Result<Void, UpstreamFailure>
+        do throws(UpstreamFailure) {
+            let resourceVersion = try await client.listPodCertificateRequests(of: name, version) { request in
+                if request.decision == nil { continuation.yield(request) }
+            }
+            try await client.watchPodCertificateRequests(
+                of: name, version, from: resourceVersion, seconds: Self.watchSeconds
+            ) { event in
+                switch event {
+                case .updated(let request):
+                    guard request.decision == nil else { return true }
+                    // Where too many wait, the next list finds the rest.
+                    if case .enqueued = continuation.yield(request) { return true }
+                    return false
+                case .deleted, .bookmark: return true
+                case .failure, .malformed: return false
+                }
+            }
+            result = .success(())
+        } catch {
+            result = .failure(error)
+        }
+        continuation.finish()
+        await deciding
+        try result.get()
+    }
+
+    private func decideAll(_ requests: AsyncStream<PodCertificateRequest>, _ version: PodCertificateVersion) async {
+        await withTaskGroup(of: Void.self) { group in
+            var running = 0
+            for await request in requests {
+                if running == Self.width {
+                    await group.next()
+                    running -= 1
+                }
+                running += 1
+                group.addTask { await decide(request, version) }
+            }
+        }
+    }
+
+    /// Decides one request, and tries again what did not answer.
+    private func decide(_ request: PodCertificateRequest, _ version: PodCertificateVersion) async {
+        let end = ContinuousClock.now + Self.patience
+        var pause = Duration.milliseconds(250)
+        while !Task.isCancelled {
+            let verdict = await judge.judge(request, keys: keys.current)
+            let problem: String
+            switch await write(verdict, request, version) {
+            case .written: return log.record(verdict, of: request)
+            case .superseded:
+                return log.record(.pending("the request was decided by another, or is gone"), of: request)
+            case .failed(let reason): problem = reason
+            }
+            guard ContinuousClock.now + pause < end, (try? await Task.sleep(for: pause)) != nil else {
+                return log.record(.pending(problem), of: request)
+            }
+            pause = min(pause * 2, .seconds(10))
+        }
+    }
+
+    private enum Writing: Sendable {
+        case written
+        /// Another has decided, or the request has gone or changed.
+        case superseded
+        case failed(String)
+    }
+
+    private func write(
+        _ verdict: PodCertificateVerdict, _ request: PodCertificateRequest, _ version: PodCertificateVersion
+    ) async -> Writing {
+        let status: PodCertificateRequest.Status
+        switch verdict {
+        case .pending(let reason): return .failed(reason)
+        case .issued(let certificate): status = certificate.status
+        case .denied(let reason, let message):
+            let condition = PodCertificateRequest.Condition(
+                type: PodCertificateRequest.Outcome.denied.rawValue, reason: reason, message: message,
+                time: PodCertificateJudge.text(Date()))
+            status = PodCertificateRequest.Status(conditions: [condition])
+        }
+        do throws(UpstreamFailure) {
+            try await client.setStatus(status, of: request, version)
+            return .written
+        } catch  where [404, 409].contains(error.status) {
+            return .superseded
+        } catch {
+            return .failed("the decision could not be written: \(error.message)")
+        }
+    }
+}
