@@ -5,7 +5,7 @@ import Settings
 import Telemetry
 import Tokens
 
-extension DebugViews {
+extension DebugEndpoints {
     /// The load of each pod that has asked, is connected, or has a token.
     var podLoad: PodLoadDump {
         let meters = counters.pods.snapshot { directory.record(for: $0) != nil }

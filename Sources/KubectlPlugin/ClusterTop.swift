@@ -2,10 +2,10 @@ package import Operations
 
 /// The pods of all nodes by what they ask of their agents.
 package struct ClusterTop: Sendable {
-    private let answers: [NodeAnswer<PodTop>]
+    private let answers: [NodeResponse<PodTop>]
     private let pods: [(node: String?, pod: PodTop.Pod)]
 
-    package init(_ answers: [NodeAnswer<PodTop>], by order: PodTop.Order) {
+    package init(_ answers: [NodeResponse<PodTop>], by order: PodTop.Order) {
         self.answers = answers
         pods = answers.flatMap { answer in
             (try? answer.result.get()).map { top in top.pods.map { (answer.agent.node, $0) } } ?? []

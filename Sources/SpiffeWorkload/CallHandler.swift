@@ -24,7 +24,7 @@ final class CallHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var state = State.awaitingHead
     private var deadline: Scheduled<Void>?
     private var work: Task<Void, Never>?
-    private var answer = CallAnswer()
+    private var answer = CallResponse()
     private var share: BudgetShare
 
     init(store: IdentityStore, peer: WorkloadPeer, observer: any WorkloadObserver) {

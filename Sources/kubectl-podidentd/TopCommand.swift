@@ -59,7 +59,7 @@ struct TopCommand: AsyncParsableCommand {
         let limit = rows.map { ["--rows", "\($0)"] } ?? []
         let arguments = period + ["--sort", sort.rawValue] + limit + filter.arguments
         let progress = Console.progress(of: agents.count)
-        let answers = await NodeAnswer<PodTop>.gather(agents, atOnce: 16, progress: progress) {
+        let answers = await NodeResponse<PodTop>.gather(agents, atOnce: 16, progress: progress) {
             agent throws(PluginError) in try await ClusterTop.ask(agent, arguments, kubectl)
         }
         return ClusterTop(answers, by: sort)
@@ -73,7 +73,7 @@ struct TopCommand: AsyncParsableCommand {
             let text = top.table(on: terminal, limit: limit)
             Console.write(terminal.isInteractive && !once ? terminal.redrawn(text) : text)
         case .json:
-            Console.write(String(decoding: try JSONView.bytes(of: top.report, isCompact: !once), as: UTF8.self) + "\n")
+            Console.write(String(decoding: try JSONOutput.bytes(of: top.report, isCompact: !once), as: UTF8.self) + "\n")
         case .yaml: Console.write((once ? "" : "---\n") + (try JSONTree(of: top.report).yaml))
         case .tree: Console.write(try JSONTree(of: top.report).outline)
         }

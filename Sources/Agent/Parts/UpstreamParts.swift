@@ -27,7 +27,7 @@ struct UpstreamParts: Sendable {
     let kubernetes: KubernetesClient
     let metered: MeteredUpstreams
     let tokens: TokenService
-    let spiffe: SpiffeFront?
+    let spiffe: SpiffeService?
 
     /// Reads the kubeconfig; connects to nothing.
     init(_ configuration: AgentConfiguration, spiffe: SpiffeSettings?, logger: Logger) throws {
@@ -59,7 +59,7 @@ struct UpstreamParts: Sendable {
             clock: LoopTokenClock(executor: .upstreams), observer: { audit.record($0) },
             accountObserver: { audit.record($0) })
         self.spiffe = spiffe.map { settings in
-            SpiffeFront(
+            SpiffeService(
                 settings, tokens: metered,
                 requests: PodCertificateClient(client: kubernetes, nodeName: configuration.nodeName), audit: audit,
                 logger: logger)

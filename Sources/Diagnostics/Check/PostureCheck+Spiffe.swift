@@ -22,7 +22,7 @@ extension PostureCheck {
             let way = "by PodCertificateRequests of \(version.groupVersion)"
             // Kubernetes 1.36 asks for no right: every node may name every signer.
             guard version == .v1 else { return [Posture.Item(id, .ok, way)] }
-            let question = AccessQuestion(
+            let question = AccessReviewRequest(
                 verb: PodCertificateSignerName.verb,
                 resource: PodCertificateSignerName.resource(PodCertificateSignerName.spiffe),
                 group: PodCertificateSignerName.group)

@@ -15,11 +15,11 @@ struct PodExplainer: Sendable {
     let directory: PodDirectory
     let watcher: PodWatcher
     let tokens: TokenService
-    let datapath: DatapathSlot
+    let datapath: AttachedDatapath
     let readiness: ReadinessProbe
     let remedies: ExplainRemedies
     let clouds: CloudExplainer
-    let spiffe: DebugViews.SpiffeExplainer?
+    let spiffe: DebugEndpoints.SpiffeExplainer?
 
     private typealias Stage = Explanation.Stage
 
@@ -152,7 +152,7 @@ struct PodExplainer: Sendable {
     private func find(_ uid: PodUID) async -> Result<PodRecord, NoPod> {
         switch directory.standing(of: uid) {
         case .known(let pod): return .success(pod)
-        case .departed:
+        case .terminated:
             return .failure(
                 NoPod(
                     "it was deleted from the API, or moved to another node",

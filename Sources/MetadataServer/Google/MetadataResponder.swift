@@ -46,7 +46,7 @@ package struct MetadataResponder: Sendable {
     /// Identifies the caller of a connection, now.
     func identify(_ tag: CallerTag) -> Identification { backend.identify(tag) }
 
-    func respond(to request: MetadataRequest, from tag: CallerTag, leased: LeasedAnswers?) -> Outcome {
+    func respond(to request: MetadataRequest, from tag: CallerTag, leased: ResponseCache?) -> Outcome {
         respond(to: request, as: identify(tag), leased: leased)
     }
 
@@ -54,7 +54,7 @@ package struct MetadataResponder: Sendable {
     ///
     /// `identification` is of this moment: a pod may vanish under a kept-alive connection.
     func respond(
-        to request: MetadataRequest, as identification: Identification, leased: LeasedAnswers?
+        to request: MetadataRequest, as identification: Identification, leased: ResponseCache?
     ) -> Outcome {
         let caller: Caller
         switch identification {

@@ -15,7 +15,7 @@ import Telemetry
 import Tokens
 
 /// The SPIFFE endpoint of the agent, put together.
-final class SpiffeFront: Sendable {
+final class SpiffeService: Sendable {
     let settings: SpiffeSettings
     let counters = SpiffeCounters()
     private let source: CertificateSource
@@ -114,7 +114,7 @@ final class SpiffeFront: Sendable {
     }
 
     /// The stage that `explain` adds.
-    var explainer: DebugViews.SpiffeExplainer { { [self] pod in await explain(pod) } }
+    var explainer: DebugEndpoints.SpiffeExplainer { { [self] pod in await explain(pod) } }
 
     /// Tries to get the pod's certificate, for `explain`, unless the pod has one.
     private func explain(_ pod: PodRecord) async -> Explanation.Stage {
