@@ -9,6 +9,8 @@ package struct NamespaceEvent: Sendable, Hashable {
     package enum Reason: Sendable, Hashable {
         /// A process of the pod was executed there.
         case exec
+        /// A process of the pod was made there, or a process that is there came into the pod.
+        case enter
         /// A connection was redirected, and there is no listener.
         case connect
         /// A connection still waits.
@@ -29,6 +31,7 @@ package struct NamespaceEvent: Sendable, Hashable {
     init?(_ event: nid_namespace_event) {
         switch event.reason {
         case NID_NAMESPACE_EXEC.rawValue: reason = .exec
+        case NID_NAMESPACE_ENTER.rawValue: reason = .enter
         case NID_NAMESPACE_CONNECT.rawValue: reason = .connect
         case NID_NAMESPACE_HELD.rawValue: reason = .held
         case NID_NAMESPACE_WALK.rawValue: reason = .walk
@@ -41,7 +44,7 @@ package struct NamespaceEvent: Sendable, Hashable {
     }
 }
 
-/// The events of one ``Datapath``'s programs, and a hook of its own that sees every execution of a pod's process.
+/// The events of one ``Datapath``'s programs, and hooks of its own that see where pods' processes come from and go to.
 ///
 /// Not pinned: what runs when an agent starts, it finds by ``walk()``.
 package final class NamespaceEvents: Sendable {
@@ -124,10 +127,7 @@ private final class NamespaceQueue: Sendable {
                 unsafe bpf_map__reuse_fd(skeleton.pointee.maps.nid_namespaces, queue),
                 "share the queue of namespaces' events")
             try checkLoad(unsafe nid_namespaces_skeleton__load(skeleton), "namespace")
-            unsafe skeleton.pointee.links.nid_exec = bpf_program__attach(skeleton.pointee.progs.nid_exec)
-            guard unsafe skeleton.pointee.links.nid_exec != nil else {
-                throw BPFError("attach to the tracepoint of executions", errorNumber: errno)
-            }
+            try unsafe attach(skeleton)
         } catch {
             unsafe nid_namespaces_skeleton__destroy(skeleton)
             throw error
@@ -151,6 +151,19 @@ private final class NamespaceQueue: Sendable {
             throw BPFError("open the ring buffer of namespaces' events", errorNumber: number)
         }
         return unsafe State(skeleton: skeleton, ring: ring, context: context)
+    }
+
+    private static func attach(_ skeleton: UnsafeMutablePointer<nid_namespaces_skeleton>) throws(BPFError) {
+        unsafe skeleton.pointee.links.nid_exec = try attach(skeleton.pointee.progs.nid_exec, to: "executions")
+        unsafe skeleton.pointee.links.nid_clone = try attach(skeleton.pointee.progs.nid_clone, to: "new processes")
+        unsafe skeleton.pointee.links.nid_attach = try attach(skeleton.pointee.progs.nid_attach, to: "changes of cgroup")
+    }
+
+    private static func attach(_ program: OpaquePointer?, to events: String) throws(BPFError) -> OpaquePointer {
+        guard let link = unsafe bpf_program__attach(program) else {
+            throw BPFError("attach to the tracepoint of \(events)", errorNumber: errno)
+        }
+        return unsafe link
     }
 
     /// Identifies events that say the same: one of them is enough.

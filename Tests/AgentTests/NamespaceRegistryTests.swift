@@ -111,6 +111,18 @@ import Testing
         #expect(registry[1]?.families == .both)
     }
 
+    @Test func `the first execution in a namespace that lacks a family has it tried again, and no later one`() {
+        var registry = NamespaceRegistry()
+        registry.opened(Self.id(1), pod: Self.pod, port: 987, families: .ipv4, at: Self.start)
+        registry.opened(Self.id(2), pod: Self.pod, port: 988, families: .both, at: Self.start)
+        #expect(registry.takeIncomplete(1, at: Self.start)?.port == 987)
+        #expect(registry.takeIncomplete(1, at: Self.start) == nil)
+        #expect(registry.takeIncomplete(2, at: Self.start) == nil)
+        #expect(registry.takeIncomplete(3, at: Self.start) == nil)
+        #expect(registry.takeIncomplete(at: Self.start + .milliseconds(1_999)).isEmpty)
+        #expect(registry.takeIncomplete(at: Self.start + .seconds(2)).map(\.port) == [987])
+    }
+
     @Test func `a refusal ends after ten seconds, and the namespace is decided about anew`() {
         var registry = Self.registry(8)
         #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start) == .refuse(forgetting: nil))

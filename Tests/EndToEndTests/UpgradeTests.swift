@@ -56,6 +56,7 @@ struct UpgradeTests {
             let first = try await world.startAgent()
             let load = try await Load(world, seconds: 10)
             try await first.answered(atLeast: 400)
+            let held = try await first.status().kernel["held"]
             await first.kill()
             // Long enough for every connection of the load to ask again.
             let refused = try await world.probe(
@@ -74,6 +75,8 @@ struct UpgradeTests {
                 #expect(report.statuses.keys.allSatisfy { $0 == 503 }, "\(report)")
             }
             #expect(try await second.status().hooks.values.allSatisfy { $0 == "adopted" })
+            // Refused until their listener is open, and not held until the kernel tries again after a second.
+            #expect(try await second.status().kernel["held"] == held)
             #expect(world.cluster.trap?.connections == 0)
             print("KILLED \(reports)")
             await second.stop()

@@ -303,9 +303,13 @@ enum nid_namespace_reason {
 	NID_NAMESPACE_HELD = 3,
 	/* Found by a walk of all tasks. */
 	NID_NAMESPACE_WALK = 4,
+	/* A process of a pod was made there, or came into the pod from there. */
+	NID_NAMESPACE_ENTER = 5,
 };
 
-/* A network namespace in which a pod's process runs and the agent does not listen. */
+/* A network namespace in which a pod's process runs, and the agent does not listen
+ * for both families.
+ */
 struct nid_namespace_event {
 	__u64 netns_cookie;
 	/* The pod-level cgroup. */

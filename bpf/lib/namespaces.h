@@ -9,7 +9,7 @@
 #include "lib/pods.h"
 
 /* key:     none; a queue of struct nid_namespace_event
- * writer:  the connect hooks, the egress guard, the hook of executions
+ * writer:  the connect hooks, the egress guard, the programs of namespaces.bpf.c
  * deleter: the thread of the agent that loaded the programs. Not pinned: it is the
  *          latest agent's, and after that agent's end no agent's
  * size:    5,000 events: 80 pods' whole share of one window

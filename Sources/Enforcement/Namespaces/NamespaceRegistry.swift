@@ -165,6 +165,15 @@ package struct NamespaceRegistry: Sendable {
         return due
     }
 
+    /// Takes a namespace that lacks a family and was not tried again since its opening. It may have been opened before its
+    /// loopback device was up, which it is when an application is executed there.
+    package mutating func takeIncomplete(_ cookie: UInt64, at now: Instant) -> Entry? {
+        guard let entry = entries[cookie], entry.families != .both, entry.completions == 0 else { return nil }
+        entries[cookie]?.completions = 1
+        entries[cookie]?.completeAt = now + limits.completion.pause(after: 2)
+        return entry
+    }
+
     /// Takes the namespaces that were refused for long enough: the next report of one is decided again.
     package mutating func takeExpiredRefusals(at now: Instant) -> [UInt64] {
         var expired: [UInt64] = []

@@ -16,6 +16,10 @@ struct OpenNamespaces: Sendable {
     /// Whether nothing more is opened: a successor listens in place of this agent.
     var isFrozen = false
 
+    /// Namespaces whose listeners, to which the programs still redirect, an earlier agent has closed. Their pods are refused and
+    /// try again at once, until the walk opens them: to hold them now would be to have them wait for the kernel's next SYN.
+    private var closed: Set<UInt64> = []
+
     private let listeners: NamespaceListeners
     private let ports: ListenerPorts
     private let incidents: CounterTable<Incident>
@@ -43,11 +47,16 @@ struct OpenNamespaces: Sendable {
         let process = UInt32(clamping: event.process)
         switch registry.seen(id, pod: event.pod, process: process, at: .now, lastUse: lastUse) {
         // The programs do not know the listener, if there is one: its pod was taken for empty.
-        case .none: publish(id.cookie, datapath)
+        case .none:
+            publish(id.cookie, datapath)
+            if event.reason == .exec, let entry = registry.takeIncomplete(id.cookie, at: .now) {
+                try complete(entry, datapath)
+            }
         case .open(let replaced):
             if let replaced { listeners.close(replaced, datapath) }
             try listen(in: id, of: event.pod, process: process, datapath)
         case .refuse(let forgotten):
+            closed.remove(id.cookie)
             if let forgotten { datapath.removeListener(ofNamespace: forgotten) }
             listeners.refuse(id, of: event.pod, datapath)
         }
@@ -114,9 +123,7 @@ struct OpenNamespaces: Sendable {
                 registry.opened(id, pod: nil, port: opened.port, families: opened.families, at: .now)
             }
         }
-        guard publishes else { return }
-        // The listeners that these redirect to are closed.
-        for cookie in known.keys where registry[cookie] == nil { datapath.removeListener(ofNamespace: cookie) }
+        if publishes { closed = Set(known.keys).subtracting(registry.open.keys) }
     }
 
     /// Whether the table is this agent's to write for a namespace: while a predecessor serves, only for those that it does
@@ -185,8 +192,11 @@ struct OpenNamespaces: Sendable {
         for cookie in refused { datapath.removeListener(ofNamespace: cookie) }
     }
 
-    /// Closes the adopted listeners of namespaces in which no pod's process is.
+    /// Closes the adopted listeners of namespaces in which no pod's process is, and ends the redirect to those that an earlier
+    /// agent has closed.
     mutating func closeUnowned(_ datapath: Datapath) {
+        for cookie in closed where registry[cookie] == nil { datapath.removeListener(ofNamespace: cookie) }
+        closed = []
         for cookie in registry.dropUnowned() { listeners.close(cookie, datapath) }
     }
 }
