@@ -19,7 +19,7 @@ override QUICK := $(filter-out 0,$(QUICK))
 override CLOUDS := $(filter-out 0,$(CLOUDS))
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image fuzz faults conformance spiffe demo clients attack cost \
-	soak reference captures memory million storm bench bench-test ci-test floor clean
+	soak reference captures memory million storm bench bench-test ci-test model model-quick kernels clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,7 +42,7 @@ lint: ## Checks the format of every Swift file
 		|| { echo "Swift 6.3 is missing: install the toolchain from swift.org and put it into PATH." >&2; exit 1; }
 	@$(SWIFT) format lint --strict --recursive --parallel Sources Lab Benchmarks/request-cost Tests Package.swift
 
-test: build lint setup-clients bench-test ci-test ## Runs every test, with the real kernel
+test: build lint setup-clients bench-test ci-test model-quick ## Runs every test, with the real kernel
 	@.ci/test
 
 deploy-test: ## Renders and checks what is in deploy/
@@ -138,12 +138,19 @@ bench-test: ## Tests what computes and draws the benchmarks' figures
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@python3 -m unittest discover --quiet --start-directory Benchmarks/tests --top-level-directory Benchmarks
 
+model-quick:
+	@QUICK=1 .ci/model
+
 ci-test: ## Tests what runs the tests
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@python3 -m unittest discover --quiet --start-directory .ci/tests --top-level-directory .ci
 
-floor: build ## Runs the kernel rings on Debian 12's Linux 6.1, in an emulated machine (some 15 minutes)
-	@.ci/floor
+model: ## Tries every order of a take-over at accept, with the shipped programs and with a rule taken out; QUICK=1
+	@command -v python3 > /dev/null || bash .ci/install python3
+	@QUICK=$(QUICK) .ci/model
+
+kernels: build ## Runs the kernel rings on Debian's kernels, emulated (some 15 minutes each); KERNELS='bookworm sid', MACHINES=2
+	@KERNELS="$(KERNELS)" MACHINES=$(or $(MACHINES),1) .ci/kernels
 
 clean: ## Removes what was built, and what killed labs left behind
 	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi

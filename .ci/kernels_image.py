@@ -17,63 +17,88 @@ PROGRAMS = [
     "lab-attack",
 ]
 FILES = ["passwd", "group", "hosts", "nsswitch.conf", "protocols", "services", "ssl/certs/ca-certificates.crt"]
+# Releases whose archive holds the others as well.
+KNOWN = ("bullseye", "bookworm", "trixie", "forky", "sid")
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 LIBRARY = re.compile(r"^\s*(?:.* => )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 
 
 class Unavailable(Exception):
-    """Why no machine can be made, in a sentence for whoever called `make floor`."""
+    """Why no machine can be made, in a sentence for whoever called `make kernels`."""
 
 
 def output(*command, **options):
     return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
 
 
-def mirror(targets, release):
-    """The repository of a release in what `apt-get indextargets` prints."""
+def mirror(targets, known):
+    """The repository of Debian's own releases in what `apt-get indextargets` prints."""
     for line in targets.splitlines():
         address, _, name = line.partition(" ")
-        if name == release:
+        if name in known:
             return address
-    raise Unavailable(
-        f"apt has no index of Debian's release {release}, whose kernel is tried: add it to the sources and run "
-        "'apt-get update'.")
+    raise Unavailable("apt has no index of Debian's main archive: add one to the sources and run 'apt-get update'.")
 
 
-def kernel(directory, package, release="bookworm"):
-    """The directory of the kernel's unpacked package; `package` None: that of the release's `linux-image-amd64`."""
-    remembered = directory / "package"
-    if not package and remembered.exists():
-        package = remembered.read_text().strip()
-    if package and (directory / package).is_dir():
-        return directory / package
-    # Lists of its own: the machine's stay as they are.
+def parts(depends):
+    """The packages that a kernel's package consists of, in what `apt-cache depends` prints: some releases divide it."""
+    return re.findall(r"^ *Depends: (linux-(?:image|binary|modules)-\S+)", depends, re.MULTILINE)
+
+
+def sources(directory, release):
+    """Lists of its own, of one release: the machine's stay as they are. Returns apt's options."""
     apt = directory / "apt"
     for name in ("lists/partial", "cache/archives/partial"):
         (apt / name).mkdir(parents=True, exist_ok=True)
     targets = output("apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages")
-    (apt / "sources.list").write_text(f"deb [arch=amd64] {mirror(targets, release)} {release} main\n")
+    signed = f" signed-by={KEYRING}" if os.path.exists(KEYRING) else ""
+    (apt / "sources.list").write_text(f"deb [arch=amd64{signed}] {mirror(targets, KNOWN)} {release} main\n")
     options = ["-qq"]
     for name, value in {
         "Dir::Etc::sourcelist": apt / "sources.list", "Dir::Etc::sourceparts": "-", "Dir::State::lists": apt / "lists",
         "Dir::Cache": apt / "cache", "APT::Sandbox::User": "root",
     }.items():
         options += ["-o", f"{name}={value}"]
-    subprocess.run(["apt-get", *options, "update"], check=True)
-    if not package:
-        depends = output("apt-cache", *options, "depends", "linux-image-amd64")
-        package = re.search(r"Depends: (linux-image-\S+)", depends)[1]
-    print(f"Fetching {package}", flush=True)
+    return options
+
+
+def kernel(directory, release):
+    """The directory of the unpacked kernel that a release's `linux-image-amd64` names, as first fetched."""
+    remembered = directory / "package"
+    if remembered.exists() and (directory / remembered.read_text().strip()).is_dir():
+        return directory / remembered.read_text().strip()
+    options = sources(directory, release)
+    try:
+        subprocess.run(["apt-get", *options, "update"], check=True)
+        package, = parts(output("apt-cache", *options, "depends", "linux-image-amd64"))
+        packages = [package, *parts(output("apt-cache", *options, "depends", package))]
+    except (subprocess.CalledProcessError, ValueError) as error:
+        raise Unavailable(f"the archive that apt uses has no kernel of {release}") from error
+    print(f"Fetching {', '.join(packages)}", flush=True)
+    apt = directory / "apt"
     for old in apt.glob("*.deb"):
         old.unlink()
-    subprocess.run(["apt-get", *options, "download", package], check=True, cwd=apt)
+    subprocess.run(["apt-get", *options, "download", *packages], check=True, cwd=apt)
     new = directory / "new"
     shutil.rmtree(new, ignore_errors=True)
-    archive, = apt.glob("*.deb")
-    subprocess.run(["dpkg-deb", "-x", archive, new], check=True)
-    archive.unlink()
+    for archive in apt.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", archive, new], check=True)
+        archive.unlink()
+    # Where the directory of modules stands depends on the release.
+    if not (new / "lib/modules").exists():
+        (new / "lib").symlink_to("usr/lib")
     new.rename(directory / package)
     remembered.write_text(package + "\n")
     return directory / package
+
+
+def bootable(package):
+    """The kernel's image in its unpacked package, and its version."""
+    for image in package.glob("boot/vmlinuz-*"):
+        return image, image.name.removeprefix("vmlinuz-")
+    for image in package.glob("lib/modules/*/vmlinuz"):
+        return image, image.parent.name
+    raise Unavailable(f"{package.name} has no image that boots")
 
 
 def module_paths(text):
@@ -114,7 +139,7 @@ class Root:
         self.image = directory / "root.img"
         shutil.rmtree(self.tree, ignore_errors=True)
         for name in ["usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "proc", "sys", "dev", "run", "tmp", "root",
-                     "var/tmp", "floor/build"]:
+                     "var/tmp", "machine/build"]:
             (self.tree / name).mkdir(parents=True)
         for name in ("bin", "sbin", "lib", "lib64"):
             (self.tree / name).symlink_to(f"usr/{name}")
@@ -140,13 +165,13 @@ class Root:
     def add_build(self, build):
         for program in PROGRAMS:
             if (build / program).exists():
-                self.put(build / program, f"floor/build/{program}")
+                self.put(build / program, f"machine/build/{program}")
         for resources in build.glob("*.resources"):
-            shutil.copytree(resources, self.tree / "floor/build" / resources.name, symlinks=True)
+            shutil.copytree(resources, self.tree / "machine/build" / resources.name, symlinks=True)
 
     def add_libraries(self):
         """What the programs load, at the paths where they look for it."""
-        programs = [path for place in ("floor/build", "usr/bin") for path in (self.tree / place).rglob("*")
+        programs = [path for place in ("machine/build", "usr/bin") for path in (self.tree / place).rglob("*")
                     if path.is_file() and not path.is_symlink()]
         # ldd(1) fails for what is no program, and goes on.
         listed = subprocess.run(["ldd", *programs], capture_output=True, text=True).stdout

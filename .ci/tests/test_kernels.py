@@ -1,0 +1,120 @@
+"""What `make kernels` decides before and after its machines run."""
+
+import importlib.machinery
+import importlib.util
+import pathlib
+import sys
+import tempfile
+import unittest
+
+CI = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(CI))
+
+import kernels_image  # noqa: E402
+import kernels_page  # noqa: E402
+
+loader = importlib.machinery.SourceFileLoader("kernels", str(CI / "kernels"))
+sys.dont_write_bytecode = True
+kernels = importlib.util.module_from_spec(importlib.util.spec_from_loader("kernels", loader))
+loader.exec_module(kernels)
+
+CONSOLE = """machine: kernel 5.10.0-36-amd64, 2 CPU, 1965 MiB
+machine: begin offers
+[    9.1] a word of the kernel
+{"sections": [{"title": "Kernel", "items": [
+{"id": "kernel.btf", "state": "ok", "found": "BTF", "meaning": ""},
+{"id": "kernel.set-retval", "state": "degraded", "found": "no bpf_set_retval", "meaning": "Pods see EPERM."}]},
+{"title": "Hooks", "items": [{"id": "hooks.bind4", "state": "unknown", "found": "no hook", "meaning": ""}]}]}
+machine: end offers 0 3
+machine: begin kernel
+✔ Test "a" passed after 0.1 seconds.
+✘ Test "b" recorded an issue at X.swift:1:1: Expectation failed
+\x1b[91m✘\x1b[0m Test "b" with 2 test cases failed after 0.1 seconds with 1 issue.
+✘ Test run with 2 tests in 1 suite failed after 1.5 seconds with 1 issue.
+machine: end kernel 1 201
+machine: begin demo
+machine: end demo 0 14
+""".splitlines()
+
+
+def record(lines):
+    made = kernels_page.Record("bullseye", "11")
+    made.version = "5.10.0-36-amd64"
+    for line in lines:
+        made.read(line)
+    return made
+
+
+class KernelsTests(unittest.TestCase):
+    def test_the_default_steps_leave_the_attacks_out(self):
+        self.assertEqual([line.split()[0] for line in kernels.plan({})], kernels.DEFAULT_STEPS)
+        self.assertNotIn("attack", kernels.DEFAULT_STEPS)
+
+    def test_steps_kernels_and_a_command_can_be_chosen(self):
+        self.assertEqual(len(kernels.plan({"STEPS": "demo attack"})), 2)
+        self.assertEqual(kernels.plan({"COMMAND": "uname -a"}), ["command 300 uname -a"])
+        self.assertEqual(kernels.releases({"KERNELS": "trixie"}), ["trixie"])
+        self.assertEqual(kernels.releases({}), list(kernels.RELEASES))
+
+    def test_an_unknown_step_or_release_is_named(self):
+        with self.assertRaisesRegex(kernels_image.Unavailable, "'nonsense'"):
+            kernels.plan({"STEPS": "nonsense"})
+        with self.assertRaisesRegex(kernels_image.Unavailable, "'nonsense'"):
+            kernels.releases({"KERNELS": "nonsense"})
+
+    def test_failed_tests_and_an_early_end_are_seen(self):
+        early = record(CONSOLE)
+        self.assertEqual(early.fault(), "the machine ended before its steps did")
+        ended = record([*CONSOLE, "machine: finished"])
+        self.assertEqual(ended.fault(), "these steps failed: kernel")
+        self.assertEqual(ended.steps["kernel"], {"status": 1, "seconds": 201, "tests": 2, "failed": ["b"]})
+        self.assertIsNone(record(["machine: begin demo", "machine: end demo 0 14", "machine: finished"]).fault())
+
+    def test_the_page_has_what_was_seen_and_says_what_was_not_run(self):
+        missing = kernels_page.Record("sid", "unstable")
+        missing.unavailable = "the archive has no kernel"
+        with tempfile.TemporaryDirectory() as directory:
+            page = pathlib.Path(directory) / "kernels.md"
+            page.write_text(f"before\n{kernels_page.BEGIN}old\n{kernels_page.END}after\n")
+            kernels_page.write(page, [missing.values(), record(CONSOLE).values()])
+            self.assertEqual(page.read_text(), f"""before
+{kernels_page.BEGIN}
+| kernel | of | kernel ring | rights | identities | demo |
+|---|---|---|---|---|---|
+| - | Debian unstable (sid) | not run: the archive has no kernel | | | |
+| 5.10.0-36-amd64 | Debian 11 | 1 of 2 in 201 s | - | - | passed |
+
+- **5.10.0-36-amd64**
+  - no bpf_set_retval. Pods see EPERM.
+  - did not pass (kernel): b
+
+{kernels_page.END}after
+""")
+
+    def test_the_mirror_is_the_machines_own(self):
+        targets = "http://a.example/debian-security bookworm-security\nhttp://b.example/debian bookworm\n"
+        self.assertEqual(kernels_image.mirror(targets, kernels_image.KNOWN), "http://b.example/debian")
+        with self.assertRaisesRegex(kernels_image.Unavailable, "main archive"):
+            kernels_image.mirror("http://a.example/other nodistro\n", kernels_image.KNOWN)
+
+    def test_a_kernel_in_several_packages_is_fetched_whole(self):
+        depends = "linux-image-6.17-amd64\n  Depends: kmod\n  Depends: linux-binary-6.17-amd64\n  Depends: linux-base\n"
+        self.assertEqual(kernels_image.parts(depends), ["linux-binary-6.17-amd64"])
+
+    def test_an_image_is_found_where_old_and_new_packages_have_it(self):
+        for place, version in (("boot/vmlinuz-5.10.0", "5.10.0"), ("lib/modules/7.2.13/vmlinuz", "7.2.13")):
+            with tempfile.TemporaryDirectory() as directory:
+                image = pathlib.Path(directory) / place
+                image.parent.mkdir(parents=True)
+                image.touch()
+                self.assertEqual(kernels_image.bootable(pathlib.Path(directory)), (image, version))
+        with tempfile.TemporaryDirectory() as directory, self.assertRaises(kernels_image.Unavailable):
+            kernels_image.bootable(pathlib.Path(directory))
+
+    def test_modules_are_loaded_once_and_in_order(self):
+        shown = "insmod /m/virtio.ko \ninsmod /m/virtio_blk.ko \nbuiltin ext4\ninsmod /m/virtio.ko \n"
+        self.assertEqual(kernels_image.module_paths(shown), ["/m/virtio.ko", "/m/virtio_blk.ko"])
+
+
+if __name__ == "__main__":
+    unittest.main()
