@@ -25,7 +25,6 @@
 
 /* include/uapi/linux/sched.h */
 #define CLONE_THREAD 0x00010000ULL
-#define CLONE_INTO_CGROUP 0x200000000ULL
 
 /* The context of a program that iterates over tasks: NULL after the last one. */
 struct bpf_iter_meta {
@@ -55,28 +54,10 @@ static __always_inline bool is_news(__u64 netns_cookie)
 	       !nid_was_asked_for(netns_cookie, bpf_ktime_get_ns());
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(nid_exec, struct task_struct *task)
-{
-	const struct nid_settings *settings = nid_settings_of_pod();
-	struct nid_namespace_event event = { .reason = NID_NAMESPACE_EXEC };
-	struct net *net;
-
-	if (!settings)
-		return 0;
-	net = BPF_CORE_READ(task, nsproxy, net_ns);
-	event.netns_cookie = nid_cookie_of(net);
-	if (!is_news(event.netns_cookie))
-		return 0;
-	event.netns_inode = BPF_CORE_READ(net, ns.inum);
-	event.pid = nid_process_of(task, settings);
-	event.leaf = bpf_get_current_cgroup_id();
-	event.pod = nid_current_pod(settings);
-	nid_report_namespace(&event);
-	return 0;
-}
-
-/* Describes the namespace of any task. Returns false if the task is no pod's, or ends. */
+/* Describes the namespace of any task. Returns false if the task is no pod's, or ends.
+ * The helpers that know the current task's cgroups are not for these programs before
+ * Linux 5.15.
+ */
 static __always_inline bool describe(struct task_struct *task, const struct nid_settings *settings,
 				     struct nid_namespace_event *event)
 {
@@ -99,23 +80,28 @@ static __always_inline bool describe(struct task_struct *task, const struct nid_
 	return true;
 }
 
-static __always_inline void report_entry(struct task_struct *task)
+static __always_inline void report(struct task_struct *task, enum nid_namespace_reason reason)
 {
 	const struct nid_settings *settings = nid_settings_of_node();
-	struct nid_namespace_event event = { .reason = NID_NAMESPACE_ENTER };
+	struct nid_namespace_event event = { .reason = reason };
 
 	if (settings && describe(task, settings, &event) && is_news(event.netns_cookie))
 		nid_report_namespace(&event);
 }
 
-/* A thread is where its process is. Other processes of the node pay for two looks. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(nid_exec, struct task_struct *task)
+{
+	report(task, NID_NAMESPACE_EXEC);
+	return 0;
+}
+
+/* A thread is where its process is. */
 SEC("tp_btf/task_newtask")
 int BPF_PROG(nid_clone, struct task_struct *task, unsigned long flags)
 {
-	if (flags & CLONE_THREAD)
-		return 0;
-	if (flags & CLONE_INTO_CGROUP || nid_settings_of_pod())
-		report_entry(task);
+	if (!(flags & CLONE_THREAD))
+		report(task, NID_NAMESPACE_ENTER);
 	return 0;
 }
 
@@ -123,7 +109,7 @@ int BPF_PROG(nid_clone, struct task_struct *task, unsigned long flags)
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(nid_attach, struct cgroup *cgroup, const char *path, struct task_struct *task)
 {
-	report_entry(task);
+	report(task, NID_NAMESPACE_ENTER);
 	return 0;
 }
 

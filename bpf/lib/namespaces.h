@@ -71,7 +71,11 @@ static __always_inline bool nid_has_share(__u64 pod, __u64 now)
 		connections->window = window;
 		connections->events = 0;
 	}
-	return __sync_fetch_and_add(&connections->events, 1) < NID_POD_EVENTS_MAX;
+	/* Two CPUs may both see the last place: the sum of an atomic addition is there since Linux 5.12. */
+	if (connections->events >= NID_POD_EVENTS_MAX)
+		return false;
+	__atomic_fetch_add(&connections->events, 1, __ATOMIC_RELAXED);
+	return true;
 }
 
 static __always_inline void nid_report_namespace(const struct nid_namespace_event *report)

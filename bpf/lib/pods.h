@@ -76,8 +76,8 @@ static __always_inline void nid_count_redirect(__u64 pod)
 
 	if (!connections)
 		return;
-	__sync_fetch_and_add(&connections->redirected, 1);
-	__sync_fetch_and_add(&connections->unarrived, 1);
+	__atomic_fetch_add(&connections->redirected, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&connections->unarrived, 1, __ATOMIC_RELAXED);
 }
 
 /* Counts one more connection that waits in the node's own network namespace. False: as
@@ -96,7 +96,7 @@ static __always_inline bool nid_may_wait(__u64 pod)
 	}
 	if (connections->waiting >= NID_WAITING_MAX)
 		return false;
-	__sync_fetch_and_add(&connections->waiting, 1);
+	__atomic_fetch_add(&connections->waiting, 1, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -116,10 +116,10 @@ static __always_inline void nid_count_arrival(__u64 pod, __u64 netns_cookie)
 
 	if (!connections)
 		return;
-	__sync_fetch_and_add(&connections->arrived, 1);
+	__atomic_fetch_add(&connections->arrived, 1, __ATOMIC_RELAXED);
 	connections->unarrived = 0;
 	if (connections->waiting > 0 && nid_is_of_node(netns_cookie))
-		__sync_fetch_and_add(&connections->waiting, -1);
+		__atomic_fetch_add(&connections->waiting, -1, __ATOMIC_RELAXED);
 }
 
 #endif

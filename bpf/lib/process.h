@@ -27,10 +27,16 @@ static __always_inline __u32 nid_process_of(struct task_struct *task,
 	if (!pid)
 		return 0;
 	level = BPF_CORE_READ(pid, level);
-	for (__u32 i = 0; i < NID_PID_LEVELS && i <= level; i++) {
+	for (__u32 i = 0; i < NID_PID_LEVELS; i++) {
 		struct upid *number = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      i * bpf_core_type_size(struct upid);
 
+		/* Two bounds for the compiler as well: of the smaller one, which is no constant,
+		 * the verifier of Linux 6.1 does not see that it ends the loop.
+		 */
+		asm volatile("" : "+r"(level));
+		if (i > level)
+			return 0;
 		if (BPF_CORE_READ(number, ns, ns.inum) == settings->pid_namespace)
 			return BPF_CORE_READ(number, nr);
 	}
