@@ -8,7 +8,7 @@ struct LabCommand: AsyncParsableCommand {
         abstract: "Everything around podidentd, on one machine: a Kubernetes API, Google's token services, and pods.",
         subcommands: [
             DemoCommand.self, ClientsCommand.self, AttackCommand.self, CleanCommand.self, ProbeCommand.self,
-            SoakCommand.self, VisitCommand.self, StageCommand.self, CapturesCommand.self, MemoryCommand.self,
+            SoakCommand.self, RequestCommand.self, StageCommand.self, CapturesCommand.self, MemoryCommand.self,
             StormCommand.self, WorkloadCommand.self, PeerCommand.self, MillionCommand.self,
             GoogleCommand.self,
         ]

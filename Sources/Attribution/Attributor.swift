@@ -44,7 +44,7 @@ package struct Attributor: Sendable {
         switch self.directory.standing(of: cgroup.uid) {
         case .unknown:
             .pending(cgroup.uid)
-        case .departed:
+        case .terminated:
             .refused(.podGone)
         case .known(let pod) where pod.policy == .deny:
             .refused(.denied(namespace: pod.namespace, name: pod.name))

@@ -10,7 +10,7 @@ struct PodTable: Sendable {
     private var records: [PodUID: PodRecord] = [:]
     /// The mirror pod for each static pod's configuration hash.
     private var mirrors: [PodUID: PodUID] = [:]
-    private var departed = RecentPods(limit: PodTable.rememberedDepartures)
+    private var terminated = RecentPods(limit: PodTable.rememberedDepartures)
 
     var count: Int { self.records.count }
 
@@ -31,7 +31,7 @@ struct PodTable: Sendable {
 
     func standing(of uid: PodUID) -> PodStanding {
         if let record = self.record(for: uid) { return .known(record) }
-        return self.departed.contains(uid) ? .departed : .unknown
+        return self.terminated.contains(uid) ? .terminated : .unknown
     }
 
     /// The effect of a change.
@@ -50,12 +50,12 @@ struct PodTable: Sendable {
     mutating func apply(_ event: PodEvent) -> Change {
         switch event {
         case .updated(let record):
-            guard !self.departed.contains(record.uid) else { return .outdated }
+            guard !self.terminated.contains(record.uid) else { return .outdated }
             self.insert(record)
             return .applied(departures: [])
         case .deleted(let uid):
             guard self.remove(uid) else { return .applied(departures: []) }
-            self.departed.insert(uid)
+            self.terminated.insert(uid)
             return .applied(departures: [uid])
         case .replaced(let records):
             let gone = Set(self.records.keys).subtracting(records.map(\.uid))
@@ -68,7 +68,7 @@ struct PodTable: Sendable {
     private mutating func insert(_ record: PodRecord) {
         self.remove(record.uid)
         self.records[record.uid] = record
-        self.departed.remove(record.uid)
+        self.terminated.remove(record.uid)
         if let hash = record.mirroredUID { self.mirrors[hash] = record.uid }
     }
 
@@ -87,7 +87,7 @@ struct PodTable: Sendable {
 package enum PodStanding: Sendable, Hashable {
     case known(PodRecord)
     /// The watch said that the pod was deleted; UIDs are never used again.
-    case departed
+    case terminated
     case unknown
 }
 

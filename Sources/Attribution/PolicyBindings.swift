@@ -84,7 +84,7 @@ package struct PolicyBindings: Sendable {
         case .known(let pod) where pod.isTooLarge: pod.policy == .deny || present == .deny ? .deny : .attribute
         case .known(let pod): pod.policy
         case .unknown where !isSynced: present
-        case .unknown, .departed: present == .deny ? .deny : .attribute
+        case .unknown, .terminated: present == .deny ? .deny : .attribute
         }
     }
 }

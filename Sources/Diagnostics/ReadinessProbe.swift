@@ -7,7 +7,7 @@ import UpstreamHTTP
 
 /// Answers whether the agent can do its work.
 package struct ReadinessProbe: Sendable {
-    let datapath: DatapathSlot
+    let datapath: AttachedDatapath
     let watcher: PodWatcher
     let credentials: NodeCredentials
     let proof: ConnectionProof
@@ -16,7 +16,7 @@ package struct ReadinessProbe: Sendable {
     let isServing: @Sendable () -> Bool
 
     package init(
-        datapath: DatapathSlot, watcher: PodWatcher, credentials: NodeCredentials, proof: ConnectionProof,
+        datapath: AttachedDatapath, watcher: PodWatcher, credentials: NodeCredentials, proof: ConnectionProof,
         arrivals: ArrivalMonitor, isServing: @escaping @Sendable () -> Bool
     ) {
         self.datapath = datapath

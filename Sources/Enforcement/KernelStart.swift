@@ -15,7 +15,7 @@ package final class KernelStart: Sendable {
     private let configuration: AgentConfiguration
     private let root: KubepodsRoot
     private let cgroups: CgroupFileSystem
-    private let slot: DatapathSlot
+    private let slot: AttachedDatapath
     /// The node's own network namespace, which is this process's.
     package let node: NetworkNamespaceID
     private let logger: Logger
@@ -24,7 +24,7 @@ package final class KernelStart: Sendable {
 
     package init(
         _ configuration: AgentConfiguration, kubepods: KubepodsCgroup, root: KubepodsRoot, cgroups: CgroupFileSystem,
-        node: NetworkNamespaceID, slot: DatapathSlot, logger: Logger
+        node: NetworkNamespaceID, slot: AttachedDatapath, logger: Logger
     ) {
         self.configuration = configuration
         self.root = root

@@ -20,11 +20,11 @@ package final class PolicyEnforcement: Sendable {
     private let root: KubepodsRoot
     private let directory: PodDirectory
     private let policies: PolicyTable
-    private let datapath: DatapathSlot
+    private let datapath: AttachedDatapath
     private let logger: Logger
 
     package init(
-        root: KubepodsRoot, directory: PodDirectory, policies: PolicyTable, datapath: DatapathSlot, logger: Logger
+        root: KubepodsRoot, directory: PodDirectory, policies: PolicyTable, datapath: AttachedDatapath, logger: Logger
     ) {
         self.root = root
         self.directory = directory

@@ -4,7 +4,7 @@ import Operations
 package enum ClusterBundle {
     /// `NODE.tar` of each node that answered; `NODE.error.txt` of each other.
     package static func archive(
-        _ answers: [NodeAnswer<Kubectl.Ended>], status: String, modified: Int64
+        _ answers: [NodeResponse<Kubectl.Ended>], status: String, modified: Int64
     ) -> [UInt8] {
         var archive = TarArchive(modified: modified)
         archive.append("status.txt", Array(status.utf8))

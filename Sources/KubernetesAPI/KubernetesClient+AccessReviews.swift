@@ -3,7 +3,7 @@ package import Tokens
 import UpstreamHTTP
 
 /// One right that a user may have, as RBAC names it.
-package struct AccessQuestion: Sendable, Hashable {
+package struct AccessReviewRequest: Sendable, Hashable {
     package var verb: String
     /// In the core API group.
     package var resource: String
@@ -24,7 +24,7 @@ extension KubernetesClient {
     /// Asks by SelfSubjectAccessReview what this node may do, which needs no right; of a ServiceAccount by
     /// SubjectAccessReview, which nodes may.
     package func isAllowed(
-        _ question: AccessQuestion, to account: ServiceAccountReference? = nil
+        _ question: AccessReviewRequest, to account: ServiceAccountReference? = nil
     ) async throws(UpstreamFailure) -> Bool {
         let attributes = Review.Attributes(
             verb: question.verb, group: "", resource: question.resource,

@@ -3,7 +3,7 @@ package import Tokens
 import UpstreamHTTP
 
 /// The API server's verdict on a presented token.
-package struct TokenReviewAnswer: Sendable, Hashable {
+package struct TokenReviewResponse: Sendable, Hashable {
     package var isAuthenticated: Bool
     package var username: String?
     package var uid: String?
@@ -27,14 +27,14 @@ extension KubernetesClient {
     /// Asks by TokenReview whose token it is, for one audience. The caller needs the right to create TokenReviews.
     package func reviewToken(
         _ token: SecretToken, audience: String
-    ) async throws(UpstreamFailure) -> TokenReviewAnswer {
+    ) async throws(UpstreamFailure) -> TokenReviewResponse {
         let review = Review(spec: Review.Spec(token: token.exposed, audiences: [audience]))
         let body = JSONBody.bytes(of: review)
         let answer = try await send(.POST, "/apis/authentication.k8s.io/v1/tokenreviews", body: body)
         guard let status = JSONText.decode(Verdict.self, from: answer.body)?.status else {
             throw .unusable(answer, "the answer to a TokenReview is not one")
         }
-        return TokenReviewAnswer(
+        return TokenReviewResponse(
             isAuthenticated: status.authenticated ?? false, username: status.user?.username, uid: status.user?.uid,
             extra: status.user?.extra ?? [:], audiences: status.audiences ?? [])
     }

@@ -82,7 +82,7 @@ package final class KubernetesClient: Sendable {
         _ pathAndQuery: String,
         body: [UInt8]? = nil,
         adjust: (inout UpstreamCall) -> Void = { _ in }
-    ) async throws(UpstreamFailure) -> UpstreamAnswer {
+    ) async throws(UpstreamFailure) -> UpstreamResponse {
         try await exchange(method, pathAndQuery, body: body, adjust: adjust) { call throws(TransportError) in
             let answer = try await callClient.answer(to: call)
             return (answer, answer)
@@ -109,7 +109,7 @@ package final class KubernetesClient: Sendable {
         _ pathAndQuery: String,
         body: [UInt8]? = nil,
         adjust: (inout UpstreamCall) -> Void,
-        perform: (UpstreamCall) async throws(TransportError) -> (UpstreamAnswer, Value)
+        perform: (UpstreamCall) async throws(TransportError) -> (UpstreamResponse, Value)
     ) async throws(UpstreamFailure) -> Value {
         var firstMissing: ContinuousClock.Instant?
         var pause = Duration.milliseconds(50)
@@ -119,7 +119,7 @@ package final class KubernetesClient: Sendable {
             if let problem = snapshot.problem { throw UpstreamFailure(noCredentials: problem) }
             var call = call(method, pathAndQuery, body: body, as: snapshot)
             adjust(&call)
-            let (answer, value): (UpstreamAnswer, Value)
+            let (answer, value): (UpstreamResponse, Value)
             do throws(TransportError) {
                 (answer, value) = try await perform(call)
             } catch {

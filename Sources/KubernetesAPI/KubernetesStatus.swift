@@ -11,7 +11,7 @@ struct KubernetesStatus: Decodable {
 
 extension UpstreamFailure {
     /// Sorts an answer of the API server that is no success. Statuses and texts: measured on Kubernetes 1.36.
-    init(kubernetes answer: UpstreamAnswer) {
+    init(kubernetes answer: UpstreamResponse) {
         let status = try? JSONDecoder().decode(KubernetesStatus.self, from: Data(answer.body))
         let text = status?.message.map { UpstreamText.clean($0) } ?? answer.bodyText
         var message = text.isEmpty ? "HTTP \(answer.status)" : text
@@ -50,7 +50,7 @@ extension UpstreamFailure {
     }
 
     /// An answer with a good status that is not what was asked for.
-    static func unusable(_ answer: UpstreamAnswer, _ problem: String) -> UpstreamFailure {
+    static func unusable(_ answer: UpstreamResponse, _ problem: String) -> UpstreamFailure {
         UpstreamFailure(upstream: .kubernetes, kind: .unavailable, status: answer.status, message: problem)
     }
 

@@ -27,7 +27,7 @@ struct TokenRequest {
 
     /// The token of a 201, after making sure that it is the one that was asked for: both what the server says about
     /// it and the claims inside name this pod, this ServiceAccount and this audience.
-    func token(from answer: UpstreamAnswer) throws(UpstreamFailure) -> SubjectToken {
+    func token(from answer: UpstreamResponse) throws(UpstreamFailure) -> SubjectToken {
         guard let wire = try? JSONDecoder().decode(Answer.self, from: Data(answer.body)) else {
             throw .unusable(answer, "the answer to a TokenRequest is not one: not the JSON that was expected")
         }

@@ -26,8 +26,8 @@ package final class MetadataServer: Sendable {
     private let elsewhere: OtherService?
     private let secured: SecuredPort?
     private let registry: ConnectionRegistry
-    private let known = KnownRequests()
-    private let fronts: [(loop: any EventLoop, front: NIOLoopBoundBox<LoopFront>)]
+    private let known = RequestCache()
+    private let fronts: [(loop: any EventLoop, front: NIOLoopBoundBox<LoopState>)]
     private let pool: AcceptorPool
 
     /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing.
@@ -54,19 +54,19 @@ package final class MetadataServer: Sendable {
         self.secured = secured
         self.registry = ConnectionRegistry(limits: configuration.limits)
         self.fronts = eventLoopGroup.makeIterator().map { loop in
-            (loop, .makeBoxSendingValue(LoopFront(loop: loop), eventLoop: loop))
+            (loop, .makeBoxSendingValue(LoopState(loop: loop), eventLoop: loop))
         }
         self.pool = AcceptorPool(loops: fronts.map(\.loop), logger: logger, acceptFailed: acceptFailed)
     }
 
     /// The parts that the connections of one event loop share.
-    private struct LoopFront {
+    private struct LoopState {
         let date = DateHeader()
-        let leased: LeasedAnswers
+        let leased: ResponseCache
         let executor: EventLoopExecutor
 
         init(loop: any EventLoop) {
-            leased = LeasedAnswers(loop: loop)
+            leased = ResponseCache(loop: loop)
             executor = EventLoopExecutor(loop)
         }
     }
@@ -100,13 +100,13 @@ package final class MetadataServer: Sendable {
         configuration.limits.apply(toListeningSocket: descriptor)
         try pool.add(descriptor, namespace: namespace, isPaused: isPaused) { [self] index, queue in
             let (loop, front) = fronts[index]
-            return Reception(
+            return FastPath(
                 responder: responder, known: known, observer: observer, readTag: readTag, elsewhere: elsewhere,
                 securedPort: secured?.port
             ) { descriptor, tag in
                 if let reason = self.registry.resetReason(for: self.account(of: tag)) {
                     self.count(reason)
-                    Reception.reset(descriptor)
+                    FastPath.reset(descriptor)
                     return
                 }
                 queue.enter()
@@ -173,7 +173,7 @@ package final class MetadataServer: Sendable {
     }
 
     /// Takes over an accepted socket.
-    private func serve(_ descriptor: CInt, _ tag: CallerTag, _ loop: any EventLoop, _ front: NIOLoopBoundBox<LoopFront>)
+    private func serve(_ descriptor: CInt, _ tag: CallerTag, _ loop: any EventLoop, _ front: NIOLoopBoundBox<LoopState>)
     {
         ClientBootstrap(group: loop)
             .channelInitializer { channel in
@@ -183,7 +183,7 @@ package final class MetadataServer: Sendable {
     }
 
     /// Runs before the first byte is read.
-    private func accept(_ channel: any Channel, _ tag: CallerTag, _ front: LoopFront) throws {
+    private func accept(_ channel: any Channel, _ tag: CallerTag, _ front: LoopState) throws {
         let account = account(of: tag)
         let record = ConnectionRecord(account: account, tag: tag)
         let (admission, displaced) = registry.admit(channel, account: account, record: record)
@@ -234,7 +234,7 @@ package final class MetadataServer: Sendable {
 
     /// The pipeline of one connection, from the socket inwards.
     static func handlers(
-        _ handler: RequestHandler, known: KnownRequests, limits: MetadataServerConfiguration.Limits
+        _ handler: RequestHandler, known: RequestCache, limits: MetadataServerConfiguration.Limits
     ) -> [any ChannelHandler] {
         [ArrivalHandler(handler, known: known, limits: limits), handler]
     }

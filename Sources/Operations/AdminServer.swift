@@ -12,7 +12,7 @@ package final class AdminServer: Sendable {
     package typealias Question = @Sendable (String) async throws -> [UInt8]
 
     private let path: String
-    private let service: ViewService
+    private let service: EndpointService
     private let eventLoopGroup: any EventLoopGroup
     private let logger: Logger
     private let listener = Mutex<UnixListener?>(nil)
@@ -23,15 +23,15 @@ package final class AdminServer: Sendable {
         eventLoopGroup: any EventLoopGroup, logger: Logger
     ) {
         self.path = path
-        var limits = ViewService.Limits()
+        var limits = EndpointService.Limits()
         // An explanation tries every upstream.
         limits.answerTime = .seconds(60)
-        service = ViewService(limits: limits) { request in
+        service = EndpointService(limits: limits) { request in
             guard let view = views[request.path] else { return .text(.notFound, "this agent has no such view") }
-            return ViewAnswer(.ok, contentType: "application/json", body: try view())
+            return EndpointResponse(.ok, contentType: "application/json", body: try view())
         } question: { request in
             guard let query = request.query, let question = questions[request.path] else { return nil }
-            return { ViewAnswer(.ok, contentType: "application/json", body: try await question(query)) }
+            return { EndpointResponse(.ok, contentType: "application/json", body: try await question(query)) }
         }
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger

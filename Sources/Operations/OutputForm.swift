@@ -15,7 +15,7 @@ package enum OutputForm: String, CaseIterable, Sendable {
         switch self {
         case .table: table()
         case .tree: try JSONTree(of: value).outline
-        case .json: String(decoding: try JSONView.bytes(of: value), as: UTF8.self) + "\n"
+        case .json: String(decoding: try JSONOutput.bytes(of: value), as: UTF8.self) + "\n"
         case .yaml: try JSONTree(of: value).yaml
         }
     }

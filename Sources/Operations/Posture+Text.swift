@@ -3,16 +3,16 @@ extension Posture {
     package struct Style: Sendable {
         /// Columns; longer lines are broken between words.
         package var width: Int
-        package var hasColour: Bool
+        package var hasColor: Bool
 
-        package init(width: Int, hasColour: Bool) {
+        package init(width: Int, hasColor: Bool) {
             // Narrower than this, breaking does not help.
             self.width = max(width, 60)
-            self.hasColour = hasColour
+            self.hasColor = hasColor
         }
 
         /// For files and pipes.
-        package static let plain = Style(width: 120, hasColour: false)
+        package static let plain = Style(width: 120, hasColor: false)
     }
 
     /// The report for people: a line for each item, and below it what is to be said about it.
@@ -32,7 +32,7 @@ extension Posture {
                     Self.wrap(item.found, width: style.width - indent)
                     + (item.meaning.isEmpty ? [] : Self.wrap(item.meaning, width: style.width - indent))
                 var rest = lines[...]
-                text += "  " + item.state.coloured(state, style)
+                text += "  " + item.state.colored(state, style)
                 if indent == margin {
                     text += "  \(name)  \(rest.popFirst() ?? "")\n"
                 } else {
@@ -52,7 +52,7 @@ extension Posture {
             return count == 0 ? nil : "\(count) \(state.rawValue)"
         }
         return
-            "node \(Self.printable(node)), podidentd \(version): \(verdict.coloured(style)) (\(counts.joined(separator: ", ")))\n"
+            "node \(Self.printable(node)), podidentd \(version): \(verdict.colored(style)) (\(counts.joined(separator: ", ")))\n"
     }
 
     /// Paragraphs broken between words; a word that is longer than the line stays whole, so that it can be copied.
@@ -85,8 +85,8 @@ extension Posture {
 }
 
 extension Posture.State {
-    fileprivate func coloured(_ text: String, _ style: Posture.Style) -> String {
-        guard style.hasColour else { return text }
+    fileprivate func colored(_ text: String, _ style: Posture.Style) -> String {
+        guard style.hasColor else { return text }
         let code =
             switch self {
             case .ok: 32
@@ -100,7 +100,7 @@ extension Posture.State {
 }
 
 extension Posture.Verdict {
-    fileprivate func coloured(_ style: Posture.Style) -> String {
+    fileprivate func colored(_ style: Posture.Style) -> String {
         let state: Posture.State =
             switch self {
             case .healthy: .ok
@@ -108,6 +108,6 @@ extension Posture.Verdict {
             case .unsafe: .unsafe
             case .notInstalled: .unknown
             }
-        return state.coloured(rawValue, style)
+        return state.colored(rawValue, style)
     }
 }

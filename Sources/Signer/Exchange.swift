@@ -64,7 +64,7 @@ package struct Exchange: Sendable {
     /// A pod that asks, and what was signed for it.
     package struct Outcome: Sendable {
         package var pod: ReviewedPod
-        package var answer: ExchangeAnswer
+        package var answer: ExchangeResponse
         package var serialNumber: String?
         /// Whether the certificate names the metadata server.
         package var isServing = false
@@ -83,7 +83,7 @@ package struct Exchange: Sendable {
             let id = SpiffeID(
                 configuration.trustDomain, namespace: pod.namespace, serviceAccount: pod.serviceAccount)
         else { throw ExchangeRefusal(status: 403, reason: "the ServiceAccount's name fits into no SPIFFE ID") }
-        var outcome = Outcome(pod: pod, answer: ExchangeAnswer(spiffeID: id.description))
+        var outcome = Outcome(pod: pod, answer: ExchangeResponse(spiffeID: id.description))
         if let csr = request.csr {
             guard let der = request.csrBytes, !csr.isEmpty else {
                 throw ExchangeRefusal(status: 400, reason: "csr is not base64")
@@ -96,7 +96,7 @@ package struct Exchange: Sendable {
                     ? try keys.authority.signMetadataServer(der, for: life, now: now)
                     : try keys.authority.sign(der, as: id, subject: configuration.subject(of: pod), for: life, now: now)
                 outcome.isServing = request.serving == true
-                outcome.answer = ExchangeAnswer(spiffeID: id.description, chain: issued.chain)
+                outcome.answer = ExchangeResponse(spiffeID: id.description, chain: issued.chain)
                 outcome.serialNumber = issued.serialNumber
             } catch {
                 throw ExchangeRefusal(status: 400, reason: error.description)

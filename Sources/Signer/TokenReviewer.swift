@@ -21,7 +21,7 @@ package struct TokenReviewer: TokenReviewing {
         }
     }
 
-    static func pod(of review: TokenReviewAnswer) -> TokenVerdict {
+    static func pod(of review: TokenReviewResponse) -> TokenVerdict {
         let prefix = "system:serviceaccount:"
         guard let username = review.username, username.hasPrefix(prefix), let accountUID = review.uid,
             !accountUID.isEmpty

@@ -97,7 +97,7 @@ package struct SignerClient: SVIDIssuing {
 
     private func exchange(
         _ request: ExchangeRequest, for pod: PodRecord
-    ) async throws(IssueFailure) -> ExchangeAnswer {
+    ) async throws(IssueFailure) -> ExchangeResponse {
         let subject: SubjectToken
         do throws(UpstreamFailure) {
             subject = try await tokens.issueSubjectToken(
@@ -106,7 +106,7 @@ package struct SignerClient: SVIDIssuing {
             throw Self.failure(error, audience: configuration.audience)
         }
         let answer = try await send(.POST, ExchangeRequest.path, body: request.bytes, token: subject.token)
-        guard let exchanged = ExchangeAnswer(parsing: answer.body) else {
+        guard let exchanged = ExchangeResponse(parsing: answer.body) else {
             throw IssueFailure(.unavailable, "the signer's answer is not one")
         }
         return exchanged
@@ -114,13 +114,13 @@ package struct SignerClient: SVIDIssuing {
 
     private func send(
         _ method: HTTPMethod, _ path: String, body: [UInt8]? = nil, token: SecretToken? = nil
-    ) async throws(IssueFailure) -> UpstreamAnswer {
+    ) async throws(IssueFailure) -> UpstreamResponse {
         var headers: HTTPHeaders = ["accept": "application/json", "user-agent": configuration.userAgent]
         if body != nil { headers.add(name: "content-type", value: "application/json") }
         if let token { headers.add(name: "authorization", value: "Bearer \(token.exposed)") }
         let call = UpstreamCall(
             method, configuration.url + path, headers: headers, body: body.map { ByteBuffer(bytes: $0) })
-        let answer: UpstreamAnswer
+        let answer: UpstreamResponse
         do throws(TransportError) {
             answer = try await http.answer(to: call)
         } catch {

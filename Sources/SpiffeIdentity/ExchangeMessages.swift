@@ -24,7 +24,7 @@ package struct ExchangeRequest: Codable, Sendable {
 }
 
 /// The signer's answer.
-package struct ExchangeAnswer: Codable, Sendable {
+package struct ExchangeResponse: Codable, Sendable {
     package var spiffeID: String
     /// The X.509-SVID in DER, base64, the leaf first.
     package var chain: [String]?
@@ -56,9 +56,9 @@ extension ExchangeRequest {
     }
 }
 
-extension ExchangeAnswer {
+extension ExchangeResponse {
     package init?(parsing bytes: [UInt8]) {
-        guard let answer = try? JSONDecoder().decode(ExchangeAnswer.self, from: Data(bytes)) else { return nil }
+        guard let answer = try? JSONDecoder().decode(ExchangeResponse.self, from: Data(bytes)) else { return nil }
         self = answer
     }
 

@@ -24,7 +24,7 @@ final class CallHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var state = State.awaitingHead
     private var deadline: Scheduled<Void>?
     private var work: Task<Void, Never>?
-    private var answer = CallAnswer()
+    private var answer = CallResponse()
 
     init(store: IdentityStore, peer: WorkloadPeer, observer: any WorkloadObserver) {
         self.store = store

@@ -14,7 +14,7 @@ final class SecretStreamHandler: ChannelInboundHandler {
     private let peer: WorkloadPeer
     private let observer: any WorkloadObserver
     private var messages: CallMessages
-    private var answer = CallAnswer()
+    private var answer = CallResponse()
     private var hasEnded = false
     private var deadline: Scheduled<Void>?
     private var work: Task<Void, Never>?

@@ -109,7 +109,7 @@ package final class GoogleTokenExchange: TokenExchanging {
         as account: GoogleServiceAccountName,
         quotaProject: String?,
         federated: UpstreamToken
-    ) async throws(UpstreamFailure) -> UpstreamAnswer {
+    ) async throws(UpstreamFailure) -> UpstreamResponse {
         var call = UpstreamCall(
             .POST,
             configuration.iamCredentialsURL + IAMCredentials.path(account, method),
@@ -136,7 +136,7 @@ package final class GoogleTokenExchange: TokenExchanging {
 
     private func send(
         _ call: UpstreamCall, by client: UpstreamHTTPClient, to upstream: UpstreamFailure.Upstream, at host: String
-    ) async throws(UpstreamFailure) -> UpstreamAnswer {
+    ) async throws(UpstreamFailure) -> UpstreamResponse {
         do throws(TransportError) {
             return try await client.answer(to: call)
         } catch {

@@ -21,8 +21,8 @@ enum IAMCredentials {
         "/v1/projects/-/serviceAccounts/\(account.pathSegment):\(method)"
     }
 
-    static func accessToken(from answer: UpstreamAnswer) throws(UpstreamFailure) -> UpstreamToken {
-        guard let wire = try? JSONDecoder().decode(AccessTokenAnswer.self, from: Data(answer.body)) else {
+    static func accessToken(from answer: UpstreamResponse) throws(UpstreamFailure) -> UpstreamToken {
+        guard let wire = try? JSONDecoder().decode(AccessTokenResponse.self, from: Data(answer.body)) else {
             throw .unusable(.iamCredentials, answer, "the answer is no access token: not the JSON that was expected")
         }
         guard let end = UnixInstant(rfc3339: wire.expireTime) else {
@@ -33,8 +33,8 @@ enum IAMCredentials {
     }
 
     /// The answer names no lifetime; the token's own `exp` does.
-    static func identityToken(from answer: UpstreamAnswer) throws(UpstreamFailure) -> UpstreamToken {
-        guard let wire = try? JSONDecoder().decode(IdentityTokenAnswer.self, from: Data(answer.body)) else {
+    static func identityToken(from answer: UpstreamResponse) throws(UpstreamFailure) -> UpstreamToken {
+        guard let wire = try? JSONDecoder().decode(IdentityTokenResponse.self, from: Data(answer.body)) else {
             throw .unusable(.iamCredentials, answer, "the answer is no identity token: not the JSON that was expected")
         }
         // Years beyond any token, and far from overflow.
@@ -46,12 +46,12 @@ enum IAMCredentials {
         return try UpstreamToken(.iamCredentials, answer, token: wire.token, lifetime: lifetime)
     }
 
-    private struct AccessTokenAnswer: Decodable {
+    private struct AccessTokenResponse: Decodable {
         var accessToken: String
         var expireTime: String
     }
 
-    private struct IdentityTokenAnswer: Decodable {
+    private struct IdentityTokenResponse: Decodable {
         var token: String
     }
 
@@ -66,7 +66,7 @@ extension UpstreamToken {
 
     /// A token that is fit to be handed on and lives now.
     init(
-        _ upstream: UpstreamFailure.Upstream, _ answer: UpstreamAnswer, token: String, lifetime: Duration
+        _ upstream: UpstreamFailure.Upstream, _ answer: UpstreamResponse, token: String, lifetime: Duration
     ) throws(UpstreamFailure) {
         guard isPlausibleToken(token) else {
             throw .unusable(upstream, answer, "the token is empty, too long, or has characters that no token has")

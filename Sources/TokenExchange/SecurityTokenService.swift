@@ -17,7 +17,7 @@ enum SecurityTokenService {
 
     /// The federated token of a 200. It lives as long as `subject`, for which it was exchanged, if the answer names no
     /// life.
-    static func token(from answer: UpstreamAnswer, subject: SubjectToken) throws(UpstreamFailure) -> UpstreamToken {
+    static func token(from answer: UpstreamResponse, subject: SubjectToken) throws(UpstreamFailure) -> UpstreamToken {
         guard let wire = try? JSONDecoder().decode(Answer.self, from: Data(answer.body)) else {
             throw .unusable(.securityTokenService, answer, "the answer is no token: not the JSON that was expected")
         }
@@ -33,7 +33,7 @@ enum SecurityTokenService {
     private static let accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
 
     /// Sorts an answer that is no success: the codes of RFC 6749 section 5.2 and what Google makes of them.
-    static func failure(from answer: UpstreamAnswer) -> UpstreamFailure {
+    static func failure(from answer: UpstreamResponse) -> UpstreamFailure {
         let wire = try? JSONDecoder().decode(OAuthError.self, from: Data(answer.body))
         guard answer.status != 429, answer.status < 500, let code = wire?.error else {
             return UpstreamFailure(google: answer, upstream: .securityTokenService)

@@ -4,7 +4,7 @@ import UpstreamHTTP
 
 extension UpstreamFailure {
     /// Sorts an answer of a Google API that is no success, by its status and by `google.rpc.ErrorInfo`.
-    init(google answer: UpstreamAnswer, upstream: Upstream) {
+    init(google answer: UpstreamResponse, upstream: Upstream) {
         let error = (try? JSONDecoder().decode(GoogleError.self, from: Data(answer.body)))?.error
         let reason = error?.details?.lazy.compactMap(\.reason).first
         let text = error?.message.map { UpstreamText.clean($0) } ?? answer.bodyText
@@ -36,7 +36,7 @@ extension UpstreamFailure {
 
     /// An answer with a good status that is not what was asked for. The text never quotes the body: it may hold a
     /// token.
-    static func unusable(_ upstream: Upstream, _ answer: UpstreamAnswer, _ problem: String) -> UpstreamFailure {
+    static func unusable(_ upstream: Upstream, _ answer: UpstreamResponse, _ problem: String) -> UpstreamFailure {
         UpstreamFailure(upstream: upstream, kind: .unavailable, status: answer.status, message: problem)
     }
 

@@ -94,7 +94,7 @@ package final class UpstreamHTTPClient: Sendable {
     ///
     /// Calls for clients that wait (``ClientWait``) take turns, those first whose clients have waited longest. The time of
     /// a call begins with its turn.
-    package func answer(to call: UpstreamCall) async throws(TransportError) -> UpstreamAnswer {
+    package func answer(to call: UpstreamCall) async throws(TransportError) -> UpstreamResponse {
         guard let began = ClientWait.began else { return try await answerNow(to: call) }
         do {
             return try await calls.run(since: began) { try await answerNow(to: call) }
@@ -103,7 +103,7 @@ package final class UpstreamHTTPClient: Sendable {
         }
     }
 
-    private func answerNow(to call: UpstreamCall) async throws(TransportError) -> UpstreamAnswer {
+    private func answerNow(to call: UpstreamCall) async throws(TransportError) -> UpstreamResponse {
         do {
             return try await withDeadline(call.timeout ?? callTimeout) { [client] in
                 do {
@@ -153,7 +153,7 @@ package final class UpstreamHTTPClient: Sendable {
             if end != .whole { break }
         }
         try Task.checkCancellation()
-        let answer = UpstreamAnswer(status: Int(response.status.code), headers: response.headers)
+        let answer = UpstreamResponse(status: Int(response.status.code), headers: response.headers)
         return UpstreamReading(answer: answer, reader: reader, end: end)
     }
 
@@ -184,7 +184,7 @@ package final class UpstreamHTTPClient: Sendable {
         }
     }
 
-    private static func collect(_ response: HTTPClientResponse, _ call: UpstreamCall) async throws -> UpstreamAnswer {
+    private static func collect(_ response: HTTPClientResponse, _ call: UpstreamCall) async throws -> UpstreamResponse {
         var body: [UInt8] = []
         for try await chunk in response.body {
             guard body.count + chunk.readableBytes <= call.bodyLimit else {
@@ -194,7 +194,7 @@ package final class UpstreamHTTPClient: Sendable {
         }
         // A cancelled body ends without an error: half an answer must not pass for one.
         try Task.checkCancellation()
-        return UpstreamAnswer(status: Int(response.status.code), headers: response.headers, body: body)
+        return UpstreamResponse(status: Int(response.status.code), headers: response.headers, body: body)
     }
 }
 

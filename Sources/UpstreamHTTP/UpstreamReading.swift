@@ -18,7 +18,7 @@ package struct UpstreamReading<Reader: UpstreamBodyReader>: Sendable {
     }
 
     /// Without its body, if that went through the reader.
-    package var answer: UpstreamAnswer
+    package var answer: UpstreamResponse
     /// `nil`: the answer is no success.
     package var reader: Reader?
     package var end: End
@@ -31,5 +31,5 @@ package enum UpstreamStreamEnd: Sendable {
     /// The receiver of its chunks ended it.
     case stopped
     /// There was none: a complete answer that is not a 200.
-    case answered(UpstreamAnswer)
+    case answered(UpstreamResponse)
 }

@@ -31,7 +31,7 @@ struct StatusCommand: AsyncParsableCommand {
     }
 
     static func lines(_ agents: [AgentPod], _ kubectl: Kubectl) async -> [NodeStatus] {
-        let answers = await NodeAnswer<NodeStatus>.gather(agents, progress: Console.progress(of: agents.count)) {
+        let answers = await NodeResponse<NodeStatus>.gather(agents, progress: Console.progress(of: agents.count)) {
             agent throws(PluginError) in await NodeStatus.ask(agent, kubectl)
         }
         return answers.compactMap { try? $0.result.get() }
@@ -115,7 +115,7 @@ struct AuditCommand: AsyncParsableCommand {
             let kubectl = try cluster.kubectl()
             let agents = try await cluster.agents(kubectl, node: node)
             let options = ["--container", "podidentd", "--since", since, "--tail", "\(tail)"]
-            return await NodeAnswer<[UInt8]>.gather(agents, progress: Console.progress(of: agents.count)) {
+            return await NodeResponse<[UInt8]>.gather(agents, progress: Console.progress(of: agents.count)) {
                 agent throws(PluginError) in
                 try await kubectl.output(["logs", "--namespace", agent.namespace, agent.name] + options)
             }
@@ -154,7 +154,8 @@ struct BundleCommand: AsyncParsableCommand {
         let (answers, lines) = try await asking {
             let kubectl = try cluster.kubectl()
             let agents = try await cluster.agents(kubectl)
-            let answers = await NodeAnswer<Kubectl.Ended>.gather(agents, progress: Console.progress(of: agents.count)) {
+            let answers = await NodeResponse<Kubectl.Ended>.gather(agents, progress: Console.progress(of: agents.count))
+            {
                 agent throws(PluginError) in try await agent.run(["debug", "bundle", "--file", "-"], kubectl)
             }
             return (answers, await StatusCommand.lines(agents, kubectl))

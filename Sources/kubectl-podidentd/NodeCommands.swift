@@ -33,7 +33,7 @@ struct NodeOptions: ParsableArguments {
             // The agent's default is for people.
             let arguments = arguments + (output == .table ? [] : ["--output", "json"])
             return NodeReport(
-                await NodeAnswer<Kubectl.Ended>.gather(agents, progress: Console.progress(of: agents.count)) {
+                await NodeResponse<Kubectl.Ended>.gather(agents, progress: Console.progress(of: agents.count)) {
                     agent throws(PluginError) in try await agent.run(arguments, kubectl)
                 })
         }

@@ -40,7 +40,7 @@ struct CheckCommand: AsyncParsableCommand {
     private static var style: Posture.Style {
         let terminal = Screen.terminal
         guard terminal.isInteractive, let width = terminal.columns else { return .plain }
-        return Posture.Style(width: width, hasColour: terminal.usesColor)
+        return Posture.Style(width: width, hasColor: terminal.usesColor)
     }
 }
 

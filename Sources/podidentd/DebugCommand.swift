@@ -126,7 +126,7 @@ enum Screen {
     }
 
     static func json(_ value: some Encodable, isCompact: Bool = false) throws -> String {
-        String(decoding: try JSONView.bytes(of: value, isCompact: isCompact), as: UTF8.self) + "\n"
+        String(decoding: try JSONOutput.bytes(of: value, isCompact: isCompact), as: UTF8.self) + "\n"
     }
 
     /// Prints `value` in any form, as a table by `table`.

@@ -24,7 +24,7 @@ final class Departures: Sendable {
         #expect(self.directory.record(for: .victim) == nil)
         self.directory.apply(.deleted(.web))
         #expect(self.directory.record(for: .web) == nil)
-        #expect(self.directory.standing(of: .web) == .departed)
+        #expect(self.directory.standing(of: .web) == .terminated)
         #expect(self.directory.count == 0)
     }
 
@@ -32,7 +32,7 @@ final class Departures: Sendable {
         #expect(self.directory.apply(.updated(.web)))
         #expect(self.directory.apply(.deleted(.web)))
         #expect(!self.directory.apply(.updated(.web)))
-        #expect(self.directory.standing(of: .web) == .departed)
+        #expect(self.directory.standing(of: .web) == .terminated)
         #expect(self.directory.apply(.replaced([.web])))
         #expect(self.directory.standing(of: .web) == .known(.web))
         #expect(self.directory.apply(.updated(.web)))
@@ -137,8 +137,8 @@ final class Departures: Sendable {
             self.directory.apply(.deleted(PodUID.numbered(number)))
         }
         #expect(self.directory.standing(of: PodUID.numbered(0)) == .unknown)
-        #expect(self.directory.standing(of: PodUID.numbered(1)) == .departed)
-        #expect(self.directory.standing(of: PodUID.numbered(1024)) == .departed)
+        #expect(self.directory.standing(of: PodUID.numbered(1)) == .terminated)
+        #expect(self.directory.standing(of: PodUID.numbered(1024)) == .terminated)
     }
 
     @Test func `the snapshot is ordered by namespace and name`() {

@@ -71,7 +71,7 @@ import Testing
 
     @Test("a pod that is gone keeps a refusal, and loses the way past the agent")
     func departed() {
-        for standing in [PodStanding.departed, .unknown] {
+        for standing in [PodStanding.terminated, .unknown] {
             var bindings = PolicyBindings()
             bindings.bind(id, to: web)
             bindings.adopt([id: .deny])

@@ -173,12 +173,12 @@ private func withAzure(_ body: (AzureWorld) async throws -> Void) async throws {
 }
 
 extension RunningPod {
-    fileprivate func azure(_ query: String, _ headers: [String] = []) async throws -> MetadataAnswer {
+    fileprivate func azure(_ query: String, _ headers: [String] = []) async throws -> MetadataResponse {
         try await request("GET", path + query, ["Metadata: true"] + headers)
     }
 }
 
-extension MetadataAnswer {
+extension MetadataResponse {
     /// Every member of a JSON object of strings; throws where one is anything else.
     fileprivate var members: [String: String] {
         get throws { try JSONDecoder().decode([String: String].self, from: Data(body.utf8)) }

@@ -18,11 +18,11 @@ struct ChurnTests {
             world.addServiceAccount("default")
             let residents = try await concurrently(Array(1...Self.residentCount), limit: 4) { number in
                 let pod = try await world.addPod("resident-\(number)")
-                return Asker(pod: pod, visitor: try Visitor(in: pod, of: world), world: world)
+                return TokenPoller(pod: pod, visitor: try PodClient(in: pod, of: world), world: world)
             }
             let slots = try await concurrently(Array(1...Self.slotCount), limit: 4) { number in
                 let home = try await world.node.addPod(RunningPodSpecification(name: "slot-\(number)"))
-                return ChurnSlot(number: number, home: home, visitor: try Visitor(in: home, of: world), world: world)
+                return ChurnSlot(number: number, home: home, visitor: try PodClient(in: home, of: world), world: world)
             }
             for resident in residents { try await resident.ask() }
             let before = try await agent.settled { $0.connections == 0 }
@@ -52,7 +52,7 @@ struct ChurnTests {
             }
             let elapsed = ContinuousClock.now - start
 
-            let tally = (residents.map(\.tally) + slots.map(\.tally)).reduce(into: Tally()) { $0.add($1.value) }
+            let tally = (residents.map(\.tally) + slots.map(\.tally)).reduce(into: OutcomeCounts()) { $0.add($1.value) }
             #expect(tally.wrong.isEmpty, "\(tally.wrong)")
             #expect(tally.unexplained.isEmpty, "\(tally.unexplained)")
             #expect(tally.gone > 0 && tally.denied > 0, "the test has met what it is about")

@@ -15,7 +15,7 @@ extension RunningPod {
     /// Sends one request of another cloud's protocol to the metadata address, with nothing added to it.
     func request(
         _ method: String = "GET", _ path: String, _ headers: [String] = [], host: MetadataHost = .ipv4
-    ) async throws -> MetadataAnswer {
+    ) async throws -> MetadataResponse {
         var command = [
             "curl", "-sS", "--include", "--globoff", "--path-as-is", "--max-time", "10", "-w", "\n%{time_total}",
         ]
@@ -23,7 +23,7 @@ extension RunningPod {
         for header in headers { command += ["-H", header] }
         let result = try await start(command + ["http://\(host.rawValue)\(path)"]).result()
         guard result.succeeded else { throw LabError("curl ended with \(result.status): \(result.errorOutput)") }
-        return try MetadataAnswer(curl: result.output)
+        return try MetadataResponse(curl: result.output)
     }
 
     /// A session token of AWS's protocol.
@@ -35,7 +35,7 @@ extension RunningPod {
     }
 
     /// Asks AWS's protocol for a path, with a session token of the pod's own.
-    func aws(_ path: String, host: MetadataHost = .ipv4) async throws -> MetadataAnswer {
+    func aws(_ path: String, host: MetadataHost = .ipv4) async throws -> MetadataResponse {
         try await request("GET", path, ["X-aws-ec2-metadata-token: \(try await sessionToken(host: host))"], host: host)
     }
 }
@@ -62,7 +62,7 @@ struct AWSCredentials: Decodable {
         case accountID = "AccountId"
     }
 
-    init(_ answer: MetadataAnswer) throws {
+    init(_ answer: MetadataResponse) throws {
         guard answer.status == 200 else { throw LabError("no credentials: \(answer.status) \(answer.body)") }
         self = try JSONDecoder().decode(AWSCredentials.self, from: Data(answer.body.utf8))
     }

@@ -75,7 +75,7 @@ private let clientID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
             aws.tokenServer.faults.inject(.hang)
             let command = ["curl", "-sS", "--include", "--max-time", "2", "-w", "\n%{time_total}"]
             let result = try await pod.start(command + ["http://169.254.170.2/v1/credentials"]).result()
-            let answer = try MetadataAnswer(curl: result.output)
+            let answer = try MetadataResponse(curl: result.output)
             #expect(result.succeeded && answer.status == 503 && answer.retryAfter != nil)
             #expect(answer.body.contains(#""code":"ServiceUnavailable""#))
             aws.tokenServer.faults.clear()

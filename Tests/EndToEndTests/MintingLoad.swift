@@ -6,7 +6,7 @@ final class MintingLoad: Sendable {
     static let workers = 4
 
     /// Every answer, in the order of their ends.
-    let answers = EventLog<MetadataAnswer>(capacity: 100_000)
+    let answers = EventLog<MetadataResponse>(capacity: 100_000)
     private let world: LabWorld
     private let storage = Mutex((answered: [Int](repeating: 0, count: MintingLoad.workers), isOver: false))
 

@@ -4,7 +4,7 @@ import MetricsTesting
 import Operations
 
 /// An answer of the agent's listener for operators.
-struct OperationsAnswer {
+struct OperationsResponse {
     var status: Int
     var contentType: String
     var body: String
@@ -12,14 +12,14 @@ struct OperationsAnswer {
 
 extension LabWorld {
     /// Asks the agent's metrics listener, from the node.
-    func operations(_ path: String, accept: String = "", options: [String] = []) async throws -> OperationsAnswer {
+    func operations(_ path: String, accept: String = "", options: [String] = []) async throws -> OperationsResponse {
         let result = try await Command.run(
             ["nsenter", "--net=\(node.network.path)", "--", "curl", "-sS", "--max-time", "10"] + options
                 + ["-H", "Accept: \(accept)", "-w", "\n%{http_code} %{content_type}", "http://127.0.0.1:9255\(path)"])
         let mark = result.output.lastIndex(of: "\n")
         guard result.succeeded, let mark else { throw LabError("curl ended: \(result.errorOutput)") }
         let words = result.output[result.output.index(after: mark)...].split(separator: " ", maxSplits: 1)
-        return OperationsAnswer(
+        return OperationsResponse(
             status: Int(words[0]) ?? 0, contentType: words.count > 1 ? String(words[1]) : "",
             body: String(result.output[..<mark]))
     }

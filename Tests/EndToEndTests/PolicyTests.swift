@@ -148,7 +148,7 @@ struct PolicyTests {
     /// The answer to a pod that asks before the API server has its object: the connection is older than the record.
     private func askInTheGap(
         _ world: LabWorld, _ agent: AgentProcess, namespace: String = "default", labels: [String: String] = [:]
-    ) async throws -> (RunningPod, MetadataAnswer) {
+    ) async throws -> (RunningPod, MetadataResponse) {
         try await agent.settled { $0.podsSynced }
         let specification = RunningPodSpecification(name: "a", namespace: namespace, isHostNetwork: true)
         let pod = try await world.node.addPod(specification)

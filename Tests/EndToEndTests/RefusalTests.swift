@@ -185,7 +185,7 @@ struct RefusalTests {
     }
 
     /// The answer to a new pod of ServiceAccount `app`, which must be `status`, hold no token, and not be tried again.
-    private func refused(_ world: LabWorld, _ status: Int) async throws -> MetadataAnswer {
+    private func refused(_ world: LabWorld, _ status: Int) async throws -> MetadataResponse {
         let pod = try await world.addPod("refused", serviceAccount: "app", isHostNetwork: true)
         let answer = try await pod.ask()
         #expect(answer.status == status)

@@ -54,14 +54,14 @@ struct SingleFlightTests {
     /// Lets all pods ask at the same moment: each waits for a lock that is held until the last one waits.
     ///
     /// - Returns: The answers in the order of their ends, each with its pod's index.
-    private func askTogether(_ pods: [RunningPod], gate: String) async throws -> [(Int, MetadataAnswer)] {
+    private func askTogether(_ pods: [RunningPod], gate: String) async throws -> [(Int, MetadataResponse)] {
         let lock = unsafe open(gate, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
         try #require(lock >= 0 && flock(lock, LOCK_EX) == 0)
         let clients = try pods.map { try $0.start(["flock", "--shared", gate] + RunningPod.askCommand(tokenPath)) }
         close(lock)
-        return try await withThrowingTaskGroup(of: (Int, MetadataAnswer).self) { group in
+        return try await withThrowingTaskGroup(of: (Int, MetadataResponse).self) { group in
             for (index, client) in clients.enumerated() {
-                group.addTask { (index, try MetadataAnswer(curl: await client.result().output)) }
+                group.addTask { (index, try MetadataResponse(curl: await client.result().output)) }
             }
             return try await group.reduce(into: []) { $0.append($1) }
         }

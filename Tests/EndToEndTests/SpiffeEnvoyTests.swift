@@ -71,7 +71,7 @@ struct SpiffeEnvoyTests {
             world.addServiceAccount("web")
             let pod = try await world.addPod("a", serviceAccount: "web")
             let path = ["--bare", "--path", "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets"]
-            func ask(_ fields: [(Int, String)], _ more: [String] = []) async throws -> WorkloadAnswer {
+            func ask(_ fields: [(Int, String)], _ more: [String] = []) async throws -> WorkloadResponse {
                 try await world.workload(pod, path + ["--body", WorkloadField.frame(fields)] + more)
             }
             for names in [

@@ -18,11 +18,11 @@ enum WorkloadField {
 
 extension LabWorld {
     /// A raw call of the SPIFFE endpoint, inside `pod`.
-    func workload(_ pod: RunningPod, _ arguments: String...) async throws -> WorkloadAnswer {
+    func workload(_ pod: RunningPod, _ arguments: String...) async throws -> WorkloadResponse {
         try await workload(pod, arguments)
     }
 
-    func workload(_ pod: RunningPod, _ arguments: [String]) async throws -> WorkloadAnswer {
+    func workload(_ pod: RunningPod, _ arguments: [String]) async throws -> WorkloadResponse {
         try await answer(try pod.start([binaries + "/podidentd-lab", "workload"] + arguments))
     }
 
@@ -30,10 +30,10 @@ extension LabWorld {
         try pod.start([binaries + "/podidentd-lab", "workload"] + arguments)
     }
 
-    func answer(_ command: Command) async throws -> WorkloadAnswer {
+    func answer(_ command: Command) async throws -> WorkloadResponse {
         let result = await command.result()
         guard result.succeeded else { throw LabError("the raw client failed: \(result.errorOutput)") }
-        return try JSONDecoder().decode(WorkloadAnswer.self, from: Data(result.output.utf8))
+        return try JSONDecoder().decode(WorkloadResponse.self, from: Data(result.output.utf8))
     }
 
     /// Asks again and again for at most a minute, until `condition` holds.

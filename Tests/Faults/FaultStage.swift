@@ -8,7 +8,7 @@ import Testing
 final class FaultStage: Sendable {
     /// What a pod got that asked once, with a client's patience.
     enum Outcome: Sendable {
-        case answered(MetadataAnswer)
+        case answered(MetadataResponse)
         /// curl's exit status: 7 refused, 28 out of patience, 56 reset.
         case failed(Int32)
 
@@ -23,7 +23,7 @@ final class FaultStage: Sendable {
             }
         }
 
-        var answer: MetadataAnswer? {
+        var answer: MetadataResponse? {
             if case .answered(let answer) = self { answer } else { nil }
         }
     }
@@ -72,7 +72,7 @@ final class FaultStage: Sendable {
         let result = try await begin(pod, patience: patience).result()
         let elapsed = ContinuousClock.now - start
         guard result.succeeded else { return (.failed(result.status), elapsed) }
-        return (.answered(try judged(MetadataAnswer(curl: result.output), pod)), elapsed)
+        return (.answered(try judged(MetadataResponse(curl: result.output), pod)), elapsed)
     }
 
     /// Asks again and again until the outcome is as wanted.
@@ -99,7 +99,7 @@ final class FaultStage: Sendable {
     }
 
     /// Expects that a token is the pod's own, and nothing in it when there is none.
-    func judged(_ answer: MetadataAnswer, _ pod: RunningPod) throws -> MetadataAnswer {
+    func judged(_ answer: MetadataResponse, _ pod: RunningPod) throws -> MetadataResponse {
         if answer.status == 200 {
             #expect(try world.owner(of: answer).subject.podUID == pod.uid, "\(name): somebody else's token")
         } else {

@@ -54,7 +54,7 @@ extension Fault {
         let result = await patient.result()
         let recovered = ContinuousClock.now - end
         #expect(result.succeeded, "\(stage.name): \(result.errorOutput)")
-        _ = try stage.judged(MetadataAnswer(curl: result.output), resident)
+        _ = try stage.judged(MetadataResponse(curl: result.output), resident)
         guard case .failed(28) = impatient.outcome else { throw LabError("a stopped agent answered") }
         return FaultRow(
             sees: "\(impatient.outcome.text); a patient one its own token", answered: impatient.after,
@@ -80,7 +80,7 @@ extension Fault {
         let result = await patient.result()
         let recovered = ContinuousClock.now - end
         #expect(result.succeeded, "\(stage.name): \(result.errorOutput)")
-        _ = try stage.judged(MetadataAnswer(curl: result.output), resident)
+        _ = try stage.judged(MetadataResponse(curl: result.output), resident)
         // Two listeners that try once a second, not an event loop that spins.
         #expect(try await stage.rise(of: "incidents.accept_failed") < 100, "\(stage.name)")
         return FaultRow(

@@ -48,7 +48,7 @@ import YAML
     @Test("a report's status is the worst of its nodes', and a node that does not answer is no success")
     func report() throws {
         func report(_ ends: Kubectl.Ended...) -> NodeReport {
-            NodeReport(ends.map { NodeAnswer(agent: agent("n"), result: .success($0)) })
+            NodeReport(ends.map { NodeResponse(agent: agent("n"), result: .success($0)) })
         }
         let remote = "command terminated with exit code"
         #expect(report(ended("{}")).exitStatus == 0)
@@ -72,7 +72,7 @@ import YAML
     func gathering() async {
         let agents = (10..<60).map { agent("node-\($0)") }
         let running = Counter()
-        let answers = await NodeAnswer<String>.gather(agents, progress: { _ in }) { agent throws(PluginError) in
+        let answers = await NodeResponse<String>.gather(agents, progress: { _ in }) { agent throws(PluginError) in
             await running.enter()
             await Task.yield()
             await running.leave()

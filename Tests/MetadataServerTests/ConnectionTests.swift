@@ -146,7 +146,7 @@ private let tag = EntityTag.of("p")
             executor: EventLoopExecutor(MultiThreadedEventLoopGroup.singleton.next()))
         let channel = EmbeddedChannel(loop: loop)
         try channel.pipeline.syncOperations.addHandlers(
-            MetadataServer.handlers(handler, known: KnownRequests(), limits: MetadataServerConfiguration.test.limits))
+            MetadataServer.handlers(handler, known: RequestCache(), limits: MetadataServerConfiguration.test.limits))
         channel.connect(to: try SocketAddress(ipAddress: "169.254.169.254", port: 80), promise: nil)
         return channel
     }

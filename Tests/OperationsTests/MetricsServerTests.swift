@@ -11,7 +11,7 @@ struct MetricsServerTests {
     private static let loops = MultiThreadedEventLoopGroup.singleton
 
     private func withServer(
-        _ limits: ViewService.Limits = ViewService.Limits(), readiness: Readiness = Readiness([]),
+        _ limits: EndpointService.Limits = EndpointService.Limits(), readiness: Readiness = Readiness([]),
         _ body: (Int) async throws -> Void
     ) async throws {
         let server = MetricsServer(
@@ -109,7 +109,7 @@ struct MetricsServerTests {
 
     @Test("a client that sends nothing, or never ends, is closed")
     func slow() async throws {
-        var limits = ViewService.Limits()
+        var limits = EndpointService.Limits()
         limits.requestTime = .milliseconds(50)
         try await withServer(limits) { port in
             let nothing = try await exchange(port, "")
@@ -120,7 +120,7 @@ struct MetricsServerTests {
 
     @Test("connections beyond the limit are closed unread, and room is found again when others go")
     func crowd() async throws {
-        var limits = ViewService.Limits()
+        var limits = EndpointService.Limits()
         limits.connections = 2
         try await withServer(limits) { port in
             var held = [try await connect(port)]

@@ -59,7 +59,7 @@ import Testing
         let posture = Posture(
             version: "1", node: "n", isInstalled: true, sections: [.init("S", [.init("a.b", .ok, words)])])
         for width in [60, 80, 132] {
-            let lines = posture.text(.init(width: width, hasColour: false)).split(separator: "\n")
+            let lines = posture.text(.init(width: width, hasColor: false)).split(separator: "\n")
             #expect(lines.allSatisfy { $0.count <= width })
             #expect(lines.joined(separator: " ").split(separator: " ").count { $0 == "word" } == 60)
         }
@@ -71,9 +71,9 @@ import Testing
             version: "1", node: "n", isInstalled: true,
             sections: [.init("S", [.init("a", .unsafe, "evil \u{1b}[2J\r name")])])
         #expect(!posture.text(.plain).contains("\u{1b}"))
-        let coloured = posture.text(.init(width: 80, hasColour: true))
-        #expect(coloured.contains("\u{1b}[31munsafe  \u{1b}[0m"))
-        #expect(!coloured.contains("\u{1b}[2J") && !coloured.contains("\r"))
+        let colored = posture.text(.init(width: 80, hasColor: true))
+        #expect(colored.contains("\u{1b}[31munsafe  \u{1b}[0m"))
+        #expect(!colored.contains("\u{1b}[2J") && !colored.contains("\r"))
     }
 
     @Test("the JSON keeps its keys")

@@ -117,8 +117,8 @@ private struct ScriptedReviewer: TokenReviewing {
 
     @Test("a token is a pod's only with a ServiceAccount's name and the pod's own in the review")
     func reviews() {
-        func verdict(_ change: (inout TokenReviewAnswer) -> Void) -> TokenVerdict {
-            var answer = TokenReviewAnswer(
+        func verdict(_ change: (inout TokenReviewResponse) -> Void) -> TokenVerdict {
+            var answer = TokenReviewResponse(
                 isAuthenticated: true, username: "system:serviceaccount:shop:web", uid: "sa-uid",
                 extra: [
                     "authentication.kubernetes.io/pod-name": ["web-1"],
@@ -131,7 +131,7 @@ private struct ScriptedReviewer: TokenReviewing {
             return TokenReviewer.pod(of: answer)
         }
         #expect(verdict { _ in } == .pod(Self.pod))
-        for change: (inout TokenReviewAnswer) -> Void in [
+        for change: (inout TokenReviewResponse) -> Void in [
             { $0.username = "system:node:node-a" }, { $0.username = nil }, { $0.uid = nil },
             { $0.username = "system:serviceaccount:shop" }, { $0.username = "system:serviceaccount:a:b:c" },
             { $0.username = "system:serviceaccount::web" },

@@ -51,10 +51,10 @@ struct UnixInstantTests {
         ] as [(String, Duration?)]
     )
     func retryAfter(value: String, expected: Duration?) {
-        let answer = UpstreamAnswer(
+        let answer = UpstreamResponse(
             status: 503, headers: ["retry-after": value, "date": "Sun, 06 Nov 1994 08:49:37 GMT"]
         )
         #expect(answer.retryAfter() == expected)
-        #expect(UpstreamAnswer(status: 503).retryAfter() == nil)
+        #expect(UpstreamResponse(status: 503).retryAfter() == nil)
     }
 }

@@ -19,13 +19,13 @@ struct UpstreamHTTPClientTests {
     /// Runs one call against a server that always replies the same.
     private func outcome(
         of reply: ScriptedReply, bodyLimit: Int = 1000, timeout: Duration = .seconds(10)
-    ) async throws -> (Result<UpstreamAnswer, TransportError>, requests: Int) {
+    ) async throws -> (Result<UpstreamResponse, TransportError>, requests: Int) {
         let authority = try TestAuthority()
         let client = UpstreamHTTPClient(try options(authority))
         let outcome = try await ScriptedServer.serve(tls: authority.serverConfiguration()) { _ in
             reply
         } body: { server in
-            let result: Result<UpstreamAnswer, TransportError>
+            let result: Result<UpstreamResponse, TransportError>
             do throws(TransportError) {
                 result = .success(
                     try await client.answer(

@@ -3,21 +3,21 @@ import Synchronization
 
 /// One address and one network namespace, which one short-lived pod after the other has.
 package final class ChurnSlot: Sendable {
-    package let visitor: Visitor
-    package let tally: Judge
+    package let visitor: PodClient
+    package let tally: ResponseOracle
     private let pods = Mutex(0)
     private let name: String
     private let address: String
     private let containerID: String
     private let world: LabWorld
 
-    package init(number: Int, home: RunningPod, visitor: Visitor, world: LabWorld) {
+    package init(number: Int, home: RunningPod, visitor: PodClient, world: LabWorld) {
         name = "job-\(number)"
         address = home.address
         containerID = home.containerID
         self.visitor = visitor
         self.world = world
-        tally = Judge(world)
+        tally = ResponseOracle(world)
     }
 
     package var lives: Int { pods.withLock { $0 } }
@@ -100,8 +100,8 @@ package final class ChurnSlot: Sendable {
         delete()
     }
 
-    private func ask(_ pod: ShortLivedPod, as expectation: Judge.Expectation = .own) async throws {
-        let result = try await visitor.make(Visit(processes: pod.processes, path: MetadataPath.token))
+    private func ask(_ pod: ShortLivedPod, as expectation: ResponseOracle.Expectation = .own) async throws {
+        let result = try await visitor.make(ClientRequest(processes: pod.processes, path: MetadataPath.token))
         tally.judge(result, of: pod.uid, as: expectation)
     }
 }

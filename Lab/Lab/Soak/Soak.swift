@@ -49,7 +49,7 @@ package struct Soak: Sendable {
             }
             group.addTask {
                 while ContinuousClock.now < end {
-                    let visit = Visit(path: MetadataPath.token, manner: .slow)
+                    let visit = ClientRequest(path: MetadataPath.token, manner: .slow)
                     let outcome = try await people.slow.visitor.measure(visit)
                     people.slow.tally.judge(outcome.result, of: people.slow.pod.uid, as: .cutOff)
                 }

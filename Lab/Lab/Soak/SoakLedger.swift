@@ -11,7 +11,7 @@ final class SoakLedger: Sendable {
 
     private let content = Mutex(Content())
 
-    func record(_ outcome: Visit.Outcome, kept: Bool) {
+    func record(_ outcome: ClientRequest.Outcome, kept: Bool) {
         guard case .answered(200, _) = outcome.result else { return }
         content.withLock {
             if kept {

@@ -1,24 +1,25 @@
 /// A pod that stays, and asks for all sorts of things in turn.
 struct SoakResident: Sendable {
     private struct Question {
-        var visit: Visit
-        var expectation: Judge.Expectation
+        var visit: ClientRequest
+        var expectation: ResponseOracle.Expectation
         /// Its time is that of a cached token.
         var isMeasured = false
     }
 
-    let asker: Asker
+    let asker: TokenPoller
     private let questions: [Question]
 
-    init(_ asker: Asker, hasGoogleAccount: Bool) {
+    init(_ asker: TokenPoller, hasGoogleAccount: Bool) {
         self.asker = asker
-        let token = Question(visit: Visit(path: MetadataPath.token), expectation: .own, isMeasured: true)
+        let token = Question(visit: ClientRequest(path: MetadataPath.token), expectation: .own, isMeasured: true)
         let kept = Question(
-            visit: Visit(path: MetadataPath.token, manner: .keptConnection), expectation: .own, isMeasured: true)
+            visit: ClientRequest(path: MetadataPath.token, manner: .keptConnection), expectation: .own, isMeasured: true
+        )
         var questions = [token, kept, kept, token, kept, Self.ask("instance/zone", 200, "/zones/")]
         questions += [token, kept, Self.ask("instance/service-accounts/", 200, "default/"), token, kept]
         if hasGoogleAccount {
-            let visit = Visit(path: MetadataPath.identity(audience: "https://soak.example"))
+            let visit = ClientRequest(path: MetadataPath.identity(audience: "https://soak.example"))
             questions.append(Question(visit: visit, expectation: .ownIdentity))
             questions.append(Self.ask("instance/service-accounts/default/email", 200, SoakWorld.email))
         }
@@ -34,7 +35,7 @@ struct SoakResident: Sendable {
 
     private static func ask(_ path: String, _ status: Int, _ text: String, headers: [String]? = nil) -> Question {
         Question(
-            visit: Visit(path: "/computeMetadata/v1/" + path, headers: headers),
+            visit: ClientRequest(path: "/computeMetadata/v1/" + path, headers: headers),
             expectation: .answer(status, containing: text))
     }
 

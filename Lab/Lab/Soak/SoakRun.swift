@@ -11,7 +11,7 @@ final class SoakRun {
     private let people: SoakWorld
     private let soak: Soak
     private let start = ContinuousClock.now
-    private var seen = Tally()
+    private var seen = OutcomeCounts()
     private var livesSeen = 0
     private var mintsSeen: Int
     private var watchEnds = 0

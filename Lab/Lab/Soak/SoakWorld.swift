@@ -11,7 +11,7 @@ struct SoakWorld: Sendable {
 
     let residents: [SoakResident]
     let slots: [ChurnSlot]
-    let slow: Asker
+    let slow: TokenPoller
 
     init(in world: LabWorld, residents count: Int, slots slotCount: Int) async throws {
         let kubernetes = world.cluster.kubernetes
@@ -26,24 +26,26 @@ struct SoakWorld: Sendable {
             let hasGoogleAccount = number % 2 == 1
             let pod = try await world.addPod(
                 "resident-\(number)", serviceAccount: hasGoogleAccount ? "google" : "default")
-            let asker = Asker(pod: pod, visitor: try Visitor(in: pod, of: world), world: world)
+            let asker = TokenPoller(pod: pod, visitor: try PodClient(in: pod, of: world), world: world)
             residents.append(SoakResident(asker, hasGoogleAccount: hasGoogleAccount))
         }
         var slots: [ChurnSlot] = []
         for number in 0..<slotCount {
             let home = try await world.node.addPod(RunningPodSpecification(name: "slot-\(number)"))
             slots.append(
-                ChurnSlot(number: number, home: home, visitor: try Visitor(in: home, of: world), world: world))
+                ChurnSlot(number: number, home: home, visitor: try PodClient(in: home, of: world), world: world))
         }
         let pod = try await world.addPod("slow")
-        slow = Asker(pod: pod, visitor: try Visitor(in: pod, of: world), world: world)
+        slow = TokenPoller(pod: pod, visitor: try PodClient(in: pod, of: world), world: world)
         self.residents = residents
         self.slots = slots
     }
 
     /// The counts of everything so far.
-    var tally: Tally {
-        (residents.map(\.asker.tally) + slots.map(\.tally) + [slow.tally]).reduce(into: Tally()) { $0.add($1.value) }
+    var tally: OutcomeCounts {
+        (residents.map(\.asker.tally) + slots.map(\.tally) + [slow.tally]).reduce(into: OutcomeCounts()) {
+            $0.add($1.value)
+        }
     }
 
     /// Short-lived pods so far.

@@ -20,7 +20,7 @@ package struct WorkloadRequest: Sendable {
 }
 
 /// The answer to one request.
-package struct WorkloadAnswer: Sendable, Codable, Equatable {
+package struct WorkloadResponse: Sendable, Codable, Equatable {
     package var httpStatus: Int?
     package var grpcStatus: Int?
     package var grpcMessage: String?
@@ -38,7 +38,7 @@ package enum WorkloadProbe {
     package static func call(
         _ request: WorkloadRequest, host: String, port: Int, deadline: Duration = .seconds(15),
         group: MultiThreadedEventLoopGroup = .singleton
-    ) async throws -> WorkloadAnswer {
+    ) async throws -> WorkloadResponse {
         let collector = AnswerCollector(group.next(), wanted: request.messages)
         let channel: any Channel
         do {
@@ -76,9 +76,9 @@ package enum WorkloadProbe {
 /// Collects the frames of one call's answer.
 private final class AnswerCollector: Sendable {
     let eventLoop: any EventLoop
-    let answer: EventLoopFuture<WorkloadAnswer>
-    private let promise: EventLoopPromise<WorkloadAnswer>
-    private let state: NIOLoopBoundBox<(WorkloadAnswer, ByteBuffer)>
+    let answer: EventLoopFuture<WorkloadResponse>
+    private let promise: EventLoopPromise<WorkloadResponse>
+    private let state: NIOLoopBoundBox<(WorkloadResponse, ByteBuffer)>
     private let wanted: Int?
 
     init(_ eventLoop: any EventLoop, wanted: Int?) {
@@ -86,7 +86,7 @@ private final class AnswerCollector: Sendable {
         self.wanted = wanted
         promise = eventLoop.makePromise()
         answer = promise.futureResult
-        state = .makeBoxSendingValue((WorkloadAnswer(), ByteBuffer()), eventLoop: eventLoop)
+        state = .makeBoxSendingValue((WorkloadResponse(), ByteBuffer()), eventLoop: eventLoop)
     }
 
     func receive(_ headers: HPACKHeaders, isLast: Bool) {

@@ -66,7 +66,7 @@ struct EarlyService: Service {
 }
 
 /// Opened once, for everybody who waits.
-final class Gate: Sendable {
+final class Latch: Sendable {
     private struct Storage {
         var isOpen = false
         var waiters: [AsyncStream<Void>.Continuation] = []

@@ -15,7 +15,7 @@ struct AgentMetrics: Sendable {
     let requests: RequestCounters
     let attributions: AttributionCounters
     let upstreams: UpstreamMeters
-    let datapath: DatapathSlot
+    let datapath: AttachedDatapath
     let server: @Sendable () -> Int
     let tokens: TokenService
     let index: CgroupIndex
@@ -26,7 +26,7 @@ struct AgentMetrics: Sendable {
     let audit: AuditLog
     let events: PodEventRecorder
     let incidents: CounterTable<Incident>
-    let spiffe: SpiffeFront?
+    let spiffe: SpiffeService?
     private let startedAt = ContinuousClock.now
 
     /// In the order of ``MetricNames/all``, each exactly once.

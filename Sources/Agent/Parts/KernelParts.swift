@@ -9,7 +9,7 @@ struct KernelParts: Sendable {
     let cgroups: CgroupFileSystem
     let root: KubepodsRoot
     let pins: PinDirectory
-    let slot = DatapathSlot()
+    let slot = AttachedDatapath()
     let start: KernelStart
     let lock: PinLock
 

@@ -23,10 +23,10 @@ struct OperatorParts: Sendable {
     /// Listens nowhere yet.
     init(
         _ configuration: AgentConfiguration, _ kernel: KernelParts, _ upstreams: UpstreamParts, _ pods: PodParts,
-        _ front: FrontParts, supervisor: SupervisorLink?, incidents: CounterTable<Incident>, recentLog: RecentLog,
+        _ front: ServingParts, supervisor: SupervisorLink?, incidents: CounterTable<Incident>, recentLog: RecentLog,
         logger: Logger
     ) {
-        let debug = DebugViews(
+        let debug = DebugEndpoints(
             configuration: configuration, reloader: front.reloader, root: kernel.root, index: pods.index,
             directory: pods.directory, kubernetes: upstreams.kubernetes, watcher: pods.watcher,
             tokens: upstreams.tokens, clouds: upstreams.clouds, upstreams: upstreams.metered.meters,

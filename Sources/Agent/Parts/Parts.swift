@@ -21,7 +21,7 @@ struct Parts: Sendable {
     let kernel: KernelParts
     let upstreams: UpstreamParts
     let pods: PodParts
-    let front: FrontParts
+    let front: ServingParts
     let operators: OperatorParts
 
     /// Attaches the hooks first of all, unless another agent runs. Sends nothing and listens nowhere.
@@ -47,7 +47,7 @@ struct Parts: Sendable {
         // Clients must be shut down: from here on nothing may throw past the end of this initializer.
         upstreams = try UpstreamParts(configuration, spiffe: spiffe, logger: logger)
         pods = PodParts(configuration, kernel, upstreams, incidents: incidents, logger: logger)
-        front = FrontParts(
+        front = ServingParts(
             configuration, kernel, upstreams, pods, reload: reload, supervisor: supervisor, opener: opener,
             incidents: incidents, logger: logger)
         operators = OperatorParts(

@@ -14,7 +14,7 @@ struct PodParts: Sendable {
     let enforcement: PolicyEnforcement
     let watcher: PodWatcher
     /// Open once the pod list has been read.
-    let listed: Gate
+    let listed: Latch
     let watching: EarlyService
 
     /// Begins to watch the pods.
@@ -30,7 +30,7 @@ struct PodParts: Sendable {
             spiffe?.forget($0)
         }
         self.directory = directory
-        let listed = Gate()
+        let listed = Latch()
         self.listed = listed
         let enforcement = PolicyEnforcement(
             root: kernel.root, directory: directory, policies: configuration.policies, datapath: kernel.slot,

@@ -24,7 +24,7 @@ struct UpstreamParts: Sendable {
     let kubernetes: KubernetesClient
     let metered: MeteredUpstreams
     let tokens: TokenService
-    let spiffe: SpiffeFront?
+    let spiffe: SpiffeService?
 
     /// Reads the kubeconfig; connects to nothing.
     init(_ configuration: AgentConfiguration, spiffe: SpiffeSettings?, logger: Logger) throws {
@@ -54,7 +54,7 @@ struct UpstreamParts: Sendable {
             issuer: metered, accounts: metered, exchanger: metered, clouds: metered.clouds,
             clock: LoopTokenClock(executor: .upstreams), observer: { audit.record($0) },
             accountObserver: { audit.record($0) })
-        self.spiffe = spiffe.map { SpiffeFront($0, tokens: metered, audit: audit, logger: logger) }
+        self.spiffe = spiffe.map { SpiffeService($0, tokens: metered, audit: audit, logger: logger) }
     }
 
     private static func options(_ configuration: AgentConfiguration) throws -> KubernetesClientOptions {

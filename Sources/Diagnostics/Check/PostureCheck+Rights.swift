@@ -37,8 +37,8 @@ extension PostureCheck {
         }
     }
 
-    private static func question(_ audience: String, in namespace: String = "") -> AccessQuestion {
-        AccessQuestion(verb: KubernetesClient.audienceVerb, resource: audience, namespace: namespace)
+    private static func question(_ audience: String, in namespace: String = "") -> AccessReviewRequest {
+        AccessReviewRequest(verb: KubernetesClient.audienceVerb, resource: audience, namespace: namespace)
     }
 
     /// Where the audience is granted although `kubernetes.audience-namespaces` does not name it.
@@ -69,7 +69,7 @@ extension PostureCheck {
             !own.serviceAccountName.isEmpty
         else { return nil }
         let account = ServiceAccountReference(of: own)
-        guard try await client.isAllowed(AccessQuestion(verb: "patch", resource: "nodes"), to: account) else {
+        guard try await client.isAllowed(AccessReviewRequest(verb: "patch", resource: "nodes"), to: account) else {
             return nil
         }
         return "the ServiceAccount \(account) may change every Node, and startup-taint.key is not set"

@@ -15,7 +15,7 @@ struct PodExplainer: Sendable {
     let directory: PodDirectory
     let watcher: PodWatcher
     let tokens: TokenService
-    let datapath: DatapathSlot
+    let datapath: AttachedDatapath
     let readiness: ReadinessProbe
     let remedies: ExplainRemedies
     let clouds: CloudExplainer
@@ -147,7 +147,7 @@ struct PodExplainer: Sendable {
     private func find(_ uid: PodUID) async -> Result<PodRecord, NoPod> {
         switch directory.standing(of: uid) {
         case .known(let pod): return .success(pod)
-        case .departed:
+        case .terminated:
             return .failure(
                 NoPod(
                     "it was deleted from the API, or moved to another node",

@@ -21,7 +21,7 @@ package final class NamespaceKeeper: Yielding {
     }
 
     private let opener: Opener
-    private let slot: DatapathSlot
+    private let slot: AttachedDatapath
     private let cgroups: CgroupFileSystem
     private let server: MetadataServer
     private let logger: Logger
@@ -32,7 +32,7 @@ package final class NamespaceKeeper: Yielding {
     /// The keeper calls `lost` when the opener has ended: no listener can be opened any more, and the agent must
     /// restart.
     package init(
-        opener: Opener, ports: ListenerPorts, slot: DatapathSlot, cgroups: CgroupFileSystem, server: MetadataServer,
+        opener: Opener, ports: ListenerPorts, slot: AttachedDatapath, cgroups: CgroupFileSystem, server: MetadataServer,
         supervisor: SupervisorLink?, incidents: CounterTable<Incident>, logger: Logger,
         lost: @escaping @Sendable (OpenerError) -> Void
     ) {

@@ -100,10 +100,10 @@ package final class Opener: Sendable {
     func open(_ request: OpenerRequest) throws -> OpenedListeners {
         let received = socket.withLock { socket -> (bytes: [UInt8], descriptors: [CInt])? in
             guard SocketControl.send(request.bytes, descriptors: [], over: socket) else { return nil }
-            return SocketControl.receive(OpenerAnswer.length, from: socket)
+            return SocketControl.receive(OpenerResponse.length, from: socket)
         }
         guard let received else { throw OpenerError("podidentd-opener has ended, or takes too long") }
-        guard let answer = OpenerAnswer(parsing: received.bytes), answer.cookie == request.namespace.cookie,
+        guard let answer = OpenerResponse(parsing: received.bytes), answer.cookie == request.namespace.cookie,
             received.descriptors.count == answer.families.count,
             answer.error != 0 || request.ports.contains(answer.port)
         else {
@@ -139,7 +139,7 @@ package struct OpenedListeners: Sendable, Equatable {
 /// Why no listening socket could be opened in one namespace.
 struct OpenerFailure: Error, Sendable, Equatable, CustomStringConvertible {
     var error: Int32
-    var step: OpenerAnswer.Step
+    var step: OpenerResponse.Step
 
     /// The namespace, or the process by which it was to be found, is no more. That is no fault.
     var isGone: Bool {

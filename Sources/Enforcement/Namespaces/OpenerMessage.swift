@@ -37,7 +37,7 @@ package struct OpenerRequest: Sendable, Equatable {
 }
 
 /// Answers an ``OpenerRequest``: `struct answer`.
-struct OpenerAnswer: Sendable, Equatable {
+struct OpenerResponse: Sendable, Equatable {
     static let length = 16
 
     /// How far a failed opening came: `enum step`.

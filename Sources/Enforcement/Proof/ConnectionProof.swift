@@ -34,7 +34,7 @@ package final class ConnectionProof: Sendable {
     /// The own pod's UID; `nil`: the agent runs in no pod, and proves nothing.
     package let podUID: PodUID?
     private let configuration: AgentConfiguration
-    private let datapath: DatapathSlot
+    private let datapath: AttachedDatapath
     private let directory: PodDirectory
     private let logger: Logger
     private let status = Mutex(Status())
@@ -42,7 +42,9 @@ package final class ConnectionProof: Sendable {
     private let awaited = Atomic<UInt64>(0)
     private let hasArrived = Atomic<Bool>(false)
 
-    package init(_ configuration: AgentConfiguration, datapath: DatapathSlot, directory: PodDirectory, logger: Logger) {
+    package init(
+        _ configuration: AgentConfiguration, datapath: AttachedDatapath, directory: PodDirectory, logger: Logger
+    ) {
         podUID = configuration.podUID
         self.configuration = configuration
         self.datapath = datapath

@@ -20,7 +20,7 @@ package struct SelfCheck: Sendable {
     /// Every how many looks each pod's connections are compared: two system calls a pod.
     private static let looksPerArrivalCheck = 2
 
-    let datapath: DatapathSlot
+    let datapath: AttachedDatapath
     let pins: HeldPins
     let tracking: CgroupTracking
     let namespaces: NamespaceKeeper
@@ -32,7 +32,7 @@ package struct SelfCheck: Sendable {
     let logger: Logger
 
     package init(
-        datapath: DatapathSlot, pins: HeldPins, tracking: CgroupTracking, namespaces: NamespaceKeeper,
+        datapath: AttachedDatapath, pins: HeldPins, tracking: CgroupTracking, namespaces: NamespaceKeeper,
         node: NetworkNamespaceID, arrivals: ArrivalMonitor, admin: AdminServer, endpoint: HandoverEndpoint,
         incidents: CounterTable<Incident>, logger: Logger
     ) {

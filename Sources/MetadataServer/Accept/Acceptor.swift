@@ -50,10 +50,10 @@ final class Acceptor: Sendable {
     ///
     /// Nothing is accepted while `queue` is full, or with `isPaused` before ``resume()``. `acceptFailed` is called when
     /// a connection could not be accepted, for want of descriptors or memory: it waits with the kernel and is tried
-    /// again once a second. `reception` is called once, on the thread, and gets what is accepted.
+    /// again once a second. `fastPath` is called once, on the thread, and gets what is accepted.
     init(
         listeners: ListenerTable, queue: ServingQueue, isPaused: Bool, loop: any EventLoop, logger: Logger,
-        acceptFailed: @escaping @Sendable () -> Void, reception: @escaping @Sendable () -> Reception
+        acceptFailed: @escaping @Sendable () -> Void, fastPath: @escaping @Sendable () -> FastPath
     ) throws(MetadataServerError) {
         wakeUp = nid_make_wake_up()
         guard wakeUp >= 0 else { throw MetadataServerError("cannot make an eventfd: errno \(errno)") }
@@ -73,7 +73,7 @@ final class Acceptor: Sendable {
         self.ended = ended.futureResult
         thread.submit { [self] _ in
             unsafe nid_name_this_thread("nid-accept")
-            run(isPaused: isPaused, reception())
+            run(isPaused: isPaused, fastPath())
             ended.succeed()
         }
     }
@@ -127,7 +127,7 @@ final class Acceptor: Sendable {
 
     // MARK: On the thread
 
-    private func run(isPaused: Bool, _ reception: Reception) {
+    private func run(isPaused: Bool, _ fastPath: FastPath) {
         var isPaused = isPaused
         var numbers = [UInt64](repeating: 0, count: Int(NID_WAIT_MAX))
         var turns = ListenerTurns()
@@ -136,22 +136,22 @@ final class Acceptor: Sendable {
         var polled: [pollfd] = []
         while true {
             let accepts = !isPaused && !isFailing && !queue.isFull
-            var timeout = Self.timeout(until: reception.nextTime, isFailing: isFailing)
-            if !accepts || !reception.waiting.isEmpty {
-                wait(accepts, reception, timeout, &polled)
+            var timeout = Self.timeout(until: fastPath.nextTime, isFailing: isFailing)
+            if !accepts || !fastPath.waiting.isEmpty {
+                wait(accepts, fastPath, timeout, &polled)
                 timeout = 0
             }
             isFailing = false
-            if let time = reception.nextTime, time <= .now() { reception.tidyUp(at: .now()) }
+            if let time = fastPath.nextTime, time <= .now() { fastPath.tidyUp(at: .now()) }
             let ready = accepts ? turns.order(next(within: timeout, &numbers)) : []
-            if !accepts || ready.contains(UInt64(NID_WAIT_COMMANDS)), !obey(&isPaused, reception) { return }
+            if !accepts || ready.contains(UInt64(NID_WAIT_COMMANDS)), !obey(&isPaused, fastPath) { return }
             for number in ready where number != NID_WAIT_COMMANDS && !isPaused && !isFailing {
                 // Removed meanwhile, or still open until this reference is gone.
                 guard let listener = listeners[number] else { continue }
                 // Listeners that are left when the queue is full come first in the next round.
                 guard !queue.isFull else { break }
                 turns.served(number)
-                isFailing = !acceptBatch(listener, reception, &nextLine)
+                isFailing = !acceptBatch(listener, fastPath, &nextLine)
             }
         }
     }
@@ -167,16 +167,16 @@ final class Acceptor: Sendable {
     }
 
     /// Waits for the connections of which nothing has arrived as well, and looks at those of which something has.
-    private func wait(_ accepts: Bool, _ reception: Reception, _ timeout: CInt, _ polled: inout [pollfd]) {
+    private func wait(_ accepts: Bool, _ fastPath: FastPath, _ timeout: CInt, _ polled: inout [pollfd]) {
         polled.removeAll(keepingCapacity: true)
         polled.append(pollfd(fd: accepts ? set : wakeUp, events: Int16(POLLIN), revents: 0))
-        for connection in reception.waiting {
+        for connection in fastPath.waiting {
             polled.append(pollfd(fd: connection.descriptor, events: Int16(POLLIN), revents: 0))
         }
         guard unsafe poll(&polled, nfds_t(polled.count), timeout) > 0 else { return }
         // From the last: a place that becomes free is taken by one behind it.
-        for index in reception.waiting.indices.reversed() where polled[index + 1].revents != 0 {
-            reception.look(at: index)
+        for index in fastPath.waiting.indices.reversed() where polled[index + 1].revents != 0 {
+            fastPath.look(at: index)
         }
     }
 
@@ -187,7 +187,7 @@ final class Acceptor: Sendable {
     }
 
     /// Whether the thread goes on.
-    private func obey(_ isPaused: inout Bool, _ reception: Reception) -> Bool {
+    private func obey(_ isPaused: inout Bool, _ fastPath: FastPath) -> Bool {
         var count: UInt64 = 0
         unsafe read(wakeUp, &count, MemoryLayout<UInt64>.size)
         let commands = control.withLock { control in
@@ -200,12 +200,12 @@ final class Acceptor: Sendable {
             switch command {
             case .pause(let continuation):
                 isPaused = true
-                reception.handOnWaiting()
+                fastPath.handOffWaiting()
                 continuation.resume()
             case .resume: isPaused = false
             case .stop:
                 goesOn = false
-                reception.handOnWaiting()
+                fastPath.handOffWaiting()
             }
         }
         return goesOn
@@ -213,13 +213,13 @@ final class Acceptor: Sendable {
 
     /// Whether accepting may go on at once.
     private func acceptBatch(
-        _ listener: ListenerTable.Listener, _ reception: Reception, _ nextLine: inout NIODeadline
+        _ listener: ListenerTable.Listener, _ fastPath: FastPath, _ nextLine: inout NIODeadline
     ) -> Bool {
         listener.accepted()
         for _ in 0..<Self.batch where !queue.isFull {
             let descriptor = nid_accept(listener.descriptor)
             if descriptor >= 0 {
-                reception.receive(descriptor, namespace: listener.namespace)
+                fastPath.receive(descriptor, namespace: listener.namespace)
                 continue
             }
             let reason = errno

@@ -46,15 +46,15 @@ final class AcceptorPool: Sendable {
     ///   - descriptor: A listening socket that does not block.
     ///   - namespace: Its network namespace, if that is looked at.
     ///   - isPaused: Whether the threads, should they begin now, accept nothing before ``resume()``.
-    ///   - reception: Makes what a thread does with connections: for the loop at an index, by way of a queue.
+    ///   - fastPath: Makes what a thread does with connections: for the loop at an index, by way of a queue.
     /// - Throws: What the kernel said; or the pool has stopped.
     func add(
         _ descriptor: CInt, namespace: UInt64?, isPaused: Bool,
-        reception: @escaping @Sendable (Int, ServingQueue) -> Reception
+        fastPath: @escaping @Sendable (Int, ServingQueue) -> FastPath
     ) throws(MetadataServerError) {
         let listener = listeners.add(descriptor, namespace: namespace)
         do throws(MetadataServerError) {
-            for member in try start(isPaused: isPaused, reception) { try member.acceptor.add(listener) }
+            for member in try start(isPaused: isPaused, fastPath) { try member.acceptor.add(listener) }
         } catch {
             remove { $0 === listener }
             throw error
@@ -107,7 +107,7 @@ final class AcceptorPool: Sendable {
 
     /// The threads, which are started unless they run.
     private func start(
-        isPaused: Bool, _ reception: @escaping @Sendable (Int, ServingQueue) -> Reception
+        isPaused: Bool, _ fastPath: @escaping @Sendable (Int, ServingQueue) -> FastPath
     ) throws(MetadataServerError) -> [Member] {
         try state.withLock { state throws(MetadataServerError) in
             switch state {
@@ -122,7 +122,7 @@ final class AcceptorPool: Sendable {
                 let acceptor = try Acceptor(
                     listeners: listeners, queue: queue, isPaused: isPaused, loop: loops[index], logger: logger,
                     acceptFailed: acceptFailed
-                ) { reception(index, queue) }
+                ) { fastPath(index, queue) }
                 members.append(Member(acceptor: acceptor, loop: loops[index]))
             }
             state = .running(members)

@@ -13,14 +13,14 @@ final class ArrivalHandler: ChannelInboundHandler {
     typealias InboundOut = ByteBuffer
 
     private let handler: RequestHandler
-    private let known: KnownRequests
+    private let known: RequestCache
     private let limits: MetadataServerConfiguration.Limits
     private var hasDecoder = false
     /// Whether everything that arrived so far was whole requests, so that the next byte begins one. Once it is not known
     /// to be so, the decoder gets all that follows.
     private var isBetweenRequests = true
 
-    init(_ handler: RequestHandler, known: KnownRequests, limits: MetadataServerConfiguration.Limits) {
+    init(_ handler: RequestHandler, known: RequestCache, limits: MetadataServerConfiguration.Limits) {
         self.handler = handler
         self.known = known
         self.limits = limits
@@ -46,7 +46,7 @@ final class ArrivalHandler: ChannelInboundHandler {
         handler.decoded(bytes.readableBytes)
         guard isBetweenRequests else { return }
         // The form alone does not tell: a body may be still to come.
-        guard KnownRequests.accepts(bytes), let exchange = handler.wholeExchange else {
+        guard RequestCache.accepts(bytes), let exchange = handler.wholeExchange else {
             isBetweenRequests = false
             return
         }

@@ -44,7 +44,7 @@ package struct MetadataResponder: Sendable {
     }
 
     /// Answers from caches, without suspension: on the event loop, for every request.
-    func respond(to request: MetadataRequest, from tag: CallerTag, leased: LeasedAnswers?) -> Outcome {
+    func respond(to request: MetadataRequest, from tag: CallerTag, leased: ResponseCache?) -> Outcome {
         let caller: Caller
         switch backend.identify(tag) {
         case .caller(let identified): caller = identified

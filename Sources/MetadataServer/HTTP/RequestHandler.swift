@@ -18,7 +18,7 @@ final class RequestHandler: ChannelDuplexHandler {
     let limits: MetadataServerConfiguration.Limits
     let observer: any MetadataServerObserver
     let date: DateHeader
-    let leased: LeasedAnswers
+    let leased: ResponseCache
     /// For the tasks that wait for what is not cached.
     let executor: EventLoopExecutor
     /// The debug dump's record of this connection.
@@ -78,7 +78,7 @@ final class RequestHandler: ChannelDuplexHandler {
         limits: MetadataServerConfiguration.Limits,
         observer: any MetadataServerObserver,
         date: DateHeader,
-        leased: LeasedAnswers = LeasedAnswers(),
+        leased: ResponseCache = ResponseCache(),
         executor: EventLoopExecutor,
         record: ConnectionRecord? = nil,
         refusesAll: Bool = false,

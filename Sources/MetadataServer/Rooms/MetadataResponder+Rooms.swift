@@ -24,7 +24,7 @@ extension MetadataResponder {
     // MARK: At once
 
     func respond(
-        to request: CloudRequest, _ whole: MetadataRequest, for pod: PodRecord, leased: LeasedAnswers?
+        to request: CloudRequest, _ whole: MetadataRequest, for pod: PodRecord, leased: ResponseCache?
     ) -> Outcome {
         guard let room = room(of: request) else { return .answer(errors.response(to: .notFound)) }
         if let refusal = room.refusal(of: request, from: pod.uid) { return .answer(refusal) }

@@ -1,7 +1,7 @@
 package import NIOHTTP1
 
 /// A request to a listener for operators.
-package struct ViewRequest: Sendable, Equatable {
+package struct EndpointRequest: Sendable, Equatable {
     /// Without the query, as sent.
     package var path: String
     /// The part after the first `?`.
@@ -17,7 +17,7 @@ package struct ViewRequest: Sendable, Equatable {
 }
 
 /// An answer of a listener for operators.
-package struct ViewAnswer: Sendable, Equatable {
+package struct EndpointResponse: Sendable, Equatable {
     package var status: HTTPResponseStatus
     package var contentType: String
     package var body: [UInt8]
@@ -29,7 +29,7 @@ package struct ViewAnswer: Sendable, Equatable {
     }
 
     /// One line of plain text.
-    package static func text(_ status: HTTPResponseStatus, _ text: String) -> ViewAnswer {
-        ViewAnswer(status, contentType: "text/plain; charset=utf-8", body: Array("\(text)\n".utf8))
+    package static func text(_ status: HTTPResponseStatus, _ text: String) -> EndpointResponse {
+        EndpointResponse(status, contentType: "text/plain; charset=utf-8", body: Array("\(text)\n".utf8))
     }
 }

@@ -14,7 +14,7 @@ import Synchronization
 package final class MetricsServer: Sendable {
     private let address: String
     private let port: Int
-    private let service: ViewService
+    private let service: EndpointService
     private let eventLoopGroup: any EventLoopGroup
     private let logger: Logger
     private let channel = Mutex<(any Channel)?>(nil)
@@ -22,18 +22,18 @@ package final class MetricsServer: Sendable {
     /// Makes answers from `collect` and `readiness`, which may block.
     package init(
         address: String, port: Int, collect: @escaping @Sendable () -> [MetricFamily],
-        readiness: @escaping @Sendable () -> Readiness, limits: ViewService.Limits = ViewService.Limits(),
+        readiness: @escaping @Sendable () -> Readiness, limits: EndpointService.Limits = EndpointService.Limits(),
         eventLoopGroup: any EventLoopGroup, logger: Logger
     ) {
         self.address = address
         self.port = port
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
-        service = ViewService(limits: limits) { request in
+        service = EndpointService(limits: limits) { request in
             switch request.path {
             case "/metrics":
                 let format = MetricExposition(accept: request.accept)
-                return ViewAnswer(.ok, contentType: format.contentType, body: format.encode(collect()))
+                return EndpointResponse(.ok, contentType: format.contentType, body: format.encode(collect()))
             case "/livez":
                 return .text(.ok, "ok")
             case "/readyz":

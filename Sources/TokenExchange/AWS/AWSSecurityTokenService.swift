@@ -127,7 +127,7 @@ package final class AWSSecurityTokenService: CloudCredentialExchanging {
         return String(authority.hasPrefix("[") ? authority : authority.prefix { $0 != ":" })
     }
 
-    private func send(_ call: UpstreamCall) async throws(UpstreamFailure) -> UpstreamAnswer {
+    private func send(_ call: UpstreamCall) async throws(UpstreamFailure) -> UpstreamResponse {
         let host = Self.hostName(of: call.url)
         let client = clients.withLock { clients in
             if let client = clients[host] { return client }

@@ -24,7 +24,7 @@ struct WebIdentityRole: Sendable {
 
     /// The credentials of a 200, after making sure that they are for the role, the session and the subject that were
     /// asked for.
-    func token(from answer: UpstreamAnswer, cloud: CloudName) throws(UpstreamFailure) -> UpstreamToken {
+    func token(from answer: UpstreamResponse, cloud: CloudName) throws(UpstreamFailure) -> UpstreamToken {
         func unusable(_ problem: String) -> UpstreamFailure { .unusable(.cloud(cloud), answer, problem) }
         guard let document = XMLElement(document: answer.body), document.name == "AssumeRoleWithWebIdentityResponse",
             let result = document.only("AssumeRoleWithWebIdentityResult"), let credentials = result.only("Credentials")
@@ -61,7 +61,7 @@ struct WebIdentityRole: Sendable {
 
     /// Sorts an answer that is no success by its code, never by its status: STS answers 400 to what passes and to what
     /// does not.
-    static func failure(from answer: UpstreamAnswer, cloud: CloudName) -> UpstreamFailure {
+    static func failure(from answer: UpstreamResponse, cloud: CloudName) -> UpstreamFailure {
         let error = XMLElement(document: answer.body)?.only("Error")
         guard answer.status < 500, let code = error?.only("Code")?.text, !code.isEmpty else {
             return UpstreamFailure(

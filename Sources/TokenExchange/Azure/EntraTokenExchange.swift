@@ -93,7 +93,7 @@ package final class EntraTokenExchange: CloudCredentialExchanging {
         }
     }
 
-    private func send(_ call: UpstreamCall) async throws(UpstreamFailure) -> UpstreamAnswer {
+    private func send(_ call: UpstreamCall) async throws(UpstreamFailure) -> UpstreamResponse {
         do throws(TransportError) {
             return try await connected().answer(to: call)
         } catch {
@@ -111,7 +111,7 @@ package final class EntraTokenExchange: CloudCredentialExchanging {
     }
 
     private func token(
-        from answer: UpstreamAnswer, for identity: EntraIdentity
+        from answer: UpstreamResponse, for identity: EntraIdentity
     ) throws(UpstreamFailure) -> UpstreamToken {
         guard let wire = try? JSONDecoder().decode(Answer.self, from: Data(answer.body)) else {
             throw .unusable(upstream, answer, "the answer is no token: not the JSON that was expected")
@@ -132,7 +132,7 @@ package final class EntraTokenExchange: CloudCredentialExchanging {
     private static let longestLife: Int64 = 86_400
 
     /// Sorts an answer that is no success by its AADSTS code; statuses say little.
-    private func failure(from answer: UpstreamAnswer) -> UpstreamFailure {
+    private func failure(from answer: UpstreamResponse) -> UpstreamFailure {
         let wire = try? JSONDecoder().decode(ErrorAnswer.self, from: Data(answer.body))
         let code = wire?.codes?.first
         let kind: UpstreamFailure.Kind =

@@ -60,7 +60,7 @@ import Testing
     func knownRequests() async throws {
         let corpus = try Self.corpus()
         let mutator = Mutator(seeds: corpus.map(\.bytes), words: Self.words, limit: 8_192)
-        let known = KnownRequests()
+        let known = RequestCache()
         for seed in 1...UInt64(FuzzRun.iterations(usual: 500)) {
             var random = FuzzGenerator(seed: seed)
             // Mostly requests of which each comes in a read of its own, and now and then anything.
@@ -126,7 +126,7 @@ import Testing
 
     /// Everything that a connection answers to these pieces and to their end.
     private static func answers(
-        to pieces: [[UInt8]], known: KnownRequests = KnownRequests()
+        to pieces: [[UInt8]], known: RequestCache = RequestCache()
     ) async throws -> [UInt8] {
         let backend = FakeBackend()
         backend.update { $0.isTokenCached = true }

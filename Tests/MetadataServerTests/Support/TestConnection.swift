@@ -18,7 +18,7 @@ struct TestConnection {
         configuration: MetadataServerConfiguration = .test,
         rooms: [any CloudRoom] = [],
         refusesAll: Bool = false,
-        known: KnownRequests = KnownRequests()
+        known: RequestCache = RequestCache()
     ) async throws {
         let observer = observer
         channel = try await NIOAsyncTestingChannel { channel in

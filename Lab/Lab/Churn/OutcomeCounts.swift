@@ -1,5 +1,5 @@
 /// Counts of exchanges, by the expected outcome of each.
-package struct Tally: Sendable {
+package struct OutcomeCounts: Sendable {
     /// Answers as they should be: the caller's own token, or the documented answer.
     package var own = 0
     /// Answers to pods that were being deleted: 403, "is gone".
@@ -16,7 +16,7 @@ package struct Tally: Sendable {
 
     package var total: Int { own + gone + tooNew + denied + wrong.count + unexplained.count }
 
-    package mutating func add(_ other: Tally) {
+    package mutating func add(_ other: OutcomeCounts) {
         own += other.own
         gone += other.gone
         tooNew += other.tooNew

@@ -13,7 +13,7 @@ import Telemetry
 import Tokens
 
 /// The SPIFFE endpoint of the agent, put together.
-final class SpiffeFront: Sendable {
+final class SpiffeService: Sendable {
     let settings: SpiffeSettings
     let counters = SpiffeCounters()
     private let client: SignerClient

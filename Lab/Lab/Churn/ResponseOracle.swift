@@ -2,15 +2,15 @@ import Foundation
 import Synchronization
 
 /// Judges answers by the emulators' own books: whose token it is.
-package final class Judge: Sendable {
-    private let tally = Mutex(Tally())
+package final class ResponseOracle: Sendable {
+    private let tally = Mutex(OutcomeCounts())
     private let ledger: LabTokenLedger
 
     package init(_ world: LabWorld) {
         ledger = world.cluster.ledger
     }
 
-    package var value: Tally { tally.withLock { $0 } }
+    package var value: OutcomeCounts { tally.withLock { $0 } }
 
     package enum Expectation: Sendable {
         /// A token of the caller's own.
@@ -28,7 +28,7 @@ package final class Judge: Sendable {
     }
 
     /// Counts what the pod with `uid` got.
-    package func judge(_ result: Visit.Result, of uid: String, as expectation: Expectation) {
+    package func judge(_ result: ClientRequest.Result, of uid: String, as expectation: Expectation) {
         tally.withLock { tally in
             switch (result, expectation) {
             case (.answered(let status, let body), .answer(let expected, containing: let text))
@@ -56,7 +56,7 @@ package final class Judge: Sendable {
         }
     }
 
-    private func count(_ token: String, of uid: String, isAllowed: Bool, in tally: inout Tally) {
+    private func count(_ token: String, of uid: String, isAllowed: Bool, in tally: inout OutcomeCounts) {
         let owner = ledger.describe(token)?.subject.podUID
         if owner == uid, isAllowed {
             tally.own += 1

@@ -2,7 +2,7 @@ import Foundation
 package import NIOCore
 
 /// One exchange that a visitor makes, and what came of it: lines of JSON between a test and its visitor.
-package struct Visit: Codable, Sendable {
+package struct ClientRequest: Codable, Sendable {
     /// The `cgroup.procs` of the cgroup to make it from; `nil`: wherever the visitor is.
     package var processes: String?
     package var path: String
@@ -62,18 +62,18 @@ package final class VisitMaker {
     }
 
     /// Moves this process into the visit's cgroup, makes the exchange, and moves it back.
-    package func make(_ visit: Visit) -> Visit.Outcome {
-        if let processes = visit.processes, !Visit.move(to: processes) {
-            return Visit.Outcome(result: .failed("cannot enter \(processes)"), microseconds: 0)
+    package func make(_ visit: ClientRequest) -> ClientRequest.Outcome {
+        if let processes = visit.processes, !ClientRequest.move(to: processes) {
+            return ClientRequest.Outcome(result: .failed("cannot enter \(processes)"), microseconds: 0)
         }
         let start = ContinuousClock.now
         var result = exchange(visit)
         let elapsed = ContinuousClock.now - start
-        if visit.processes != nil, !Visit.move(to: home) { result = .failed("cannot leave for \(home)") }
-        return Visit.Outcome(result: result, microseconds: Int64(elapsed / .microseconds(1)))
+        if visit.processes != nil, !ClientRequest.move(to: home) { result = .failed("cannot leave for \(home)") }
+        return ClientRequest.Outcome(result: result, microseconds: Int64(elapsed / .microseconds(1)))
     }
 
-    private func exchange(_ visit: Visit) -> Visit.Result {
+    private func exchange(_ visit: ClientRequest) -> ClientRequest.Result {
         let headers = visit.headers ?? ["Metadata-Flavor: Google"]
         let outcome =
             switch visit.manner {

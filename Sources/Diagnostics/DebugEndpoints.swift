@@ -10,7 +10,7 @@ package import Telemetry
 package import Tokens
 
 /// The views of the admin socket.
-package struct DebugViews: Sendable {
+package struct DebugEndpoints: Sendable {
     let configuration: AgentConfiguration
     let reloader: ConfigurationReloader
     let root: KubepodsRoot
@@ -22,7 +22,7 @@ package struct DebugViews: Sendable {
     let clouds: [any CloudModule]
     let upstreams: UpstreamMeters
     let counters: RequestCounters
-    let datapath: DatapathSlot
+    let datapath: AttachedDatapath
     let incidents: CounterTable<Incident>
     let server: MetadataServer
     let namespaces: NamespaceKeeper
@@ -32,7 +32,7 @@ package struct DebugViews: Sendable {
     package init(
         configuration: AgentConfiguration, reloader: ConfigurationReloader, root: KubepodsRoot, index: CgroupIndex,
         directory: PodDirectory, kubernetes: KubernetesClient, watcher: PodWatcher, tokens: TokenService,
-        clouds: [any CloudModule], upstreams: UpstreamMeters, counters: RequestCounters, datapath: DatapathSlot,
+        clouds: [any CloudModule], upstreams: UpstreamMeters, counters: RequestCounters, datapath: AttachedDatapath,
         incidents: CounterTable<Incident>, server: MetadataServer, namespaces: NamespaceKeeper, audit: AuditLog,
         log: RecentLog
     ) {
@@ -59,14 +59,14 @@ package struct DebugViews: Sendable {
         [
             "/debug/live": { [UInt8]("{}".utf8) },
             "/debug/ready": {
-                try JSONView.bytes(of: ReadinessReport(readiness.readiness, podUID: configuration.podUID))
+                try JSONOutput.bytes(of: ReadinessReport(readiness.readiness, podUID: configuration.podUID))
             },
-            "/debug/cgroups": { try JSONView.bytes(of: cgroups) },
-            "/debug/connections": { try JSONView.bytes(of: connections) },
-            "/debug/tokens": { try JSONView.bytes(of: tokenDump) },
-            "/debug/status": { try JSONView.bytes(of: status(readiness.arrivals)) },
-            "/debug/config": { try JSONView.bytes(of: reloader.current.settings) },
-            "/debug/log": { try JSONView.bytes(of: log.lines) },
+            "/debug/cgroups": { try JSONOutput.bytes(of: cgroups) },
+            "/debug/connections": { try JSONOutput.bytes(of: connections) },
+            "/debug/tokens": { try JSONOutput.bytes(of: tokenDump) },
+            "/debug/status": { try JSONOutput.bytes(of: status(readiness.arrivals)) },
+            "/debug/config": { try JSONOutput.bytes(of: reloader.current.settings) },
+            "/debug/log": { try JSONOutput.bytes(of: log.lines) },
         ]
     }
 
@@ -82,7 +82,7 @@ package struct DebugViews: Sendable {
         return [
             "/debug/explain": { query in
                 // What names a pod holds nothing that would have to be escaped.
-                try JSONView.bytes(of: await explainer.explain(query))
+                try JSONOutput.bytes(of: await explainer.explain(query))
             }
         ]
     }

@@ -2,7 +2,7 @@ import Foundation
 
 /// A process that sits in a pod and makes one exchange at a time, when told to: from there, or from another cgroup that
 /// it enters for the purpose. So many short-lived pods cost no process each.
-package final class Visitor: Sendable {
+package final class PodClient: Sendable {
     private let process: LabProcess
     /// Its reader stays open here too: to write to a visitor that has ended must not end this process.
     private let requests: LabPipe
@@ -21,12 +21,12 @@ package final class Visitor: Sendable {
     }
 
     /// Makes one exchange. Only one at a time.
-    package func make(_ visit: Visit) async throws -> Visit.Result {
+    package func make(_ visit: ClientRequest) async throws -> ClientRequest.Result {
         try await measure(visit).result
     }
 
     /// Makes one exchange, and says how long it took. Only one at a time.
-    package func measure(_ visit: Visit) async throws -> Visit.Outcome {
+    package func measure(_ visit: ClientRequest) async throws -> ClientRequest.Outcome {
         try requests.writer.write(contentsOf: JSONEncoder().encode(visit) + [UInt8(ascii: "\n")])
         let results = results
         let line = await onThread {
@@ -37,7 +37,7 @@ package final class Visitor: Sendable {
             return line
         }
         guard !line.isEmpty else { throw LabError("a visitor ended") }
-        return try JSONDecoder().decode(Visit.Outcome.self, from: line)
+        return try JSONDecoder().decode(ClientRequest.Outcome.self, from: line)
     }
 
     /// Ends the process and waits for its end.

@@ -14,7 +14,7 @@ import Settings
 import Telemetry
 
 /// The parts that pods' connections meet: listeners, the metadata server, and what watches over both.
-struct FrontParts: Sendable {
+struct ServingParts: Sendable {
     let node: NodeInformation
     let reloader: ConfigurationReloader
     let events: PodEventRecorder

@@ -3,17 +3,17 @@ import NIOHTTP1
 import NIOPosix
 
 /// One connection: one request, one answer, and the end.
-final class ViewHandler: ChannelInboundHandler {
+final class EndpointHandler: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private let service: ViewService
+    private let service: EndpointService
     private var head: HTTPRequestHead?
     private var bodyBytes = 0
     private var isAnswering = false
     private var deadline: Scheduled<Void>?
 
-    init(service: ViewService) {
+    init(service: EndpointService) {
         self.service = service
     }
 
@@ -58,7 +58,7 @@ final class ViewHandler: ChannelInboundHandler {
             return write(.text(.badRequest, "the request target must be a path"), isHead: false, context)
         }
         let parts = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-        let request = ViewRequest(
+        let request = EndpointRequest(
             path: String(parts[0]), query: parts.count > 1 ? String(parts[1]) : nil,
             accept: head.headers["accept"].joined(separator: ",")
         )
@@ -80,7 +80,7 @@ final class ViewHandler: ChannelInboundHandler {
         }
     }
 
-    private func write(_ answer: ViewAnswer, isHead: Bool, _ context: ChannelHandlerContext) {
+    private func write(_ answer: EndpointResponse, isHead: Bool, _ context: ChannelHandlerContext) {
         let headers: HTTPHeaders = [
             "Content-Type": answer.contentType, "Content-Length": "\(answer.body.count)", "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff", "Connection": "close",
@@ -101,4 +101,4 @@ final class ViewHandler: ChannelInboundHandler {
 }
 
 @available(*, unavailable)
-extension ViewHandler: Sendable {}
+extension EndpointHandler: Sendable {}

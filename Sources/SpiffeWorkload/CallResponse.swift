@@ -3,7 +3,7 @@ import NIOHPACK
 import NIOHTTP2
 
 /// The answering half of one call: headers, messages, trailers.
-struct CallAnswer {
+struct CallResponse {
     private var hasSentHeaders = false
     private static let head: HPACKHeaders = [":status": "200", "content-type": "application/grpc"]
 

@@ -8,7 +8,7 @@ import Synchronization
 /// never out of date. Who asks, whether they may, and what the answer is, is decided for each request as for any other.
 ///
 /// Shared by all threads that read requests.
-final class KnownRequests: Sendable {
+final class RequestCache: Sendable {
     /// A node's clients ask for a handful of things in a handful of ways.
     static let limit = 512
     /// Requests that one pod was the first to send. Beyond that its own are forgotten: a pod that never asks twice alike

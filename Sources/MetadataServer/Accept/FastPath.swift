@@ -39,7 +39,7 @@ package struct SecuredPort: Sendable {
 /// Most requests arrive within microseconds of their connection, but after it. For that long connections wait here.
 ///
 /// Belongs to one of the threads that accept.
-final class Reception {
+final class FastPath {
     /// More is handed off at once: connections that wait are looked at again with each that is accepted.
     static let waitingLimit = 64
     private static let patience = TimeAmount.milliseconds(20)
@@ -51,34 +51,34 @@ final class Reception {
     }
 
     private let responder: MetadataResponder
-    private let known: KnownRequests
+    private let known: RequestCache
     private let observer: any MetadataServerObserver
     private let readTag: @Sendable (CInt) -> CallerTag?
-    private let handOn: @Sendable (CInt, CallerTag) -> Void
+    private let handOff: @Sendable (CInt, CallerTag) -> Void
     private let elsewhere: OtherService?
     /// Connections to it bring nothing that could be answered here.
     private let securedPort: UInt16?
     private let date = DateHeader()
-    private let leased = LeasedAnswers()
-    private var request = ByteBufferAllocator().buffer(capacity: KnownRequests.longest + 1)
+    private let leased = ResponseCache()
+    private var request = ByteBufferAllocator().buffer(capacity: RequestCache.longest + 1)
     private var output = ByteBufferAllocator().buffer(capacity: 4096)
     /// Connections of which nothing has arrived yet, in no order.
     private(set) var waiting: [Waiting] = []
     /// When to drop what is out of date, if there is anything.
     private(set) var tidyUpTime: NIODeadline?
 
-    /// `readTag`, `elsewhere` and `securedPort` are the ``MetadataServer``'s. `handOn` owns the descriptor that it is
+    /// `readTag`, `elsewhere` and `securedPort` are the ``MetadataServer``'s. `handOff` owns the descriptor that it is
     /// given from then on.
     init(
-        responder: MetadataResponder, known: KnownRequests, observer: any MetadataServerObserver,
+        responder: MetadataResponder, known: RequestCache, observer: any MetadataServerObserver,
         readTag: @escaping @Sendable (CInt) -> CallerTag?, elsewhere: OtherService? = nil, securedPort: UInt16? = nil,
-        handOn: @escaping @Sendable (CInt, CallerTag) -> Void
+        handOff: @escaping @Sendable (CInt, CallerTag) -> Void
     ) {
         self.responder = responder
         self.known = known
         self.observer = observer
         self.readTag = readTag
-        self.handOn = handOn
+        self.handOff = handOff
         self.elsewhere = elsewhere
         self.securedPort = securedPort
     }
@@ -101,14 +101,14 @@ final class Reception {
             return
         }
         if tag.originalDestination.port == securedPort {
-            handOn(descriptor, tag)
+            handOff(descriptor, tag)
             return
         }
         switch answer(descriptor, tag) {
         case .done: break
         case .nothingArrived where waiting.count < Self.waitingLimit:
             waiting.append(Waiting(descriptor: descriptor, tag: tag, end: .now() + Self.patience))
-        case .nothingArrived, .notHere: handOn(descriptor, tag)
+        case .nothingArrived, .notHere: handOff(descriptor, tag)
         }
     }
 
@@ -118,17 +118,17 @@ final class Reception {
         switch answer(connection.descriptor, connection.tag) {
         case .nothingArrived: return
         case .done: break
-        case .notHere: handOn(connection.descriptor, connection.tag)
+        case .notHere: handOff(connection.descriptor, connection.tag)
         }
         waiting.swapAt(index, waiting.count - 1)
         waiting.removeLast()
     }
 
     /// Hands on those that have waited long enough.
-    func handOnWaiting(at now: NIODeadline = .distantFuture) {
+    func handOffWaiting(at now: NIODeadline = .distantFuture) {
         waiting.removeAll { connection in
             guard connection.end <= now else { return false }
-            handOn(connection.descriptor, connection.tag)
+            handOff(connection.descriptor, connection.tag)
             return true
         }
     }
@@ -142,7 +142,7 @@ final class Reception {
 
     /// Hands on those that have waited long enough, and drops what is out of date.
     func tidyUp(at now: NIODeadline) {
-        if !waiting.isEmpty { handOnWaiting(at: now) }
+        if !waiting.isEmpty { handOffWaiting(at: now) }
         guard let time = tidyUpTime, now >= time else { return }
         leased.dropEnded()
         tidyUpTime = leased.count > 0 ? now + .seconds(1) : nil
@@ -210,7 +210,7 @@ final class Reception {
     private func read(_ descriptor: CInt, _ flags: Int = 0) -> Bool {
         request.clear()
         var hasArrived = true
-        unsafe request.writeWithUnsafeMutableBytes(minimumWritableBytes: KnownRequests.longest + 1) { bytes in
+        unsafe request.writeWithUnsafeMutableBytes(minimumWritableBytes: RequestCache.longest + 1) { bytes in
             let count = unsafe recv(descriptor, bytes.baseAddress, bytes.count, CInt(MSG_DONTWAIT | flags))
             hasArrived = count >= 0 || errno != EAGAIN
             return max(count, 0)
@@ -227,4 +227,4 @@ final class Reception {
 }
 
 @available(*, unavailable)
-extension Reception: Sendable {}
+extension FastPath: Sendable {}

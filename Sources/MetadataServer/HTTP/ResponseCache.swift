@@ -8,7 +8,7 @@ import Tokens
 /// same, and an answer for a pod whose record has changed in anything is not found.
 ///
 /// One per thread, which is why it needs no lock.
-final class LeasedAnswers {
+final class ResponseCache {
     /// More than the pods of a node that ask within a second.
     static let limit = 1024
     /// A pod asks for a handful of tokens within a second. One that asks for more looks them up.
@@ -75,4 +75,4 @@ final class LeasedAnswers {
 }
 
 @available(*, unavailable)
-extension LeasedAnswers: Sendable {}
+extension ResponseCache: Sendable {}

@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// Answers are made on a thread of the service's own, one after the other: however many ask, the rest of the agent
 /// loses one thread at most.
-package final class ViewService: Sendable {
+package final class EndpointService: Sendable {
     /// Bounds on what a client may take.
     package struct Limits: Sendable {
         /// Connections at once; one more is closed unread.
@@ -26,9 +26,9 @@ package final class ViewService: Sendable {
     }
 
     /// Makes an answer. May block.
-    package typealias Respond = @Sendable (ViewRequest) throws -> ViewAnswer
+    package typealias Respond = @Sendable (EndpointRequest) throws -> EndpointResponse
     /// Finds the answer's making for a request that waits for others; `nil`: it is a view, for ``Respond``.
-    package typealias Question = @Sendable (ViewRequest) -> (@Sendable () async throws -> ViewAnswer)?
+    package typealias Question = @Sendable (EndpointRequest) -> (@Sendable () async throws -> EndpointResponse)?
 
     let limits: Limits
     let respond: Respond
@@ -69,7 +69,7 @@ package final class ViewService: Sendable {
         decoding.maxHeaderFieldCount = limits.headerFields
         let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: decoding)
         try channel.pipeline.syncOperations.addHandlers(
-            HTTPResponseEncoder(), ByteToMessageHandler(decoder), ViewHandler(service: self)
+            HTTPResponseEncoder(), ByteToMessageHandler(decoder), EndpointHandler(service: self)
         )
     }
 

@@ -6,7 +6,7 @@ let accountPath = "/computeMetadata/v1/instance/service-accounts/default/"
 let tokenPath = accountPath + "token"
 
 /// An answer of the metadata endpoint as a pod saw it.
-struct MetadataAnswer: Sendable {
+struct MetadataResponse: Sendable {
     var status: Int
     /// By lower-case name.
     var headers: [String: String] = [:]
@@ -42,10 +42,10 @@ struct MetadataAnswer: Sendable {
 
 extension RunningPod {
     /// Asks the metadata address for `path` on a connection of its own.
-    func ask(_ path: String = tokenPath, _ options: String...) async throws -> MetadataAnswer {
+    func ask(_ path: String = tokenPath, _ options: String...) async throws -> MetadataResponse {
         let result = try await start(Self.askCommand(path, options)).result()
         guard result.succeeded else { throw LabError("curl ended with \(result.status): \(result.errorOutput)") }
-        return try MetadataAnswer(curl: result.output)
+        return try MetadataResponse(curl: result.output)
     }
 
     static func askCommand(_ path: String, _ options: [String] = []) -> [String] {
@@ -55,8 +55,8 @@ extension RunningPod {
 
     /// Asks for a token until the answer is as wanted, and returns it with the time that this took.
     func ask(
-        within limit: Duration, until isWanted: (MetadataAnswer) -> Bool
-    ) async throws -> (answer: MetadataAnswer, after: Duration) {
+        within limit: Duration, until isWanted: (MetadataResponse) -> Bool
+    ) async throws -> (answer: MetadataResponse, after: Duration) {
         let start = ContinuousClock.now
         while true {
             let answer = try await ask()
@@ -82,7 +82,7 @@ extension LabWorld {
     }
 
     /// Whom `answer`'s token was made for.
-    func owner(of answer: MetadataAnswer) throws -> LabTokenRecord {
+    func owner(of answer: MetadataResponse) throws -> LabTokenRecord {
         let token = try #require(answer.token, "\(answer.status) \(answer.body)")
         return try #require(cluster.ledger.describe(token.accessToken), "a token that no emulator issued")
     }

@@ -3,7 +3,7 @@ package import BPF
 import Synchronization
 
 /// The kernel side, once it is attached: the parts that use it are built before.
-package final class DatapathSlot: Sendable {
+package final class AttachedDatapath: Sendable {
     private let datapath = Mutex<Datapath?>(nil)
 
     package init() {}

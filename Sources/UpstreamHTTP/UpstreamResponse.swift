@@ -1,7 +1,7 @@
 package import NIOHTTP1
 
 /// A complete answer of an upstream: whatever its status, all of its body.
-package struct UpstreamAnswer: Sendable {
+package struct UpstreamResponse: Sendable {
     package var status: Int
     package var headers: HTTPHeaders
     package var body: [UInt8]

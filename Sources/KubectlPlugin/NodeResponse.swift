@@ -2,7 +2,7 @@ import FoundationEssentials
 package import Operations
 
 /// The answer of one node's agent, or why there is none.
-package struct NodeAnswer<Value: Sendable>: Sendable {
+package struct NodeResponse<Value: Sendable>: Sendable {
     package var agent: AgentPod
     package var result: Result<Value, PluginError>
 
@@ -15,18 +15,18 @@ package struct NodeAnswer<Value: Sendable>: Sendable {
     package static func gather(
         _ agents: [AgentPod], progress: @Sendable (Int) -> Void,
         _ ask: @escaping @Sendable (AgentPod) async throws(PluginError) -> Value
-    ) async -> [NodeAnswer] {
-        await withTaskGroup(of: (Int, NodeAnswer).self) { group in
-            var answers: [NodeAnswer?] = Array(repeating: nil, count: agents.count)
+    ) async -> [NodeResponse] {
+        await withTaskGroup(of: (Int, NodeResponse).self) { group in
+            var answers: [NodeResponse?] = Array(repeating: nil, count: agents.count)
             var next = agents.indices.makeIterator()
             func start() {
                 guard let index = next.next() else { return }
                 let agent = agents[index]
                 group.addTask {
                     do throws(PluginError) {
-                        return (index, NodeAnswer(agent: agent, result: .success(try await ask(agent))))
+                        return (index, NodeResponse(agent: agent, result: .success(try await ask(agent))))
                     } catch {
-                        return (index, NodeAnswer(agent: agent, result: .failure(error)))
+                        return (index, NodeResponse(agent: agent, result: .failure(error)))
                     }
                 }
             }
@@ -51,14 +51,14 @@ package struct NodeAnswer<Value: Sendable>: Sendable {
 
 /// A debug command's output on every node.
 package struct NodeReport: Sendable {
-    private var answers: [NodeAnswer<Kubectl.Ended>]
+    private var answers: [NodeResponse<Kubectl.Ended>]
 
-    package init(_ answers: [NodeAnswer<Kubectl.Ended>]) {
+    package init(_ answers: [NodeResponse<Kubectl.Ended>]) {
         self.answers = answers.map { answer in
             guard case .success(let ended) = answer.result, ended.status != 0, ended.remoteStatus == nil else {
                 return answer
             }
-            return NodeAnswer(agent: answer.agent, result: .failure(PluginError(ended.complaint)))
+            return NodeResponse(agent: answer.agent, result: .failure(PluginError(ended.complaint)))
         }
     }
 

@@ -15,13 +15,13 @@ import Testing
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 /// Connections that are answered where they are accepted.
-@Suite(.timeLimit(.minutes(10))) struct ReceptionTests {
-    private let known = KnownRequests()
+@Suite(.timeLimit(.minutes(10))) struct FastPathTests {
+    private let known = RequestCache()
     private let backend = FakeBackend()
     private let observer = RecordingObserver()
-    private let handedOn = HandedOn()
+    private let handedOff = HandedOff()
 
-    private final class HandedOn: Sendable {
+    private final class HandedOff: Sendable {
         private let storage = Mutex<[CInt]>([])
         var descriptors: [CInt] { storage.withLock(\.self) }
         func append(_ descriptor: CInt) { storage.withLock { $0.append(descriptor) } }
@@ -60,11 +60,11 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         deinit { close(client) }
     }
 
-    private func reception(tag: CallerTag? = .test) -> Reception {
-        let handedOn = handedOn
-        return Reception(
+    private func fastPath(tag: CallerTag? = .test) -> FastPath {
+        let handedOff = handedOff
+        return FastPath(
             responder: MetadataResponder(configuration: .test, backend: backend), known: known, observer: observer,
-            readTag: { _ in tag }, handOn: { descriptor, _ in handedOn.append(descriptor) })
+            readTag: { _ in tag }, handOff: { descriptor, _ in handedOff.append(descriptor) })
     }
 
     /// What the decoder makes of `text`, which is known from then on.
@@ -94,15 +94,15 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         ])
     func answered(_ text: String) async throws {
         let answer = try await learn(text)
-        let reception = reception()
+        let fastPath = fastPath()
         for _ in 1...3 {
             let pair = try Pair(sending: text)
-            reception.receive(pair.server)
+            fastPath.receive(pair.server)
             let received = pair.received()
             #expect(withoutDate(try TestResponse(parsing: received.text)) == withoutDate(answer))
             #expect(received.end == 0)
         }
-        #expect(handedOn.descriptors == [])
+        #expect(handedOff.descriptors == [])
         let record = observer.record
         #expect(record.opened == 3 && record.closed == 3 && record.answers.count == 3)
         #expect(record.answers.allSatisfy { $0.source == .cached && $0.status == .ok && $0.nanoseconds != nil })
@@ -121,12 +121,12 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
             (get("/", "Connection: close"), "\r\n"),
             (get("/", "Connection: close"), String(repeating: "x", count: 8_000)),
         ])
-    func handedOn(_ first: String, _ second: String) async throws {
+    func handedOff(_ first: String, _ second: String) async throws {
         _ = try await learn(first)
-        let reception = reception()
+        let fastPath = fastPath()
         let pair = try Pair(sending: second)
-        reception.receive(pair.server)
-        #expect(handedOn.descriptors == [pair.server])
+        fastPath.receive(pair.server)
+        #expect(handedOff.descriptors == [pair.server])
         #expect(pair.received() == ("", EAGAIN))
         var bytes = [UInt8](repeating: 0, count: 16_384)
         let count = unsafe recv(pair.server, &bytes, bytes.count, 0)
@@ -138,21 +138,21 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
     func notAtHand() async throws {
         let text = get(token, "Connection: close")
         _ = try await learn(text)
-        let reception = reception()
+        let fastPath = fastPath()
         let first = try Pair(sending: text)
-        reception.receive(first.server)
+        fastPath.receive(first.server)
         #expect(first.received().end == 0)
         backend.update { $0.isTokenCached = false }
         let second = try Pair(sending: text)
-        reception.receive(second.server)
-        #expect(handedOn.descriptors == [second.server])
+        fastPath.receive(second.server)
+        #expect(handedOff.descriptors == [second.server])
         backend.update { state in
             state.isTokenCached = true
             state.identification = .refused(.podGone)
         }
         let third = try Pair(sending: text)
-        reception.receive(third.server)
-        #expect(handedOn.descriptors == [second.server, third.server])
+        fastPath.receive(third.server)
+        #expect(handedOff.descriptors == [second.server, third.server])
         #expect(observer.record.refusals.isEmpty)
     }
 
@@ -160,39 +160,39 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
     func later() async throws {
         let text = get(token, "Connection: close")
         _ = try await learn(text)
-        let reception = reception()
+        let fastPath = fastPath()
         let pairs = try (0..<3).map { _ in try Pair() }
-        for pair in pairs { reception.receive(pair.server) }
-        #expect(reception.waiting.map(\.descriptor) == pairs.map(\.server))
-        reception.look(at: 1)
-        #expect(reception.waiting.count == 3)
+        for pair in pairs { fastPath.receive(pair.server) }
+        #expect(fastPath.waiting.map(\.descriptor) == pairs.map(\.server))
+        fastPath.look(at: 1)
+        #expect(fastPath.waiting.count == 3)
         try pairs[0].send(text)
-        reception.look(at: 0)
+        fastPath.look(at: 0)
         #expect(pairs[0].received().end == 0)
-        #expect(reception.waiting.map(\.descriptor) == [pairs[2].server, pairs[1].server])
+        #expect(fastPath.waiting.map(\.descriptor) == [pairs[2].server, pairs[1].server])
         // Not a known request, and no request at all.
         try pairs[1].send("GET")
-        reception.look(at: 1)
+        fastPath.look(at: 1)
         shutdown(pairs[2].client, CInt(SHUT_WR))
-        reception.look(at: 0)
-        #expect(reception.waiting.isEmpty && handedOn.descriptors == [pairs[1].server, pairs[2].server])
+        fastPath.look(at: 0)
+        #expect(fastPath.waiting.isEmpty && handedOff.descriptors == [pairs[1].server, pairs[2].server])
     }
 
     @Test("nobody waits here for long, nor many at a time")
     func patience() throws {
-        let reception = reception()
-        let pairs = try (0...Reception.waitingLimit).map { _ in try Pair() }
-        for pair in pairs { reception.receive(pair.server) }
-        #expect(reception.waiting.count == Reception.waitingLimit)
-        #expect(handedOn.descriptors == [pairs[Reception.waitingLimit].server])
-        let end = try #require(reception.nextTime)
-        reception.tidyUp(at: end - .milliseconds(1))
-        #expect(reception.waiting.count == Reception.waitingLimit)
-        reception.tidyUp(at: end)
-        #expect(handedOn.descriptors.count == 2)
-        reception.handOnWaiting()
-        #expect(reception.waiting.isEmpty && reception.nextTime == nil)
-        #expect(Set(handedOn.descriptors) == Set(pairs.map(\.server)))
+        let fastPath = fastPath()
+        let pairs = try (0...FastPath.waitingLimit).map { _ in try Pair() }
+        for pair in pairs { fastPath.receive(pair.server) }
+        #expect(fastPath.waiting.count == FastPath.waitingLimit)
+        #expect(handedOff.descriptors == [pairs[FastPath.waitingLimit].server])
+        let end = try #require(fastPath.nextTime)
+        fastPath.tidyUp(at: end - .milliseconds(1))
+        #expect(fastPath.waiting.count == FastPath.waitingLimit)
+        fastPath.tidyUp(at: end)
+        #expect(handedOff.descriptors.count == 2)
+        fastPath.handOffWaiting()
+        #expect(fastPath.waiting.isEmpty && fastPath.nextTime == nil)
+        #expect(Set(handedOff.descriptors) == Set(pairs.map(\.server)))
     }
 
     @Test("nobody is forgotten because a time was over before it was waited for")
@@ -213,27 +213,27 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         let text = get(token, "Connection: close")
         _ = try await learn(text)
         let pair = try Pair(sending: text)
-        reception(tag: nil).receive(pair.server)
+        fastPath(tag: nil).receive(pair.server)
         #expect(pair.received() == ("", ECONNRESET))
-        #expect(observer.record.resets == [.untagged] && handedOn.descriptors == [])
+        #expect(observer.record.resets == [.untagged] && handedOff.descriptors == [])
     }
 
     @Test("a client that has gone costs nothing, and one that has no room is handed on")
     func noTaker() async throws {
         let text = get(token, "Connection: close")
         _ = try await learn(text)
-        let reception = reception()
+        let fastPath = fastPath()
         do {
             let gone = try Pair(sending: text)
             shutdown(gone.client, CInt(SHUT_RDWR))
-            reception.receive(gone.server)
+            fastPath.receive(gone.server)
         }
-        #expect(handedOn.descriptors == [])
+        #expect(handedOff.descriptors == [])
         let full = try Pair(sending: text)
         let bytes = [UInt8](repeating: 0, count: 4_096)
         while unsafe Glibc.send(full.server, bytes, bytes.count, CInt(MSG_NOSIGNAL)) > 0 {}
-        reception.receive(full.server)
-        #expect(handedOn.descriptors == [full.server])
+        fastPath.receive(full.server)
+        #expect(handedOff.descriptors == [full.server])
     }
 
     @Test("a second after an answer nothing of it is kept, and there is nothing more to do")
@@ -244,13 +244,13 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         }
         let text = get(token, "Connection: close")
         _ = try await learn(text)
-        let reception = reception()
-        #expect(reception.tidyUpTime == nil)
-        reception.receive(try Pair(sending: text).server)
-        let time = try #require(reception.tidyUpTime)
-        reception.tidyUp(at: time - .milliseconds(1))
-        #expect(reception.tidyUpTime == time)
-        reception.tidyUp(at: time)
-        #expect(reception.tidyUpTime == nil && reception.keepsNothing)
+        let fastPath = fastPath()
+        #expect(fastPath.tidyUpTime == nil)
+        fastPath.receive(try Pair(sending: text).server)
+        let time = try #require(fastPath.tidyUpTime)
+        fastPath.tidyUp(at: time - .milliseconds(1))
+        #expect(fastPath.tidyUpTime == time)
+        fastPath.tidyUp(at: time)
+        #expect(fastPath.tidyUpTime == nil && fastPath.keepsNothing)
     }
 }

@@ -8,8 +8,8 @@ import Testing
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 /// Answers that are given again while their lease holds.
-@Suite(.timeLimit(.minutes(10))) struct LeasedAnswersTests {
-    private let leased = LeasedAnswers()
+@Suite(.timeLimit(.minutes(10))) struct ResponseCacheTests {
+    private let leased = ResponseCache()
     private let backend = FakeBackend()
     private let responder: MetadataResponder
 
@@ -77,8 +77,8 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         let caller = Caller(pod: other, containerID: nil, cgroupID: CgroupID(rawValue: 7))
         let identification = backend.read(\.identification)
         backend.update { $0.identification = .caller(caller) }
-        for number in 0..<(LeasedAnswers.limit * 2) { _ = try ask(token + "?x=\(number)") }
-        #expect(leased.count == 1 + LeasedAnswers.limitPerPod)
+        for number in 0..<(ResponseCache.limit * 2) { _ = try ask(token + "?x=\(number)") }
+        #expect(leased.count == 1 + ResponseCache.limitPerPod)
         backend.update { $0.identification = identification }
         backend.update { $0.isTokenCached = false }
         #expect(try ask() == usual)
@@ -86,11 +86,11 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
 
     @Test("What was dropped makes room again")
     func room() throws {
-        for number in 0..<LeasedAnswers.limitPerPod { _ = try ask(token + "?x=\(number)") }
+        for number in 0..<ResponseCache.limitPerPod { _ = try ask(token + "?x=\(number)") }
         backend.update { $0.lease = TokenLease(end: .now + .seconds(7200)) }
         _ = try ask()
-        #expect(leased.count == LeasedAnswers.limitPerPod)
-        let ended = LeasedAnswers()
+        #expect(leased.count == ResponseCache.limitPerPod)
+        let ended = ResponseCache()
         let request = try responder.validate(.init(version: .http1_1, method: .GET, uri: token, headers: .asked))
         let response = try ask()
         for _ in 1...2 {

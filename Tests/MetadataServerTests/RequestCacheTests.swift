@@ -8,8 +8,8 @@ import Testing
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 /// Requests that are answered without being decoded again.
-@Suite(.timeLimit(.minutes(10))) struct KnownRequestsTests {
-    private let known = KnownRequests()
+@Suite(.timeLimit(.minutes(10))) struct RequestCacheTests {
+    private let known = RequestCache()
     private let backend = FakeBackend()
 
     init() {
@@ -38,7 +38,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
             ("GET /\(String(repeating: "x", count: 1100)) HTTP/1.1\r\n\r\n", false),
         ])
     func form(_ text: String, _ isAccepted: Bool) {
-        #expect(KnownRequests.accepts(ByteBuffer(string: text)) == isAccepted)
+        #expect(RequestCache.accepts(ByteBuffer(string: text)) == isAccepted)
     }
 
     @Test(
@@ -153,23 +153,23 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
     @Test("A pod that never asks twice alike makes the table forget its own requests, and no other pod's")
     func boundPerPod() throws {
         try remember("usual", from: .test(1))
-        for number in 0..<(KnownRequests.limit * 2) {
+        for number in 0..<(RequestCache.limit * 2) {
             try remember("\(number)", from: .test(2))
-            #expect(known.count <= 1 + KnownRequests.limitPerPod)
+            #expect(known.count <= 1 + RequestCache.limitPerPod)
         }
         #expect(known[ByteBuffer(string: "usual")] != nil)
-        #expect(known[ByteBuffer(string: "\(KnownRequests.limit * 2 - 1)")] != nil)
+        #expect(known[ByteBuffer(string: "\(RequestCache.limit * 2 - 1)")] != nil)
     }
 
     @Test("The table is bounded, and forgets the requests of the pod with most of them")
     func bound() throws {
-        let pods = try (0..<(KnownRequests.limit + 9)).map { number in
+        let pods = try (0..<(RequestCache.limit + 9)).map { number in
             try #require(PodUID("00000000-0000-0000-0000-\(100_000_000_000 + number)"))
         }
         for text in ["a", "b"] { try remember(text, from: pods[0]) }
         for pod in pods.dropFirst() {
             try remember("\(pod)", from: pod)
-            #expect(known.count <= KnownRequests.limit)
+            #expect(known.count <= RequestCache.limit)
         }
         #expect(known[ByteBuffer(string: "a")] == nil)
         #expect(known[ByteBuffer(string: "\(pods[pods.count - 1])")] != nil)
