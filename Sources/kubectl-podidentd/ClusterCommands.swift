@@ -2,6 +2,7 @@ import ArgumentParser
 import FoundationEssentials
 import KubectlPlugin
 import Operations
+import Text
 
 #if canImport(Glibc)
     import Glibc
@@ -79,10 +80,10 @@ struct ExplainCommand: AsyncParsableCommand {
             return ended
         }
         guard ended.status == 0 || !ended.output.isEmpty else {
-            Console.warn(NodeReport.printable([UInt8](ended.errors.utf8)))
+            Console.warn(VisibleText.lines([UInt8](ended.errors.utf8)))
             throw ExitCode.failure
         }
-        let text = NodeReport.printable(ended.output)
+        let text = VisibleText.lines(ended.output)
         let tree = output == .table ? nil : try? JSONDecoder().decode(JSONTree.self, from: Data(ended.output))
         Console.write(try tree.map { tree in try output.text(tree) { text } } ?? text)
         throw ExitCode(ended.status == 0 ? 0 : 1)

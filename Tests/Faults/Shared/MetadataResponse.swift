@@ -1,1 +1,0 @@
-../../EndToEndTests/MetadataResponse.swift
