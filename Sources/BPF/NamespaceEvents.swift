@@ -118,7 +118,8 @@ private final class NamespaceQueue: Sendable {
     private static func attach(_ skeleton: UnsafeMutablePointer<nid_namespaces_skeleton>) throws(BPFError) {
         unsafe skeleton.pointee.links.nid_exec = try attach(skeleton.pointee.progs.nid_exec, to: "executions")
         unsafe skeleton.pointee.links.nid_clone = try attach(skeleton.pointee.progs.nid_clone, to: "new processes")
-        unsafe skeleton.pointee.links.nid_attach = try attach(skeleton.pointee.progs.nid_attach, to: "changes of cgroup")
+        unsafe skeleton.pointee.links.nid_attach = try attach(
+            skeleton.pointee.progs.nid_attach, to: "changes of cgroup")
     }
 
     private static func attach(_ program: OpaquePointer?, to events: String) throws(BPFError) -> OpaquePointer {

@@ -131,7 +131,9 @@ struct HoldTests {
             let podID = try #require(lab.cgroups.id(of: [UInt8](pod.cgroup.utf8)))
             let sleeper = try Command(["unshare", "--net", "--fork", "--kill-child", "sleep", "60"])
             let child = try await Self.child(of: sleeper, depth: 1)[0]
-            try "\(child)\n".write(toFile: lab.node.cgroupDirectory(pod.containerCgroup) + "/cgroup.procs", atomically: false, encoding: .utf8)
+            try "\(child)\n".write(
+                toFile: lab.node.cgroupDirectory(pod.containerCgroup) + "/cgroup.procs", atomically: false,
+                encoding: .utf8)
             let isIts: @Sendable (NamespaceEvent) -> Bool = { $0.process == Int32(child) }
             let event = try #require(try await log.wait { $0.contains(where: isIts) }.first(where: isIts))
             #expect(event.reason == .enter)
