@@ -19,7 +19,7 @@ override QUICK := $(filter-out 0,$(QUICK))
 override CLOUDS := $(filter-out 0,$(CLOUDS))
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image arm64 fuzz fuzz-coverage faults conformance spiffe demo \
-	clients attack cost soak reference captures dashboard memory million storm bench bench-test ci-test model model-quick kernels clean
+	clients attack cost soak reference captures dashboard memory million storm bench bench-test ci-test busy rooms model model-quick kernels clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -131,6 +131,10 @@ reference: bpf ## Writes the tables of docs/operate/configuration.md from the co
 	@sed -i '/^## Without a section$$/,$$d' docs/operate/configuration.md
 	@$(BUILD)/podidentd config --markdown >> docs/operate/configuration.md
 
+rooms: ## Writes the table of sizes in docs/ARCHITECTURE.md
+	@command -v python3 > /dev/null || bash .ci/install python3
+	@python3 .ci/room_sizes.py
+
 captures: bpf ## Writes docs/operate/debug.md and kubectl.md: what the debug commands print, from runs in the lab
 	@bash .ci/deploy-tools
 	@for product in podidentd podidentd-opener podidentd-lab kubectl-podidentd; do $(SWIFT) build --product $$product || exit; done
@@ -164,6 +168,9 @@ model: ## Tries every order of a take-over at accept, with the shipped programs 
 
 kernels: build ## Runs the kernel rings on Debian's kernels, emulated (some 15 minutes each); KERNELS='bookworm sid', MACHINES=2
 	@KERNELS="$(KERNELS)" MACHINES=$(or $(MACHINES),1) .ci/kernels
+
+busy: build ## Runs every test RUNS times (default: 10) beside two busy loops, and tells what failed; FILTER=suite (those that match)
+	@.ci/busy $(or $(RUNS),10) '$(FILTER)'
 
 clean: ## Removes what was built, and what killed labs left behind
 	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi

@@ -81,11 +81,14 @@ let package = Package(
 
         // The door to libyaml. Only `YAML` imports it, and only `YAML` reads configuration files.
         .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
-        .target(name: "YAML", dependencies: ["CLibYAML"], swiftSettings: small),
+        .target(name: "YAML", dependencies: ["CLibYAML", "Text"], swiftSettings: small),
 
         // The door to the kernel's ways of giving up rights. Only `Hardening` imports it.
         .target(name: "CHardening", cSettings: [.define("_GNU_SOURCE")]),
         .target(name: "Hardening", dependencies: ["CHardening"], swiftSettings: strict),
+
+        // What is done with text alone: quoted, made fit for terminals.
+        .target(name: "Text", swiftSettings: small),
 
         // The core: values and decisions, no I/O.
         .target(name: "Attribution", swiftSettings: strict),
@@ -97,7 +100,7 @@ let package = Package(
         // HTTP to upstreams, with a limit on everything: the part that all clients below share.
         .target(
             name: "UpstreamHTTP",
-            dependencies: ["EventLoops", "Tokens", asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL],
+            dependencies: ["EventLoops", "Text", "Tokens", asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL],
             swiftSettings: strict
         ),
 
@@ -123,14 +126,14 @@ let package = Package(
             name: "MetadataServer",
             dependencies: [
                 "Linux",
-                "CSockets", "EventLoops", "Attribution", "Tokens", nioCore, nioPosix, nioHTTP1, logging,
+                "CSockets", "EventLoops", "Attribution", "Text", "Tokens", nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: strict
         ),
         .target(
             name: "Operations",
-            dependencies: ["Linux", "Attribution", "Tokens", "YAML", nioCore, nioPosix, nioHTTP1, logging],
+            dependencies: ["Linux", "Attribution", "Text", "Tokens", "YAML", nioCore, nioPosix, nioHTTP1, logging],
             swiftSettings: small
         ),
 
@@ -227,7 +230,7 @@ let package = Package(
         .target(
             name: "NodeObject",
             dependencies: [
-                "Clouds", "KubernetesAPI", "MetadataServer", "Settings", "Tokens", logging,
+                "Clouds", "KubernetesAPI", "MetadataServer", "Settings", "Text", "Tokens", logging,
             ],
             swiftSettings: small
         ),
@@ -285,11 +288,12 @@ let package = Package(
         ),
 
         // The kubectl plugin: the agents of a whole cluster, asked by kubectl.
-        .target(name: "KubectlPlugin", dependencies: ["KubernetesAPI", "Operations"], swiftSettings: strict),
+        .target(name: "KubectlPlugin", dependencies: ["KubernetesAPI", "Operations", "Text"], swiftSettings: strict),
         .executableTarget(
             name: "kubectl-podidentd",
             dependencies: [
-                "KubectlPlugin", "Operations", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "KubectlPlugin", "Operations", "Text",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
         ),
@@ -343,6 +347,7 @@ let package = Package(
         .testTarget(
             name: "KubectlPluginTests", dependencies: ["KubectlPlugin", "Operations", "YAML"],
             swiftSettings: strict),
+        .testTarget(name: "TextTests", dependencies: ["Text"], swiftSettings: strict),
         .testTarget(name: "YAMLTests", dependencies: ["YAML", "Fuzzing"], swiftSettings: strict),
         .testTarget(
             name: "TokensTests", dependencies: ["Tokens", "Attribution", "TokenExchange", "Fuzzing"],
@@ -350,11 +355,7 @@ let package = Package(
         // A scripted HTTPS server and certificates, for the tests of the upstream clients.
         .target(
             name: "UpstreamTesting",
-            dependencies: [
-                nioCore, nioPosix, nioHTTP1, nioSSL,
-                .product(name: "X509", package: "swift-certificates"),
-                .product(name: "Crypto", package: "swift-crypto"),
-            ],
+            dependencies: ["Lab", nioCore, nioPosix, nioHTTP1, nioSSL],
             path: "Tests/UpstreamTesting",
             swiftSettings: strict
         ),
@@ -366,8 +367,8 @@ let package = Package(
         .testTarget(
             name: "KubernetesAPITests",
             dependencies: [
-                "KubernetesAPI", "Attribution", "Tokens", "UpstreamHTTP", "UpstreamTesting", "Fuzzing", nioCore,
-                nioHTTP1, logging,
+                "KubernetesAPI", "Attribution", "Operations", "Tokens", "UpstreamHTTP", "UpstreamTesting", "Fuzzing",
+                nioCore, nioHTTP1, logging,
             ],
             resources: [.copy("Corpus")],
             swiftSettings: strict
@@ -397,7 +398,8 @@ let package = Package(
         .testTarget(
             name: "SpiffeWorkloadTests",
             dependencies: [
-                "SpiffeWorkload", "SpiffeIdentity", "Signer", "Attribution", "Fuzzing", x509, asn1, crypto, nioCore,
+                "SpiffeWorkload", "SpiffeIdentity", "Signer", "Lab", "Attribution", "Fuzzing", x509, asn1, crypto,
+                nioCore,
                 nioPosix, nioHTTP2,
                 nioHPACK, .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
@@ -443,12 +445,17 @@ let package = Package(
             dependencies: ["BPF", "Attribution", "Lab", "CLibbpf", "CBPFPrograms", "CBPFTestPrograms"],
             swiftSettings: strict
         ),
+        // A world of the lab with a running agent, and what its pods ask.
+        .target(
+            name: "AgentTesting", dependencies: ["Lab", "Operations"], path: "Tests/AgentTesting",
+            swiftSettings: strict),
         .testTarget(name: "ClientTests", dependencies: ["Lab", nioHTTP1], swiftSettings: strict),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["Operations", "Lab", "MetricsTesting", "YAML"], swiftSettings: strict),
-        // The same world with everything around the agent broken; shares some files of the former by symbolic links.
+            name: "EndToEndTests", dependencies: ["AgentTesting", "Operations", "Lab", "MetricsTesting", "YAML"],
+            swiftSettings: strict),
+        // The same world with everything around the agent broken.
         .testTarget(
-            name: "FaultTests", dependencies: ["Operations", "Lab", "CLibbpf", "CBPFTestPrograms"],
+            name: "FaultTests", dependencies: ["AgentTesting", "Operations", "Lab", "CLibbpf", "CBPFTestPrograms"],
             path: "Tests/Faults", exclude: ["Shims"], swiftSettings: strict
         ),
     ]

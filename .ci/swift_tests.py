@@ -15,6 +15,8 @@ import time
 TEST = ["swift", "test", "--skip-build", "--disable-xctest", "--no-parallel"]
 # `prctl(2)`: orphans below this process become its children, so that none of a run's processes gets lost.
 PR_SET_CHILD_SUBREAPER = 36
+# The variable with the seconds after which a run is taken to hang, on a machine that is slow or busy.
+SECONDS = "PODIDENTD_TEST_SECONDS"
 
 BEGUN = re.compile(r"^◇ (?:Test|Suite) (?!case |run )(.*) started\.$")
 ENDED = re.compile(r"^. (?:Test|Suite) (?!run )(.*?)(?: with \d+ test cases?)? (passed|failed) after .*$")
@@ -93,9 +95,9 @@ class Record:
 class Limits:
     """After how long a run is taken to hang, in seconds, and how often it says that it goes on."""
 
-    def __init__(self, silence=600, total=3000, progress=60):
+    def __init__(self, silence=600, total=None, progress=60):
         self.silence = silence
-        self.total = total
+        self.total = total or int(os.environ.get(SECONDS, 3000))
         self.progress = progress
 
 

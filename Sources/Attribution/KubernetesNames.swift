@@ -5,6 +5,12 @@ extension StringProtocol {
             && self.utf8.allSatisfy { $0.isAlphanumeric || "-_.".utf8.contains($0) }
     }
 
+    /// `[PREFIX/]NAME`, a DNS subdomain and a label's name: the key of a label or a taint.
+    package var isQualifiedName: Bool {
+        let parts = self.split(separator: "/", omittingEmptySubsequences: false)
+        return parts.count <= 2 && parts[parts.count - 1].isLabelText && (parts.count == 1 || parts[0].isDNSSubdomain)
+    }
+
     private var hasAlphanumericEnds: Bool {
         let bytes = Array(self.utf8)
         return (bytes.first?.isAlphanumeric ?? false) && (bytes.last?.isAlphanumeric ?? false)
@@ -12,16 +18,27 @@ extension StringProtocol {
 
     /// RFC 1123 label in lower case: a namespace's name.
     package var isDNSLabel: Bool {
-        (1...63).contains(self.utf8.count) && self.hasAlphanumericEnds
+        (1...63).contains(self.utf8.count) && self.isPartOfSubdomain
+    }
+
+    /// RFC 1123 subdomain in lower case, as Kubernetes checks it: a ServiceAccount's name. Its parts may be longer than
+    /// those of a host name.
+    package var isDNSSubdomain: Bool {
+        self.utf8.count <= 253
+            && self.split(separator: ".", omittingEmptySubsequences: false).allSatisfy(\.isPartOfSubdomain)
+    }
+
+    private var isPartOfSubdomain: Bool {
+        self.hasAlphanumericEnds
             && self.utf8.allSatisfy { $0.isLowercaseAlphanumeric || $0 == UInt8(ascii: "-") }
     }
 
-    /// RFC 1123 subdomain in lower case: a ServiceAccount's name.
-    package var isDNSSubdomain: Bool {
+    /// RFC 1123 host name in either case.
+    package var isHostName: Bool {
         self.utf8.count <= 253
-            && self.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { part in
-                !part.isEmpty && part.hasAlphanumericEnds
-                    && part.utf8.allSatisfy { $0.isLowercaseAlphanumeric || $0 == UInt8(ascii: "-") }
+            && self.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in
+                label.utf8.count <= 63 && label.hasAlphanumericEnds
+                    && label.utf8.allSatisfy { $0.isAlphanumeric || $0 == UInt8(ascii: "-") }
             }
     }
 }

@@ -134,10 +134,9 @@ private struct SelectorScanner {
     private mutating func key() throws(LabelSelectorError) -> String {
         let key = self.word()
         guard !key.isEmpty else { throw self.error("a label's key") }
-        let parts = key.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count <= 2, parts[parts.count - 1].isLabelText,
-            parts.count == 1 || String(parts[0]).isDNSSubdomain
-        else { throw LabelSelectorError(description: "has '\(key)', which is no label's key") }
+        guard key.isQualifiedName else {
+            throw LabelSelectorError(description: "has '\(key)', which is no label's key")
+        }
         return key
     }
 

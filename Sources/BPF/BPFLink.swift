@@ -92,6 +92,8 @@ struct BPFProgram: ~Copyable {
     let pointer: OpaquePointer
     let name: String
 
+    var descriptor: CInt { unsafe bpf_program__fd(pointer) }
+
     init(_ pointer: OpaquePointer?, of object: String) throws(BPFError) {
         guard let pointer = unsafe pointer else {
             throw BPFError("find a program in the object \(object)")

@@ -52,22 +52,16 @@ package final class TracepointCgroupEvents: CgroupEventSource {
 /// The ring buffer and the programs that fill it.
 private final class RingQueue: Sendable {
     private let state: Mutex<State>
+    private let context: Context
     /// Readable when there are events.
     let descriptor: CInt
 
     @safe
     private struct State: ~Copyable {
-        let skeleton: UnsafeMutablePointer<nid_cgroups_skeleton>
-        let ring: OpaquePointer
-        /// Owned by libbpf's context pointer; released with the ring.
-        let context: Unmanaged<Context>
+        let ring: RingBuffer
+        let counters: BPFMap<UInt32, UInt64>
+        let skeleton: Skeleton<nid_cgroups_skeleton>
         var lost: UInt64
-
-        deinit {
-            unsafe ring_buffer__free(ring)
-            unsafe nid_cgroups_skeleton__destroy(skeleton)
-            unsafe context.release()
-        }
     }
 
     private final class Context: Sendable {
@@ -112,67 +106,48 @@ private final class RingQueue: Sendable {
     init(
         pinDirectory: PinDirectory, cgroups: CgroupFileSystem, handle: @escaping @Sendable (CgroupEvent) -> Void
     ) throws(BPFError) {
-        LibbpfLog.capture()
-        let state = try Self.start(
-            pinDirectory: pinDirectory, context: Context(cgroups: cgroups, handle: handle))
-        self.descriptor = unsafe ring_buffer__epoll_fd(state.ring)
-        self.state = Mutex(state)
+        let context = Context(cgroups: cgroups, handle: handle)
+        self.context = context
+        let skeleton = try unsafe Self.attach(pinDirectory)
+        let (events, counters) = try unsafe skeleton.withLayout { layout throws(BPFError) in
+            (
+                unsafe bpf_map__fd(layout.pointee.maps.nid_cgroup_events),
+                try unsafe BPFMap<UInt32, UInt64>(layout.pointee.maps.nid_stats)
+            )
+        }
+        let ring = try RingBuffer(events, of: "cgroup events") { (event: nid_cgroup_event) in context.deliver(event) }
+        self.descriptor = ring.descriptor
+        self.state = unsafe Mutex(
+            State(ring: ring, counters: counters, skeleton: skeleton, lost: Self.lostEvents(counters)))
     }
 
-    private static func start(
-        pinDirectory: PinDirectory, context handler: Context
-    ) throws(BPFError) -> State {
-        let opened = unsafe pinDirectory.maps.withCString { maps in
-            var options = unsafe openOptions(pinningMapsBelow: maps)
-            return unsafe nid_cgroups_skeleton__open_opts(&options)
+    private static func attach(_ pins: PinDirectory) throws(BPFError) -> Skeleton<nid_cgroups_skeleton> {
+        let skeleton = try unsafe Skeleton(
+            "cgroup event",
+            .init(
+                open: nid_cgroups_skeleton__open_opts, load: nid_cgroups_skeleton__load,
+                destroy: nid_cgroups_skeleton__destroy),
+            pins: pins)
+        try unsafe skeleton.withLayout { layout throws(BPFError) in
+            try check(unsafe nid_cgroups_skeleton__attach(layout), "attach to the cgroup tracepoints")
         }
-        guard let skeleton = unsafe opened else {
-            throw BPFError("open the cgroup event programs", errorNumber: errno)
-        }
-        do throws(BPFError) {
-            try checkLoad(unsafe nid_cgroups_skeleton__load(skeleton), "cgroup event")
-            try check(unsafe nid_cgroups_skeleton__attach(skeleton), "attach to the cgroup tracepoints")
-        } catch {
-            unsafe nid_cgroups_skeleton__destroy(skeleton)
-            throw error
-        }
-        let context = unsafe Unmanaged.passRetained(handler)
-        let ring = unsafe ring_buffer__new(
-            bpf_map__fd(skeleton.pointee.maps.nid_cgroup_events),
-            { context, data, size in
-                guard let context = unsafe context, let data = unsafe data,
-                    size >= MemoryLayout<nid_cgroup_event>.size
-                else { return 0 }
-                let event = unsafe data.loadUnaligned(as: nid_cgroup_event.self)
-                unsafe Unmanaged<Context>.fromOpaque(context).takeUnretainedValue().deliver(event)
-                return 0
-            }, context.toOpaque(), nil
-        )
-        guard let ring = unsafe ring else {
-            let number = errno
-            unsafe context.release()
-            unsafe nid_cgroups_skeleton__destroy(skeleton)
-            throw BPFError("open the ring buffer of cgroup events", errorNumber: number)
-        }
-        return unsafe State(skeleton: skeleton, ring: ring, context: context, lost: lostEvents(skeleton))
+        return unsafe skeleton
     }
 
     /// Delivers what is queued, and `.lost` after it if the kernel had to drop some since the last call. `true` if some
     /// of it cannot be delivered yet.
     func drain() -> Bool {
-        let (lostSome, context) = state.withLock { state in
-            unsafe ring_buffer__consume(state.ring)
-            let lost = unsafe Self.lostEvents(state.skeleton)
+        let lostSome = state.withLock { state in
+            state.ring.consume()
+            let lost = Self.lostEvents(state.counters)
             defer { state.lost = lost }
-            return (lost != state.lost, unsafe state.context.takeUnretainedValue())
+            return lost != state.lost
         }
         if lostSome { context.handle(.lost) }
         return context.deliverUnfinished()
     }
 
-    @unsafe
-    private static func lostEvents(_ skeleton: UnsafeMutablePointer<nid_cgroups_skeleton>) -> UInt64 {
-        let counters = try? unsafe DatapathCounters(readingMap: bpf_map__fd(skeleton.pointee.maps.nid_stats))
-        return counters?["cgroup_event_lost"] ?? 0
+    private static func lostEvents(_ counters: BPFMap<UInt32, UInt64>) -> UInt64 {
+        (try? DatapathCounters(reading: counters))?["cgroup_event_lost"] ?? 0
     }
 }

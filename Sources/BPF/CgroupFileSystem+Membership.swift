@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 
 extension CgroupFileSystem {
     /// More than a node has: bounds the search for the own cgroup.
@@ -29,35 +30,21 @@ extension CgroupFileSystem {
     /// The processes of a cgroup, without those of cgroups below it; 0 for each of another PID namespace.
     package func processes(in path: [UInt8]) -> [Int32] {
         let file = [UInt8](mountPoint.utf8) + (path.last == UInt8(ascii: "/") ? path : path + [UInt8(ascii: "/")])
-        let text = Self.read(file + [UInt8]("cgroup.procs".utf8)) ?? []
+        let text = FileContents.read(file + [UInt8]("cgroup.procs".utf8), atMost: 16 << 20) ?? []
         return text.split(separator: UInt8(ascii: "\n")).compactMap { Int32(String(decoding: $0, as: UTF8.self)) }
     }
 
     private func listsThisProcess(_ path: [UInt8]) -> Bool {
         let file = [UInt8](mountPoint.utf8) + (path.last == UInt8(ascii: "/") ? path : path + [UInt8(ascii: "/")])
-        guard let text = Self.read(file + [UInt8]("cgroup.procs".utf8)) else { return false }
+        guard let text = FileContents.read(file + [UInt8]("cgroup.procs".utf8), atMost: 16 << 20) else { return false }
         let own = Array("\(getpid())".utf8)
         return text.split(separator: UInt8(ascii: "\n")).contains { $0.elementsEqual(own) }
     }
 
     private static func ownPathInNamespace() -> [UInt8]? {
-        guard let text = read([UInt8]("/proc/self/cgroup".utf8)) else { return nil }
+        guard let text = FileContents.read("/proc/self/cgroup") else { return nil }
         let prefix = [UInt8]("0::".utf8)
         return text.split(separator: UInt8(ascii: "\n")).first { $0.starts(with: prefix) }
             .map { Array($0.dropFirst(prefix.count)) }
-    }
-
-    static func read(_ path: [UInt8]) -> [UInt8]? {
-        let name = path.map { CChar(bitPattern: $0) } + [0]
-        let descriptor = unsafe Glibc.open(name, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var text: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 16 * 1024)
-        while true {
-            let length = unsafe Glibc.read(descriptor, &buffer, buffer.count)
-            guard length > 0 else { return length == 0 ? text : nil }
-            text.append(contentsOf: buffer.prefix(length))
-        }
     }
 }

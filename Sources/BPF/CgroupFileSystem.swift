@@ -1,6 +1,7 @@
 package import Attribution
 import CLibbpf
 import Glibc
+import Linux
 import Synchronization
 
 /// The cgroup v2 hierarchy as files: walks, and paths by ID.
@@ -106,7 +107,7 @@ package final class CgroupFileSystem: Sendable, CgroupPathResolving {
     /// Whether any process runs in the cgroup at `path` or below (`populated` in cgroup.events).
     package func isPopulated(_ path: [UInt8]) -> Bool {
         let file = [UInt8](mountPoint.utf8) + path + [UInt8]("/cgroup.events".utf8)
-        guard let text = Self.read(file) else { return false }
+        guard let text = FileContents.read(file, atMost: 16 << 20) else { return false }
         return text.split(separator: UInt8(ascii: "\n")).contains { $0.elementsEqual("populated 1".utf8) }
     }
 
@@ -165,16 +166,10 @@ package final class CgroupFileSystem: Sendable, CgroupPathResolving {
     }
 
     private static func readMounts() throws(BPFError) -> String {
-        let descriptor = unsafe try FileDescriptor(
-            owning: Glibc.open("/proc/self/mounts", O_RDONLY | O_CLOEXEC), "read /proc/self/mounts"
-        )
-        var text: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 16 * 1024)
-        while true {
-            let length = unsafe Glibc.read(descriptor.rawValue, &buffer, buffer.count)
-            guard length > 0 else { return String(decoding: text, as: UTF8.self) }
-            text.append(contentsOf: buffer.prefix(length))
+        guard let text = FileContents.read("/proc/self/mounts", atMost: 16 << 20) else {
+            throw BPFError("read /proc/self/mounts", errorNumber: errno)
         }
+        return String(decoding: text, as: UTF8.self)
     }
 
     /// The path of what `descriptor` stands for, as this mount namespace spells it.

@@ -45,15 +45,20 @@ struct LevelProgram: ~Copyable {
     private let program: FileDescriptor
 
     init() throws(BPFError) {
-        LibbpfLog.capture()
-        guard let skeleton = unsafe nid_level_skeleton__open() else {
-            throw BPFError("open the cgroup level program", errorNumber: errno)
-        }
-        defer { unsafe nid_level_skeleton__destroy(skeleton) }
-        try checkLoad(unsafe nid_level_skeleton__load(skeleton), "cgroup level")
-        program = unsafe try FileDescriptor(
-            owning: fcntl(bpf_program__fd(skeleton.pointee.progs.nid_level), F_DUPFD_CLOEXEC, 0),
-            "keep the cgroup level program")
+        let skeleton = try unsafe Self.load("cgroup level")
+        program = try FileDescriptor(
+            owning: unsafe skeleton.withLayout { layout in
+                unsafe fcntl(bpf_program__fd(layout.pointee.progs.nid_level), F_DUPFD_CLOEXEC, 0)
+            }, "keep the cgroup level program")
+    }
+
+    /// Loads the object, which has the program of ``NetworkNamespaceID/cookieByProgram()`` as well.
+    static func load(_ purpose: String) throws(BPFError) -> Skeleton<nid_level_skeleton> {
+        try unsafe Skeleton(
+            purpose,
+            .init(
+                open: nid_level_skeleton__open_opts, load: nid_level_skeleton__load,
+                destroy: nid_level_skeleton__destroy))
     }
 
     /// The level of the cgroup behind `descriptor`, or a negative error number; `EINVAL`: its ID is not `id`, or it is

@@ -69,21 +69,8 @@ extension Datapath {
         }
     }
 
-    /// Reads the settings that an earlier agent wrote, which stay in force until this agent has its own.
-    static func settings(_ map: CInt) -> nid_settings {
-        var key: UInt32 = 0
-        var value = nid_settings()
-        unsafe bpf_map_lookup_elem(map, &key, &value)
-        return value
-    }
-
     private func write(_ settings: nid_settings) throws(BPFError) {
-        var key: UInt32 = 0
-        var value = settings
-        try check(
-            unsafe bpf_map_update_elem(self.settings, &key, &value, UInt64(BPF_ANY)),
-            "tell the programs the kubepods cgroup"
-        )
+        try maps.settings.set(settings, for: 0, "tell the programs the kubepods cgroup")
     }
 
     private static func write(_ kubepods: KubepodsCgroup, to value: inout nid_settings) {

@@ -53,33 +53,22 @@ extension Datapath {
     ///
     /// - Throws: What the kernel said, when the table is full.
     package func setListener(_ listener: NamespaceListener, ofNamespace cookie: UInt64) throws(BPFError) {
-        var key = cookie
-        var value = listener.kernelValue
-        try check(
-            unsafe bpf_map_update_elem(listenerMap, &key, &value, UInt64(BPF_ANY)),
-            "redirect the connections of the network namespace \(cookie)")
+        try maps.listeners.set(
+            listener.kernelValue, for: cookie, "redirect the connections of the network namespace \(cookie)")
     }
 
     /// Holds the connections of a namespace from now on.
     package func removeListener(ofNamespace cookie: UInt64) {
-        var key = cookie
-        unsafe bpf_map_delete_elem(listenerMap, &key)
+        maps.listeners.remove(cookie)
     }
 
     /// The listener of a namespace, if there is one or it is refused one.
     package func listener(ofNamespace cookie: UInt64) -> NamespaceListener? {
-        var key = cookie
-        var value = nid_listener()
-        guard unsafe bpf_map_lookup_elem(listenerMap, &key, &value) == 0 else { return nil }
-        return NamespaceListener(value)
+        maps.listeners[cookie].flatMap { NamespaceListener($0) }
     }
 
     /// All of them. Walks the table.
     package func listeners() -> [UInt64: NamespaceListener] {
-        var found: [UInt64: NamespaceListener] = [:]
-        for cookie in Self.keys(of: listenerMap, atMost: Self.listenersMax) {
-            found[cookie] = listener(ofNamespace: cookie)
-        }
-        return found
+        maps.listeners.entries().compactMapValues { NamespaceListener($0) }
     }
 }

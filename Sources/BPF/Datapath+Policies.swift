@@ -7,26 +7,12 @@ extension Datapath {
     /// The policies that are not `.attribute`, by pod-level cgroup. Walks the table: for the start of an agent and the
     /// debug dump.
     package func policiesByPod() -> [CgroupID: PodPolicy] {
-        var found: [CgroupID: PodPolicy] = [:]
-        for id in Self.keys(of: policies) {
-            var key = id
-            var value: UInt32 = 0
-            guard unsafe bpf_map_lookup_elem(policies, &key, &value) == 0,
-                let policy = PodPolicy(rawKernelValue: value)
-            else { continue }
-            found[CgroupID(rawValue: id)] = policy
-        }
-        return found
+        maps.policies.policiesByPod()
     }
 
     /// The kernel's counts of each pod's connections, by pod-level cgroup. Walks the table.
     package func trafficByPod() -> [CgroupID: PodTraffic] {
-        var found: [CgroupID: PodTraffic] = [:]
-        for id in Self.keys(of: connections) {
-            let pod = CgroupID(rawValue: id)
-            found[pod] = traffic(ofPod: pod)
-        }
-        return found
+        maps.connections.trafficByPod()
     }
 
     /// Forgets what is kept for pods whose pod-level cgroup was removed without an event.
@@ -37,27 +23,27 @@ extension Datapath {
     /// - Returns: How many pods were forgotten.
     @discardableResult
     package func prune(keeping isLive: (CgroupID) -> Bool) -> Int {
-        let dead = Self.keys(of: connections).union(Self.keys(of: policies)).map { CgroupID(rawValue: $0) }
+        let dead = maps.connections.keys().union(maps.policies.keys()).map { CgroupID(rawValue: $0) }
             .filter { !isLive($0) }
         for id in dead { forget(pod: id) }
         return dead.count
     }
+}
 
-    /// Every key of a table by cgroup ID or cookie. A key that is deleted meanwhile makes the kernel begin again, hence
-    /// the set and the bound.
-    static func keys(of map: CInt, atMost limit: Int = Int(NID_PODS_MAX)) -> Set<UInt64> {
-        var keys: Set<UInt64> = []
-        var key: UInt64 = 0
-        var next: UInt64 = 0
-        var result = unsafe bpf_map_get_next_key(map, nil, &next)
-        var steps = 0
-        while result == 0, steps < 4 * limit {
-            keys.insert(next)
-            key = next
-            steps += 1
-            result = unsafe bpf_map_get_next_key(map, &key, &next)
+extension BPFMap<UInt64, UInt32> {
+    /// The table of policies, as pods'.
+    func policiesByPod() -> [CgroupID: PodPolicy] {
+        let found = entries().compactMap { id, value in
+            PodPolicy(rawKernelValue: value).map { (CgroupID(rawValue: id), $0) }
         }
-        return keys
+        return Dictionary(uniqueKeysWithValues: found)
+    }
+}
+
+extension BPFMap<UInt64, nid_pod_connections> {
+    /// The table of connections, as pods'.
+    func trafficByPod() -> [CgroupID: PodTraffic] {
+        Dictionary(uniqueKeysWithValues: entries().map { (CgroupID(rawValue: $0), PodTraffic($1)) })
     }
 }
 

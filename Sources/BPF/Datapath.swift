@@ -41,12 +41,7 @@ package final class Datapath: Sendable {
     let skeletons: Mutex<DatapathSkeletons>
     /// The settings that the programs have, and the cgroups to which the guard of pods' sockets is attached.
     let kubepodsState: Mutex<KubepodsState>
-    private let tags: CInt
-    let settings: CInt
-    let listenerMap: CInt
-    let policies: CInt
-    let connections: CInt
-    private let stats: CInt
+    let maps: DatapathMaps
     let pins: PinDirectory
     /// The root of the cgroup v2 hierarchy.
     let root: FileDescriptor
@@ -64,7 +59,6 @@ package final class Datapath: Sendable {
     /// The connect hooks come last: what they redirect, the others can already recognize. They do nothing before
     /// ``setKubepods(_:)``, which attaches the guard of pods' sockets; the host guard is ``guardHost()``'s, after it.
     package init(_ configuration: DatapathConfiguration, cgroups: CgroupFileSystem) throws(BPFError) {
-        LibbpfLog.capture()
         self.configuration = configuration
         wasInstalled = configuration.pinDirectory.hasLinks
         guardState = Mutex(GuardState(guarding: .unavailable(BPFError("guard the host: not yet", errorNumber: 0))))
@@ -79,13 +73,9 @@ package final class Datapath: Sendable {
                 skeletons, to: root, of: cgroups, pins: configuration.pinDirectory)
             self.root = root
             self.cgroups = cgroups
-            self.tags = skeletons.tags
-            self.settings = skeletons.settings
-            self.listenerMap = skeletons.listeners
-            self.kubepodsState = Mutex(KubepodsState(value: Self.settings(skeletons.settings)))
-            self.policies = skeletons.policies
-            self.connections = skeletons.connections
-            self.stats = skeletons.stats
+            self.maps = skeletons.maps
+            // Those of an earlier agent stay in force until this agent has its own.
+            self.kubepodsState = Mutex(KubepodsState(value: skeletons.maps.settings[0] ?? nid_settings()))
             self.pins = configuration.pinDirectory
             self.skeletons = Mutex(skeletons)
         } catch {
@@ -172,38 +162,26 @@ package final class Datapath: Sendable {
     ///     metadata server for a moment, but never reach it for one.
     /// - Throws: What the kernel said, when the table is full.
     package func setPolicy(_ policy: PodPolicy, ofPod pod: CgroupID) throws(BPFError) {
-        var key = pod.rawValue
-        guard policy != .attribute else {
-            unsafe bpf_map_delete_elem(policies, &key)
-            return
-        }
-        var value = policy.rawKernelValue
-        try check(unsafe bpf_map_update_elem(policies, &key, &value, UInt64(BPF_ANY)), "set a pod's policy")
+        guard policy != .attribute else { return maps.policies.remove(pod.rawValue) }
+        try maps.policies.set(policy.rawKernelValue, for: pod.rawValue, "set a pod's policy")
     }
 
     /// Forgets what is kept for a pod whose pod-level cgroup is gone.
     package func forget(pod: CgroupID) {
-        var key = pod.rawValue
-        unsafe bpf_map_delete_elem(policies, &key)
-        unsafe bpf_map_delete_elem(connections, &key)
+        maps.policies.remove(pod.rawValue)
+        maps.connections.remove(pod.rawValue)
     }
 
     /// The kernel's counts of a pod's connections; `nil`: the pod has not connected yet.
     package func traffic(ofPod pod: CgroupID) -> PodTraffic? {
-        var key = pod.rawValue
-        var value = nid_pod_connections()
-        return unsafe bpf_map_lookup_elem(connections, &key, &value) == 0 ? PodTraffic(value) : nil
+        maps.connections[pod.rawValue].map(PodTraffic.init)
     }
 
     /// Marks a listening socket as the agent's: only connections accepted from it can receive a tag.
     package func markListener(_ descriptor: CInt) throws(BPFError) {
-        var key = descriptor
         var value = nid_tag()
         value.state = UInt8(NID_TAG_UNCLAIMED.rawValue)
-        try check(
-            unsafe bpf_map_update_elem(tags, &key, &value, UInt64(BPF_ANY)),
-            "mark the listening socket as the agent's"
-        )
+        try maps.tags.set(value, for: descriptor, "mark the listening socket as the agent's")
     }
 
     /// Who opened the accepted connection behind `descriptor`; `nil` if it was not redirected.
@@ -211,24 +189,20 @@ package final class Datapath: Sendable {
     /// The kernel looks when a program asks for the peer's address, which accept4(2) does: see `bpf/lib/takeover.h`.
     /// One system call, whatever the number of pods and connections.
     package func tag(ofAcceptedSocket descriptor: CInt) -> CallerTag? {
-        var key = descriptor
-        var value = nid_tag()
-        guard unsafe bpf_map_lookup_elem(tags, &key, &value) == 0 else { return nil }
-        return CallerTag(value)
+        maps.tags[descriptor].flatMap { CallerTag($0) }
     }
 
     /// The programs' counters.
     package func counters() throws(BPFError) -> DatapathCounters {
         try DatapathCounters(
-            readingMap: stats, droppedByTable: guardState.withLock(\.nftables)?.droppedByHostGuard ?? [:])
+            reading: maps.counters, droppedByTable: guardState.withLock(\.nftables)?.droppedByHostGuard ?? [:])
     }
 
     /// How full the tables are. Walks them: for metrics.
     package func occupancy() -> [MapOccupancy] {
         [
-            MapOccupancy(name: "listeners", descriptor: listenerMap, key: UInt64(0)),
-            MapOccupancy(name: "policies", descriptor: policies, key: UInt64(0)),
-            MapOccupancy(name: "connections", descriptor: connections, key: UInt64(0)),
+            maps.listeners.occupancy(as: "listeners"), maps.policies.occupancy(as: "policies"),
+            maps.connections.occupancy(as: "connections"),
         ]
     }
 

@@ -20,16 +20,15 @@ package struct DatapathCounters: Sendable, Equatable {
         values.first { $0.name == name }?.value ?? 0
     }
 
-    /// Reads the per-CPU array behind `map`, and adds what the host guard's nftables table dropped in its programs' place.
-    init(readingMap map: CInt, droppedByTable: [String: UInt64] = [:]) throws(BPFError) {
+    /// Reads the counts of all processors, and adds what the host guard's nftables table dropped in its programs' place.
+    init(reading map: BPFMap<UInt32, UInt64>, droppedByTable: [String: UInt64] = [:]) throws(BPFError) {
         let processors = libbpf_num_possible_cpus()
         try check(processors, "count the processors")
         var values: [(name: String, value: UInt64)] = []
-        var perProcessor = [UInt64](repeating: 0, count: Int(processors))
         for (index, name) in Self.names.enumerated() {
-            var key = UInt32(index)
-            try check(unsafe bpf_map_lookup_elem(map, &key, &perProcessor), "read the counter \(name)")
-            values.append((name, perProcessor.reduce(droppedByTable[name] ?? 0, &+)))
+            let counts = try map.values(
+                onProcessors: Int(processors), of: UInt32(index), "read the counter \(name)")
+            values.append((name, counts.reduce(droppedByTable[name] ?? 0, &+)))
         }
         self.values = values
     }

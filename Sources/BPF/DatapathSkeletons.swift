@@ -25,122 +25,97 @@ struct DatapathSkeletons: ~Copyable {
         }
     }
 
-    private let redirect: UnsafeMutablePointer<nid_redirect_skeleton>
-    private let egress: UnsafeMutablePointer<nid_guard_skeleton>
-
-    let tags: CInt
-    let settings: CInt
-    let listeners: CInt
-    let policies: CInt
-    let connections: CInt
-    let stats: CInt
+    private let redirect: Skeleton<nid_redirect_skeleton>
+    private let egress: Skeleton<nid_guard_skeleton>
+    let maps: DatapathMaps
     /// The queue of events, which is this process's alone.
     let namespaces: CInt
 
     init(_ configuration: DatapathConfiguration) throws(BPFError) {
-        let redirect = unsafe try Self.loadRedirect(configuration)
-        let egress: UnsafeMutablePointer<nid_guard_skeleton>
-        let namespaces = unsafe bpf_map__fd(redirect.pointee.maps.nid_namespaces)
-        do throws(BPFError) {
-            unsafe egress = try Self.loadGuard(configuration, namespaces: namespaces)
-        } catch {
-            unsafe nid_redirect_skeleton__destroy(redirect)
-            throw error
-        }
+        let redirect = try unsafe Self.redirect(configuration)
+        let maps = try unsafe redirect.withLayout { layout throws(BPFError) in try unsafe DatapathMaps(layout) }
+        let namespaces = try unsafe redirect.withLayout { unsafe bpf_map__fd($0.pointee.maps.nid_namespaces) }
+        let egress = try unsafe Self.egress(configuration, namespaces: namespaces)
+        self.maps = maps
+        self.namespaces = namespaces
         unsafe self.redirect = redirect
         unsafe self.egress = egress
-        self.namespaces = namespaces
-        self.tags = unsafe bpf_map__fd(redirect.pointee.maps.nid_tags)
-        self.settings = unsafe bpf_map__fd(redirect.pointee.maps.nid_settings)
-        self.listeners = unsafe bpf_map__fd(redirect.pointee.maps.nid_listeners)
-        self.policies = unsafe bpf_map__fd(redirect.pointee.maps.nid_policies)
-        self.connections = unsafe bpf_map__fd(redirect.pointee.maps.nid_connections)
-        self.stats = unsafe bpf_map__fd(redirect.pointee.maps.nid_stats)
-    }
-
-    deinit {
-        unsafe nid_redirect_skeleton__destroy(redirect)
-        unsafe nid_guard_skeleton__destroy(egress)
     }
 
     func program(_ hook: Hook) throws(BPFError) -> BPFProgram {
-        switch hook {
-        case .egress: try unsafe BPFProgram(egress.pointee.progs.nid_egress, of: "guard")
-        case .bind4: try unsafe BPFProgram(redirect.pointee.progs.nid_bind4, of: "redirect")
-        case .bind6: try unsafe BPFProgram(redirect.pointee.progs.nid_bind6, of: "redirect")
-        case .getpeername4: try unsafe BPFProgram(redirect.pointee.progs.nid_getpeername4, of: "redirect")
-        case .getpeername6: try unsafe BPFProgram(redirect.pointee.progs.nid_getpeername6, of: "redirect")
-        case .connect4: try unsafe BPFProgram(redirect.pointee.progs.nid_connect4, of: "redirect")
-        case .connect6: try unsafe BPFProgram(redirect.pointee.progs.nid_connect6, of: "redirect")
-        }
+        let pointer =
+            switch hook {
+            case .egress: try unsafe egress.withLayout { unsafe $0.pointee.progs.nid_egress }
+            case .bind4: try unsafe redirect.withLayout { unsafe $0.pointee.progs.nid_bind4 }
+            case .bind6: try unsafe redirect.withLayout { unsafe $0.pointee.progs.nid_bind6 }
+            case .getpeername4: try unsafe redirect.withLayout { unsafe $0.pointee.progs.nid_getpeername4 }
+            case .getpeername6: try unsafe redirect.withLayout { unsafe $0.pointee.progs.nid_getpeername6 }
+            case .connect4: try unsafe redirect.withLayout { unsafe $0.pointee.progs.nid_connect4 }
+            case .connect6: try unsafe redirect.withLayout { unsafe $0.pointee.progs.nid_connect6 }
+            }
+        return try unsafe BPFProgram(pointer, of: hook == .egress ? "guard" : "redirect")
     }
 
-    private static func loadRedirect(
+    private static func redirect(
         _ configuration: DatapathConfiguration
-    ) throws(BPFError) -> UnsafeMutablePointer<nid_redirect_skeleton> {
-        let skeleton = unsafe configuration.pinDirectory.maps.withCString { maps in
-            var options = unsafe openOptions(pinningMapsBelow: maps)
-            return unsafe nid_redirect_skeleton__open_opts(&options)
+    ) throws(BPFError) -> Skeleton<nid_redirect_skeleton> {
+        try unsafe Skeleton(
+            "redirect",
+            .init(
+                open: nid_redirect_skeleton__open_opts, load: nid_redirect_skeleton__load,
+                destroy: nid_redirect_skeleton__destroy),
+            pins: configuration.pinDirectory
+        ) { layout throws(BPFError) in
+            let constants = try unsafe constants(layout.pointee.rodata, of: "redirect")
+            unsafe constants.pointee.nid_endpoints = configuration.kernelTable
+            unsafe constants.pointee.nid_first_port = configuration.listenPorts.lowerBound
+            unsafe constants.pointee.nid_last_port = configuration.listenPorts.upperBound
+            unsafe constants.pointee.nid_has_set_retval =
+                libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, nil) == 1
         }
-        guard let skeleton = unsafe skeleton, let constants = unsafe skeleton.pointee.rodata else {
-            throw BPFError("open the redirect programs", errorNumber: errno)
-        }
-        unsafe constants.pointee.nid_endpoints = configuration.kernelTable
-        unsafe constants.pointee.nid_first_port = configuration.listenPorts.lowerBound
-        unsafe constants.pointee.nid_last_port = configuration.listenPorts.upperBound
-        unsafe constants.pointee.nid_has_set_retval =
-            libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, nil) == 1
-        do throws(BPFError) {
-            try checkLoad(unsafe nid_redirect_skeleton__load(skeleton), "redirect")
-        } catch {
-            unsafe nid_redirect_skeleton__destroy(skeleton)
-            throw error
-        }
-        return unsafe skeleton
     }
 
-    private static func loadGuard(
+    private static func egress(
         _ configuration: DatapathConfiguration, namespaces: CInt
-    ) throws(BPFError) -> UnsafeMutablePointer<nid_guard_skeleton> {
-        let skeleton = unsafe configuration.pinDirectory.maps.withCString { maps in
-            var options = unsafe openOptions(pinningMapsBelow: maps)
-            return unsafe nid_guard_skeleton__open_opts(&options)
-        }
-        guard let skeleton = unsafe skeleton, let constants = unsafe skeleton.pointee.rodata else {
-            throw BPFError("open the guard program", errorNumber: errno)
-        }
-        unsafe constants.pointee.nid_endpoints = configuration.kernelTable
-        unsafe constants.pointee.nid_first_port = configuration.listenPorts.lowerBound
-        unsafe constants.pointee.nid_last_port = configuration.listenPorts.upperBound
-        do throws(BPFError) {
+    ) throws(BPFError) -> Skeleton<nid_guard_skeleton> {
+        try unsafe Skeleton(
+            "guard",
+            .init(
+                open: nid_guard_skeleton__open_opts, load: nid_guard_skeleton__load,
+                destroy: nid_guard_skeleton__destroy),
+            pins: configuration.pinDirectory
+        ) { layout throws(BPFError) in
+            let constants = try unsafe constants(layout.pointee.rodata, of: "guard")
+            unsafe constants.pointee.nid_endpoints = configuration.kernelTable
+            unsafe constants.pointee.nid_first_port = configuration.listenPorts.lowerBound
+            unsafe constants.pointee.nid_last_port = configuration.listenPorts.upperBound
             try check(
-                unsafe bpf_map__reuse_fd(skeleton.pointee.maps.nid_namespaces, namespaces),
+                unsafe bpf_map__reuse_fd(layout.pointee.maps.nid_namespaces, namespaces),
                 "share the queue of namespaces' events")
-            try checkLoad(unsafe nid_guard_skeleton__load(skeleton), "guard")
-        } catch {
-            unsafe nid_guard_skeleton__destroy(skeleton)
-            throw error
         }
-        return unsafe skeleton
     }
 }
 
-/// Options that pin each map by its name below `directory`, and adopt what is pinned there.
-@unsafe
-func openOptions(pinningMapsBelow directory: UnsafePointer<CChar>) -> bpf_object_open_opts {
-    var options = unsafe bpf_object_open_opts()
-    unsafe options.sz = MemoryLayout<bpf_object_open_opts>.size
-    unsafe options.pin_root_path = directory
-    return unsafe options
-}
+/// The kernel tables that the agent reads and writes. What each holds, and who writes it, is in `bpf/lib/maps.h`.
+struct DatapathMaps: Sendable {
+    /// By descriptor of a socket.
+    let tags: BPFMap<CInt, nid_tag>
+    /// One entry, of key 0.
+    let settings: BPFMap<UInt32, nid_settings>
+    /// By cookie of a network namespace.
+    let listeners: BPFMap<UInt64, nid_listener>
+    /// By ID of a pod-level cgroup, as the next.
+    let policies: BPFMap<UInt64, UInt32>
+    let connections: BPFMap<UInt64, nid_pod_connections>
+    let counters: BPFMap<UInt32, UInt64>
 
-/// Loading fails for reasons that only the verifier's words explain.
-func checkLoad(_ result: CInt, _ object: String) throws(BPFError) {
-    let words = LibbpfLog.take().split(separator: "\n").suffix(3).joined(separator: "; ")
-    if result < 0 {
-        throw BPFError(
-            "load the \(object) programs", errorNumber: -result,
-            hint: result == -EPERM || words.isEmpty ? "" : words
-        )
+    @unsafe
+    fileprivate init(_ layout: UnsafeMutablePointer<nid_redirect_skeleton>) throws(BPFError) {
+        tags = try unsafe BPFMap(layout.pointee.maps.nid_tags)
+        settings = try unsafe BPFMap(layout.pointee.maps.nid_settings)
+        listeners = try unsafe BPFMap(layout.pointee.maps.nid_listeners)
+        policies = try unsafe BPFMap(layout.pointee.maps.nid_policies)
+        connections = try unsafe BPFMap(layout.pointee.maps.nid_connections)
+        counters = try unsafe BPFMap(layout.pointee.maps.nid_stats)
     }
 }

@@ -96,41 +96,27 @@ package enum HostGuard: Sendable, Equatable {
 /// The loaded program.
 @safe
 private struct ForwardProgram: ~Copyable {
-    private let skeleton: UnsafeMutablePointer<nid_forward_skeleton>
+    private let skeleton: Skeleton<nid_forward_skeleton>
+    let descriptor: CInt
 
     /// `BPF_PROG_TYPE_NETFILTER` and `BPF_NETFILTER`: newer than the libbpf we link.
     private static let programType = bpf_prog_type(32)
     private static let attachType = bpf_attach_type(45)
 
-    var descriptor: CInt { unsafe bpf_program__fd(skeleton.pointee.progs.nid_forward) }
-
     init(_ configuration: DatapathConfiguration) throws(BPFError) {
-        unsafe self.skeleton = try Self.load(configuration)
-    }
-
-    deinit {
-        unsafe nid_forward_skeleton__destroy(skeleton)
-    }
-
-    private static func load(
-        _ configuration: DatapathConfiguration
-    ) throws(BPFError) -> UnsafeMutablePointer<nid_forward_skeleton> {
-        let skeleton = unsafe configuration.pinDirectory.maps.withCString { maps in
-            var options = unsafe openOptions(pinningMapsBelow: maps)
-            return unsafe nid_forward_skeleton__open_opts(&options)
+        let skeleton: Skeleton<nid_forward_skeleton> = try unsafe Skeleton(
+            "forward guard",
+            .init(
+                open: nid_forward_skeleton__open_opts, load: nid_forward_skeleton__load,
+                destroy: nid_forward_skeleton__destroy),
+            pins: configuration.pinDirectory
+        ) { layout throws(BPFError) in
+            let constants = try unsafe constants(layout.pointee.rodata, of: "forward guard")
+            unsafe constants.pointee.nid_endpoints = configuration.kernelTable
+            unsafe bpf_program__set_type(layout.pointee.progs.nid_forward, Self.programType)
+            unsafe bpf_program__set_expected_attach_type(layout.pointee.progs.nid_forward, Self.attachType)
         }
-        guard let skeleton = unsafe skeleton, let constants = unsafe skeleton.pointee.rodata else {
-            throw BPFError("open the forward guard's program", errorNumber: errno)
-        }
-        unsafe constants.pointee.nid_endpoints = configuration.kernelTable
-        unsafe bpf_program__set_type(skeleton.pointee.progs.nid_forward, programType)
-        unsafe bpf_program__set_expected_attach_type(skeleton.pointee.progs.nid_forward, attachType)
-        do throws(BPFError) {
-            try checkLoad(unsafe nid_forward_skeleton__load(skeleton), "forward guard")
-        } catch {
-            unsafe nid_forward_skeleton__destroy(skeleton)
-            throw error
-        }
-        return unsafe skeleton
+        descriptor = try unsafe skeleton.withLayout { unsafe bpf_program__fd($0.pointee.progs.nid_forward) }
+        unsafe self.skeleton = skeleton
     }
 }

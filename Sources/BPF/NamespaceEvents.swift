@@ -83,74 +83,36 @@ private final class NamespaceQueue: Sendable {
 
     @safe
     private struct State: ~Copyable {
-        let skeleton: UnsafeMutablePointer<nid_namespaces_skeleton>
-        let ring: OpaquePointer
-        /// Owned by libbpf's context pointer; released with the ring.
-        let context: Unmanaged<Context>
-
-        deinit {
-            unsafe ring_buffer__free(ring)
-            unsafe nid_namespaces_skeleton__destroy(skeleton)
-            unsafe context.release()
-        }
-    }
-
-    private final class Context: Sendable {
-        let handle: @Sendable (NamespaceEvent) -> Void
-
-        init(handle: @escaping @Sendable (NamespaceEvent) -> Void) {
-            self.handle = handle
-        }
+        let ring: RingBuffer
+        let skeleton: Skeleton<nid_namespaces_skeleton>
     }
 
     init(
         pins: PinDirectory, ring: CInt, handle: @escaping @Sendable (NamespaceEvent) -> Void
     ) throws(BPFError) {
-        LibbpfLog.capture()
-        let state = try Self.start(pins: pins, queue: ring, context: Context(handle: handle))
-        self.descriptor = unsafe ring_buffer__epoll_fd(state.ring)
-        self.state = Mutex(state)
+        let skeleton = try unsafe Self.attach(pins, queue: ring)
+        let buffer = try RingBuffer(ring, of: "namespaces' events") { (event: nid_namespace_event) in
+            if let event = NamespaceEvent(event) { handle(event) }
+        }
+        self.descriptor = buffer.descriptor
+        self.state = unsafe Mutex(State(ring: buffer, skeleton: skeleton))
     }
 
-    private static func start(
-        pins: PinDirectory, queue: CInt, context handler: Context
-    ) throws(BPFError) -> State {
-        let opened = unsafe pins.maps.withCString { maps in
-            var options = unsafe openOptions(pinningMapsBelow: maps)
-            return unsafe nid_namespaces_skeleton__open_opts(&options)
-        }
-        guard let skeleton = unsafe opened else {
-            throw BPFError("open the namespace programs", errorNumber: errno)
-        }
-        do throws(BPFError) {
+    private static func attach(_ pins: PinDirectory, queue: CInt) throws(BPFError) -> Skeleton<nid_namespaces_skeleton>
+    {
+        let skeleton = try unsafe Skeleton(
+            "namespace",
+            .init(
+                open: nid_namespaces_skeleton__open_opts, load: nid_namespaces_skeleton__load,
+                destroy: nid_namespaces_skeleton__destroy),
+            pins: pins
+        ) { layout throws(BPFError) in
             try check(
-                unsafe bpf_map__reuse_fd(skeleton.pointee.maps.nid_namespaces, queue),
+                unsafe bpf_map__reuse_fd(layout.pointee.maps.nid_namespaces, queue),
                 "share the queue of namespaces' events")
-            try checkLoad(unsafe nid_namespaces_skeleton__load(skeleton), "namespace")
-            try unsafe attach(skeleton)
-        } catch {
-            unsafe nid_namespaces_skeleton__destroy(skeleton)
-            throw error
         }
-        let context = unsafe Unmanaged.passRetained(handler)
-        let ring = unsafe ring_buffer__new(
-            queue,
-            { context, data, size in
-                guard let context = unsafe context, let data = unsafe data,
-                    size >= MemoryLayout<nid_namespace_event>.size,
-                    let event = NamespaceEvent(unsafe data.loadUnaligned(as: nid_namespace_event.self))
-                else { return 0 }
-                unsafe Unmanaged<Context>.fromOpaque(context).takeUnretainedValue().handle(event)
-                return 0
-            }, context.toOpaque(), nil
-        )
-        guard let ring = unsafe ring else {
-            let number = errno
-            unsafe context.release()
-            unsafe nid_namespaces_skeleton__destroy(skeleton)
-            throw BPFError("open the ring buffer of namespaces' events", errorNumber: number)
-        }
-        return unsafe State(skeleton: skeleton, ring: ring, context: context)
+        try unsafe skeleton.withLayout { layout throws(BPFError) in try unsafe attach(layout) }
+        return unsafe skeleton
     }
 
     private static func attach(_ skeleton: UnsafeMutablePointer<nid_namespaces_skeleton>) throws(BPFError) {
@@ -179,19 +141,23 @@ private final class NamespaceQueue: Sendable {
     }
 
     func drain() {
-        state.withLock { state in
-            _ = unsafe ring_buffer__consume(state.ring)
+        state.withLock { $0.ring.consume() }
+    }
+
+    private static func openIterator(_ skeleton: borrowing Skeleton<nid_namespaces_skeleton>) throws(BPFError) -> CInt {
+        try unsafe skeleton.withLayout { layout throws(BPFError) in
+            guard let link = unsafe bpf_program__attach_iter(layout.pointee.progs.nid_walk, nil) else {
+                throw BPFError("attach to the iterator of tasks", errorNumber: errno)
+            }
+            defer { unsafe bpf_link__destroy(link) }
+            return unsafe bpf_iter_create(bpf_link__fd(link))
         }
     }
 
     func walk() throws(BPFError) -> [NamespaceEvent] {
-        let iterator = try state.withLock { state throws(BPFError) in
-            guard let link = unsafe bpf_program__attach_iter(state.skeleton.pointee.progs.nid_walk, nil) else {
-                throw BPFError("attach to the iterator of tasks", errorNumber: errno)
-            }
-            defer { unsafe bpf_link__destroy(link) }
-            return try FileDescriptor(owning: unsafe bpf_iter_create(bpf_link__fd(link)), "iterate over the tasks")
-        }
+        let iterator = try FileDescriptor(
+            owning: state.withLock { state throws(BPFError) in try unsafe Self.openIterator(state.skeleton) },
+            "iterate over the tasks")
         // In the order of the kernel's, which is that of process IDs: a pod's first process, whose namespace is the pod's own,
         // comes before those that it started.
         var found: [NamespaceEvent] = []

@@ -38,21 +38,17 @@ package struct NetworkNamespaceID: Sendable, Hashable {
 
     /// The cookie of the calling thread's namespace, as a kernel program reads it (`bpf/level.bpf.c`).
     package static func cookieByProgram() throws(BPFError) -> UInt64 {
-        LibbpfLog.capture()
-        guard let skeleton = unsafe nid_level_skeleton__open() else {
-            throw BPFError("open the namespace cookie program", errorNumber: errno)
+        try unsafe LevelProgram.load("namespace cookie").withLayout { layout throws(BPFError) in
+            var options = unsafe bpf_test_run_opts()
+            unsafe options.sz = MemoryLayout<bpf_test_run_opts>.size
+            let program = unsafe bpf_program__fd(layout.pointee.progs.nid_namespace)
+            try check(unsafe bpf_prog_test_run_opts(program, &options), "run the namespace cookie program")
+            guard let result = unsafe layout.pointee.bss, unsafe result.pointee.nid_own_cookie != 0 else {
+                throw BPFError(
+                    "read the cookie of a network namespace",
+                    hint: "the kernel has given it none yet; Linux 5.12 gives each one when it is made")
+            }
+            return unsafe result.pointee.nid_own_cookie
         }
-        defer { unsafe nid_level_skeleton__destroy(skeleton) }
-        try checkLoad(unsafe nid_level_skeleton__load(skeleton), "namespace cookie")
-        var options = unsafe bpf_test_run_opts()
-        unsafe options.sz = MemoryLayout<bpf_test_run_opts>.size
-        let program = unsafe bpf_program__fd(skeleton.pointee.progs.nid_namespace)
-        try check(unsafe bpf_prog_test_run_opts(program, &options), "run the namespace cookie program")
-        guard let result = unsafe skeleton.pointee.bss, unsafe result.pointee.nid_own_cookie != 0 else {
-            throw BPFError(
-                "read the cookie of a network namespace",
-                hint: "the kernel has given it none yet; Linux 5.12 gives each one when it is made")
-        }
-        return unsafe result.pointee.nid_own_cookie
     }
 }

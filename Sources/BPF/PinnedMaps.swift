@@ -4,7 +4,7 @@ import CLibbpf
 import Glibc
 import Netlink
 
-/// The contents of the pinned maps, read without an agent.
+/// What an agent, running or ended, left in the BPF file system: read without the agent, and without loading anything.
 package struct PinnedMaps: Sendable {
     private let pins: PinDirectory
 
@@ -12,18 +12,35 @@ package struct PinnedMaps: Sendable {
         self.pins = pins
     }
 
-    private func open(_ map: String) throws(BPFError) -> FileDescriptor {
-        let path = "\(pins.maps)/\(map)"
-        return unsafe try FileDescriptor(owning: bpf_obj_get(path), "open the map pinned at \(path)")
-    }
-
     /// The kubepods cgroup that the programs compare with, and the trees of others that they refuse; `nil` while they
     /// know none.
     package func kubepods() throws(BPFError) -> KubepodsCgroup? {
-        let map = try open("nid_settings")
-        var key: UInt32 = 0
-        var value = nid_settings()
-        try check(unsafe bpf_map_lookup_elem(map.rawValue, &key, &value), "read the programs' settings")
+        try existing("nid_settings", Self.kubepods)
+    }
+
+    /// The packets that the guard in the node's network namespace has dropped since it was installed.
+    package func packetsDroppedByHostGuard() throws(BPFError) -> UInt64 {
+        let table = (try? Nftables())?.droppedByHostGuard ?? [:]
+        let counters = try existing("nid_stats") { (map: BPFMap<UInt32, UInt64>) throws(BPFError) in
+            try DatapathCounters(reading: map, droppedByTable: table)
+        }
+        return ["dropped_forward", "dropped_translated", "dropped_routed"].reduce(0) { $0 + counters[$1] }
+    }
+
+    /// The pod-level cgroups with a policy of their own.
+    package func policies() throws(BPFError) -> [(pod: CgroupID, policy: PodPolicy?)] {
+        try existing("nid_policies") { (map: BPFMap<UInt64, UInt32>) in
+            map.entries().map { (CgroupID(rawValue: $0), PodPolicy(rawKernelValue: $1)) }
+        }
+    }
+
+    /// Forgets what the programs keep for a pod-level cgroup that was only made to probe them.
+    package func forget(probe cgroup: CgroupID) {
+        _ = try? with("nid_connections") { (map: BPFMap<UInt64, nid_pod_connections>) in map.remove(cgroup.rawValue) }
+    }
+
+    fileprivate static func kubepods(_ map: BPFMap<UInt32, nid_settings>) throws(BPFError) -> KubepodsCgroup? {
+        var value = try map.value(of: 0, "read the programs' settings")
         guard value.kubepods_id != 0 else { return nil }
         let others = unsafe withUnsafeBytes(of: &value.others) { buffer in
             unsafe buffer.bindMemory(to: nid_tree.self).filter { $0.id != 0 }.map {
@@ -34,36 +51,46 @@ package struct PinnedMaps: Sendable {
             id: CgroupID(rawValue: value.kubepods_id), level: Int(value.kubepods_level), others: others)
     }
 
-    /// The packets that the guard in the node's network namespace has dropped since it was installed.
-    package func packetsDroppedByHostGuard() throws(BPFError) -> UInt64 {
-        let map = try open("nid_stats")
-        let table = (try? Nftables())?.droppedByHostGuard ?? [:]
-        let counters = try DatapathCounters(readingMap: map.rawValue, droppedByTable: table)
-        return ["dropped_forward", "dropped_translated", "dropped_routed"].reduce(0) { $0 + counters[$1] }
-    }
-
-    /// The pod-level cgroups with a policy of their own.
-    package func policies() throws(BPFError) -> [(pod: CgroupID, policy: PodPolicy?)] {
-        let map = try open("nid_policies")
-        var found: [(CgroupID, PodPolicy?)] = []
-        var key: UInt64 = 0
-        var next: UInt64 = 0
-        var result = unsafe bpf_map_get_next_key(map.rawValue, nil, &next)
-        while result == 0, found.count < Int(NID_PODS_MAX) {
-            var value: UInt32 = 0
-            key = next
-            if unsafe bpf_map_lookup_elem(map.rawValue, &key, &value) == 0 {
-                found.append((CgroupID(rawValue: key), PodPolicy.allCases.first { $0.rawKernelValue == value }))
-            }
-            result = unsafe bpf_map_get_next_key(map.rawValue, &key, &next)
+    /// Opens the map pinned as `name` for `body`, or throws that there is none.
+    private func existing<Key, Value, Result>(
+        _ name: String, _ body: (BPFMap<Key, Value>) throws(BPFError) -> Result
+    ) throws(BPFError) -> Result {
+        guard let result = try with(name, body) else {
+            throw BPFError("open the map pinned at \(pins.maps)/\(name)", errorNumber: ENOENT)
         }
-        return found
+        return result
     }
 
-    /// Forgets what the programs keep for a pod-level cgroup that was only made to probe them.
-    package func forget(probe cgroup: CgroupID) {
-        guard let map = try? open("nid_connections") else { return }
-        var key = cgroup.rawValue
-        unsafe bpf_map_delete_elem(map.rawValue, &key)
+    /// Opens the map pinned as `name` for `body`; `nil` if there is none.
+    fileprivate func with<Key, Value, Result>(
+        _ name: String, _ body: (BPFMap<Key, Value>) throws(BPFError) -> Result
+    ) throws(BPFError) -> Result? {
+        let path = "\(pins.maps)/\(name)"
+        let opened = unsafe bpf_obj_get(path)
+        if opened < 0, errno == ENOENT { return nil }
+        let descriptor = try FileDescriptor(owning: opened, "open the map pinned at \(path)")
+        return try body(BPFMap(descriptor.rawValue, name: name))
+    }
+}
+
+/// The same, as it was at one moment. What is not there is empty.
+package struct PinnedState: Sendable, Equatable {
+    /// The pinned attachments, sorted.
+    package var hooks: [String]
+    /// `nil`: no agent has told the programs yet, or nothing is pinned.
+    package var kubepods: CgroupID?
+    /// The kernel's counts of each pod's connections, by its pod-level cgroup.
+    package var connections: [CgroupID: PodTraffic]
+    /// Pods that are not simply attributed, by their pod-level cgroup.
+    package var policies: [CgroupID: PodPolicy]
+
+    /// Reads what is pinned.
+    package init(reading pins: PinDirectory) throws(BPFError) {
+        let maps = PinnedMaps(below: pins)
+        hooks = pins.entries(of: pins.links).sorted()
+        kubepods = try maps.with("nid_settings", PinnedMaps.kubepods).flatMap { $0?.id }
+        connections =
+            try maps.with("nid_connections") { (map: BPFMap<UInt64, nid_pod_connections>) in map.trafficByPod() } ?? [:]
+        policies = try maps.with("nid_policies") { (map: BPFMap<UInt64, UInt32>) in map.policiesByPod() } ?? [:]
     }
 }

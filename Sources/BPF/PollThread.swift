@@ -1,5 +1,6 @@
 import CLibbpf
 import Glibc
+import Linux
 import Synchronization
 
 /// A thread of its own that calls `handle` whenever a descriptor is readable.
@@ -11,20 +12,13 @@ final class PollThread: Sendable {
     static let retryInterval: CInt = 1
 
     private let wakeUp: FileDescriptor
-    private let thread: Mutex<pthread_t?>
+    private let thread: Mutex<OwnThread?>
 
-    private final class Work {
+    private struct Work: Sendable {
         let name: String
         let descriptor: CInt
         let wakeUp: CInt
         let handle: @Sendable () -> Bool
-
-        init(name: String, descriptor: CInt, wakeUp: CInt, handle: @escaping @Sendable () -> Bool) {
-            self.name = name
-            self.descriptor = descriptor
-            self.wakeUp = wakeUp
-            self.handle = handle
-        }
 
         func run() {
             unsafe nid_name_thread(name)
@@ -46,24 +40,13 @@ final class PollThread: Sendable {
     /// called again soon, readable or not.
     init(name: String, descriptor: CInt, handle: @escaping @Sendable () -> Bool) throws(BPFError) {
         let wakeUp = try FileDescriptor(owning: eventfd(0, CInt(EFD_CLOEXEC)), "make an eventfd")
-        let work = unsafe Unmanaged.passRetained(
-            Work(name: name, descriptor: descriptor, wakeUp: wakeUp.rawValue, handle: handle)
-        )
-        var thread = pthread_t()
-        let result = unsafe pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument = unsafe argument else { return nil }
-                unsafe Unmanaged<Work>.fromOpaque(argument).takeRetainedValue().run()
-                return nil
-            }, work.toOpaque()
-        )
-        guard result == 0 else {
-            unsafe work.release()
-            throw BPFError("start the thread \(name)", errorNumber: result)
+        let work = Work(name: name, descriptor: descriptor, wakeUp: wakeUp.rawValue, handle: handle)
+        do throws(SystemError) {
+            thread = Mutex(try OwnThread { work.run() })
+        } catch {
+            throw BPFError("start the thread \(name)", errorNumber: error.number)
         }
         self.wakeUp = wakeUp
-        self.thread = Mutex(thread)
     }
 
     /// Ends the thread and waits for it. Later calls do nothing.
@@ -75,7 +58,7 @@ final class PollThread: Sendable {
         guard let running else { return }
         var one: UInt64 = 1
         unsafe write(wakeUp.rawValue, &one, MemoryLayout<UInt64>.size)
-        pthread_join(running, nil)
+        running.join()
     }
 
     deinit {

@@ -89,7 +89,7 @@ package final class UplinkGuard: Sendable {
             return .guarded(
                 interface.name,
                 try program.withLock { program throws(BPFError) in
-                    try attach(program.descriptor(frames), program, frames, to: interface)
+                    try attach(program.program(frames), to: interface)
                 })
         } catch {
             return .failed(interface.name, error)
@@ -97,20 +97,20 @@ package final class UplinkGuard: Sendable {
     }
 
     private func attach(
-        _ descriptor: CInt, _ program: borrowing UplinkProgram, _ frames: FrameKind, to interface: NetworkInterface
+        _ program: borrowing BPFProgram, to interface: NetworkInterface
     ) throws(BPFError) -> HookState.Origin {
         let path = pin(interface.index)
         if let link = try BPFLink.pinned(at: path) {
             // An interface's end leaves a link without one, and its index may be another's now.
             if nid_tcx_interface(link.descriptor) == Int64(interface.index),
-                try link.replaceProgram(with: program.program(frames))
+                try link.replaceProgram(with: program)
             {
                 return .adopted
             }
             unsafe unlink(path)
         }
         let link = try FileDescriptor(
-            owning: nid_link_tcx_egress(descriptor, interface.index), "attach nid_uplink to \(interface.name)")
+            owning: nid_link_tcx_egress(program.descriptor, interface.index), "attach nid_uplink to \(interface.name)")
         try check(unsafe bpf_obj_pin(link.rawValue, path), "pin a link at \(path)")
         return .attached
     }
@@ -145,41 +145,28 @@ extension PinDirectory {
 /// The loaded programs.
 @safe
 private struct UplinkProgram: ~Copyable {
-    private let skeleton: UnsafeMutablePointer<nid_uplink_skeleton>
+    private let skeleton: Skeleton<nid_uplink_skeleton>
 
     init(_ configuration: DatapathConfiguration) throws(BPFError) {
-        let skeleton = unsafe configuration.pinDirectory.maps.withCString { maps in
-            var options = unsafe openOptions(pinningMapsBelow: maps)
-            return unsafe nid_uplink_skeleton__open_opts(&options)
+        unsafe skeleton = try Skeleton(
+            "uplink guard",
+            .init(
+                open: nid_uplink_skeleton__open_opts, load: nid_uplink_skeleton__load,
+                destroy: nid_uplink_skeleton__destroy),
+            pins: configuration.pinDirectory
+        ) { layout throws(BPFError) in
+            let constants = try unsafe constants(layout.pointee.rodata, of: "uplink guard")
+            unsafe constants.pointee.nid_endpoints = configuration.kernelTable
         }
-        guard let skeleton = unsafe skeleton, let constants = unsafe skeleton.pointee.rodata else {
-            throw BPFError("open the programs of the uplink guard", errorNumber: errno)
-        }
-        unsafe constants.pointee.nid_endpoints = configuration.kernelTable
-        do throws(BPFError) {
-            try checkLoad(unsafe nid_uplink_skeleton__load(skeleton), "uplink guard")
-        } catch {
-            unsafe nid_uplink_skeleton__destroy(skeleton)
-            throw error
-        }
-        unsafe self.skeleton = skeleton
-    }
-
-    deinit {
-        unsafe nid_uplink_skeleton__destroy(skeleton)
     }
 
     func program(_ frames: FrameKind) throws(BPFError) -> BPFProgram {
-        switch frames {
-        case .ethernet: try unsafe BPFProgram(skeleton.pointee.progs.nid_uplink, of: "uplink")
-        case .ip: try unsafe BPFProgram(skeleton.pointee.progs.nid_uplink_ip, of: "uplink")
+        let pointer = try unsafe skeleton.withLayout { layout in
+            switch frames {
+            case .ethernet: unsafe layout.pointee.progs.nid_uplink
+            case .ip: unsafe layout.pointee.progs.nid_uplink_ip
+            }
         }
-    }
-
-    func descriptor(_ frames: FrameKind) -> CInt {
-        switch frames {
-        case .ethernet: unsafe bpf_program__fd(skeleton.pointee.progs.nid_uplink)
-        case .ip: unsafe bpf_program__fd(skeleton.pointee.progs.nid_uplink_ip)
-        }
+        return try unsafe BPFProgram(pointer, of: "uplink")
     }
 }

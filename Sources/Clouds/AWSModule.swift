@@ -16,7 +16,7 @@ struct AWSModule: CloudModule {
 
     static let keys: [ConfigurationKey] = [
         .optionalCloud(
-            "aws.region", allowed: "a region's name, such as eu-west-1", isAllowed: isRegion,
+            "aws.region", allowed: "a region's name, such as eu-west-1", isAllowed: { $0.isDNSLabel },
             """
             The region whose STS is asked, and which placement/region names. Default: the Node's label \
             topology.kubernetes.io/region.
@@ -64,14 +64,6 @@ struct AWSModule: CloudModule {
             trust policy alone says who may use it.
             """),
     ]
-
-    private static func isRegion(_ text: String) -> Bool {
-        (1...63).contains(text.utf8.count)
-            && text.utf8.allSatisfy { byte in
-                (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
-                    || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "-")
-            }
-    }
 
     static func audience(_ configuration: AgentConfiguration) -> String {
         configuration.cloudSettings["aws.audience"] ?? ""

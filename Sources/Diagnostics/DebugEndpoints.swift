@@ -61,7 +61,7 @@ package struct DebugEndpoints: Sendable {
         self.spiffe = spiffe
     }
 
-    package func views(_ readiness: ReadinessProbe) -> [String: AdminServer.View] {
+    package func endpoints(_ readiness: ReadinessProbe) -> [String: AdminServer.Endpoint] {
         [
             "/debug/live": { [UInt8]("{}".utf8) },
             "/debug/ready": {
@@ -77,7 +77,7 @@ package struct DebugEndpoints: Sendable {
         ]
     }
 
-    package func questions(_ readiness: ReadinessProbe) -> [String: AdminServer.Question] {
+    package func queries(_ readiness: ReadinessProbe) -> [String: AdminServer.Query] {
         let explainer = PodExplainer(
             configuration: configuration, root: root, index: index, directory: directory, watcher: watcher,
             tokens: tokens, datapath: datapath, readiness: readiness,

@@ -2,6 +2,7 @@ import Dispatch
 import FoundationEssentials
 import KubernetesAPI
 import Operations
+import Text
 
 /// The user's kubectl: the way to the API server.
 ///
@@ -81,7 +82,7 @@ extension Kubectl.Ended {
         // kubectl's own line about the program that it ran says less than the program did.
         let lines = errors.split(separator: "\n").filter { !$0.hasPrefix("command terminated with exit code ") }
             .map { $0.trimmingPrefix("error: ") }
-        return lines.last.map { TextTable.line(String($0)) } ?? "kubectl ended with status \(status) and said nothing"
+        return lines.last.map { VisibleText.line(String($0)) } ?? "kubectl ended with status \(status) and said nothing"
     }
 }
 

@@ -1,5 +1,6 @@
 import FoundationEssentials
 package import Operations
+import Text
 
 /// The answer of one node's agent, or why there is none.
 package struct NodeResponse<Value: Sendable>: Sendable {
@@ -81,16 +82,10 @@ package struct NodeReport: Sendable {
             switch answer.result {
             case .success(let ended) where ended.output.isEmpty && ended.status != 0:
                 return heading + terminal.styled("failed: \(ended.complaint)", .bad) + "\n"
-            case .success(let ended): return heading + Self.printable(ended.output)
+            case .success(let ended): return heading + VisibleText.lines(ended.output)
             case .failure(let error): return heading + terminal.styled("no answer: \(error)", .bad) + "\n"
             }
         }.joined(separator: "\n")
-    }
-
-    /// A node's text without what a terminal would obey: a node must not draw over the others.
-    package static func printable(_ output: [UInt8]) -> String {
-        String(decoding: output, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
-            .map { TextTable.line(String($0)) }.joined(separator: "\n")
     }
 
     /// The nodes' JSON: `nodes`, each with `node`, `pod`, and either `answer` or `error`.

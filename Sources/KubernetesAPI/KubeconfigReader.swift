@@ -1,3 +1,4 @@
+import Attribution
 import FoundationEssentials
 import YAML
 
@@ -59,7 +60,7 @@ struct KubeconfigReader {
             throw cluster.error("server", "must be an https URL with a host and without user, query and fragment")
         }
         let tlsServerName = try cluster.string("tls-server-name")
-        if let tlsServerName, !Self.isHostName(tlsServerName) {
+        if let tlsServerName, !Self.isServerName(tlsServerName) {
             throw cluster.error("tls-server-name", "must be a DNS name")
         }
         let urlPath = url.path()
@@ -71,13 +72,9 @@ struct KubeconfigReader {
         )
     }
 
-    /// ASCII labels of letters, digits and dashes, and not an IPv4 address.
-    private static func isHostName(_ name: String) -> Bool {
-        let characters = name.utf8.allSatisfy { byte in
-            (0x61...0x7A).contains(byte) || (0x41...0x5A).contains(byte) || (0x30...0x39).contains(byte)
-                || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
-        }
-        return characters && name.utf8.count <= 253 && name.contains(where: \.isLetter)
+    /// Whether a certificate can be for `name`: no IPv4 address is.
+    private static func isServerName(_ name: String) -> Bool {
+        name.isHostName && name.contains(where: \.isLetter)
     }
 
     private func clientCertificate(_ user: Section) throws(KubernetesAPIError) -> Kubeconfig.ClientCertificate? {

@@ -41,7 +41,7 @@ extension KubernetesClient {
             spec: Review.Spec(resourceAttributes: attributes, user: user, groups: groups))
         let body = JSONBody.bytes(of: review)
         let answer = try await send(.POST, "/apis/authorization.k8s.io/v1/\(kind.lowercased())s", body: body)
-        guard let verdict = JSONText.decode(Verdict.self, from: answer.body) else {
+        guard let verdict = ProjectedJSON.decode(Verdict.self, from: answer.body) else {
             throw .unusable(answer, "the answer to a \(kind) is not one")
         }
         return verdict.status.allowed

@@ -34,9 +34,9 @@ extension KubernetesClient {
             serverTime: answer.date)
     }
 
-    /// The pods of `nodeName`, now.
+    /// The pods of `nodeName`, now, as if no rule gave one a policy.
     package func pods(ofNode nodeName: String) async throws(UpstreamFailure) -> [PodRecord] {
-        try await listPods(nodeName: nodeName).pods
+        try await listPods(nodeName: nodeName).pods.map(\.record)
     }
 
     /// Whether a token for `pod` and one configured audience is granted: a TokenRequest with `dryRun=All`. API servers

@@ -6,7 +6,7 @@ import UpstreamHTTP
 
 /// A complete list of this node's pods at one resource version.
 struct PodList: Sendable {
-    var pods: [PodRecord] = []
+    var pods: [ObservedPod] = []
     var resourceVersion = ""
     /// Items that lacked a UID or a name.
     var skipped = 0
@@ -40,27 +40,26 @@ extension KubernetesClient {
         return "/api/v1/pods?\(selector)&\(PercentEncoding.form(rest))"
     }
 
-    /// Lists the pods of `nodeName`. No resource version is given: the answer is as new as anything a watch has shown.
-    func listPods(nodeName: String) async throws(UpstreamFailure) -> PodList {
+    /// Lists the pods of `nodeName`, with those of their labels that have the given keys. No resource version is given: the answer is as new as anything a watch has shown.
+    func listPods(nodeName: String, labels: Set<String> = []) async throws(UpstreamFailure) -> PodList {
         // The pods that were too large for a full page may be gone.
         pageSize.withLock { $0.grow() }
         do throws(UpstreamFailure) {
-            return try await listPages(nodeName: nodeName)
+            return try await listPages(nodeName: nodeName, labels: labels)
         } catch  where error.status == 410 {
             // The version that the pages belong to was compacted away while they were read.
-            return try await listPages(nodeName: nodeName)
+            return try await listPages(nodeName: nodeName, labels: labels)
         }
     }
 
-    private func listPages(nodeName: String) async throws(UpstreamFailure) -> PodList {
-        let policies = policies
+    private func listPages(nodeName: String, labels: Set<String>) async throws(UpstreamFailure) -> PodList {
         var list = PodList()
         var token = ""
         for _ in 0..<Self.pageCountLimit {
             let size = pageSize.withLock { $0.value }
             let query: KeyValuePairs = token.isEmpty ? ["limit": "\(size)"] : ["limit": "\(size)", "continue": token]
             let reading = try await page(
-                Self.podsQuery(nodeName, query), PodPageReader(nodeName: nodeName, policies: policies))
+                Self.podsQuery(nodeName, query), PodPageReader(nodeName: nodeName, labels: labels))
             guard var reader = reading.reader else { throw .unusable(reading.answer, "the answer is no list of pods") }
             if reading.end == .tooLarge, size > 1 {
                 pageSize.withLock { $0.halve(to: reader.count) }
@@ -107,6 +106,7 @@ extension KubernetesClient {
     /// `opened` is called when the server has accepted it, `receive` with each event, in order.
     func watchPods(
         nodeName: String,
+        labels: Set<String>,
         from resourceVersion: String,
         seconds: Int,
         opened: () -> Void,
@@ -119,7 +119,7 @@ extension KubernetesClient {
                 "timeoutSeconds": "\(seconds)",
             ]
         )
-        var reader = PodWatchReader(nodeName: nodeName, policies: policies)
+        var reader = PodWatchReader(nodeName: nodeName, labels: labels)
         do throws(TransportError) {
             let credentials = await credentials.current()
             if let problem = credentials.problem { return .refused(UpstreamFailure(noCredentials: problem)) }

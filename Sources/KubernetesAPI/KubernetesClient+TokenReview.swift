@@ -31,7 +31,7 @@ extension KubernetesClient {
         let review = Review(spec: Review.Spec(token: token.exposed, audiences: [audience]))
         let body = JSONBody.bytes(of: review)
         let answer = try await send(.POST, "/apis/authentication.k8s.io/v1/tokenreviews", body: body)
-        guard let status = JSONText.decode(Verdict.self, from: answer.body)?.status else {
+        guard let status = ProjectedJSON.decode(Verdict.self, from: answer.body)?.status else {
             throw .unusable(answer, "the answer to a TokenReview is not one")
         }
         return TokenReviewResponse(

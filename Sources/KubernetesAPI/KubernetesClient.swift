@@ -16,7 +16,6 @@ package final class KubernetesClient: Sendable {
     let watchClient: UpstreamHTTPClient
     let callClient: UpstreamHTTPClient
     private let logger: Logger
-    private let policyStorage: Mutex<PolicyTable>
     /// Whether the log says already that this node may not read ServiceAccounts.
     private let hasLoggedForbiddenReads = Mutex(false)
     private let missingRelationships = Mutex<UInt64>(0)
@@ -30,7 +29,6 @@ package final class KubernetesClient: Sendable {
 
     package init(options: KubernetesClientOptions, credentials: NodeCredentials, logger: Logger) {
         self.options = options
-        self.policyStorage = Mutex(options.policies)
         self.credentials = credentials
         self.logger = logger
         self.server = credentials.kubeconfig.server
@@ -44,14 +42,6 @@ package final class KubernetesClient: Sendable {
         // One watch, and one more while a new one replaces it.
         http.connectionLimit = 2
         self.watchClient = UpstreamHTTPClient(http)
-    }
-
-    /// The rules that pods are read by.
-    var policies: PolicyTable { policyStorage.withLock { $0 } }
-
-    /// Reads pods by other rules from now on. What was read before is as it was: see ``PodWatcher/relist()``.
-    package func replacePolicies(_ policies: PolicyTable) {
-        policyStorage.withLock { $0 = policies }
     }
 
     /// Ends every call in flight. Must be called once, after the last call.

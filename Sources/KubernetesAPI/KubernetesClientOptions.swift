@@ -1,5 +1,3 @@
-package import Attribution
-
 /// How the agent asks the API server.
 package struct KubernetesClientOptions: Sendable {
     /// The one audience of subject tokens: what the token exchange expects in `aud`. `nil`: none is ever requested.
@@ -13,8 +11,6 @@ package struct KubernetesClientOptions: Sendable {
     /// `spec.expirationSeconds` of a TokenRequest.
     package let tokenSeconds: Int
     package var userAgent: String
-    /// Decide about each pod when it is read, so that its labels need not be kept. They may be replaced later.
-    package var policies = PolicyTable.attributeAll
     /// One TokenRequest or read, from start to end.
     package var callTimeout = Duration.milliseconds(2500)
     /// One page of the pod list, which may be megabytes long.

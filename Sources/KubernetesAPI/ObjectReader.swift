@@ -33,7 +33,7 @@ extension UpstreamReading<ObjectReader> {
     /// The object, if the answer is one whole object that `type` can be made of.
     func object<Value: Decodable>(_ type: Value.Type) -> Value? {
         guard end == .whole, let projection = reader?.projection, !projection.isIncomplete else { return nil }
-        return JSONText.decode(type, from: projection.bytes)
+        return ProjectedJSON.decode(type, from: projection.bytes)
     }
 }
 

@@ -14,7 +14,7 @@ struct PodPageReader: UpstreamBodyReader {
         var metadata: Metadata
     }
 
-    private(set) var pods: [PodRecord] = []
+    private(set) var pods: [ObservedPod] = []
     /// Items that lacked a UID or a name.
     private(set) var skipped = 0
     /// Items that were read to their end.
@@ -24,15 +24,14 @@ struct PodPageReader: UpstreamBodyReader {
     private var projector: JSONProjector
     private var document: JSONProjection?
     private let nodeName: String
-    private let policies: PolicyTable
 
-    init(nodeName: String, policies: PolicyTable) {
+    /// `labels` are the keys of those that are read.
+    init(nodeName: String, labels: Set<String>) {
         self.nodeName = nodeName
-        self.policies = policies
         projector = JSONProjector(
             .members([
                 "metadata": .members(["resourceVersion": .scalar, "continue": .scalar]),
-                "items": .records(WireObject.mask(policies: policies)),
+                "items": .records(WireObject.mask(labels: labels)),
             ]))
     }
 
@@ -54,9 +53,9 @@ struct PodPageReader: UpstreamBodyReader {
     }
 
     private mutating func take(_ item: JSONProjection) {
-        let object = JSONText.decode(WireObject.self, from: item.bytes)
+        let object = ProjectedJSON.decode(WireObject.self, from: item.bytes)
         let isTooLarge = item.isIncomplete || item.size > ObjectSize.written
-        if let pod = object?.pod(of: nodeName, policies: policies, isTooLarge: isTooLarge) {
+        if let pod = object?.pod(of: nodeName, isTooLarge: isTooLarge) {
             pods.append(pod)
         } else {
             skipped += 1
@@ -66,14 +65,14 @@ struct PodPageReader: UpstreamBodyReader {
     /// The page's own metadata; `nil` if the answer was no page.
     var metadata: Metadata? {
         guard defect == nil, !projector.isWithinObject, let document else { return nil }
-        return JSONText.decode(Document.self, from: document.bytes)?.metadata
+        return ProjectedJSON.decode(Document.self, from: document.bytes)?.metadata
     }
 
     /// Ends a page of one object that is too large to be read to its end: the object counts as one that is too large.
     mutating func cut() -> Metadata? {
         guard defect == nil, let document = projector.unfinishedDocument else { return nil }
         if let item = projector.unfinishedRecord { take(item) }
-        return JSONText.decode(Document.self, from: document.bytes)?.metadata
+        return ProjectedJSON.decode(Document.self, from: document.bytes)?.metadata
     }
 }
 

@@ -11,12 +11,11 @@ struct PodWatchReader {
 
     private var projector: JSONProjector
     private let nodeName: String
-    private let policies: PolicyTable
 
-    init(nodeName: String, policies: PolicyTable) {
+    /// `labels` are the keys of those that are read.
+    init(nodeName: String, labels: Set<String>) {
         self.nodeName = nodeName
-        self.policies = policies
-        projector = JSONProjector(WatchEvent.mask(policies: policies))
+        projector = JSONProjector(WatchEvent.mask(labels: labels))
     }
 
     /// Calls `receive` with each event that ends in `chunk`; `false` if the watch is over.
@@ -29,7 +28,7 @@ struct PodWatchReader {
             isMalformed = true
         }
         for projection in projections where end == nil {
-            let event = WatchEvent(projection, nodeName: nodeName, policies: policies)
+            let event = WatchEvent(projection, nodeName: nodeName)
             receive(event)
             end = Self.end(by: event)
         }

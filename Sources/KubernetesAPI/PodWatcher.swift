@@ -29,6 +29,8 @@ package final class PodWatcher: Sendable {
     private let logger: Logger
     private let signal = MissSignal()
     private let storage = Mutex(PodWatchStatus())
+    /// Decide about each pod when it is read, so that its labels need not be kept.
+    private let policies: Mutex<PolicyTable>
     /// Pods that the log names as too large, as many as the node has.
     private let largePods = Mutex<Set<PodUID>>([])
 
@@ -40,6 +42,7 @@ package final class PodWatcher: Sendable {
         client: KubernetesClient,
         nodeName: String,
         misses: AsyncStream<Void>,
+        policies: PolicyTable = .attributeAll,
         options: Options = Options(),
         logger: Logger,
         sink: @escaping @Sendable (PodEvent) -> Void
@@ -48,14 +51,19 @@ package final class PodWatcher: Sendable {
         self.nodeName = nodeName
         self.options = options
         self.misses = misses
+        self.policies = Mutex(policies)
         self.sink = sink
         self.logger = logger
     }
 
     package var status: PodWatchStatus { storage.withLock { $0 } }
 
-    /// Has the pods listed again, as soon as that is possible, and reports them as they are then.
-    package func relist() { signal.raise() }
+    /// Decides by other rules from now on. They may look at labels that were not read: the pods are listed again as soon
+    /// as that is possible, and what is known of them counts until then.
+    package func replacePolicies(_ policies: PolicyTable) {
+        self.policies.withLock { $0 = policies }
+        signal.raise()
+    }
 
     /// Runs until its task is cancelled.
     package func run() async {
@@ -105,8 +113,10 @@ package final class PodWatcher: Sendable {
         // A look-up that missed a pod before this moment is served by this list.
         signal.clear()
         do throws(UpstreamFailure) {
-            let list = try await client.listPods(nodeName: nodeName)
-            sink(.replaced(list.pods))
+            let policies = policies.withLock { $0 }
+            let list = try await client.listPods(nodeName: nodeName, labels: policies.labelKeys)
+            let pods = list.pods.map { $0.record(by: policies) }
+            sink(.replaced(pods))
             storage.withLock { status in
                 status.lastContact = .now
                 status.isSynced = true
@@ -115,8 +125,8 @@ package final class PodWatcher: Sendable {
                 status.missLists += isMiss ? 1 : 0
                 status.skippedObjects += list.skipped
             }
-            logger.debug("pods listed", metadata: ["pods": "\(list.pods.count)", "skipped": "\(list.skipped)"])
-            let tooLarge = list.pods.filter(\.isTooLarge)
+            logger.debug("pods listed", metadata: ["pods": "\(pods.count)", "skipped": "\(list.skipped)"])
+            let tooLarge = pods.filter(\.isTooLarge)
             largePods.withLock { $0.formIntersection(tooLarge.map(\.uid)) }
             for pod in tooLarge { note(tooLarge: pod) }
             plan.listed(at: list.resourceVersion)
@@ -170,8 +180,11 @@ package final class PodWatcher: Sendable {
         var report = PodWatchPlan.Report(
             end: .ended, resourceVersion: resourceVersion, madeProgress: false, lasted: .zero
         )
+        // One set of rules for the whole watch: those that it read the labels for.
+        let policies = policies.withLock { $0 }
         report.end = await client.watchPods(
             nodeName: nodeName,
+            labels: policies.labelKeys,
             from: resourceVersion,
             seconds: .random(in: options.watchSeconds),
             opened: {
@@ -180,18 +193,19 @@ package final class PodWatcher: Sendable {
                     status.lastContact = .now
                 }
             },
-            receive: { event in receive(event, &report) }
+            receive: { event in receive(event, policies, &report) }
         )
         report.lasted = ContinuousClock.now - start
         return report
     }
 
-    private func receive(_ event: WatchEvent, _ report: inout PodWatchPlan.Report) {
+    private func receive(_ event: WatchEvent, _ policies: PolicyTable, _ report: inout PodWatchPlan.Report) {
         // A cancelled watch may still have lines in hand; the list that follows knows better.
         guard !Task.isCancelled else { return }
         var isSkipped = false
         switch event {
-        case .updated(let pod, let version):
+        case .updated(let observed, let version):
+            let pod = observed.record(by: policies)
             sink(.updated(pod))
             if pod.isTooLarge { note(tooLarge: pod) } else { largePods.withLock { _ = $0.remove(pod.uid) } }
             report.resourceVersion = version ?? report.resourceVersion

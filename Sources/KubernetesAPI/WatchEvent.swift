@@ -2,7 +2,7 @@ import Attribution
 
 /// One event of a pod watch, understood.
 enum WatchEvent: Equatable {
-    case updated(PodRecord, resourceVersion: String?)
+    case updated(ObservedPod, resourceVersion: String?)
     case deleted(PodUID, resourceVersion: String?)
     case bookmark(resourceVersion: String?)
     /// The server ends the watch with a `Status`: 410 if the resource version is too old.
@@ -12,8 +12,8 @@ enum WatchEvent: Equatable {
     /// Not a watch event at all.
     case malformed
 
-    init(_ projection: JSONProjection, nodeName: String, policies: PolicyTable = .attributeAll) {
-        guard let wire = JSONText.decode(Wire.self, from: projection.bytes), let type = wire.type else {
+    init(_ projection: JSONProjection, nodeName: String) {
+        guard let wire = ProjectedJSON.decode(Wire.self, from: projection.bytes), let type = wire.type else {
             self = .malformed
             return
         }
@@ -23,7 +23,7 @@ enum WatchEvent: Equatable {
         switch type {
         case "ADDED", "MODIFIED":
             self =
-                object?.pod(of: nodeName, policies: policies, isTooLarge: isTooLarge)
+                object?.pod(of: nodeName, isTooLarge: isTooLarge)
                 .map { .updated($0, resourceVersion: version) } ?? .skipped(resourceVersion: version)
         case "DELETED":
             self = object?.uid.map { .deleted($0, resourceVersion: version) } ?? .skipped(resourceVersion: version)
@@ -37,8 +37,8 @@ enum WatchEvent: Equatable {
     }
 
     /// The fields of an event that are read.
-    static func mask(policies: PolicyTable) -> FieldMask {
-        .members(["type": .scalar, "object": WireObject.mask(policies: policies)])
+    static func mask(labels: Set<String>) -> FieldMask {
+        .members(["type": .scalar, "object": WireObject.mask(labels: labels)])
     }
 
     private struct Wire: Decodable {

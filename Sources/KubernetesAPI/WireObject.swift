@@ -1,7 +1,7 @@
 import Attribution
 
 /// A pod, a bookmark or a `Status`, as a watch or a list brings it: only the fields that matter, none of them certain
-/// to be there, none that can spoil the others. ``mask(policies:)`` names the same fields.
+/// to be there, none that can spoil the others. ``mask(labels:)`` names the same fields.
 struct WireObject: Decodable {
     struct Metadata: Decodable {
         var uid: String?
@@ -43,14 +43,13 @@ struct WireObject: Decodable {
         code = try? container.decodeIfPresent(Int.self, forKey: .code)
     }
 
-    /// The fields above, and of the labels those that `policies` look at.
-    static func mask(policies: PolicyTable) -> FieldMask {
+    /// The fields above, and of the labels those with the given keys.
+    static func mask(labels: Set<String>) -> FieldMask {
         var metadata: [String: FieldMask] = [
             "uid": .scalar, "name": .scalar, "namespace": .scalar, "resourceVersion": .scalar,
             "deletionTimestamp": .scalar,
             "annotations": .scalars(["kubernetes.io/config.mirror", "kubernetes.io/config.hash"]),
         ]
-        let labels = policies.labelKeys
         if !labels.isEmpty { metadata["labels"] = .scalars(labels) }
         return .members([
             "metadata": .members(metadata),
@@ -71,12 +70,12 @@ struct WireObject: Decodable {
     /// The pod of `nodeName` that this is; `nil` if it lacks a UID or a name, or belongs to another node.
     ///
     /// `isTooLarge`: the object was not read to its end, so that a field that is missing here may be there.
-    func pod(of nodeName: String, policies: PolicyTable, isTooLarge: Bool = false) -> PodRecord? {
+    func pod(of nodeName: String, isTooLarge: Bool = false) -> ObservedPod? {
         guard let metadata, let uid, let name = metadata.name, !name.isEmpty, let namespace = metadata.namespace,
             !namespace.isEmpty, spec?.nodeName ?? nodeName == nodeName
         else { return nil }
         let isMirror = metadata.annotations?["kubernetes.io/config.mirror"] != nil
-        return PodRecord(
+        let record = PodRecord(
             uid: uid,
             namespace: namespace,
             name: name,
@@ -85,11 +84,26 @@ struct WireObject: Decodable {
             isTerminating: metadata.deletionTimestamp != nil,
             isHostNetwork: spec?.hostNetwork ?? false,
             staticPodConfigHash: isMirror ? metadata.annotations?["kubernetes.io/config.hash"] : nil,
-            policy: policies.policy(
-                namespace: namespace, serviceAccount: isMirror ? "" : spec?.serviceAccountName ?? "",
-                labels: metadata.labels ?? [:]
-            ),
             isTooLarge: isTooLarge
         )
+        return ObservedPod(record: record, isMirror: isMirror, labels: metadata.labels ?? [:])
+    }
+}
+
+/// A pod as a watch or a list shows it, with what only rules look at.
+struct ObservedPod: Sendable, Equatable {
+    /// Without a policy of its own.
+    var record: PodRecord
+    /// Whether it is the mirror pod of a static pod, which no rule knows by its ServiceAccount.
+    var isMirror = false
+    /// Those with the keys that were asked for.
+    var labels: [String: String] = [:]
+
+    /// The record with the policy that the first matching rule gives.
+    func record(by policies: PolicyTable) -> PodRecord {
+        var record = record
+        record.policy = policies.policy(
+            namespace: record.namespace, serviceAccount: isMirror ? "" : record.serviceAccountName, labels: labels)
+        return record
     }
 }

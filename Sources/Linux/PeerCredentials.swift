@@ -1,4 +1,8 @@
-import Glibc
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
 
 /// The process at the other end of a Unix socket, as the kernel noted it when that process connected or listened
 /// (`SO_PEERCRED`, unix(7)).

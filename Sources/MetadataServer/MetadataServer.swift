@@ -104,7 +104,7 @@ package final class MetadataServer: Sendable {
                 responder: responder, known: known, observer: observer, readTag: readTag, elsewhere: elsewhere,
                 securedPort: secured?.port
             ) { descriptor, tag in
-                if let reason = self.registry.resetReason(for: self.account(of: tag)) {
+                if let reason = self.registry.resetReason(for: self.owner(of: tag)) {
                     self.count(reason)
                     FastPath.reset(descriptor)
                     return
@@ -192,9 +192,9 @@ package final class MetadataServer: Sendable {
 
     /// Runs before the first byte is read.
     private func accept(_ channel: any Channel, _ tag: CallerTag, _ front: LoopState) throws {
-        let account = account(of: tag)
-        let record = ConnectionRecord(account: account, tag: tag)
-        let (admission, displaced) = registry.admit(channel, account: account, record: record)
+        let owner = owner(of: tag)
+        let record = ConnectionRecord(owner: owner, tag: tag)
+        let (admission, displaced) = registry.admit(channel, owner: owner, record: record)
         if let displaced {
             observer.limitHit(.idleConnections)
             displaced.pipeline.fireUserInboundEventTriggered(DrainRequested())
@@ -209,7 +209,7 @@ package final class MetadataServer: Sendable {
         observer.connectionOpened()
         channel.closeFuture.whenComplete { [registry, observer] _ in
             observer.connectionClosed()
-            registry.remove(channel, account: account)
+            registry.remove(channel, owner: owner)
         }
         // A client may say that it sends no more before it has its answer.
         try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
@@ -247,7 +247,7 @@ package final class MetadataServer: Sendable {
         [ArrivalHandler(handler, known: known, limits: limits), handler]
     }
 
-    private func account(of tag: CallerTag) -> ConnectionRegistry.Account {
+    private func owner(of tag: CallerTag) -> ConnectionRegistry.Owner {
         backend.identify(tag).pod
     }
 

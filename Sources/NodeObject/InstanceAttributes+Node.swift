@@ -1,6 +1,7 @@
 package import KubernetesAPI
 package import MetadataServer
 package import Settings
+import Text
 
 extension InstanceAttributes {
     /// The answers of `instance/` on this node: what is configured; else what the Node says in an annotation, else in a
@@ -53,11 +54,9 @@ extension NodeRecord {
         text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? UInt64(text) : nil
     }
 
-    /// FNV-1a with 64 bits, without the highest: some clients read the ID as a signed number. `nil` without a UID.
+    /// Without the highest bit: some clients read the ID as a signed number. `nil` without a UID.
     private static func hash(_ uid: String) -> UInt64? {
-        guard !uid.isEmpty else { return nil }
-        let hash = uid.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-        return hash & UInt64(Int64.max)
+        uid.isEmpty ? nil : uid.stableHash & UInt64(Int64.max)
     }
 
     /// A name that can stand in a line and in a path (`projects/N/zones/ZONE`); anything else counts as absent. 253

@@ -4,12 +4,12 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// Serves the debug views over a Unix socket that only root may open.
+/// Serves the debug endpoints over a Unix socket that only root may open.
 package final class AdminServer: Sendable {
-    /// Makes one view's body. Runs off the event loops, so that a large dump delays no metadata request.
-    package typealias View = @Sendable () throws -> [UInt8]
-    /// Makes the answer to a question, which is what follows `?` in the request's target.
-    package typealias Question = @Sendable (String) async throws -> [UInt8]
+    /// Makes one endpoint's body. Runs off the event loops, so that a large dump delays no metadata request.
+    package typealias Endpoint = @Sendable () throws -> [UInt8]
+    /// Makes the answer to a query, which is what follows `?` in the request's target.
+    package typealias Query = @Sendable (String) async throws -> [UInt8]
 
     private let path: String
     private let service: EndpointService
@@ -17,9 +17,9 @@ package final class AdminServer: Sendable {
     private let logger: Logger
     private let listener = Mutex<UnixListener?>(nil)
 
-    /// Serves `views` and `questions`, JSON bodies by request path, at `path`.
+    /// Serves `endpoints` and `queries`, JSON bodies by request path, at `path`.
     package init(
-        path: String, views: [String: View], questions: [String: Question] = [:],
+        path: String, endpoints: [String: Endpoint], queries: [String: Query] = [:],
         eventLoopGroup: any EventLoopGroup, logger: Logger
     ) {
         self.path = path
@@ -27,11 +27,11 @@ package final class AdminServer: Sendable {
         // An explanation tries every upstream.
         limits.answerTime = .seconds(60)
         service = EndpointService(limits: limits) { request in
-            guard let view = views[request.path] else { return .text(.notFound, "this agent has no such view") }
-            return EndpointResponse(.ok, contentType: "application/json", body: try view())
-        } question: { request in
-            guard let query = request.query, let question = questions[request.path] else { return nil }
-            return { EndpointResponse(.ok, contentType: "application/json", body: try await question(query)) }
+            guard let endpoint = endpoints[request.path] else { return .text(.notFound, "this agent has no such view") }
+            return EndpointResponse(.ok, contentType: "application/json", body: try endpoint())
+        } query: { request in
+            guard let text = request.query, let query = queries[request.path] else { return nil }
+            return { EndpointResponse(.ok, contentType: "application/json", body: try await query(text)) }
         }
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger

@@ -1,3 +1,5 @@
+import Text
+
 extension CgroupDump {
     /// The changes between two dumps: a line for each cgroup that came, went or changed its state.
     package func changes(since old: CgroupDump) -> [Change] {
@@ -24,7 +26,7 @@ extension CgroupDump {
         package var description: String {
             let pod = row.pod.map { "\(row.namespace ?? "-")/\($0)" } ?? "-"
             let container = row.container.map { " container \($0.prefix(12))" } ?? ""
-            return TextTable.printable(
+            return VisibleText.name(
                 "\(kind.rawValue) \(row.cgroupID) \(pod) \(row.uid)\(container) \(row.stateText) \(row.path)")
         }
     }

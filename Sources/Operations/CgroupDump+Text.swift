@@ -1,3 +1,5 @@
+import Text
+
 extension CgroupDump {
     /// The map as a table for people.
     package func table(on terminal: Terminal = .plain) -> String {
@@ -22,7 +24,7 @@ extension CgroupDump {
         let pods = Set(rows.map(\.uid)).count
         let place = node.isEmpty ? "" : "node \(node), "
         let count = shown.map { $0 == rows.count ? "" : "\($0) of " } ?? ""
-        return "\(place)kubepods \(TextTable.printable(kubepods)), \(count)\(rows.count) cgroups of \(pods) pods"
+        return "\(place)kubepods \(VisibleText.name(kubepods)), \(count)\(rows.count) cgroups of \(pods) pods"
             + (source == .kernel ? ", from the kernel" : "")
     }
 
@@ -35,7 +37,7 @@ extension CgroupDump {
             for component in relative.split(separator: "/") { node = node.child(String(component)) }
             node.row = row
         }
-        var text = terminal.styled(TextTable.printable(kubepods), .strong) + "\n"
+        var text = terminal.styled(VisibleText.name(kubepods), .strong) + "\n"
         root.print(indent: "", on: terminal, to: &text)
         return text
     }
@@ -62,14 +64,14 @@ private final class TreeNode {
     }
 
     private func label(_ name: String, on terminal: Terminal) -> String {
-        guard let row else { return TextTable.printable(name) }
+        guard let row else { return VisibleText.name(name) }
         let id = terminal.styled("[\(row.cgroupID)]", .faint)
         if let container = row.container { return "container \(container.prefix(12)) \(id)" }
         // A cgroup below a pod's that is no container's, as runtimes make for their helpers.
-        guard PodNaming.isPodLevel(row, children.isEmpty) else { return "\(TextTable.printable(name)) \(id)" }
+        guard PodNaming.isPodLevel(row, children.isEmpty) else { return "\(VisibleText.name(name)) \(id)" }
         let pod = row.pod.map { "\(row.namespace ?? "-")/\($0)" } ?? "pod \(row.uid)"
         let account = row.serviceAccount.map { " as \($0)" } ?? ""
-        return TextTable.printable(pod + account) + " \(id) " + terminal.styled(row.stateText, row.state.style)
+        return VisibleText.name(pod + account) + " \(id) " + terminal.styled(row.stateText, row.state.style)
     }
 }
 

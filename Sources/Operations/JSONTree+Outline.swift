@@ -1,3 +1,5 @@
+import Text
+
 extension JSONTree {
     /// The value as a tree for people: a line for each member, collections with their members below them.
     package var outline: String { branches(prefix: "").joined(separator: "\n") + "\n" }
@@ -7,7 +9,7 @@ extension JSONTree {
         guard !members.isEmpty else { return [prefix + leaf] }
         return members.enumerated().flatMap { index, member -> [String] in
             let isLast = index == members.count - 1
-            let line = prefix + (isLast ? "└─ " : "├─ ") + TextTable.printable(member.name)
+            let line = prefix + (isLast ? "└─ " : "├─ ") + VisibleText.name(member.name)
             guard !member.value.named.isEmpty else { return [line + ": " + member.value.leaf] }
             return [line] + member.value.branches(prefix: prefix + (isLast ? "   " : "│  "))
         }
@@ -42,7 +44,7 @@ extension JSONTree {
         case .integer(let value): "\(value)"
         case .unsigned(let value): "\(value)"
         case .number(let value): "\(value)"
-        case .text(let value): TextTable.printable(value)
+        case .text(let value): VisibleText.name(value)
         case .list, .object: "none"
         }
     }

@@ -1,3 +1,5 @@
+import Text
+
 extension Posture {
     /// Whether and how the text is dressed for a terminal.
     package struct Style: Sendable {
@@ -52,7 +54,7 @@ extension Posture {
             return count == 0 ? nil : "\(count) \(state.rawValue)"
         }
         return
-            "node \(Self.printable(node)), podidentd \(version): \(verdict.colored(style)) (\(counts.joined(separator: ", ")))\n"
+            "node \(VisibleText.name(node)), podidentd \(version): \(verdict.colored(style)) (\(counts.joined(separator: ", ")))\n"
     }
 
     /// Paragraphs broken between words; a word that is longer than the line stays whole, so that it can be copied.
@@ -60,7 +62,7 @@ extension Posture {
         text.split(separator: "\n", omittingEmptySubsequences: false).flatMap { paragraph -> [String] in
             let blanks = String(paragraph.prefix { $0 == " " })
             var lines = [blanks]
-            for word in printable(String(paragraph)).split(separator: " ") {
+            for word in VisibleText.name(String(paragraph)).split(separator: " ") {
                 let last = lines[lines.count - 1]
                 let isStart = last.allSatisfy { $0 == " " }
                 if !isStart, last.count + 1 + word.count > width {
@@ -71,16 +73,6 @@ extension Posture {
             }
             return lines
         }
-    }
-
-    /// Names of cgroups and words of servers may hold anything: nothing in them may steer a terminal.
-    private static func printable(_ text: String) -> String {
-        String(
-            text.unicodeScalars.map { scalar in
-                let isPrintable = scalar.value >= 0x20 && scalar.value < 0x7f || scalar.properties.isAlphabetic
-                return isPrintable ? Character(scalar) : "\u{fffd}"
-            }
-        )
     }
 }
 

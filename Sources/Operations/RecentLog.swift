@@ -39,24 +39,12 @@ package final class RecentLog: Sendable {
 
     /// A handler that keeps what `handler` is told, and tells it.
     package func keeping(_ handler: any LogHandler) -> any LogHandler {
-        MultiplexLogHandler([handler, RecentLogHandler(log: self)])
-    }
-}
-
-private struct RecentLogHandler: LogHandler {
-    let log: RecentLog
-    var logLevel = Logger.Level.info
-    var metadata: Logger.Metadata = [:]
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { metadata[key] }
-        set { metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) {
-        var all = metadata
-        for (key, value) in event.metadata ?? [:] { all[key] = value }
-        let details = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-        log.record(SecretRedactor.redact("\(WallClock.timestamp()) \(event.level) \(event.message)\(details)"))
+        MultiplexLogHandler([
+            handler,
+            ForwardingLogHandler { event, metadata in
+                let details = metadata.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
+                self.record(SecretRedactor.redact("\(WallClock.timestamp()) \(event.level) \(event.message)\(details)"))
+            },
+        ])
     }
 }

@@ -1,3 +1,5 @@
+import Text
+
 /// Rows of text in columns as wide as their widest value, or as narrow as the terminal wants.
 package struct TextTable: Sendable {
     package struct Column: Sendable, ExpressibleByStringLiteral {
@@ -41,7 +43,7 @@ package struct TextTable: Sendable {
 
     /// Adds a row; `styles` by the column's number.
     package mutating func append(_ row: [String], styles: [Int: TextStyle] = [:]) {
-        rows.append(row.map(Self.printable))
+        rows.append(row.map(VisibleText.name))
         self.styles.append(styles)
     }
 
@@ -100,24 +102,5 @@ package struct TextTable: Sendable {
     private static func cut(_ text: String, to width: Int, _ fit: Column.Fit) -> String {
         guard text.count > width else { return text }
         return fit == .start ? "…" + text.suffix(width - 1) : text.prefix(width - 1) + "…"
-    }
-
-    /// Cgroup names may hold anything but a newline and a slash: nothing in them may steer a terminal.
-    package static func printable(_ text: String) -> String {
-        replacing(text) { $0.value >= 0x20 && $0.value < 0x7f || $0.properties.isAlphabetic }
-    }
-
-    /// One line of another program's text, in which nothing steers a terminal. Everything that is only seen stays.
-    package static func line(_ text: String) -> String {
-        replacing(text) { scalar in
-            switch scalar.properties.generalCategory {
-            case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned: false
-            default: true
-            }
-        }
-    }
-
-    private static func replacing(_ text: String, keeping isKept: (Unicode.Scalar) -> Bool) -> String {
-        String(text.unicodeScalars.map { isKept($0) ? Character($0) : "\u{fffd}" })
     }
 }

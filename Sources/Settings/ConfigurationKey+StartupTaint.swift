@@ -1,7 +1,9 @@
+import Attribution
+
 extension ConfigurationKey {
     static let startupTaint = optional(
         "startup-taint.key", \.startupTaint, allowed: "a taint's key such as example.org/name",
-        parse: { isTaintKey($0) ? $0 : nil },
+        parse: { $0.isQualifiedName ? $0 : nil },
         """
         The key of a taint that the agent takes from its own node when it is ready (the component startup-taint). Empty: none.
         """
@@ -18,20 +20,4 @@ extension ConfigurationKey {
         },
         "The token of the agent's own ServiceAccount, which may change that taint. Only read with startup-taint.key."
     )
-
-    /// A qualified name: an optional DNS prefix, and a name of at most 63 characters.
-    private static func isTaintKey(_ text: String) -> Bool {
-        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count <= 2, let name = parts.last, text.utf8.count <= 317, name.utf8.count <= 63 else {
-            return false
-        }
-        return parts.allSatisfy { part in
-            !part.isEmpty
-                && part.utf8.allSatisfy { byte in
-                    (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
-                        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
-                        || [UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_")].contains(byte)
-                }
-        }
-    }
 }

@@ -1,12 +1,12 @@
 /// A token bucket: `burst` at once, then `rate` per second.
-struct RateBucket: Sendable, Equatable {
+package struct RateBucket: Sendable, Equatable {
     let rate: Double
     let burst: Double
     private var level: Double
     private var filledAt: ContinuousClock.Instant
 
     /// A full bucket. Both numbers are positive; `burst` is at least 1.
-    init(rate: Double, burst: Double, now: ContinuousClock.Instant) {
+    package init(rate: Double, burst: Double, now: ContinuousClock.Instant) {
         self.rate = rate
         self.burst = max(burst, 1)
         self.level = max(burst, 1)
@@ -14,7 +14,7 @@ struct RateBucket: Sendable, Equatable {
     }
 
     /// Takes one, or returns how long until there is one.
-    mutating func take(at now: ContinuousClock.Instant) -> Duration? {
+    package mutating func take(at now: ContinuousClock.Instant) -> Duration? {
         level = levelWhenFilled(at: now)
         filledAt = max(filledAt, now)
         guard level >= 1 else { return .seconds((1 - level) / rate) }

@@ -1,3 +1,4 @@
+import Text
 import Tokens
 
 /// Makes an upstream's words fit for a log line, an event and an error answer.
@@ -13,7 +14,7 @@ package enum UpstreamText {
         var result = String.UnicodeScalarView()
         var gap = false
         for scalar in visible.unicodeScalars {
-            if isInvisible(scalar) || scalar == " " {
+            if !scalar.isVisible || scalar == " " {
                 gap = !result.isEmpty
                 continue
             }
@@ -26,13 +27,6 @@ package enum UpstreamText {
 
     package static func clean(_ bytes: [UInt8], limit: Int = UpstreamText.limit) -> String {
         clean(String(decoding: bytes.prefix(limit * 4), as: UTF8.self), limit: limit)
-    }
-
-    private static func isInvisible(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .unassigned, .privateUse: true
-        default: false
-        }
     }
 
     private static func cut(_ text: String, limit: Int) -> String {

@@ -1,3 +1,5 @@
+import Text
+
 /// Reads the part of YAML that configuration files use, with a limit on everything.
 ///
 /// libyaml splits the text into events, and this reader makes values of them. It reads one document of mappings with
@@ -28,18 +30,13 @@ package enum YAML {
 
     /// Writes a text in double quotes, on one line: a string of YAML, and of JSON.
     package static func quoted(_ text: String) -> String {
-        var quoted = "\""
-        for scalar in text.unicodeScalars {
+        var quoted = ""
+        quoted.appendQuoted(text) { scalar in
             switch scalar {
-            case "\"": quoted += "\\\""
-            case "\\": quoted += "\\\\"
-            case "\n": quoted += "\\n"
-            case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}", "\u{FEFF}":
-                let digits = String(scalar.value, radix: 16)
-                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: quoted.unicodeScalars.append(scalar)
+            case "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}", "\u{FEFF}": true
+            default: false
             }
         }
-        return quoted + "\""
+        return quoted
     }
 }

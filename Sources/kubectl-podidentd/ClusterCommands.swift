@@ -2,6 +2,7 @@ import ArgumentParser
 import FoundationEssentials
 import KubectlPlugin
 import Operations
+import Text
 
 #if canImport(Glibc)
     import Glibc
@@ -79,10 +80,10 @@ struct ExplainCommand: AsyncParsableCommand {
             return ended
         }
         guard ended.status == 0 || !ended.output.isEmpty else {
-            Console.warn(NodeReport.printable([UInt8](ended.errors.utf8)))
+            Console.warn(VisibleText.lines([UInt8](ended.errors.utf8)))
             throw ExitCode.failure
         }
-        let text = NodeReport.printable(ended.output)
+        let text = VisibleText.lines(ended.output)
         let tree = output == .table ? nil : try? JSONDecoder().decode(JSONTree.self, from: Data(ended.output))
         Console.write(try tree.map { tree in try output.text(tree) { text } } ?? text)
         throw ExitCode(ended.status == 0 ? 0 : 1)
@@ -154,7 +155,8 @@ struct BundleCommand: AsyncParsableCommand {
         let (answers, lines) = try await asking {
             let kubectl = try cluster.kubectl()
             let agents = try await cluster.agents(kubectl)
-            let answers = await NodeResponse<Kubectl.Ended>.gather(agents, progress: Console.progress(of: agents.count)) {
+            let answers = await NodeResponse<Kubectl.Ended>.gather(agents, progress: Console.progress(of: agents.count))
+            {
                 agent throws(PluginError) in try await agent.run(["debug", "bundle", "--file", "-"], kubectl)
             }
             return (answers, await StatusCommand.lines(agents, kubectl))

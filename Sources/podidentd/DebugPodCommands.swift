@@ -1,4 +1,5 @@
 import ArgumentParser
+import Attribution
 import Diagnostics
 import Operations
 
@@ -79,12 +80,8 @@ struct DebugExplainCommand: AsyncParsableCommand {
     var output = OutputForm.table
 
     func validate() throws {
-        let isName = pod.utf8.allSatisfy { byte in
-            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || byte == UInt8(ascii: ".")
-                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "-")
-                || byte == UInt8(ascii: "/")
-        }
-        guard isName, (1...317).contains(pod.utf8.count), pod.count(where: { $0 == "/" }) <= 1 else {
+        let parts = pod.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count <= 2, parts.allSatisfy(\.isDNSSubdomain) else {
             throw ValidationError("'\(pod)' is neither NAMESPACE/NAME nor a pod's name or UID")
         }
     }

@@ -1,3 +1,4 @@
+import AgentTesting
 import Foundation
 import Lab
 import Operations
@@ -85,9 +86,7 @@ struct UpgradeTests {
 
     @Test("a successor that cannot begin leaves the agent that runs as it is")
     func failedSuccessor() async throws {
-        try await withAgent { world, agent in
-            world.addServiceAccount("app")
-            let pod = try await world.addPod("a", serviceAccount: "app")
+        try await withAgentAndPod { world, agent, pod in
             _ = try await pod.token()
             let failed = try await world.launchAgent(["kubernetes.kubeconfig": "/nowhere/kubelet.conf"]).result()
             #expect(failed.status != 0 && failed.errorOutput.contains("/nowhere/kubelet.conf"))
@@ -100,9 +99,7 @@ struct UpgradeTests {
 
     @Test("a successor that dies in the middle of the hand-over gives everything back")
     func brokenHandover() async throws {
-        try await withAgent { world, agent in
-            world.addServiceAccount("app")
-            let pod = try await world.addPod("a", serviceAccount: "app")
+        try await withAgentAndPod { world, agent, pod in
             // Hello, take, and then nothing: the lowest of what an agent says.
             let script = """
                 import os, socket, struct, sys
@@ -154,9 +151,7 @@ struct UpgradeTests {
         "root without the pin directory gets no socket, and the agent accepts throughout",
         arguments: ["nothing", "a look-alike", "its own file system"])
     func unprovenRoot(proof: String) async throws {
-        try await withAgent { world, agent in
-            world.addServiceAccount("app")
-            let pod = try await world.addPod("a", serviceAccount: "app")
+        try await withAgentAndPod { world, agent, pod in
             // Hello and take, as a container does that has the run directory but not the BPF file system.
             let script = """
                 import os, socket, struct, sys, tempfile
@@ -188,9 +183,7 @@ struct UpgradeTests {
 
     @Test("a second agent that cannot take over names the process in its way, and leaves it alone")
     func secondAgent() async throws {
-        try await withAgent { world, agent in
-            world.addServiceAccount("app")
-            let pod = try await world.addPod("a", serviceAccount: "app")
+        try await withAgentAndPod { world, agent, pod in
             let other = world.node.directory + "/other"
             let second = await (try world.launchAgent(["admin.socket": other + "/admin.sock"])).result()
             #expect(second.status != 0)

@@ -1,3 +1,4 @@
+import AgentTesting
 import Lab
 
 /// A fault of the agent's surroundings, and what has to come of it.

@@ -1,3 +1,5 @@
+import AgentTesting
+
 /// One line of the fault table: what a fault did, and how anybody could know of it.
 struct FaultRow: Sendable {
     /// What the pod that asked saw of it.

@@ -106,7 +106,7 @@ import Testing
         let projection = try #require(kept.first)
         #expect(projection.isIncomplete)
         #expect(projection.bytes.count < JSONProjector.documentLimit + 40_000)
-        #expect(JSONText.decode([String: [String: [[String: String]]]].self, from: projection.bytes) != nil)
+        #expect(ProjectedJSON.decode([String: [String: [[String: String]]]].self, from: projection.bytes) != nil)
     }
 
     @Test("Where the stream ends inside of a record, what was kept of it and of the document around it is JSON")

@@ -34,7 +34,7 @@ import UpstreamTesting
             Self.page($0, of: pods)
         } body: { client, server, _ in
             let list = try await client.listPods(nodeName: "node-a")
-            #expect(list.pods == [pod("a"), pod("b"), pod("c"), pod("d")])
+            #expect(list.pods.map(\.record) == [pod("a"), pod("b"), pod("c"), pod("d")])
             let limits = server.requests.compactMap { $0.query.first { $0.hasPrefix("limit=") } }
             #expect(limits == ["limit=100", "limit=1", "limit=1", "limit=1", "limit=1"])
         }
@@ -49,9 +49,9 @@ import UpstreamTesting
             Self.page($0, of: pods)
         } body: { client, _, _ in
             let list = try await client.listPods(nodeName: "node-a")
-            #expect(list.pods.map(\.uid) == ["a", "b", "c", "d"].map(podUID))
-            #expect(list.pods.map(\.isTooLarge) == [false, true, true, false])
-            #expect(list.pods[2].namespace == "team-a" && list.pods[2].name == "p" && list.skipped == 0)
+            #expect(list.pods.map(\.record.uid) == ["a", "b", "c", "d"].map(podUID))
+            #expect(list.pods.map(\.record.isTooLarge) == [false, true, true, false])
+            #expect(list.pods[2].record.namespace == "team-a" && list.pods[2].record.name == "p" && list.skipped == 0)
         }
     }
 
@@ -94,7 +94,7 @@ import UpstreamTesting
             .answer(200, podList(version: 4, [object, podObject("b")]))
         } body: { client, _, _ in
             let list = try await client.listPods(nodeName: "node-a")
-            #expect(list.pods == [pod("a"), pod("b")])
+            #expect(list.pods.map(\.record) == [pod("a"), pod("b")])
         }
     }
 

@@ -40,6 +40,7 @@ struct PodWatcherTests {
         watches: [ScriptedReply],
         silence: Duration = .seconds(90),
         misses: AsyncStream<Void> = AsyncStream { $0.finish() },
+        policies: PolicyTable = .attributeAll,
         body: @escaping @Sendable (PodWatcher, Events, ScriptedServer) async throws -> Void
     ) async throws {
         let api = PodAPI(lists: lists, watches: watches)
@@ -55,6 +56,7 @@ struct PodWatcherTests {
                 client: client,
                 nodeName: "node-a",
                 misses: misses,
+                policies: policies,
                 options: options,
                 logger: quietLogger,
                 sink: { events.append($0) }
@@ -201,6 +203,42 @@ struct PodWatcherTests {
             #expect(events.all.filter { $0 != .replaced([pod("b"), pod("c")]) } == told.filter { $0 != told[2] })
             #expect(watcher.status.missLists >= 1)
             #expect(watcher.status.missLists <= 3)
+        }
+    }
+
+    private static func labelled(_ uid: String) -> String {
+        podObject(uid, extra: #","labels":{"app":"a","tier":"x"}"#)
+    }
+
+    private static func table(_ policy: PodPolicy, _ selector: String) throws -> PolicyTable {
+        PolicyTable([PolicyRule(policy, labels: try LabelSelector(selector))])
+    }
+
+    private static func pods(_ policy: PodPolicy, _ uids: String...) -> [PodRecord] {
+        uids.map { uid in
+            var record = pod(uid)
+            record.policy = policy
+            return record
+        }
+    }
+
+    @Test("Rules decide about what is listed and watched, and new ones after one more list")
+    func policies() async throws {
+        let (first, feed) = ScriptedReply.openStream()
+        let (second, _) = ScriptedReply.openStream()
+        let lists = [[Self.labelled("a")], [Self.labelled("a"), Self.labelled("b")]].map {
+            ScriptedReply.answer(200, podList(version: 4, $0))
+        }
+        try await watch(lists: lists, watches: [first, second], policies: try Self.table(.deny, "app=a")) {
+            watcher, events, _ in
+            #expect(await eventually { watcher.status.isWatching })
+            feed.yield(.text(watchLine("ADDED", Self.labelled("b")) + "\n"))
+            #expect(await eventually { events.all.count == 2 })
+            #expect(events.all == [.replaced(Self.pods(.deny, "a")), .updated(Self.pods(.deny, "b")[0])])
+            // The label that the new rule looks at was not read before.
+            watcher.replacePolicies(try Self.table(.passthrough, "tier=x"))
+            #expect(await eventually { events.all.count == 3 })
+            #expect(events.all.last == .replaced(Self.pods(.passthrough, "a", "b")))
         }
     }
 

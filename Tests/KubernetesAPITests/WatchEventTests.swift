@@ -6,8 +6,8 @@ import Testing
 
 @Suite("Watch events")
 struct WatchEventTests {
-    private func event(_ line: String, policies: PolicyTable = .attributeAll) -> WatchEvent? {
-        var reader = PodWatchReader(nodeName: "node-a", policies: policies)
+    private func event(_ line: String, labels: Set<String> = []) -> WatchEvent? {
+        var reader = PodWatchReader(nodeName: "node-a", labels: labels)
         var events: [WatchEvent] = []
         _ = reader.read(ByteBuffer(string: line)) { events.append($0) }
         return events.first
@@ -15,32 +15,41 @@ struct WatchEventTests {
 
     @Test("Pods are read with everything that matters")
     func pods() {
-        #expect(event(watchLine("ADDED", podObject("u1", version: 4))) == .updated(pod("u1"), resourceVersion: "4"))
-        var expected = pod("u1")
-        expected.isTerminating = true
-        expected.phase = .succeeded
-        expected.staticPodConfigHash = "abc"
+        let plain = ObservedPod(record: pod("u1"))
+        #expect(event(watchLine("ADDED", podObject("u1", version: 4))) == .updated(plain, resourceVersion: "4"))
+        var expected = ObservedPod(record: pod("u1"), isMirror: true)
+        expected.record.isTerminating = true
+        expected.record.phase = .succeeded
+        expected.record.staticPodConfigHash = "abc"
         let extra =
             #","deletionTimestamp":"2026-11-21T00:00:00Z","annotations":{"kubernetes.io/config.mirror":"abc","kubernetes.io/config.hash":"abc"}"#
         let line = watchLine("MODIFIED", podObject("u1", version: 4, extra: extra, phase: "Succeeded"))
         #expect(event(line) == .updated(expected, resourceVersion: "4"))
     }
 
-    @Test("What is left of a pod's labels is the policy that the rules give it")
-    func policies() throws {
-        let table = PolicyTable([PolicyRule(.deny, namespaces: ["team-a"], labels: try LabelSelector("app in (a, b)"))])
-        var denied = pod("u1")
-        denied.policy = .deny
-        for (label, expected) in [("a", denied), ("c", pod("u1"))] {
-            let line = watchLine("ADDED", podObject("u1", extra: #","labels":{"app":"\#(label)"}"#))
-            #expect(event(line, policies: table) == .updated(expected, resourceVersion: "1"))
+    @Test("Of a pod's labels those are read that were asked for")
+    func labels() {
+        let line = watchLine("ADDED", podObject("u1", extra: #","labels":{"app":"a","tier":"b"}"#))
+        for keys: Set<String> in [[], ["app"], ["other"]] {
+            let expected = ObservedPod(record: pod("u1"), labels: keys.contains("app") ? ["app": "a"] : [:])
+            #expect(event(line, labels: keys) == .updated(expected, resourceVersion: "1"))
         }
+    }
+
+    @Test("A mirror pod matches no rule that names a ServiceAccount")
+    func mirror() {
+        let table = PolicyTable([
+            PolicyRule(.deny, serviceAccounts: [pod("u1").serviceAccountName]), PolicyRule(.passthrough),
+        ])
+        #expect(ObservedPod(record: pod("u1")).record(by: table).policy == .deny)
+        #expect(ObservedPod(record: pod("u1"), isMirror: true).record(by: table).policy == .passthrough)
     }
 
     @Test("A config hash without the mark of a mirror pod means nothing")
     func forgedHash() {
         let extra = #","annotations":{"kubernetes.io/config.hash":"abc"}"#
-        #expect(event(watchLine("ADDED", podObject("u1", extra: extra))) == .updated(pod("u1"), resourceVersion: "1"))
+        let plain = ObservedPod(record: pod("u1"))
+        #expect(event(watchLine("ADDED", podObject("u1", extra: extra))) == .updated(plain, resourceVersion: "1"))
     }
 
     @Test(
@@ -69,7 +78,7 @@ struct WatchEventTests {
         let expected = PodRecord(
             uid: podUID("u"), namespace: "team-a", name: "p", serviceAccountName: "", phase: .pending
         )
-        #expect(event(watchLine("ADDED", odd)) == .updated(expected, resourceVersion: nil))
+        #expect(event(watchLine("ADDED", odd)) == .updated(ObservedPod(record: expected), resourceVersion: nil))
     }
 
     @Test("Bookmarks, errors and garbage are told apart")

@@ -109,7 +109,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
     }
 
     @Test(
-        "anything else is handed on, with every byte unread",
+        "anything else is handed off, with every byte unread",
         arguments: [
             // Connections that outlive their request, and what follows a request.
             (get(token), get(token)), (get(token, "Connection: close"), get(token, "Connection: close") + "G"),
@@ -134,7 +134,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         #expect(observer.record.opened == 0 && observer.record.answers == [])
     }
 
-    @Test("who is refused, or has to wait, is handed on: the answer is looked for anew each time")
+    @Test("who is refused, or has to wait, is handed off: the answer is looked for anew each time")
     func notAtHand() async throws {
         let text = get(token, "Connection: close")
         _ = try await learn(text)
@@ -218,7 +218,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         #expect(observer.record.resets == [.untagged] && handedOff.descriptors == [])
     }
 
-    @Test("a client that has gone costs nothing, and one that has no room is handed on")
+    @Test("a client that has gone costs nothing, and one that has no room is handed off")
     func noTaker() async throws {
         let text = get(token, "Connection: close")
         _ = try await learn(text)

@@ -101,7 +101,7 @@ import Testing
 
     private func withServer(_ path: String, _ body: () async throws -> Void) async throws {
         let server = AdminServer(
-            path: path, views: ["/view": { Array("seen".utf8) }],
+            path: path, endpoints: ["/view": { Array("seen".utf8) }],
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
         try await server.start()

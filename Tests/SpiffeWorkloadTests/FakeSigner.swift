@@ -1,6 +1,7 @@
 import Attribution
 import Crypto
 import Foundation
+import Lab
 import NIOCore
 import NIOPosix
 import SwiftASN1
@@ -38,18 +39,8 @@ final class FakeSigner: SVIDIssuing {
     }
 
     static func makeAuthority(_ name: String) throws -> (SigningAuthority, [UInt8]) {
-        let key = P256.Signing.PrivateKey()
-        let subject = try DistinguishedName { CommonName(name) }
-        let certificate = try Certificate(
-            version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: Certificate.PublicKey(key.publicKey),
-            notValidBefore: Date(timeIntervalSinceNow: -60), notValidAfter: Date(timeIntervalSinceNow: 86_400),
-            issuer: subject, subject: subject,
-            extensions: Certificate.Extensions {
-                Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil))
-            },
-            issuerPrivateKey: Certificate.PrivateKey(key))
-        let authority = try SigningAuthority(
-            chainPEM: try certificate.serializeAsPEM().pemString, keyPEM: key.pemRepresentation)
+        let root = try LabPKI(name: name)
+        let authority = try SigningAuthority(chainPEM: root.authorityPEM, keyPEM: root.authorityKeyPEM)
         return (authority, authority.der)
     }
 

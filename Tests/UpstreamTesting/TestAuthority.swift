@@ -1,33 +1,15 @@
-import Crypto
 package import Foundation
+import Lab
 package import NIOSSL
-import SwiftASN1
-import X509
 
-/// A certificate authority that lives for one test.
+/// A certificate authority that lives for one test, with the two sides of TLS.
 package struct TestAuthority: Sendable {
-    package let certificatePEM: String
-    private let key = P256.Signing.PrivateKey()
-    private let name: DistinguishedName
+    private let authority: LabPKI
+
+    package var certificatePEM: String { authority.authorityPEM }
 
     package init(_ commonName: String = "test authority") throws {
-        name = try DistinguishedName { CommonName(commonName) }
-        let certificate = try Certificate(
-            version: .v3,
-            serialNumber: .init(),
-            publicKey: .init(key.publicKey),
-            notValidBefore: .now - 60,
-            notValidAfter: .now + 3600,
-            issuer: name,
-            subject: name,
-            signatureAlgorithm: .ecdsaWithSHA256,
-            extensions: Certificate.Extensions {
-                Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil))
-                Critical(KeyUsage(keyCertSign: true))
-            },
-            issuerPrivateKey: .init(key)
-        )
-        certificatePEM = try certificate.serializeAsPEM().pemString
+        authority = try LabPKI(name: commonName)
     }
 
     /// A certificate for 127.0.0.1 and `names` that serves as either side's, for `lifetime` seconds from now. Tests tell
@@ -35,30 +17,10 @@ package struct TestAuthority: Sendable {
     package func issue(
         _ commonName: String, serial: UInt8, names: [String] = [], lifetime: TimeInterval = 600
     ) throws -> TestIdentity {
-        let key = P256.Signing.PrivateKey()
-        let certificate = try Certificate(
-            version: .v3,
-            serialNumber: .init(bytes: [serial]),
-            publicKey: .init(key.publicKey),
-            notValidBefore: .now - 60,
-            notValidAfter: .now + lifetime,
-            issuer: name,
-            subject: try DistinguishedName {
-                OrganizationName("system:nodes")
-                CommonName(commonName)
-            },
-            signatureAlgorithm: .ecdsaWithSHA256,
-            extensions: Certificate.Extensions {
-                try ExtendedKeyUsage([.serverAuth, .clientAuth])
-                SubjectAlternativeNames(
-                    [.ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1]))] + names.map { .dnsName($0) }
-                )
-            },
-            issuerPrivateKey: .init(self.key)
-        )
-        return TestIdentity(
-            certificatePEM: try certificate.serializeAsPEM().pemString, privateKeyPEM: key.pemRepresentation
-        )
+        let issued = try authority.peer(
+            commonName: commonName, organizations: ["system:nodes"], hosts: ["127.0.0.1"] + names, serialNumber: serial,
+            notAfter: Date(timeIntervalSinceNow: lifetime))
+        return TestIdentity(certificatePEM: issued.certificatePEM, privateKeyPEM: issued.privateKeyPEM)
     }
 
     /// The server side of TLS for 127.0.0.1 and `names`; if it `asksForClient`, clients must show a certificate of this

@@ -79,17 +79,13 @@ package struct LabPKI: Sendable {
         notBefore: Date = Date(timeIntervalSinceNow: -backdating),
         notAfter: Date = Date(timeIntervalSinceNow: 365 * 86_400)
     ) throws -> Credential {
-        let names = hosts.map { host -> GeneralName in
-            guard let address = Self.addressBytes(host) else { return .dnsName(host) }
-            return .ipAddress(ASN1OctetString(contentBytes: address[...]))
-        }
-        let subject = try DistinguishedName { CommonName(hosts.first ?? "lab") }
+        let subject = try Self.subject(hosts.first ?? "lab", [])
         return try issue(
             subject: subject,
-            usage: .server,
+            usages: [.server],
             notBefore: notBefore,
             notAfter: notAfter,
-            names: names
+            names: Self.names(hosts)
         )
     }
 
@@ -117,34 +113,57 @@ package struct LabPKI: Sendable {
         notAfter: Date = Date(timeIntervalSinceNow: 86_400),
         usage: Usage = .client
     ) throws -> Credential {
-        let subject = try DistinguishedName {
+        let subject = try Self.subject(commonName, organizations)
+        return try issue(subject: subject, usages: [usage], notBefore: notBefore, notAfter: notAfter, names: [])
+    }
+
+    /// A certificate that serves as either side's, for DNS names and numeric addresses. Tests tell certificates apart by
+    /// their serial number.
+    package func peer(
+        commonName: String, organizations: [String] = [], hosts: [String], serialNumber: UInt8, notAfter: Date
+    ) throws -> Credential {
+        try issue(
+            subject: try Self.subject(commonName, organizations), usages: [.server, .client],
+            notBefore: Date(timeIntervalSinceNow: -Self.backdating), notAfter: notAfter, names: Self.names(hosts),
+            serialNumber: Certificate.SerialNumber(bytes: [serialNumber]))
+    }
+
+    private static func names(_ hosts: [String]) -> [GeneralName] {
+        hosts.map { host in
+            guard let address = addressBytes(host) else { return .dnsName(host) }
+            return .ipAddress(ASN1OctetString(contentBytes: address[...]))
+        }
+    }
+
+    private static func subject(_ commonName: String, _ organizations: [String]) throws -> DistinguishedName {
+        try DistinguishedName {
             for organization in organizations {
                 OrganizationName(organization)
             }
             CommonName(commonName)
         }
-        return try issue(subject: subject, usage: usage, notBefore: notBefore, notAfter: notAfter, names: [])
     }
 
     private func issue(
         subject: DistinguishedName,
-        usage: Usage,
+        usages: [Usage],
         notBefore: Date,
         notAfter: Date,
-        names: [GeneralName]
+        names: [GeneralName],
+        serialNumber: Certificate.SerialNumber = Certificate.SerialNumber()
     ) throws -> Credential {
         let key = P256.Signing.PrivateKey()
         var extensions = try Certificate.Extensions {
             Critical(BasicConstraints.notCertificateAuthority)
             Critical(KeyUsage(digitalSignature: true))
-            try ExtendedKeyUsage([usage.extended])
+            try ExtendedKeyUsage(usages.map(\.extended))
         }
         if !names.isEmpty {
             try extensions.append(Certificate.Extension(SubjectAlternativeNames(names), critical: false))
         }
         let certificate = try Certificate(
             version: .v3,
-            serialNumber: Certificate.SerialNumber(),
+            serialNumber: serialNumber,
             publicKey: Certificate.PublicKey(key.publicKey),
             notValidBefore: notBefore,
             notValidAfter: notAfter,

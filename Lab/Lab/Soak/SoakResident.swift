@@ -14,7 +14,8 @@ struct SoakResident: Sendable {
         self.asker = asker
         let token = Question(visit: ClientRequest(path: MetadataPath.token), expectation: .own, isMeasured: true)
         let kept = Question(
-            visit: ClientRequest(path: MetadataPath.token, manner: .keptConnection), expectation: .own, isMeasured: true)
+            visit: ClientRequest(path: MetadataPath.token, manner: .keptConnection), expectation: .own, isMeasured: true
+        )
         var questions = [token, kept, kept, token, kept, Self.ask("instance/zone", 200, "/zones/")]
         questions += [token, kept, Self.ask("instance/service-accounts/", 200, "default/"), token, kept]
         if hasGoogleAccount {

@@ -43,7 +43,9 @@ struct SoakWorld: Sendable {
 
     /// The counts of everything so far.
     var tally: OutcomeCounts {
-        (residents.map(\.asker.tally) + slots.map(\.tally) + [slow.tally]).reduce(into: OutcomeCounts()) { $0.add($1.value) }
+        (residents.map(\.asker.tally) + slots.map(\.tally) + [slow.tally]).reduce(into: OutcomeCounts()) {
+            $0.add($1.value)
+        }
     }
 
     /// Short-lived pods so far.

@@ -36,7 +36,7 @@ struct OperatorParts: Sendable {
         let readiness = front.readiness
         let group = MultiThreadedEventLoopGroup.singleton
         admin = AdminServer(
-            path: configuration.adminSocket, views: debug.views(readiness), questions: debug.questions(readiness),
+            path: configuration.adminSocket, endpoints: debug.endpoints(readiness), queries: debug.queries(readiness),
             eventLoopGroup: group, logger: logger)
         let metrics = AgentMetrics(
             requests: front.counters, attributions: front.attributions, upstreams: upstreams.metered.meters,

@@ -41,7 +41,8 @@ struct PodParts: Sendable {
             logger: logger)
         self.enforcement = enforcement
         let watcher = PodWatcher(
-            client: upstreams.kubernetes, nodeName: configuration.nodeName, misses: directory.misses, logger: logger
+            client: upstreams.kubernetes, nodeName: configuration.nodeName, misses: directory.misses,
+            policies: configuration.policies, logger: logger
         ) { event in
             guard directory.apply(event) else {
                 incidents.increment(.outdatedPodEvent)

@@ -37,7 +37,7 @@ struct ServingParts: Sendable {
         node = NodeInformation(
             configuration: configuration, client: upstreams.kubernetes, place: upstreams.place, logger: logger)
         let reloader = ConfigurationReloader(
-            configuration, source: reload, client: upstreams.kubernetes, watcher: pods.watcher, logger: logger)
+            configuration, source: reload, watcher: pods.watcher, logger: logger)
         self.reloader = reloader
         events = PodEventRecorder(client: upstreams.kubernetes, nodeName: configuration.nodeName, logger: logger)
         let refusals = RefusalReporter(

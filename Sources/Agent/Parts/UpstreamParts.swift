@@ -75,7 +75,6 @@ struct UpstreamParts: Sendable {
             tokenSeconds: configuration.tokenLifetimeSeconds,
             userAgent: "podidentd/\(AgentVersion.current)"
         )
-        options.policies = configuration.policies
         options.cloudAnnotations = configuration.servedClouds.flatMap { $0.annotations }
         return options
     }

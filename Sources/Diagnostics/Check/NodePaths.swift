@@ -1,6 +1,7 @@
 import Attribution
 import BPF
 import Glibc
+import Linux
 import Netlink
 
 /// Ways of packets from pods that pass none of the guards, as far as they can be seen from the node's network namespace.
@@ -58,12 +59,7 @@ struct NodePaths: Sendable {
     }
 
     private static func text(_ path: String) -> String? {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var buffer = [UInt8](repeating: 0, count: 256 * 1024)
-        let length = unsafe read(descriptor, &buffer, buffer.count)
-        return length < 0 ? nil : String(decoding: buffer.prefix(length), as: UTF8.self)
+        FileContents.read(path, atMost: 256 * 1024).map { String(decoding: $0, as: UTF8.self) }
     }
 
     private static func entries(of directory: String) -> [String] {

@@ -120,18 +120,14 @@ final class ProbeCgroup: Sendable {
     }
 
     private func spawn(_ arguments: [String], output: CInt) throws(ConfigurationError) -> pid_t {
-        var actions = unsafe posix_spawn_file_actions_t()
-        unsafe posix_spawn_file_actions_init(&actions)
-        defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-        for target in [STDOUT_FILENO, STDERR_FILENO] {
-            unsafe posix_spawn_file_actions_adddup2(&actions, output, target)
+        do throws(SystemError) {
+            return try SpawnRequest(
+                path: "/proc/self/exe", arguments: arguments,
+                descriptors: [(output, STDOUT_FILENO), (output, STDERR_FILENO)]
+            ).start()
+        } catch {
+            throw failure("start the probing process", error.number)
         }
-        let copies = unsafe arguments.map { unsafe strdup($0) }
-        defer { unsafe copies.forEach { unsafe free($0) } }
-        var child: pid_t = 0
-        let result = unsafe posix_spawn(&child, "/proc/self/exe", &actions, nil, copies + [nil], environ)
-        guard result == 0 else { throw failure("start the probing process", result) }
-        return child
     }
 
     /// Everything until the end; `nil` if that does not come in time.

@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 
 /// `/proc/net/tcp` and `tcp6`: where connections really go. What `getpeername()` says is what our own hooks say.
 enum SocketTable {
@@ -57,16 +58,6 @@ enum SocketTable {
     }
 
     private static func read(_ path: String) -> String {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return "" }
-        defer { close(descriptor) }
-        var text: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
-        while text.count < bytesMax {
-            let length = unsafe Glibc.read(descriptor, &buffer, buffer.count)
-            guard length > 0 else { break }
-            text += buffer.prefix(length)
-        }
-        return String(decoding: text, as: UTF8.self)
+        String(decoding: FileContents.read(path, atMost: bytesMax) ?? [], as: UTF8.self)
     }
 }

@@ -80,18 +80,13 @@ package final class Opener: Sendable {
     }
 
     private static func spawn(_ arguments: [String], socket: CInt) throws(OpenerError) -> pid_t {
-        var actions = unsafe posix_spawn_file_actions_t()
-        unsafe posix_spawn_file_actions_init(&actions)
-        defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-        unsafe posix_spawn_file_actions_adddup2(&actions, socket, inherited)
-        let words = unsafe arguments.map { unsafe strdup($0) }
-        defer { unsafe words.forEach { unsafe free($0) } }
-        var child: pid_t = 0
-        let result = unsafe posix_spawnp(&child, arguments[0], &actions, nil, words + [nil], [nil])
-        guard result == 0 else {
-            throw OpenerError("cannot start \(arguments[0]): \(errorText(result))")
+        do throws(SystemError) {
+            return try SpawnRequest(
+                path: arguments[0], arguments: arguments, environment: [], descriptors: [(socket, inherited)]
+            ).start()
+        } catch {
+            throw OpenerError("cannot start \(arguments[0]): \(errorText(error.number))")
         }
-        return child
     }
 
     /// Opens listening sockets in a namespace. Waits for them.

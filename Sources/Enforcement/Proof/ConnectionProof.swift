@@ -42,7 +42,9 @@ package final class ConnectionProof: Sendable {
     private let awaited = Atomic<UInt64>(0)
     private let hasArrived = Atomic<Bool>(false)
 
-    package init(_ configuration: AgentConfiguration, datapath: AttachedDatapath, directory: PodDirectory, logger: Logger) {
+    package init(
+        _ configuration: AgentConfiguration, datapath: AttachedDatapath, directory: PodDirectory, logger: Logger
+    ) {
         podUID = configuration.podUID
         self.configuration = configuration
         self.datapath = datapath

@@ -1,4 +1,5 @@
 import Attribution
+import Tokens
 
 /// Decides which warnings become requests: one Event for each pod and reason, counted up at most every 10 minutes, and
 /// not more than a bucket holds for the whole node.
@@ -38,8 +39,8 @@ struct EventLedger: Sendable {
     static let refill = Duration.seconds(10)
 
     private(set) var series: [Key: Series] = [:]
-    private var credit = Self.burst
-    private var creditedAt: Instant?
+    /// `nil`: nothing was taken yet.
+    private var bucket: RateBucket?
 
     /// Decides about one occurrence at `now`.
     mutating func note(_ key: Key, now: Instant) -> Decision {
@@ -69,11 +70,9 @@ struct EventLedger: Sendable {
     }
 
     private mutating func takeCredit(_ now: Instant) -> Bool {
-        if let creditedAt { credit = min(Self.burst, credit + (now - creditedAt) / Self.refill) }
-        creditedAt = now
-        guard credit >= 1 else { return false }
-        credit -= 1
-        return true
+        var bucket = bucket ?? RateBucket(rate: .seconds(1) / Self.refill, burst: Self.burst, now: now)
+        defer { self.bucket = bucket }
+        return bucket.take(at: now) == nil
     }
 
     private mutating func forgetOldest() {

@@ -197,6 +197,6 @@ extension JSONScanner {
         guard captured.contains(UInt8(ascii: "\\")) else {
             return String(decoding: captured[1..<(captured.count - 1)], as: UTF8.self)
         }
-        return JSONText.decode(captured)
+        return ProjectedJSON.decode(captured)
     }
 }

@@ -1,4 +1,5 @@
 package import Attribution
+import Text
 package import Tokens
 
 extension AWSInstanceMetadata {
@@ -63,14 +64,8 @@ enum AWSForm {
         var response = response
         response.dialect = .ec2
         guard response.status != .ok, case .text(let text) = response.body else { return response }
-        let line = text.utf8.map { byte -> UInt8 in
-            switch byte {
-            case 0..<0x20, 0x7f, UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "<"), UInt8(ascii: ">"): 0x20
-            default: byte
-            }
-        }
-        response.body = .text(
-            String(decoding: line, as: UTF8.self).split(separator: " ").joined(separator: " "))
+        let line = VisibleText.blankingControls(text, and: "\"\\<>")
+        response.body = .text(line.split(separator: " ").joined(separator: " "))
         return response
     }
 

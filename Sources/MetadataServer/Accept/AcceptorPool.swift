@@ -8,7 +8,7 @@ import Synchronization
     import Musl
 #endif
 
-/// The threads that accept from every listening socket of a server, each of which hands on to an event loop of its own.
+/// The threads that accept from every listening socket of a server, each of which hands off to an event loop of its own.
 final class AcceptorPool: Sendable {
     /// How many threads accept, so that one does while another waits for a processor. Beyond two cores more would only
     /// wake each other.

@@ -50,7 +50,7 @@ final class ArrivalHandler: ChannelInboundHandler {
             isBetweenRequests = false
             return
         }
-        if exchange.request != nil { known.remember(bytes, as: exchange, from: handler.record?.account) }
+        if exchange.request != nil { known.remember(bytes, as: exchange, from: handler.record?.owner) }
     }
 
     private func decoder() -> ByteToMessageHandler<HTTPRequestDecoder> {

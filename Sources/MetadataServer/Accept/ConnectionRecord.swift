@@ -4,7 +4,7 @@ import Synchronization
 
 /// The state of one open connection, written by its event loop and read by the debug dump.
 final class ConnectionRecord: Sendable {
-    let account: PodUID?
+    let owner: PodUID?
     let openedAt = ContinuousClock.now
     let destination: OriginalDestination
     let cgroupID: CgroupID
@@ -13,8 +13,8 @@ final class ConnectionRecord: Sendable {
     /// The loop's time, in nanoseconds, at which `state` began.
     private let stateBegan = Atomic<UInt64>(NIODeadline.now().uptimeNanoseconds)
 
-    init(account: PodUID?, tag: CallerTag) {
-        self.account = account
+    init(owner: PodUID?, tag: CallerTag) {
+        self.owner = owner
         destination = tag.originalDestination
         cgroupID = tag.leaf
     }
@@ -36,7 +36,7 @@ final class ConnectionRecord: Sendable {
 
     func snapshot(at now: ContinuousClock.Instant) -> ConnectionSnapshot {
         ConnectionSnapshot(
-            pod: account, state: ConnectionSnapshot.State(rawValue: state.load(ordering: .relaxed)) ?? .reading,
+            pod: owner, state: ConnectionSnapshot.State(rawValue: state.load(ordering: .relaxed)) ?? .reading,
             age: now - openedAt, requests: answered.load(ordering: .relaxed), destination: destination,
             cgroupID: cgroupID)
     }

@@ -20,8 +20,8 @@ final class ConnectionRegistry: Sendable {
         case reset(ConnectionReset)
     }
 
-    /// The pod that a connection counts for. All connections without an identity share one account.
-    typealias Account = PodUID?
+    /// The pod that a connection counts for. All connections without an identity share one owner, `nil`.
+    typealias Owner = PodUID?
 
     fileprivate struct Entry {
         let channel: any Channel
@@ -39,7 +39,7 @@ final class ConnectionRegistry: Sendable {
     }
 
     private struct Storage {
-        var accounts: [Account: Holdings] = [:]
+        var owners: [Owner: Holdings] = [:]
         var count = 0
         /// Connections beyond the reserved ones of their pods.
         var shared = 0
@@ -56,32 +56,32 @@ final class ConnectionRegistry: Sendable {
 
     private var reserved: Int { min(limits.reservedConnectionsPerPod, limits.connectionsPerPod) }
 
-    /// Decides about one more connection. Anything but a reset must be followed by ``remove(_:account:)``.
+    /// Decides about one more connection. Anything but a reset must be followed by ``remove(_:owner:)``.
     ///
     /// - Returns: The decision, and the idle connection that has to make room, which the caller asks to end.
     func admit(
-        _ channel: any Channel, account: Account, record: ConnectionRecord? = nil
+        _ channel: any Channel, owner: Owner, record: ConnectionRecord? = nil
     ) -> (admission: Admission, displaced: (any Channel)?) {
         storage.withLock { storage in
             var entry = Entry(channel: channel, record: record)
             var displaced: (any Channel)?
-            switch decision(storage, account) {
+            switch decision(storage, owner) {
             case .serve: break
-            case .displace(let identifier): displaced = storage.accounts[account]?.end(identifier)
+            case .displace(let identifier): displaced = storage.owners[owner]?.end(identifier)
             case .refuse: entry.isEnding = true
             case .reset(let reason): return (.reset(reason), nil)
             }
-            if (storage.accounts[account]?.entries.count ?? 0) >= reserved { storage.shared += 1 }
-            storage.accounts[account, default: Holdings()].insert(entry)
+            if (storage.owners[owner]?.entries.count ?? 0) >= reserved { storage.shared += 1 }
+            storage.owners[owner, default: Holdings()].insert(entry)
             storage.count += 1
             return (entry.isEnding ? .refuse : .serve, displaced)
         }
     }
 
-    /// Why ``admit(_:account:record:)`` would reset a connection now, if it would: asked before anything is made of it.
-    func resetReason(for account: Account) -> ConnectionReset? {
+    /// Why ``admit(_:owner:record:)`` would reset a connection now, if it would: asked before anything is made of it.
+    func resetReason(for owner: Owner) -> ConnectionReset? {
         storage.withLock { storage in
-            if case .reset(let reason) = decision(storage, account) { reason } else { nil }
+            if case .reset(let reason) = decision(storage, owner) { reason } else { nil }
         }
     }
 
@@ -92,9 +92,9 @@ final class ConnectionRegistry: Sendable {
         case reset(ConnectionReset)
     }
 
-    private func decision(_ storage: borrowing Storage, _ account: Account) -> Decision {
+    private func decision(_ storage: borrowing Storage, _ owner: Owner) -> Decision {
         if storage.isClosed { return .reset(.stopping) }
-        guard let holdings = storage.accounts[account], holdings.entries.count >= reserved else { return .serve }
+        guard let holdings = storage.owners[owner], holdings.entries.count >= reserved else { return .serve }
         let free = max(limits.connections - storage.shared, 0)
         let allowed = min(limits.connectionsPerPod, reserved + free / 4)
         if free > 0, holdings.entries.count - holdings.ending < allowed { return .serve }
@@ -104,30 +104,30 @@ final class ConnectionRegistry: Sendable {
         return mayEnd ? .refuse : .reset(.connectionsPerPod)
     }
 
-    func remove(_ channel: any Channel, account: Account) {
+    func remove(_ channel: any Channel, owner: Owner) {
         storage.withLock { storage in
-            guard let entry = storage.accounts[account]?.remove(ObjectIdentifier(channel)) else { return }
+            guard let entry = storage.owners[owner]?.remove(ObjectIdentifier(channel)) else { return }
             storage.count -= 1
             storage.unfinished -= entry.unfinished
-            let count = storage.accounts[account]?.entries.count ?? 0
+            let count = storage.owners[owner]?.entries.count ?? 0
             if count >= reserved { storage.shared -= 1 }
-            if count == 0 { storage.accounts[account] = nil }
+            if count == 0 { storage.owners[owner] = nil }
         }
     }
 
     /// Notes how many bytes of requests a connection holds that have no answer yet.
     ///
     /// - Returns: The connections that have to be closed for it, those of the pod with most of such bytes first.
-    func noteUnfinished(_ bytes: Int, of channel: any Channel, account: Account) -> [any Channel] {
+    func noteUnfinished(_ bytes: Int, of channel: any Channel, owner: Owner) -> [any Channel] {
         storage.withLock { storage in
             let identifier = ObjectIdentifier(channel)
-            guard let change = storage.accounts[account]?.setUnfinished(bytes, of: identifier) else { return [] }
+            guard let change = storage.owners[owner]?.setUnfinished(bytes, of: identifier) else { return [] }
             storage.unfinished += change
             var excess: [any Channel] = []
             while storage.unfinished > limits.unfinishedBytes {
-                guard let greediest = storage.accounts.max(by: { $0.value.unfinished < $1.value.unfinished })?.key,
-                    let largest = storage.accounts[greediest]?.largest,
-                    let change = storage.accounts[greediest]?.setUnfinished(0, of: ObjectIdentifier(largest))
+                guard let greediest = storage.owners.max(by: { $0.value.unfinished < $1.value.unfinished })?.key,
+                    let largest = storage.owners[greediest]?.largest,
+                    let change = storage.owners[greediest]?.setUnfinished(0, of: ObjectIdentifier(largest))
                 else { break }
                 storage.unfinished += change
                 excess.append(largest)
@@ -140,7 +140,7 @@ final class ConnectionRegistry: Sendable {
     func close() -> [any Channel] {
         storage.withLock { storage in
             storage.isClosed = true
-            return storage.accounts.values.flatMap { $0.entries.values.map(\.channel) }
+            return storage.owners.values.flatMap { $0.entries.values.map(\.channel) }
         }
     }
 
@@ -152,7 +152,7 @@ final class ConnectionRegistry: Sendable {
     /// Every open connection, in no order.
     func snapshot() -> [ConnectionSnapshot] {
         let now = ContinuousClock.now
-        return storage.withLock { $0.accounts.values.flatMap { $0.entries.values.compactMap(\.record) } }
+        return storage.withLock { $0.owners.values.flatMap { $0.entries.values.compactMap(\.record) } }
             .map { $0.snapshot(at: now) }
     }
 }

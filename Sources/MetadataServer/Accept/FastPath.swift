@@ -124,7 +124,7 @@ final class FastPath {
         waiting.removeLast()
     }
 
-    /// Hands on those that have waited long enough.
+    /// Hands off those that have waited long enough.
     func handOffWaiting(at now: NIODeadline = .distantFuture) {
         waiting.removeAll { connection in
             guard connection.end <= now else { return false }
@@ -140,7 +140,7 @@ final class FastPath {
         return tidyUpTime
     }
 
-    /// Hands on those that have waited long enough, and drops what is out of date.
+    /// Hands off those that have waited long enough, and drops what is out of date.
     func tidyUp(at now: NIODeadline) {
         if !waiting.isEmpty { handOffWaiting(at: now) }
         guard let time = tidyUpTime, now >= time else { return }
@@ -170,7 +170,7 @@ final class FastPath {
         guard read(descriptor, MSG_PEEK) else { return .nothingArrived }
         guard let exchange = known[request], exchange.closes, let asked = exchange.request else { return .notHere }
         let start = NIODeadline.now()
-        // A refusal is handed on with its request: the code that refuses also reports it.
+        // A refusal is handed off with its request: the code that refuses also reports it.
         let caller = responder.identify(tag)
         guard case .answer(let response) = responder.respond(to: asked, as: caller, leased: leased),
             response.cause == nil

@@ -1,3 +1,4 @@
+import Text
 import Tokens
 
 /// A part of the metadata tree, and the three ways it is written.
@@ -113,24 +114,9 @@ package indirect enum MetadataValue: Sendable, Hashable {
 extension String {
     /// Appends `text` as a JSON string (RFC 8259, section 7).
     mutating func appendJSON(_ text: String) {
+        guard text.isPlainJSON else { return appendQuoted(text) }
         append("\"")
-        defer { append("\"") }
-        guard !text.isPlainJSON else {
-            append(text)
-            return
-        }
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": append("\\\"")
-            case "\\": append("\\\\")
-            case "\n": append("\\n")
-            case "\r": append("\\r")
-            case "\t": append("\\t")
-            case "\u{00}"..."\u{1f}":
-                let digits = String(scalar.value, radix: 16)
-                append("\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits)
-            default: unicodeScalars.append(scalar)
-            }
-        }
+        append(text)
+        append("\"")
     }
 }

@@ -1,4 +1,5 @@
 import Attribution
+import Text
 package import Tokens
 
 extension ErrorResponse {
@@ -184,7 +185,7 @@ extension ErrorResponse {
 
     /// At most 1 KiB, without control characters: the words come from another machine.
     private static func clean(_ text: String) -> String {
-        String(decoding: text.utf8.prefix(1024).map { $0 < 0x20 || $0 == 0x7f ? 0x20 : $0 }, as: UTF8.self)
+        VisibleText.blankingControls(String(decoding: text.utf8.prefix(1024), as: UTF8.self))
     }
 }
 

@@ -16,7 +16,7 @@ extension RequestHandler {
         let bytes = unanswered + state.queuedRequests * Self.bytesPerQueuedRequest + answers
         guard bytes != noted else { return }
         noted = bytes
-        for excess in registry.noteUnfinished(bytes, of: channel, account: record?.account) {
+        for excess in registry.noteUnfinished(bytes, of: channel, owner: record?.owner) {
             observer.limitHit(.unfinishedBytes)
             excess.close(promise: nil)
         }

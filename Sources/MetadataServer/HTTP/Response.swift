@@ -1,3 +1,4 @@
+import Text
 package import Tokens
 
 /// One answer, before it has a connection to go to.
@@ -151,13 +152,9 @@ extension Response {
 
 /// The entity tag of a value: equal for equal content, on every node and across restarts.
 enum EntityTag {
-    /// FNV-1a, 64 bits, as 16 hexadecimal digits.
+    /// 16 hexadecimal digits.
     static func of(_ text: String) -> String {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in text.utf8 {
-            hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
-        }
-        let digits = String(hash, radix: 16)
+        let digits = String(text.stableHash, radix: 16)
         return String(repeating: "0", count: 16 - digits.utf8.count) + digits
     }
 }

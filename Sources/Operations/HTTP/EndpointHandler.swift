@@ -64,8 +64,8 @@ final class EndpointHandler: ChannelInboundHandler {
         )
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let made =
-            if let question = service.question(request) {
-                context.eventLoop.makeFutureWithTask(question)
+            if let query = service.query(request) {
+                context.eventLoop.makeFutureWithTask(query)
             } else {
                 service.threads.runIfActive(eventLoop: context.eventLoop) { [respond = service.respond] in
                     try respond(request)

@@ -3,7 +3,7 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// Serves views to operators over HTTP/1: one request a connection, and a bound on everything that a client decides.
+/// Serves endpoints to operators over HTTP/1: one request a connection, and a bound on everything that a client decides.
 ///
 /// Answers are made on a thread of the service's own, one after the other: however many ask, the rest of the agent
 /// loses one thread at most.
@@ -27,21 +27,21 @@ package final class EndpointService: Sendable {
 
     /// Makes an answer. May block.
     package typealias Respond = @Sendable (EndpointRequest) throws -> EndpointResponse
-    /// Finds the answer's making for a request that waits for others; `nil`: it is a view, for ``Respond``.
-    package typealias Question = @Sendable (EndpointRequest) -> (@Sendable () async throws -> EndpointResponse)?
+    /// Finds the answer's making for a request that waits for others; `nil`: ``Respond`` makes it at once.
+    package typealias Query = @Sendable (EndpointRequest) -> (@Sendable () async throws -> EndpointResponse)?
 
     let limits: Limits
     let respond: Respond
-    let question: Question
+    let query: Query
     let threads = NIOThreadPool(numberOfThreads: 1)
     private let connections = Atomic<Int>(0)
 
     package init(
-        limits: Limits = Limits(), respond: @escaping Respond, question: @escaping Question = { _ in nil }
+        limits: Limits = Limits(), respond: @escaping Respond, query: @escaping Query = { _ in nil }
     ) {
         self.limits = limits
         self.respond = respond
-        self.question = question
+        self.query = query
     }
 
     /// Must be called before the first connection.

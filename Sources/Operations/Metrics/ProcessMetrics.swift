@@ -1,3 +1,5 @@
+import Linux
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -50,16 +52,7 @@ package enum ProcessMetrics {
         .first { $0.hasPrefix("btime ") }.flatMap { Double($0.dropFirst(6)) }
 
     private static func text(of path: String) -> String {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return "" }
-        defer { close(descriptor) }
-        var text: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 16 * 1024)
-        while true {
-            let count = unsafe read(descriptor, &chunk, chunk.count)
-            guard count > 0, text.count < 1 << 20 else { return String(decoding: text, as: UTF8.self) }
-            text += chunk[..<count]
-        }
+        String(decoding: FileContents.read(path) ?? [], as: UTF8.self)
     }
 
     /// The directory's own descriptor, which reading it needs, not counted.

@@ -27,17 +27,14 @@ package struct ReloadSource: Sendable {
 package final class ConfigurationReloader: Sendable {
     private let storage: Mutex<AgentConfiguration>
     private let source: ReloadSource?
-    private let client: KubernetesClient
     private let watcher: PodWatcher
     private let logger: Logger
 
     package init(
-        _ configuration: AgentConfiguration, source: ReloadSource?, client: KubernetesClient, watcher: PodWatcher,
-        logger: Logger
+        _ configuration: AgentConfiguration, source: ReloadSource?, watcher: PodWatcher, logger: Logger
     ) {
         storage = Mutex(configuration)
         self.source = source
-        self.client = client
         self.watcher = watcher
         self.logger = logger
     }
@@ -63,10 +60,7 @@ package final class ConfigurationReloader: Sendable {
         storage.withLock { $0 = change.result }
         source.threshold.level = change.result.logLevel
         if change.applied.contains("policies") {
-            // Rules look at labels, which are not kept: the pods are listed again, and what is known of them counts
-            // until then.
-            client.replacePolicies(change.result.policies)
-            watcher.relist()
+            watcher.replacePolicies(change.result.policies)
         }
         if !change.needingRestart.isEmpty {
             logger.warning(

@@ -103,21 +103,12 @@ package final class AWSSecurityTokenService: CloudCredentialExchanging {
 
     private func url(inDomain domain: String) throws(UpstreamFailure) -> String {
         if let url = configuration.url { return url }
-        guard let region = configuration.region(), Self.isRegion(region) else {
+        guard let region = configuration.region(), region.isDNSLabel else {
             throw UpstreamFailure(
                 upstream: upstream, kind: .misconfigured,
                 message: "the region is not known: set aws.region, or the Node's label topology.kubernetes.io/region")
         }
         return "https://sts.\(region).\(domain)/"
-    }
-
-    /// `eu-west-1`: one label of a host name.
-    private static func isRegion(_ text: String) -> Bool {
-        (1...63).contains(text.utf8.count)
-            && text.utf8.allSatisfy { byte in
-                (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
-                    || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "-")
-            }
     }
 
     /// `url` is a valid one.

@@ -1,3 +1,5 @@
+import Attribution
+
 /// An application or managed identity of Microsoft Entra ID, in its tenant: `CLIENT@TENANT`.
 ///
 /// Both come from annotations, that is, from anybody who may edit a ServiceAccount: they are checked before they become part of
@@ -33,15 +35,7 @@ package struct EntraIdentity: Sendable, Hashable {
     }
 
     private static func isDomain(_ text: String) -> Bool {
-        let labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        return text.utf8.count <= 253 && labels.count >= 2
-            && labels.allSatisfy { label in
-                (1...63).contains(label.count)
-                    && label.allSatisfy { byte in
-                        isDigit(byte) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
-                            || byte == UInt8(ascii: "-")
-                    }
-            }
+        text.isHostName && text.contains(".")
     }
 
     private static func isDigit(_ byte: UInt8) -> Bool {

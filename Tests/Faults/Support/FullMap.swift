@@ -1,3 +1,4 @@
+import AgentTesting
 import CLibbpf
 import Foundation
 import Lab

@@ -1,3 +1,4 @@
+import AgentTesting
 import CBPFTestPrograms
 import CLibbpf
 import Foundation

@@ -1,28 +1,32 @@
 import Foundation
-import Lab
-import Testing
+package import Lab
 
-let accountPath = "/computeMetadata/v1/instance/service-accounts/default/"
-let tokenPath = accountPath + "token"
+package let accountPath = "/computeMetadata/v1/instance/service-accounts/default/"
+package let tokenPath = accountPath + "token"
 
 /// An answer of the metadata endpoint as a pod saw it.
+<<<<<<<< HEAD:Tests/EndToEndTests/MetadataResponse.swift
 struct MetadataResponse: Sendable {
     var status: Int
+========
+package struct MetadataResponse: Sendable {
+    package var status: Int
+>>>>>>>> w5/head:Tests/AgentTesting/MetadataResponse.swift
     /// By lower-case name.
-    var headers: [String: String] = [:]
-    var body: String
+    package var headers: [String: String] = [:]
+    package var body: String
     /// From the connect to the last byte, by curl's clock.
-    var duration: Duration
+    package var duration: Duration
 
-    var retryAfter: Int? { headers["retry-after"].flatMap { Int($0) } }
+    package var retryAfter: Int? { headers["retry-after"].flatMap { Int($0) } }
 
     /// What the body holds if it is a token.
-    var token: TokenAnswer? {
+    package var token: TokenAnswer? {
         status == 200 ? try? JSONDecoder().decode(TokenAnswer.self, from: Data(body.utf8)) : nil
     }
 
     /// Reads what `curl --include --write-out '\n%{time_total}'` prints.
-    init(curl output: String) throws {
+    package init(curl output: String) throws {
         guard let end = output.range(of: "\r\n\r\n"), let mark = output.lastIndex(where: \.isNewline),
             mark >= end.lowerBound, let seconds = Double(output[output.index(after: mark)...])
         else { throw LabError("no HTTP answer: \(output)") }
@@ -42,19 +46,27 @@ struct MetadataResponse: Sendable {
 
 extension RunningPod {
     /// Asks the metadata address for `path` on a connection of its own.
+<<<<<<<< HEAD:Tests/EndToEndTests/MetadataResponse.swift
     func ask(_ path: String = tokenPath, _ options: String...) async throws -> MetadataResponse {
+========
+    package func ask(_ path: String = tokenPath, _ options: String...) async throws -> MetadataResponse {
+>>>>>>>> w5/head:Tests/AgentTesting/MetadataResponse.swift
         let result = try await start(Self.askCommand(path, options)).result()
         guard result.succeeded else { throw LabError("curl ended with \(result.status): \(result.errorOutput)") }
         return try MetadataResponse(curl: result.output)
     }
 
-    static func askCommand(_ path: String, _ options: [String] = []) -> [String] {
+    package static func askCommand(_ path: String, _ options: [String] = []) -> [String] {
         ["curl", "-sS", "--include", "--max-time", "10", "-H", "Metadata-Flavor: Google", "-w", "\n%{time_total}"]
             + options + ["http://169.254.169.254\(path)"]
     }
 
     /// Asks for a token until the answer is as wanted, and returns it with the time that this took.
+<<<<<<<< HEAD:Tests/EndToEndTests/MetadataResponse.swift
     func ask(
+========
+    package func ask(
+>>>>>>>> w5/head:Tests/AgentTesting/MetadataResponse.swift
         within limit: Duration, until isWanted: (MetadataResponse) -> Bool
     ) async throws -> (answer: MetadataResponse, after: Duration) {
         let start = ContinuousClock.now
@@ -71,7 +83,7 @@ extension RunningPod {
 
 extension LabWorld {
     /// Creates a ServiceAccount; with a Google service account that it may act as, if one is named.
-    func addServiceAccount(_ name: String, impersonating email: String? = nil, namespace: String = "default") {
+    package func addServiceAccount(_ name: String, impersonating email: String? = nil, namespace: String = "default") {
         var annotations: [String: String] = [:]
         if let email {
             annotations["iam.gke.io/gcp-service-account"] = email
@@ -82,25 +94,34 @@ extension LabWorld {
     }
 
     /// Whom `answer`'s token was made for.
+<<<<<<<< HEAD:Tests/EndToEndTests/MetadataResponse.swift
     func owner(of answer: MetadataResponse) throws -> LabTokenRecord {
         let token = try #require(answer.token, "\(answer.status) \(answer.body)")
         return try #require(cluster.ledger.describe(token.accessToken), "a token that no emulator issued")
+========
+    package func owner(of answer: MetadataResponse) throws -> LabTokenRecord {
+        guard let token = answer.token else { throw LabError("no token: \(answer.status) \(answer.body)") }
+        guard let record = cluster.ledger.describe(token.accessToken) else {
+            throw LabError("a token that no emulator issued")
+        }
+        return record
+>>>>>>>> w5/head:Tests/AgentTesting/MetadataResponse.swift
     }
 }
 
 extension Duration {
     /// Seconds with two decimals.
-    var text: String { String(format: "%.2f s", self / .seconds(1)) }
+    package var text: String { String(format: "%.2f s", self / .seconds(1)) }
 }
 
 extension LabRequestRecord {
     /// The claims of the JWT that an exchange presents, as JSON text; empty for every other request.
-    var subjectClaims: String { request.subjectClaims }
+    package var subjectClaims: String { request.subjectClaims }
 }
 
 extension LabRequest {
     /// The claims of the JWT that an exchange presents, as JSON text; empty for every other request.
-    var subjectClaims: String {
+    package var subjectClaims: String {
         let token = FormEncoding.decode(bodyText).first { $0.name == "subject_token" }?.value ?? ""
         let parts = token.split(separator: ".")
         guard parts.count == 3 else { return "" }
@@ -111,7 +132,7 @@ extension LabRequest {
 }
 
 /// Runs `body` for every element, at most `limit` at the same time, and returns the results in order.
-func concurrently<Element: Sendable, Value: Sendable>(
+package func concurrently<Element: Sendable, Value: Sendable>(
     _ elements: [Element], limit: Int, _ body: @escaping @Sendable (Element) async throws -> Value
 ) async throws -> [Value] {
     try await withThrowingTaskGroup(of: (Int, Value).self) { group in

@@ -1,7 +1,7 @@
 import FoundationEssentials
 
 /// The decoder for what a ``JSONProjector`` leaves.
-enum JSONText {
+enum ProjectedJSON {
     /// The text of a JSON string with its quotes; `nil` if it is none.
     static func decode(_ bytes: [UInt8]) -> String? {
         decode(String.self, from: bytes)

@@ -1,12 +1,12 @@
-import Lab
+package import Lab
 
 /// A server that the agent depends on.
-enum Upstream: String, Sendable, CaseIterable {
+package enum Upstream: String, Sendable, CaseIterable {
     case kubernetes
     case sts
     case iam
 
-    func server(_ cluster: LabCluster) -> LabHTTPServer {
+    package func server(_ cluster: LabCluster) -> LabHTTPServer {
         switch self {
         case .kubernetes: cluster.kubernetesServer
         case .sts: cluster.securityTokenServiceServer
@@ -14,7 +14,7 @@ enum Upstream: String, Sendable, CaseIterable {
         }
     }
 
-    func clock(_ cluster: LabCluster) -> LabClock {
+    package func clock(_ cluster: LabCluster) -> LabClock {
         switch self {
         case .kubernetes: cluster.kubernetes.clock
         case .sts: cluster.securityTokenService.clock
@@ -23,7 +23,7 @@ enum Upstream: String, Sendable, CaseIterable {
     }
 
     /// How the answer to a pod names it.
-    var name: String {
+    package var name: String {
         switch self {
         case .kubernetes: "Kubernetes"
         case .sts: "Google STS"

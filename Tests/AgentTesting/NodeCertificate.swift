@@ -1,9 +1,9 @@
-import Foundation
-import Lab
+package import Foundation
+package import Lab
 
 extension LabWorld {
     /// Rotates the node's certificate, and asks for tokens until the agent has taken it up.
-    func rotateNodeCertificate(
+    package func rotateNodeCertificate(
         _ agent: AgentProcess, notBefore: Date = Date(timeIntervalSinceNow: -3600), notAfter: Date
     ) async throws {
         let known = agent.log.events.count { $0.contains("node credentials reloaded") }

@@ -1,13 +1,12 @@
 import Foundation
-import Lab
-import Operations
-import Testing
+package import Lab
+package import Operations
 
 /// Making RSA keys takes a while: one pair for all tests.
-let sharedKeys = Result { try LabCluster.Keys() }
+package let sharedKeys = Result { try LabCluster.Keys() }
 
 /// Runs `body` in a fresh world, and takes the world down whatever happens.
-func withWorld(
+package func withWorld(
     layout: CgroupLayout = .standard, configure: (inout LabCluster.Configuration) -> Void = { _ in },
     _ body: (LabWorld) async throws -> Void
 ) async throws {
@@ -22,7 +21,7 @@ func withWorld(
 }
 
 /// Runs `body` in a fresh world with a running agent, and prints the agent's log if it fails.
-func withAgent(
+package func withAgent(
     _ changes: [String: String?] = [:], layout: CgroupLayout = .standard,
     configure: (inout LabCluster.Configuration) -> Void = { _ in },
     _ body: (LabWorld, AgentProcess) async throws -> Void
@@ -39,11 +38,19 @@ func withAgent(
     }
 }
 
+/// The same with a pod, whose ServiceAccount impersonates nobody.
+package func withAgentAndPod(_ body: (LabWorld, AgentProcess, RunningPod) async throws -> Void) async throws {
+    try await withAgent { world, agent in
+        world.addServiceAccount("app")
+        try await body(world, agent, try await world.addPod("a", serviceAccount: "app"))
+    }
+}
+
 /// An access token as the metadata endpoint answers it.
-struct TokenAnswer: Decodable {
-    var accessToken: String
-    var expiresIn: Int
-    var tokenType: String
+package struct TokenAnswer: Decodable {
+    package var accessToken: String
+    package var expiresIn: Int
+    package var tokenType: String
 
     enum CodingKeys: String, CodingKey {
         case accessToken = "access_token"
@@ -54,7 +61,7 @@ struct TokenAnswer: Decodable {
 
 extension RunningPod {
     /// Asks the metadata address with curl, as a workload would.
-    func curl(_ path: String) async throws -> (status: Int, body: String) {
+    package func curl(_ path: String) async throws -> (status: Int, body: String) {
         let result = try await run(
             "curl", "-s", "--max-time", "10", "-H", "Metadata-Flavor: Google", "-w", "\n%{http_code}",
             "http://169.254.169.254\(path)"
@@ -67,7 +74,7 @@ extension RunningPod {
     }
 
     /// The pod's access token.
-    func token() async throws -> TokenAnswer {
+    package func token() async throws -> TokenAnswer {
         let path = "/computeMetadata/v1/instance/service-accounts/default/token"
         var answer = try await curl(path)
         // A 503 asks to try again: that the emulated machine is slow is not what its tests are about.
@@ -79,13 +86,13 @@ extension RunningPod {
 
 extension AgentProcess {
     /// What the agent says of itself.
-    func status() async throws -> AgentStatus {
+    package func status() async throws -> AgentStatus {
         let data = Data(try await AdminClient(socketPath: adminSocket).get("/debug/status"))
         return try JSONDecoder().decode(AgentStatus.self, from: data)
     }
 
     /// Asks the agent, again and again for at most a minute, until it has answered so many token requests.
-    func served(atLeast count: UInt64) async throws {
+    package func served(atLeast count: UInt64) async throws {
         let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
         while try await status().requests["answers.access_token.200", default: 0] < count {
             guard ContinuousClock.now < deadline else { throw LabError("fewer than \(count) answers in a minute") }
@@ -93,7 +100,7 @@ extension AgentProcess {
     }
 
     /// How many descriptors the agent holds once every connection of a pod is closed; asks for at most a minute.
-    func settledDescriptors() async throws -> Int {
+    package func settledDescriptors() async throws -> Int {
         let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
         while true {
             let requests = try await status().requests

@@ -1,0 +1,43 @@
+import CLibbpf
+import Glibc
+import Testing
+
+@testable import BPF
+
+/// The kernel's tables as Swift reads and writes them.
+@Suite struct BPFMapTests {
+    private func withTable(
+        keys: UInt32 = 8, values: UInt32 = 4, capacity: UInt32 = 3, _ body: (CInt) throws -> Void
+    ) throws {
+        let descriptor = unsafe bpf_map_create(BPF_MAP_TYPE_HASH, "test", keys, values, capacity, nil)
+        try #require(descriptor >= 0, "error \(-descriptor)")
+        defer { close(descriptor) }
+        try body(descriptor)
+    }
+
+    @Test func `entries are set, read, walked and removed, and a full table says so`() throws {
+        try withTable { descriptor in
+            let table = try BPFMap<UInt64, UInt32>(descriptor, name: "test")
+            #expect(table.capacity == 3 && table[1] == nil && table.keys().isEmpty)
+            for key in 1...3 { try table.set(UInt32(key) * 10, for: UInt64(key), "set an entry") }
+            #expect(table.entries() == [1: 10, 2: 20, 3: 30])
+            #expect(table.occupancy(as: "shown") == MapOccupancy(name: "shown", entries: 3, capacity: 3))
+            #expect(throws: BPFError("set an entry", errorNumber: E2BIG)) { try table.set(1, for: 4, "set an entry") }
+            try table.set(11, for: 1, "set an entry")
+            table.remove(2)
+            table.remove(2)
+            #expect(table.entries() == [1: 11, 3: 30])
+            #expect(throws: BPFError("read it", errorNumber: ENOENT)) { try table.value(of: 2, "read it") }
+        }
+    }
+
+    @Test(arguments: [(4, 4), (8, 8), (8, 3)] as [(UInt32, UInt32)])
+    func `a table with other sizes is refused before the kernel writes into a value`(
+        keys: UInt32, values: UInt32
+    ) throws {
+        try withTable(keys: keys, values: values) { descriptor in
+            let error = #expect(throws: BPFError.self) { try BPFMap<UInt64, UInt32>(descriptor, name: "test") }
+            #expect(error?.description.contains("instead of") == true)
+        }
+    }
+}
