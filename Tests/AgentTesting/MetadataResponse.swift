@@ -5,13 +5,8 @@ package let accountPath = "/computeMetadata/v1/instance/service-accounts/default
 package let tokenPath = accountPath + "token"
 
 /// An answer of the metadata endpoint as a pod saw it.
-<<<<<<<< HEAD:Tests/EndToEndTests/MetadataResponse.swift
-struct MetadataResponse: Sendable {
-    var status: Int
-========
 package struct MetadataResponse: Sendable {
     package var status: Int
->>>>>>>> w5/head:Tests/AgentTesting/MetadataResponse.swift
     /// By lower-case name.
     package var headers: [String: String] = [:]
     package var body: String
@@ -46,11 +41,7 @@ package struct MetadataResponse: Sendable {
 
 extension RunningPod {
     /// Asks the metadata address for `path` on a connection of its own.
-<<<<<<<< HEAD:Tests/EndToEndTests/MetadataResponse.swift
-    func ask(_ path: String = tokenPath, _ options: String...) async throws -> MetadataResponse {
-========
     package func ask(_ path: String = tokenPath, _ options: String...) async throws -> MetadataResponse {
->>>>>>>> w5/head:Tests/AgentTesting/MetadataResponse.swift
         let result = try await start(Self.askCommand(path, options)).result()
         guard result.succeeded else { throw LabError("curl ended with \(result.status): \(result.errorOutput)") }
         return try MetadataResponse(curl: result.output)
@@ -62,11 +53,7 @@ extension RunningPod {
     }
 
     /// Asks for a token until the answer is as wanted, and returns it with the time that this took.
-<<<<<<<< HEAD:Tests/EndToEndTests/MetadataResponse.swift
-    func ask(
-========
     package func ask(
->>>>>>>> w5/head:Tests/AgentTesting/MetadataResponse.swift
         within limit: Duration, until isWanted: (MetadataResponse) -> Bool
     ) async throws -> (answer: MetadataResponse, after: Duration) {
         let start = ContinuousClock.now
@@ -94,18 +81,12 @@ extension LabWorld {
     }
 
     /// Whom `answer`'s token was made for.
-<<<<<<<< HEAD:Tests/EndToEndTests/MetadataResponse.swift
-    func owner(of answer: MetadataResponse) throws -> LabTokenRecord {
-        let token = try #require(answer.token, "\(answer.status) \(answer.body)")
-        return try #require(cluster.ledger.describe(token.accessToken), "a token that no emulator issued")
-========
     package func owner(of answer: MetadataResponse) throws -> LabTokenRecord {
         guard let token = answer.token else { throw LabError("no token: \(answer.status) \(answer.body)") }
         guard let record = cluster.ledger.describe(token.accessToken) else {
             throw LabError("a token that no emulator issued")
         }
         return record
->>>>>>>> w5/head:Tests/AgentTesting/MetadataResponse.swift
     }
 }
 

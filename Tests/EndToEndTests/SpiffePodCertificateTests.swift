@@ -1,4 +1,5 @@
 import Crypto
+import AgentTesting
 import Foundation
 import Lab
 import Testing
