@@ -19,7 +19,7 @@ override QUICK := $(filter-out 0,$(QUICK))
 override CLOUDS := $(filter-out 0,$(CLOUDS))
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image arm64 fuzz fuzz-coverage faults conformance spiffe demo \
-	clients attack cost soak reference captures dashboard memory million storm bench bench-test ci-test busy rooms model model-quick kernels clean
+	clients attack cost soak reference captures dashboard memory million storm bench bench-test ci-test busy rooms model model-test kernels clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,7 +42,7 @@ lint: ## Checks the format of every Swift file
 		|| { echo "Swift 6.3 is missing: install the toolchain from swift.org and put it into PATH." >&2; exit 1; }
 	@$(SWIFT) format lint --strict --recursive --parallel Sources Lab Benchmarks/request-cost Tests Package.swift
 
-test: build lint setup-clients bench-test ci-test model-quick ## Runs every test, with the real kernel
+test: build lint setup-clients bench-test ci-test model-test ## Runs every test, with the real kernel
 	@.ci/test
 
 deploy-test: ## Renders and checks what is in deploy/
@@ -64,7 +64,7 @@ fuzz: build ## Feeds every parser ITERATIONS inputs made from seeds (default: 10
 	@PODIDENTD_FUZZ_ITERATIONS=$(or $(ITERATIONS),100000) $(SWIFT) test --skip-build --disable-xctest --no-parallel \
 		--filter FuzzTests
 
-fuzz-coverage: ## Fuzzes the decision headers, messages and parsers with libFuzzer for MINUTES (default: 3); KEEP=1 keeps what it reached
+fuzz-coverage: ## Fuzzes the decision headers and messages with libFuzzer for MINUTES (default: 3); KEEP=1 keeps what it reached
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@MINUTES=$(MINUTES) KEEP=$(KEEP) .ci/fuzz-coverage
 
@@ -155,7 +155,7 @@ bench-test: ## Tests what computes and draws the benchmarks' figures
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@python3 -m unittest discover --quiet --start-directory Benchmarks/tests --top-level-directory Benchmarks
 
-model-quick:
+model-test:
 	@QUICK=1 .ci/model
 
 ci-test: ## Tests what runs the tests
