@@ -73,7 +73,8 @@ struct TopCommand: AsyncParsableCommand {
             let text = top.table(on: terminal, limit: limit)
             Console.write(terminal.isInteractive && !once ? terminal.redrawn(text) : text)
         case .json:
-            Console.write(String(decoding: try JSONOutput.bytes(of: top.report, isCompact: !once), as: UTF8.self) + "\n")
+            Console.write(
+                String(decoding: try JSONOutput.bytes(of: top.report, isCompact: !once), as: UTF8.self) + "\n")
         case .yaml: Console.write((once ? "" : "---\n") + (try JSONTree(of: top.report).yaml))
         case .tree: Console.write(try JSONTree(of: top.report).outline)
         }

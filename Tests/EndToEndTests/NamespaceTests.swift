@@ -45,7 +45,8 @@ struct NamespaceTests {
         }
     }
 
-    @Test("a pod that ends the agent's listeners in its namespace harms itself alone, and is served again after a while")
+    @Test(
+        "a pod that ends the agent's listeners in its namespace harms itself alone, and is served again after a while")
     func ended() async throws {
         try await withAgent { world, agent in
             for name in ["app", "other"] { world.addServiceAccount(name) }

@@ -1,5 +1,5 @@
-import Crypto
 import AgentTesting
+import Crypto
 import Foundation
 import Lab
 import Testing

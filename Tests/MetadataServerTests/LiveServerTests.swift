@@ -71,7 +71,8 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
             }
             server.server.stop(namespace: 1)
             #expect(server.server.endedNamespaces == [2])
-            #expect(server.server.descriptors(namespace: 3).count == 1 && server.server.descriptors(namespace: 1).isEmpty)
+            #expect(
+                server.server.descriptors(namespace: 3).count == 1 && server.server.descriptors(namespace: 1).isEmpty)
         }
         #expect(failures.load(ordering: .relaxed) == 0)
     }

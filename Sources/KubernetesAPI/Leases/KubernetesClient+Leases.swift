@@ -7,7 +7,7 @@ extension KubernetesClient {
     package func lease(_ name: String, in namespace: String) async throws(UpstreamFailure) -> Lease? {
         do throws(UpstreamFailure) {
             let answer = try await send(.GET, try Self.path(ofLease: name, in: namespace))
-            guard let lease = JSONText.decode(Lease.self, from: answer.body) else {
+            guard let lease = ProjectedJSON.decode(Lease.self, from: answer.body) else {
                 throw .unusable(answer, "the answer is not a Lease")
             }
             return lease

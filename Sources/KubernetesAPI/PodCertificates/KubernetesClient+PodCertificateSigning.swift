@@ -28,7 +28,7 @@ extension KubernetesClient {
                 "fieldSelector": "spec.signerName=\(signer)", "limit": "\(Self.pageSize)", "continue": token,
             ])
             let answer = try await send(.GET, "\(path)?\(query)") { $0.bodyLimit = Self.pageBytes }
-            guard let page = JSONText.decode(Page.self, from: answer.body) else {
+            guard let page = ProjectedJSON.decode(Page.self, from: answer.body) else {
                 throw .unusable(answer, "the answer is no list of PodCertificateRequests")
             }
             for request in page.items { receive(request) }

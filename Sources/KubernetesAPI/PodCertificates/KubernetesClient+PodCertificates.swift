@@ -11,7 +11,7 @@ extension KubernetesClient {
         for version in PodCertificateVersion.allCases {
             do throws(UpstreamFailure) {
                 let answer = try await send(.GET, "/apis/\(version.groupVersion)")
-                guard let list = JSONText.decode(ResourceList.self, from: answer.body) else {
+                guard let list = ProjectedJSON.decode(ResourceList.self, from: answer.body) else {
                     throw .unusable(answer, "the answer is no list of resources")
                 }
                 if list.resources.contains(where: { $0.name == "podcertificaterequests" }) { return version }
@@ -31,7 +31,7 @@ extension KubernetesClient {
         wire.kind = "PodCertificateRequest"
         let path = try Self.path(version, namespace: request.metadata.namespace)
         let answer = try await send(.POST, path, body: JSONBody.bytes(of: wire))
-        guard let created = JSONText.decode(PodCertificateRequest.self, from: answer.body),
+        guard let created = ProjectedJSON.decode(PodCertificateRequest.self, from: answer.body),
             created.metadata.name == request.metadata.name, created.metadata.uid?.isEmpty == false,
             created.spec.podUID == request.spec.podUID,
             created.spec.stubPKCS10Request == request.spec.stubPKCS10Request

@@ -35,19 +35,21 @@ struct PodCertificateEvents: Sendable {
     }
 
     static func event(_ line: [UInt8]) -> PodCertificateEvent {
-        guard let type = JSONText.decode(EventType.self, from: line)?.type else { return .malformed }
+        guard let type = ProjectedJSON.decode(EventType.self, from: line)?.type else { return .malformed }
         switch type {
         case "ADDED", "MODIFIED":
-            return JSONText.decode(Event<PodCertificateRequest>.self, from: line).map { .updated($0.object) }
+            return ProjectedJSON.decode(Event<PodCertificateRequest>.self, from: line).map { .updated($0.object) }
                 ?? .malformed
         case "DELETED":
-            return JSONText.decode(Event<Reference>.self, from: line)?.object.metadata.uid.map { .deleted(uid: $0) }
+            return ProjectedJSON.decode(Event<Reference>.self, from: line)?.object.metadata.uid.map {
+                .deleted(uid: $0)
+            }
                 ?? .malformed
         case "BOOKMARK":
-            let version = JSONText.decode(Event<Reference>.self, from: line)?.object.metadata.resourceVersion
+            let version = ProjectedJSON.decode(Event<Reference>.self, from: line)?.object.metadata.resourceVersion
             return version.map { .bookmark(resourceVersion: $0) } ?? .malformed
         case "ERROR":
-            return .failure(code: JSONText.decode(Event<KubernetesStatus>.self, from: line)?.object.code ?? 500)
+            return .failure(code: ProjectedJSON.decode(Event<KubernetesStatus>.self, from: line)?.object.code ?? 500)
         default: return .malformed
         }
     }

@@ -188,7 +188,7 @@ extension RequestHandler {
         observer.requestAnswered(
             AnsweredRequest(
                 route: routeClass, status: response.status, source: current?.hasFetched == true ? .fetched : .cached,
-                pod: record?.account,
+                pod: record?.owner,
                 nanoseconds: isTimed ? current.map { (now - $0.startedAt).nanoseconds } : nil
             )
         )
