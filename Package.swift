@@ -87,7 +87,7 @@ let package = Package(
         .target(name: "CHardening", cSettings: [.define("_GNU_SOURCE")]),
         .target(name: "Hardening", dependencies: ["CHardening"], swiftSettings: strict),
 
-        // What is done with text alone: quoted, made fit for terminals.
+        // Quotes text and makes it fit for terminals. No type of the product is in it.
         .target(name: "Text", swiftSettings: small),
 
         // The core: values and decisions, no I/O.

@@ -197,23 +197,31 @@ int nid_connect6(struct bpf_sock_addr *ctx)
 /* The accepted socket's tag if no hook has looked for its caller yet. */
 static __always_inline struct nid_tag *unclaimed(struct bpf_sock *socket)
 {
-	struct nid_tag *tag;
+	struct nid_tag *tag = bpf_sk_storage_get(&nid_tags, socket, NULL, 0);
 
-	if (!socket)
-		return NULL;
-	tag = bpf_sk_storage_get(&nid_tags, socket, NULL, 0);
 	return tag && tag->state == NID_TAG_UNCLAIMED ? tag : NULL;
 }
 
-/* What the connect hook noted of a client's socket. */
-static __always_inline const struct nid_note *note_of(struct bpf_sock *socket)
+SEC("cgroup/getpeername4")
+int nid_getpeername4(struct bpf_sock_addr *ctx)
 {
-	return socket ? bpf_sk_storage_get(&nid_notes, socket, NULL, 0) : NULL;
-}
+	struct bpf_sock *socket = ctx->sk;
+	struct bpf_sock_tuple tuple = {};
+	const struct nid_note *note;
+	struct nid_tag *tag;
 
-/* Shows a client the address that it asked for, in place of the listener's. */
-static __always_inline int show_destination4(struct bpf_sock_addr *ctx, const struct nid_note *note)
-{
+	if (!socket)
+		return CALL_ALLOWED;
+	tag = unclaimed(socket);
+	if (tag) {
+		tuple.ipv4.saddr = socket->src_ip4;
+		tuple.ipv4.sport = bpf_htons(socket->src_port);
+		tuple.ipv4.daddr = ctx->user_ip4;
+		tuple.ipv4.dport = ctx->user_port;
+		nid_take_over(ctx, tag, &tuple, sizeof(tuple.ipv4));
+		return CALL_ALLOWED;
+	}
+	note = bpf_sk_storage_get(&nid_notes, socket, NULL, 0);
 	if (note && ctx->user_ip4 == NID_LOOPBACK4) {
 		ctx->user_ip4 = note->tag.destination.word[3];
 		ctx->user_port = bpf_htons(note->tag.destination_port);
@@ -221,8 +229,28 @@ static __always_inline int show_destination4(struct bpf_sock_addr *ctx, const st
 	return CALL_ALLOWED;
 }
 
-static __always_inline int show_destination6(struct bpf_sock_addr *ctx, const struct nid_note *note)
+SEC("cgroup/getpeername6")
+int nid_getpeername6(struct bpf_sock_addr *ctx)
 {
+	struct bpf_sock *socket = ctx->sk;
+	struct bpf_sock_tuple tuple = {};
+	const struct nid_note *note;
+	struct nid_tag *tag;
+
+	if (!socket)
+		return CALL_ALLOWED;
+	tag = unclaimed(socket);
+	if (tag) {
+		for (int i = 0; i < 4; i++) {
+			tuple.ipv6.saddr[i] = socket->src_ip6[i];
+			tuple.ipv6.daddr[i] = ctx->user_ip6[i];
+		}
+		tuple.ipv6.sport = bpf_htons(socket->src_port);
+		tuple.ipv6.dport = ctx->user_port;
+		nid_take_over(ctx, tag, &tuple, sizeof(tuple.ipv6));
+		return CALL_ALLOWED;
+	}
+	note = bpf_sk_storage_get(&nid_notes, socket, NULL, 0);
 	if (note &&
 	    (ctx->user_ip6[3] == NID_LOOPBACK4 || ctx->user_ip6[3] == NID_LOOPBACK6_LAST)) {
 		ctx->user_ip6[0] = note->tag.destination.word[0];
@@ -231,42 +259,6 @@ static __always_inline int show_destination6(struct bpf_sock_addr *ctx, const st
 		ctx->user_ip6[3] = note->tag.destination.word[3];
 		ctx->user_port = bpf_htons(note->tag.destination_port);
 	}
-	return CALL_ALLOWED;
-}
-
-SEC("cgroup/getpeername4")
-int nid_getpeername4(struct bpf_sock_addr *ctx)
-{
-	struct bpf_sock *socket = ctx->sk;
-	struct nid_tag *tag = unclaimed(socket);
-	struct bpf_sock_tuple tuple = {};
-
-	if (!tag || !socket)
-		return show_destination4(ctx, note_of(socket));
-	tuple.ipv4.saddr = socket->src_ip4;
-	tuple.ipv4.sport = bpf_htons(socket->src_port);
-	tuple.ipv4.daddr = ctx->user_ip4;
-	tuple.ipv4.dport = ctx->user_port;
-	nid_take_over(ctx, tag, &tuple, sizeof(tuple.ipv4));
-	return CALL_ALLOWED;
-}
-
-SEC("cgroup/getpeername6")
-int nid_getpeername6(struct bpf_sock_addr *ctx)
-{
-	struct bpf_sock *socket = ctx->sk;
-	struct nid_tag *tag = unclaimed(socket);
-	struct bpf_sock_tuple tuple = {};
-
-	if (!tag || !socket)
-		return show_destination6(ctx, note_of(socket));
-	for (int i = 0; i < 4; i++) {
-		tuple.ipv6.saddr[i] = socket->src_ip6[i];
-		tuple.ipv6.daddr[i] = ctx->user_ip6[i];
-	}
-	tuple.ipv6.sport = bpf_htons(socket->src_port);
-	tuple.ipv6.dport = ctx->user_port;
-	nid_take_over(ctx, tag, &tuple, sizeof(tuple.ipv6));
 	return CALL_ALLOWED;
 }
 

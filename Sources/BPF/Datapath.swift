@@ -74,7 +74,7 @@ package final class Datapath: Sendable {
             self.root = root
             self.cgroups = cgroups
             self.maps = skeletons.maps
-            // Those of an earlier agent stay in force until this agent has its own.
+            // The settings of an earlier agent stay in force until this agent has its own.
             self.kubepodsState = Mutex(KubepodsState(value: skeletons.maps.settings[0] ?? nid_settings()))
             self.pins = configuration.pinDirectory
             self.skeletons = Mutex(skeletons)

@@ -4,7 +4,7 @@ import CLibbpf
 import Glibc
 import Netlink
 
-/// What an agent, running or ended, left in the BPF file system: read without the agent, and without loading anything.
+/// Reads the maps that an agent, running or ended, left in the BPF file system, without loading anything.
 package struct PinnedMaps: Sendable {
     private let pins: PinDirectory
 

@@ -96,7 +96,7 @@ struct ObservedPod: Sendable, Equatable {
     var record: PodRecord
     /// Whether it is the mirror pod of a static pod, which no rule knows by its ServiceAccount.
     var isMirror = false
-    /// Those with the keys that were asked for.
+    /// The labels with the keys that were asked for.
     var labels: [String: String] = [:]
 
     /// The record with the policy that the first matching rule gives.

@@ -209,8 +209,7 @@ package struct NamespaceRegistry: Sendable {
         entries[cookie]?.families.formUnion(families)
     }
 
-    /// Notes that a namespace could not be opened. `isGone`: there is no such namespace any more; it will not come again, and
-    /// holds no place.
+    /// Notes that a namespace could not be opened. One that `isGone` will not come again, and holds no place.
     package mutating func failed(_ id: NetworkNamespaceID, pod: CgroupID, isGone: Bool = false, at now: Instant) {
         var record = pods[pod] ?? Pod()
         var failure = record.failures[id.cookie] ?? Failure(retryAt: now, forgetAt: now)

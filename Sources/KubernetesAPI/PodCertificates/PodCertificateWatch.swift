@@ -41,7 +41,9 @@ struct PodCertificateEvents: Sendable {
             return ProjectedJSON.decode(Event<PodCertificateRequest>.self, from: line).map { .updated($0.object) }
                 ?? .malformed
         case "DELETED":
-            return ProjectedJSON.decode(Event<Reference>.self, from: line)?.object.metadata.uid.map { .deleted(uid: $0) }
+            return ProjectedJSON.decode(Event<Reference>.self, from: line)?.object.metadata.uid.map {
+                .deleted(uid: $0)
+            }
                 ?? .malformed
         case "BOOKMARK":
             let version = ProjectedJSON.decode(Event<Reference>.self, from: line)?.object.metadata.resourceVersion
