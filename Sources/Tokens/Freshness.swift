@@ -8,7 +8,7 @@ struct Freshness: Sendable, Equatable {
     var awaitAt: Instant
     /// From here on the value is not served, whatever happens to the refresh.
     var endsAt: Instant
-    /// Whether a use waits for the first attempt that is due after failures, as it would without them. Right for what an
+    /// Whether uses wait for an attempt that is due after failures, as they would without them. Right for what an
     /// upstream says of the present: the failures may be long over, and the value is as old.
     var awaitsAfterFailures = false
 

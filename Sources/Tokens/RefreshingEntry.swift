@@ -90,7 +90,7 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
             return now >= held.freshness.refreshAt ? .serveAndFetch(held.value) : .serve(held.value)
         case .refreshing(let held):
             guard held.isServable(at: now) else { return .join }
-            let isTroubled = held.refusal != nil || held.isOverdue
+            let isTroubled = held.isOverdue || held.refusal != nil && !held.freshness.awaitsAfterFailures
             return now < held.freshness.awaitAt || isTroubled ? .serve(held.value) : .join
         }
     }

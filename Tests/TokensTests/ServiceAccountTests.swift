@@ -76,7 +76,14 @@ import Testing
             // A minute later the API server has long answered again: no pod may get the old account.
             world.clock.advance(by: .seconds(60))
             #expect(world.service.cachedServiceAccount(of: pod) == nil)
-            #expect(try await world.service.serviceAccount(of: pod) == .impersonating)
+            world.upstream.hold(.serviceAccount)
+            let (first, second) = (world.askAccount(pod), world.askAccount(PodRecord.sample("sibling")))
+            await world.upstream.called(.serviceAccount, 3)
+            // Neither may the one who comes while it is read.
+            #expect(first.isEmpty && second.isEmpty)
+            world.upstream.letGo(.serviceAccount)
+            for answer in [first, second] { #expect(await answer.first == .success(.impersonating)) }
+            #expect(world.upstream.count(.serviceAccount) == 3)
         }
     }
 
