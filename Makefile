@@ -19,7 +19,7 @@ override QUICK := $(filter-out 0,$(QUICK))
 override CLOUDS := $(filter-out 0,$(CLOUDS))
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image arm64 fuzz fuzz-coverage faults conformance spiffe demo \
-	clients attack cost soak reference captures dashboard memory million storm bench bench-test ci-test busy rooms model model-test kernels clean
+	clients attack cost soak simulate reference captures dashboard memory million storm bench bench-test ci-test busy rooms model model-test kernels clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -125,6 +125,12 @@ storm: bpf ## What share of 200 cold pods that ask at the same moment is served 
 	@echo "Building for release (the first time takes some minutes)"
 	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-opener podidentd-lab lab-attack
 	@.build-release/release/podidentd-lab storm
+
+simulate: bpf ## The agent's decisions in a simulated world: SEEDS (10000) of HOURS (24), for MINUTES (25) at most; writes docs/simulation.md
+	@command -v python3 > /dev/null || bash .ci/install python3
+	@echo "Building for release (the first time takes some minutes)"
+	@SWIFT=$(SWIFT) .ci/release podidentd-lab
+	@.ci/simulate --seeds $(or $(SEEDS),10000) --hours $(or $(HOURS),24) --minutes $(or $(MINUTES),25)
 
 reference: bpf ## Writes the tables of docs/operate/configuration.md from the code
 	@$(SWIFT) build --product podidentd

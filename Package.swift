@@ -312,10 +312,21 @@ let package = Package(
             path: "Lab/Lab",
             swiftSettings: strict
         ),
+        // The agent's decisions in a simulated world: no thread, no socket, no real time; the same seed, the same trace.
+        .target(
+            name: "Simulation",
+            dependencies: [
+                "Attribution", "EventLoops", "KubernetesAPI", "MetadataServer", "Telemetry", "TokenExchange", "Tokens",
+                "UpstreamHTTP", nioCore, nioHTTP1, nioSSL, logging,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ],
+            path: "Lab/Simulation",
+            swiftSettings: strict
+        ),
         .executableTarget(
             name: "podidentd-lab",
             dependencies: [
-                "Lab", nioCore, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Lab", "Simulation", nioCore, .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             path: "Lab/podidentd-lab",
@@ -434,6 +445,7 @@ let package = Package(
         .testTarget(
             name: "DocumentationTests", dependencies: ["Clouds", "Operations", "Settings", "YAML"],
             swiftSettings: strict),
+        .testTarget(name: "SimulationTests", dependencies: ["Simulation"], swiftSettings: strict),
         .testTarget(
             name: "LabTests",
             dependencies: ["Lab", asyncHTTPClient, nioCore, nioHTTP1, nioSSL],

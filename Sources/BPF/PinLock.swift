@@ -108,6 +108,30 @@ extension PinLock {
     }
 }
 
+/// The proof for what only the holder of the lock may get to see or to give: a descriptor of the pin directory itself.
+///
+/// The proof is shown to the holder of the lock alone. A process that does not see the directory never gets one, not even
+/// while it poses as an agent.
+extension PinLock {
+    /// Opens the proof, for the holder alone.
+    ///
+    /// - Parameter process: The process that it is to be shown to.
+    /// - Returns: A descriptor, which is the caller's to close; `nil` where the process does not hold the lock.
+    package func openDirectoryProof(forHolder process: Int32) -> CInt? {
+        guard process > 0, holder == process else { return nil }
+        let descriptor = unsafe Glibc.open(pins.path, CInt(NID_O_PATH) | O_DIRECTORY | O_CLOEXEC)
+        return descriptor < 0 ? nil : descriptor
+    }
+
+    /// Whether a peer's descriptor is of the directory that this process's lock is on.
+    package func isDirectoryProven(by descriptor: CInt) -> Bool {
+        var (mine, theirs) = (stat(), stat())
+        let own = self.descriptor.withLock { $0 }
+        return unsafe fstat(own, &mine) == 0 && fstat(descriptor, &theirs) == 0 && mine.st_dev == theirs.st_dev
+            && mine.st_ino == theirs.st_ino
+    }
+}
+
 /// `/proc/locks`: one line for each lock, `1: FLOCK ADVISORY WRITE 21730 00:27:5511785 0 EOF`.
 enum LockTable {
     static func holder(device: dev_t, inode: ino_t) -> pid_t? {

@@ -4,17 +4,18 @@ import NIOCore
 import NIOHTTP1
 import Synchronization
 package import Tokens
-import UpstreamHTTP
+package import UpstreamHTTP
 
 /// Everything that the agent asks of the API server, with the node's credentials: tokens for the pods of this node,
 /// the ServiceAccounts of those pods, the pods themselves, and its own Node. No other right is used.
 package final class KubernetesClient: Sendable {
     package let server: KubernetesServer
     let options: KubernetesClientOptions
-    let credentials: NodeCredentials
+    let credentials: any NodeCredentialSource
     /// A client of its own, because a watch is measured by its silence and a call by its length.
-    let watchClient: UpstreamHTTPClient
-    let callClient: UpstreamHTTPClient
+    let watchClient: any UpstreamTransport
+    let callClient: any UpstreamTransport
+    private let clock: any TokenClock
     private let logger: Logger
     /// Whether the log says already that this node may not read ServiceAccounts.
     private let hasLoggedForbiddenReads = Mutex(false)
@@ -27,11 +28,20 @@ package final class KubernetesClient: Sendable {
     /// How often the node's credentials were renewed under the agent.
     package var credentialReloads: UInt64 { credentials.latest.generation - 1 }
 
-    package init(options: KubernetesClientOptions, credentials: NodeCredentials, logger: Logger) {
+    /// `network` and `clock` stand for the node's own where both are simulated.
+    package init(
+        options: KubernetesClientOptions, credentials: any NodeCredentialSource,
+        network: (any UpstreamTransport)? = nil, clock: any TokenClock = SystemTokenClock(), logger: Logger
+    ) {
         self.options = options
         self.credentials = credentials
+        self.clock = clock
         self.logger = logger
-        self.server = credentials.kubeconfig.server
+        self.server = credentials.server
+        if let network {
+            (self.callClient, self.watchClient) = (network, network)
+            return
+        }
         var http = UpstreamHTTPClient.Options()
         http.callTimeout = options.callTimeout
         http.serverName = UpstreamHTTPClient.Options.dnsName(server.tlsServerName ?? server.host)
@@ -123,7 +133,7 @@ package final class KubernetesClient: Sendable {
                 credentials.distrust()
                 if await credentials.current().generation != snapshot.generation { continue }
             } else if failure.isMissingRelationship {
-                let now = ContinuousClock.now
+                let now = clock.now
                 let first = firstMissing ?? now
                 if firstMissing == nil {
                     missingRelationships.withLock { $0 += 1 }
@@ -131,7 +141,7 @@ package final class KubernetesClient: Sendable {
                 }
                 firstMissing = first
                 let isInTime = now - first + pause <= options.relationshipPatience
-                if isInTime, (try? await Task.sleep(for: pause)) != nil {
+                if isInTime, (try? await clock.sleep(until: now + pause)) != nil {
                     pause *= 2
                     continue
                 }

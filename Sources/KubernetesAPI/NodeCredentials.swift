@@ -25,6 +25,17 @@ package final class NodeCredentials: Sendable {
         package var notAfter: UnixInstant?
         /// Why there is nothing to authenticate with: the plugin's failure.
         package var problem: KubernetesAPIError?
+
+        package init(
+            generation: UInt64, tlsConfiguration: TLSConfiguration, bearerToken: SecretToken? = nil,
+            notAfter: UnixInstant? = nil, problem: KubernetesAPIError? = nil
+        ) {
+            self.generation = generation
+            self.tlsConfiguration = tlsConfiguration
+            self.bearerToken = bearerToken
+            self.notAfter = notAfter
+            self.problem = problem
+        }
     }
 
     private struct Storage {

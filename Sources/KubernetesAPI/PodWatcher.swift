@@ -1,7 +1,7 @@
 package import Attribution
 package import Logging
 import Synchronization
-import Tokens
+package import Tokens
 
 /// Follows the pods of this node: one list, then a watch without end.
 ///
@@ -24,6 +24,8 @@ package final class PodWatcher: Sendable {
     private let client: KubernetesClient
     private let nodeName: String
     private let options: Options
+    private let clock: any TokenClock
+    private let random: JitterSource
     private let misses: AsyncStream<Void>
     private let sink: @Sendable (PodEvent) -> Void
     private let logger: Logger
@@ -37,19 +39,23 @@ package final class PodWatcher: Sendable {
     /// Follows the pods of `nodeName`, the only ones that the API server shows to the node's credentials.
     ///
     /// `misses` yields when a caller asks for a pod that the sink does not have. `sink` is called from one task
-    /// at a time, in order.
+    /// at a time, in order. `random` gives numbers in `0..<1`.
     package init(
         client: KubernetesClient,
         nodeName: String,
         misses: AsyncStream<Void>,
         policies: PolicyTable = .attributeAll,
         options: Options = Options(),
+        clock: any TokenClock = SystemTokenClock(),
+        random: @escaping JitterSource = { Double.random(in: 0..<1) },
         logger: Logger,
         sink: @escaping @Sendable (PodEvent) -> Void
     ) {
         self.client = client
         self.nodeName = nodeName
         self.options = options
+        self.clock = clock
+        self.random = random
         self.misses = misses
         self.policies = Mutex(policies)
         self.sink = sink
@@ -78,33 +84,33 @@ package final class PodWatcher: Sendable {
 
     private func follow() async {
         var plan = PodWatchPlan(shortestPause: options.shortestPause, longestPause: options.longestPause)
-        var lastList = ContinuousClock.now
+        var lastList = clock.now
         var isMiss = false
-        var nextMissLine = ContinuousClock.now
+        var nextMissLine = clock.now
         while !Task.isCancelled {
             var pause = Duration.zero
             switch plan.step {
             case .list:
-                lastList = .now
+                lastList = clock.now
                 pause = await list(&plan, isMiss: isMiss)
                 isMiss = false
             case .watch(let resourceVersion):
                 if let report = await watch(from: resourceVersion, nextList: lastList + options.missInterval) {
-                    pause = plan.watchEnded(report, random: .random(in: 0...1))
+                    pause = plan.watchEnded(report, random: random())
                     note(report, next: plan.step)
                 } else {
                     isMiss = true
                     plan.missed()
-                    if nextMissLine <= .now {
+                    if nextMissLine <= clock.now {
                         // A caller that asks for pods that do not exist must not fill the log.
-                        nextMissLine = .now + .seconds(60)
+                        nextMissLine = clock.now + .seconds(60)
                         logger.info("listing pods: a caller's pod is not in the pod watch yet")
                     }
                 }
                 storage.withLock { $0.isWatching = false }
             }
             // Cancellation is what the loop's condition looks at.
-            if pause > .zero { try? await Task.sleep(for: pause) }
+            if pause > .zero { try? await clock.sleep(until: clock.now + pause) }
         }
     }
 
@@ -118,7 +124,7 @@ package final class PodWatcher: Sendable {
             let pods = list.pods.map { $0.record(by: policies) }
             sink(.replaced(pods))
             storage.withLock { status in
-                status.lastContact = .now
+                status.lastContact = clock.now
                 status.isSynced = true
                 status.resourceVersion = list.resourceVersion
                 status.lists += 1
@@ -138,7 +144,7 @@ package final class PodWatcher: Sendable {
                 status.failedLists += 1
             }
             logger.warning("pods cannot be listed", metadata: ["error": "\(error.message)"])
-            return plan.listFailed(retryAfter: error.retryAfter, random: .random(in: 0...1))
+            return plan.listFailed(retryAfter: error.retryAfter, random: random())
         }
     }
 
@@ -148,7 +154,7 @@ package final class PodWatcher: Sendable {
             group.addTask { .ended(await self.watch(from: resourceVersion)) }
             group.addTask {
                 guard await self.signal.wait() else { return .undisturbed }
-                if (try? await Task.sleep(until: nextList, clock: .continuous)) != nil { return .missed }
+                if (try? await self.clock.sleep(until: nextList)) != nil { return .missed }
                 // The watch has ended first: the next one, or the list before it, finds the signal raised.
                 self.signal.raise()
                 return .undisturbed
@@ -176,7 +182,7 @@ package final class PodWatcher: Sendable {
     }
 
     private func watch(from resourceVersion: String) async -> PodWatchPlan.Report {
-        let start = ContinuousClock.now
+        let start = clock.now
         var report = PodWatchPlan.Report(
             end: .ended, resourceVersion: resourceVersion, madeProgress: false, lasted: .zero
         )
@@ -186,17 +192,22 @@ package final class PodWatcher: Sendable {
             nodeName: nodeName,
             labels: policies.labelKeys,
             from: resourceVersion,
-            seconds: .random(in: options.watchSeconds),
+            seconds: watchSeconds(),
             opened: {
                 storage.withLock { status in
                     status.isWatching = true
-                    status.lastContact = .now
+                    status.lastContact = clock.now
                 }
             },
             receive: { event in receive(event, policies, &report) }
         )
-        report.lasted = ContinuousClock.now - start
+        report.lasted = clock.now - start
         return report
+    }
+
+    private func watchSeconds() -> Int {
+        let range = options.watchSeconds
+        return min(range.lowerBound + Int(Double(range.count) * random()), range.upperBound)
     }
 
     private func receive(_ event: WatchEvent, _ policies: PolicyTable, _ report: inout PodWatchPlan.Report) {
@@ -223,7 +234,7 @@ package final class PodWatcher: Sendable {
         }
         report.madeProgress = true
         storage.withLock { [version = report.resourceVersion] status in
-            status.lastContact = .now
+            status.lastContact = clock.now
             status.resourceVersion = version
             status.skippedObjects += isSkipped ? 1 : 0
         }

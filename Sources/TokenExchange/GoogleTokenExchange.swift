@@ -3,7 +3,7 @@ import NIOCore
 import NIOHTTP1
 import NIOSSL
 package import Tokens
-import UpstreamHTTP
+package import UpstreamHTTP
 
 /// Google's Security Token Service and IAM Credentials: a pod's ServiceAccount token becomes a federated token, and
 /// that becomes a token of a Google service account.
@@ -11,15 +11,23 @@ package final class GoogleTokenExchange: TokenExchanging {
     private let configuration: TokenExchangeConfiguration
     private let stsHost: String
     private let iamHost: String
-    private let stsClient: UpstreamHTTPClient
-    private let iamClient: UpstreamHTTPClient
+    private let stsClient: any UpstreamTransport
+    private let iamClient: any UpstreamTransport
 
-    package init(_ configuration: TokenExchangeConfiguration) throws(TokenExchangeError) {
+    /// `network` stands for the node's own where that is simulated.
+    package init(
+        _ configuration: TokenExchangeConfiguration, network: (any UpstreamTransport)? = nil
+    ) throws(TokenExchangeError) {
         guard !configuration.audience.isEmpty else {
             throw TokenExchangeError(option: "audience", problem: "is empty; set it to the provider's full name")
         }
         self.stsHost = try Self.host(of: configuration.stsURL, option: "STS URL")
         self.iamHost = try Self.host(of: configuration.iamCredentialsURL, option: "IAM Credentials URL")
+        self.configuration = configuration
+        if let network {
+            (self.stsClient, self.iamClient) = (network, network)
+            return
+        }
         var options = UpstreamHTTPClient.Options()
         options.callTimeout = configuration.callTimeout
         options.tlsConfiguration.minimumTLSVersion = .tlsv12
@@ -30,7 +38,6 @@ package final class GoogleTokenExchange: TokenExchanging {
         self.stsClient = UpstreamHTTPClient(options)
         options.serverName = UpstreamHTTPClient.Options.dnsName(iamHost)
         self.iamClient = UpstreamHTTPClient(options)
-        self.configuration = configuration
     }
 
     /// Ends every call in flight. Must be called once, after the last call.
@@ -135,7 +142,7 @@ package final class GoogleTokenExchange: TokenExchanging {
     }
 
     private func send(
-        _ call: UpstreamCall, by client: UpstreamHTTPClient, to upstream: UpstreamFailure.Upstream, at host: String
+        _ call: UpstreamCall, by client: any UpstreamTransport, to upstream: UpstreamFailure.Upstream, at host: String
     ) async throws(UpstreamFailure) -> UpstreamResponse {
         do throws(TransportError) {
             return try await client.answer(to: call)

@@ -8,6 +8,9 @@ struct Freshness: Sendable, Equatable {
     var awaitAt: Instant
     /// From here on the value is not served, whatever happens to the refresh.
     var endsAt: Instant
+    /// Whether uses wait for an attempt that is due after failures, as they would without them. Right for what an
+    /// upstream says of the present: the failures may be long over, and the value is as old.
+    var awaitsAfterFailures = false
 
     init(refreshAt: Instant, awaitAt: Instant, endsAt: Instant) {
         self.refreshAt = refreshAt
@@ -33,5 +36,6 @@ struct Freshness: Sendable, Equatable {
         self.refreshAt = instant + policy.refreshAge
         self.awaitAt = instant + policy.awaitAge
         self.endsAt = instant + policy.lastResortAge
+        self.awaitsAfterFailures = true
     }
 }

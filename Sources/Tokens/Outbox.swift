@@ -21,6 +21,12 @@ struct Outbox: Sendable {
         serviceAccounts.append(Answer(waiter: waiter, result: result))
     }
 
+    /// Has those answered first that asked first, where tables without an order were gone through.
+    mutating func sort() {
+        tokens.sort { $0.waiter.id < $1.waiter.id }
+        serviceAccounts.sort { $0.waiter.id < $1.waiter.id }
+    }
+
     /// Completions run on the caller; jobs go to `start`.
     consuming func carryOut(start: (FetchJob) -> Void) {
         for job in jobs { start(job) }

@@ -14,6 +14,16 @@ extension PodShard {
         if let token = slots[federation]?.entry.remaining(at: now) {
             return enqueue(key, federated: token, now: now)
         }
+        block(key, on: federation, since: since, now: now, counters: &counters, outbox: &outbox)
+    }
+
+    /// Has the fetch wait for the federated token, and starts that one's if need be.
+    private mutating func block(
+        _ key: TokenKey, on federation: TokenKey, since: Instant, now: Instant, counters: inout TokenCounters,
+        outbox: inout Outbox
+    ) {
+        lastTurn += 1
+        slots[key]?.turn = lastTurn
         slots[key]?.fetch = .blocked
         switch slots[federation]?.use(at: now) ?? .fetch {
         case .join:
@@ -45,20 +55,47 @@ extension PodShard {
 
     var canStartFetch: Bool { !queue.isEmpty && running.count < configuration.fetchesPerPod }
 
-    /// The end of a fetch that is still wanted; `false` when its result came too late to matter.
+    /// The meaning of a fetch's end.
+    enum Settlement {
+        /// Its result is the entry's.
+        case ended
+        /// The fetch goes on with a new federated token.
+        case repeated
+        /// Its result came too late to matter.
+        case discarded
+    }
+
+    /// The end of a fetch, or of a part of it.
     mutating func settle(
         _ fetch: TokenFetch, _ result: Result<MintedToken, UpstreamFailure>, now: Instant,
         counters: inout TokenCounters, outbox: inout Outbox
-    ) -> Bool {
-        guard slots[fetch.key]?.fetch == .running(fetch.id) else { return false }
+    ) -> Settlement {
+        guard let slot = slots[fetch.key], slot.fetch == .running(fetch.id) else { return .discarded }
         if case .failure(let failure) = result, failure.upstream == .iamCredentials, failure.status == 401,
             let federation = fetch.key.federation
         {
-            // IAM does not know the federated token any more: the next attempt exchanges a new one.
-            slots[federation]?.entry.invalidate()
+            // IAM does not know the federated token any more. Other fetches may have found that out, and have a new one.
+            if slots[federation]?.entry.latestValue == fetch.federated { slots[federation]?.entry.invalidate() }
+            // A new one may please it; a third would not.
+            if !slot.hasRenewedFederation {
+                slots[fetch.key]?.hasRenewedFederation = true
+                resume(fetch, on: federation, now: now, counters: &counters, outbox: &outbox)
+                return .repeated
+            }
         }
         conclude(fetch.key, result, now: now, counters: &counters, outbox: &outbox)
-        return true
+        return .ended
+    }
+
+    private mutating func resume(
+        _ fetch: TokenFetch, on federation: TokenKey, now: Instant, counters: inout TokenCounters, outbox: inout Outbox
+    ) {
+        if let token = slots[federation]?.entry.remaining(at: now) {
+            enqueue(fetch.key, federated: token, now: now)
+        } else {
+            block(
+                fetch.key, on: federation, since: fetch.waitingSince, now: now, counters: &counters, outbox: &outbox)
+        }
     }
 
     private mutating func conclude(
@@ -67,6 +104,7 @@ extension PodShard {
     ) {
         guard var slot = slots.removeValue(forKey: key) else { return }
         slot.fetch = .none
+        slot.hasRenewedFederation = false
         let policy = configuration.policy(for: key)
         let action =
             switch result {
@@ -99,8 +137,9 @@ extension PodShard {
         on federation: TokenKey, _ result: Result<MintedToken, UpstreamFailure>, now: Instant,
         counters: inout TokenCounters, outbox: inout Outbox
     ) {
-        let blocked = slots.filter { $0.value.fetch == .blocked && $0.key.federation == federation }.keys
-        for key in blocked {
+        let blocked = slots.filter { $0.value.fetch == .blocked && $0.key.federation == federation }
+        // In the order in which they began to wait.
+        for key in blocked.sorted(by: { $0.value.turn < $1.value.turn }).map(\.key) {
             switch result {
             case .success(let token):
                 enqueue(key, federated: token, now: now)

@@ -40,6 +40,11 @@ extension PodShard {
         return nil
     }
 
+    /// Whether one more token is kept without displacing another.
+    func hasRoom(for key: TokenKey) -> Bool {
+        slots.keys.count { $0.kind.isCounted(with: key.kind) } < limit(for: key.kind)
+    }
+
     private enum Room {
         case free
         case displacing(TokenKey)
@@ -53,7 +58,8 @@ extension PodShard {
         for (other, slot) in slots where other.kind.isCounted(with: key.kind) {
             count += 1
             if slot.isPinned { continue }
-            if let found = oldest, found.usedAt <= slot.lastUsedAt { continue }
+            // Among tokens that were used at the same moment the choice is the same in every process.
+            if let found = oldest, (found.usedAt, found.key.order) <= (slot.lastUsedAt, other.order) { continue }
             oldest = (other, slot.lastUsedAt)
         }
         guard count >= limit(for: key.kind) else { return .free }

@@ -24,6 +24,8 @@ struct PodShard: Sendable {
     var waiting = 0
     /// Fetches that waiters and refreshes caused and that have no result yet: running, queued and blocked.
     var pendingFetches = 0
+    /// Counts the fetches that had to wait for a federated token.
+    var lastTurn = 0
     /// Ready to run, oldest first. Bounded with `pendingFetches`.
     var queue: [QueuedFetch] = []
     var running: Set<FetchID> = []

@@ -82,13 +82,15 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
             guard held.isServable(at: now) else { return held.refusal.map { answer($0, at: now) } ?? .fetch }
             // Refreshing is known to fail: no caller waits for the next attempt, what is left is served.
             if let refusal = held.refusal {
-                return now < refusal.retryAt ? .serve(held.value) : .serveAndFetch(held.value)
+                if now < refusal.retryAt { return .serve(held.value) }
+                let awaits = held.freshness.awaitsAfterFailures && now >= held.freshness.awaitAt
+                return awaits ? .fetch : .serveAndFetch(held.value)
             }
             if now >= held.freshness.awaitAt { return .fetch }
             return now >= held.freshness.refreshAt ? .serveAndFetch(held.value) : .serve(held.value)
         case .refreshing(let held):
             guard held.isServable(at: now) else { return .join }
-            let isTroubled = held.refusal != nil || held.isOverdue
+            let isTroubled = held.isOverdue || held.refusal != nil && !held.freshness.awaitsAfterFailures
             return now < held.freshness.awaitAt || isTroubled ? .serve(held.value) : .join
         }
     }
@@ -161,6 +163,14 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
         case .fresh(let held) where held.refusal == nil && now < held.freshness.refreshAt: held.freshness.refreshAt
         case .refreshing(let held) where held.refusal == nil && now < held.freshness.awaitAt: held.freshness.awaitAt
         case .fresh, .refreshing, .empty, .fetching, .failed: nil
+        }
+    }
+
+    /// When the held value ends.
+    var endsAt: Instant? {
+        switch state {
+        case .fresh(let held), .refreshing(let held): held.freshness.endsAt
+        case .empty, .fetching, .failed: nil
         }
     }
 

@@ -30,6 +30,10 @@ struct Slot<Value: Sendable>: Sendable {
     private var latestSetback: Shared<UpstreamFailure>?
     private(set) var waiters: [Waiter<Value>] = []
     private(set) var lastUsedAt: ContinuousClock.Instant
+    /// Its turn among the fetches that wait for the pod's federated token.
+    var turn = 0
+    /// Whether the present fetch has had the federated token renewed, which is done once.
+    var hasRenewedFederation = false
     /// No request reaches this slot any more: the slot goes when its fetch has answered the last waiters.
     var isRetired = false
 

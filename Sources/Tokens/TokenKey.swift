@@ -64,6 +64,15 @@ package struct TokenKey: Sendable, Hashable {
         self.quotaProject = nil
     }
 
+    /// A key as another agent wrote it.
+    init(pod: PodUID, serviceAccountUID: String, target: Target, kind: Kind, quotaProject: String?) {
+        self.pod = pod
+        self.serviceAccountUID = serviceAccountUID
+        self.target = target
+        self.kind = kind
+        self.quotaProject = quotaProject
+    }
+
     private init(federationFor key: TokenKey) {
         self.pod = key.pod
         self.serviceAccountUID = key.serviceAccountUID
@@ -93,5 +102,33 @@ package struct TokenKey: Sendable, Hashable {
         if kind == .federation { return true }
         if case .cloud(let identity) = target { return identity.isNamed(by: account) }
         return self == TokenKey(pod: pod, account: account, kind: kind)
+    }
+}
+
+extension TokenKey {
+    /// A text by which the keys of one pod can be sorted, the same in every process.
+    var order: String { "\(serviceAccountUID) \(kind.order) \(target.order) \(quotaProject ?? "")" }
+}
+
+extension TokenKey.Kind {
+    fileprivate var order: String {
+        switch self {
+        case .accessToken(let scopes): "access \(scopes.sorted.joined(separator: " "))"
+        case .identityToken(let audience): "identity \(audience)"
+        case .federation: "federation"
+        case .podToken(let audience): "pod \(audience)"
+        case .cloudCredential(let resource): "cloud \(resource)"
+        }
+    }
+}
+
+extension TokenKey.Target {
+    fileprivate var order: String {
+        switch self {
+        case .federated: "federated"
+        case .googleServiceAccount(let email): email
+        case .serviceAccount: "self"
+        case .cloud(let identity): "\(identity.cloud) \(identity.principal)"
+        }
     }
 }

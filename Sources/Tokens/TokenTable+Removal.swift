@@ -4,16 +4,18 @@ extension TokenTable {
     /// Drops everything of the pod. A fetch of its that is under way finds nothing to store its result in.
     mutating func forget(_ pod: PodUID, now: Instant) {
         forgottenPods[pod] = now + configuration.waitLimit
-        for reference in serviceAccounts.keys {
+        for reference in Array(serviceAccounts.keys) {
             for waiter in serviceAccounts[reference]?.takeWaiters(of: pod) ?? [] {
                 outbox.answer(waiter, .failure(.podGone))
             }
         }
-        guard var shard = pods.removeValue(forKey: pod) else { return }
-        readyPods.removeAll { $0 == pod }
-        for key in shard.slots.keys {
-            for waiter in shard.slots[key]?.takeWaiters() ?? [] { outbox.answer(waiter, .failure(.podGone)) }
+        if var shard = pods.removeValue(forKey: pod) {
+            readyPods.removeAll { $0 == pod }
+            for key in Array(shard.slots.keys) {
+                for waiter in shard.slots[key]?.takeWaiters() ?? [] { outbox.answer(waiter, .failure(.podGone)) }
+            }
         }
+        outbox.sort()
     }
 
     /// Removes what has expired: tokens without a refresh, failures, records, pods without anything.
@@ -43,5 +45,6 @@ extension TokenTable {
         pods = [:]
         serviceAccounts = [:]
         readyPods = []
+        outbox.sort()
     }
 }

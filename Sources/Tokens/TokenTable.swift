@@ -135,15 +135,20 @@ struct TokenTable: Sendable {
         if case .setback(let failure) = progress { counters.retries[failure.upstream, default: 0] += 1 }
     }
 
-    /// The result of a fetch, or the end of its time; `false` when no caller is left to have it.
+    /// The result of a fetch, or the end of its time. `false` when no caller is left to have it, or when the fetch goes
+    /// on.
     mutating func settle(
         _ fetch: TokenFetch, _ result: Result<MintedToken, UpstreamFailure>, now: Instant
     ) -> Bool {
-        let isWanted =
-            pods[fetch.key.pod]?.settle(fetch, result, now: now, counters: &counters, outbox: &outbox) ?? false
-        counters.tokenFetches[Self.outcome(result, isWanted: isWanted), default: 0] += 1
+        let settlement =
+            pods[fetch.key.pod]?.settle(fetch, result, now: now, counters: &counters, outbox: &outbox) ?? .discarded
+        if case .repeated = settlement {
+            if case .failure(let failure) = result { count(.setback(failure)) }
+        } else {
+            counters.tokenFetches[Self.outcome(result, isWanted: settlement == .ended), default: 0] += 1
+        }
         startFetches(ofReady: fetch.key.pod)
-        return isWanted
+        return settlement == .ended
     }
 
     /// The fetch holds no connection and no task any more.

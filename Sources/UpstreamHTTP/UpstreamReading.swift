@@ -22,6 +22,12 @@ package struct UpstreamReading<Reader: UpstreamBodyReader>: Sendable {
     /// `nil`: the answer is no success.
     package var reader: Reader?
     package var end: End
+
+    package init(answer: UpstreamAnswer, reader: Reader?, end: End) {
+        self.answer = answer
+        self.reader = reader
+        self.end = end
+    }
 }
 
 /// How a stream came to its end without an error.

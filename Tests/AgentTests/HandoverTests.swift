@@ -1,5 +1,6 @@
 import Attribution
 import BPF
+import Foundation
 import Glibc
 import Linux
 import Testing
@@ -32,8 +33,8 @@ import Tokens
             testDescription: "newer", bytes: [UInt8]("nidh".utf8) + [2, 1] + [UInt8](repeating: 0, count: 10),
             words: "version 2"),
         Wrong(
-            testDescription: "unknown kind", bytes: [UInt8]("nidh".utf8) + [1, 6] + [UInt8](repeating: 0, count: 10),
-            words: "kind 6"),
+            testDescription: "unknown kind", bytes: [UInt8]("nidh".utf8) + [1, 7] + [UInt8](repeating: 0, count: 10),
+            words: "kind 7"),
     ])
     func `what is no message is refused in words`(_ wrong: Wrong) {
         let error = #expect(throws: HandoverError.self) { try HandoverMessage(parsing: wrong.bytes) }
@@ -55,6 +56,16 @@ import Tokens
     func `nothing is given before the hello`(_ kind: HandoverMessage.Kind) {
         var session = HandoverSession()
         #expect(session.received(kind) == .close)
+    }
+
+    @Test func `credentials are asked for on a connection of their own, once`() {
+        var session = HandoverSession()
+        #expect(session.received(.credentials) == .sendCredentials)
+        #expect(session.received(.hello) == .none)
+        #expect(session.connectionEnded() == .none)
+        var other = HandoverSession()
+        _ = other.received(.hello)
+        #expect(other.received(.credentials) == .close)
     }
 
     @Test func `a successor that goes before it serves gives back what it got, and only then`() {
@@ -125,6 +136,44 @@ import Tokens
             shutdown(far, CInt(SHUT_WR))
             var byte: UInt8 = 0
             #expect(unsafe recv(near, &byte, 1, 0) == 0)
+        }
+    }
+
+    @Test(arguments: [0, 1, 4_096, 3_000_000])
+    func `a frame arrives whole, whatever its length`(_ length: Int) async throws {
+        let (one, other) = try Self.pair()
+        defer { for descriptor in [one, other] { close(descriptor) } }
+        let bytes = (0..<length).map { UInt8(truncatingIfNeeded: $0) }
+        async let isSent = onThread { SocketControl.sendFrame(bytes, over: one, withinSeconds: 60) }
+        let received = SocketControl.receiveFrame(atMost: length, from: other, withinSeconds: 60)
+        #expect(received == bytes)
+        #expect(await isSent)
+    }
+
+    @Test func `a frame that is cut, too long or endless is none`() throws {
+        let hostile: [[UInt8]] = [
+            [0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 9, 1, 2, 3], [0, 0, 0, 0, 0, 0, 1, 1] + [UInt8](repeating: 0, count: 257),
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+        ]
+        for bytes in hostile {
+            let (one, other) = try Self.pair()
+            #expect(SocketControl.send(bytes, descriptors: [], over: one))
+            close(one)
+            #expect(SocketControl.receiveFrame(atMost: 256, from: other, withinSeconds: 60) == nil)
+            close(other)
+        }
+    }
+
+    @Test func `what was wiped is gone`() {
+        var bytes: [UInt8] = [1, 2, 3]
+        SocketControl.wipe(&bytes)
+        #expect(bytes.isEmpty)
+    }
+
+    /// Runs what may wait for the other end.
+    private func onThread(_ body: @escaping @Sendable () -> Bool) async -> Bool {
+        await withCheckedContinuation { continuation in
+            Thread.detachNewThread { continuation.resume(returning: body()) }
         }
     }
 

@@ -41,6 +41,25 @@ struct PinLockTests {
         }
     }
 
+    @Test("the directory's proof is for the holder of the lock alone, and the lock file proves less")
+    func directoryProof() async throws {
+        try await withFileSystem { pins in
+            do {
+                let (first, second) = (try PinLock(pins), try PinLock(pins))
+                #expect(second.openDirectoryProof(forHolder: getpid()) == nil)
+                #expect(try first.tryAcquire())
+                #expect(second.openDirectoryProof(forHolder: 1) == nil)
+                #expect(second.openDirectoryProof(forHolder: 0) == nil)
+                let proof = try #require(second.openDirectoryProof(forHolder: getpid()))
+                let file = try second.openProof()
+                defer { for descriptor in [proof, file] { close(descriptor) } }
+                #expect(first.isDirectoryProven(by: proof) && !first.isDirectoryProven(by: file))
+                #expect(first.isProven(by: file) && !first.isProven(by: proof))
+            }
+            #expect(try pins.remove().isEmpty)
+        }
+    }
+
     @Test("a directory that was removed meanwhile is made and locked anew")
     func removed() async throws {
         try await withFileSystem { pins in

@@ -52,11 +52,38 @@ import Testing
             #expect(try await world.service.serviceAccount(of: pod) == .direct)
             #expect(world.service.cachedServiceAccount(of: pod) == .direct)
             world.clock.advance(by: .seconds(3_594))
-            #expect(world.service.cachedServiceAccount(of: pod) == .direct)
+            #expect(try await world.service.serviceAccount(of: pod) == .direct)
             await eventually { world.upstream.count(.serviceAccount) == 3 }
             await eventually { world.service.counters.serviceAccountReads[.unavailable] == 2 }
             world.clock.advance(by: .seconds(1))
             #expect(await world.askAccount(pod).first != .success(.direct))
+        }
+    }
+
+    /// Seeds 5034 and 5042 of the simulation.
+    @Test func theFirstUseAfterFailuresWaitsForTheReadThatIsDue() async throws {
+        try await World.run { world in
+            world.upstream.set(.direct)
+            _ = try await world.service.serviceAccount(of: pod)
+            world.upstream.failNext(.serviceAccount, with: .kubernetes(.unavailable, 503, retryAfter: .seconds(9)))
+            world.clock.advance(by: .seconds(5))
+            #expect(try await world.service.serviceAccount(of: pod) == .direct)
+            world.upstream.set(.impersonating)
+            // Within the pause the old record serves, without a call.
+            world.clock.advance(by: .seconds(8))
+            #expect(world.service.cachedServiceAccount(of: pod) == .direct)
+            #expect(world.upstream.count(.serviceAccount) == 2)
+            // A minute later the API server has long answered again: no pod may get the old account.
+            world.clock.advance(by: .seconds(60))
+            #expect(world.service.cachedServiceAccount(of: pod) == nil)
+            world.upstream.hold(.serviceAccount)
+            let (first, second) = (world.askAccount(pod), world.askAccount(PodRecord.sample("sibling")))
+            await world.upstream.called(.serviceAccount, 3)
+            // Neither may the one who comes while it is read.
+            #expect(first.isEmpty && second.isEmpty)
+            world.upstream.letGo(.serviceAccount)
+            for answer in [first, second] { #expect(await answer.first == .success(.impersonating)) }
+            #expect(world.upstream.count(.serviceAccount) == 3)
         }
     }
 

@@ -182,10 +182,37 @@ import Testing
     @Test func aFederatedTokenThatIAMDoesNotKnowIsExchangedAnew() async throws {
         try await World.run { world in
             world.upstream.failNext(.accessToken, with: .iam(.denied, 401))
-            #expect(await world.ask(pod, .impersonating).failure != nil)
-            world.clock.advance(by: .seconds(8))
             #expect(await world.ask(pod, .impersonating).token != nil)
             #expect(world.upstream.count(.exchange) == 2)
+            #expect(world.service.counters.retries[.iamCredentials] == 1)
+            let failures = world.reports.all.filter { $0.failure != nil }
+            #expect(failures.isEmpty)
+        }
+    }
+
+    @Test func aFederatedTokenIsExchangedAnewOnceAFetch() async throws {
+        try await World.run { world in
+            world.upstream.fail(.accessToken, with: .iam(.denied, 401))
+            #expect(await world.ask(pod, .impersonating).failure != nil)
+            #expect(world.upstream.count(.exchange) == 2)
+            #expect(world.upstream.count(.accessToken) == 2)
+            world.upstream.fail(.accessToken, with: nil)
+            world.clock.advance(by: .seconds(12))
+            #expect(await world.ask(pod, .impersonating).token != nil)
+            #expect(world.upstream.count(.exchange) == 3)
+        }
+    }
+
+    @Test func fetchesThatWaitForOneFederatedTokenGoOnInTheirOrder() async throws {
+        try await World.run({ $0.fetchesPerPod = 1 }) { world in
+            world.upstream.hold(.exchange)
+            let audiences = (0..<8).map { "audience-\($0)" }
+            let asked = audiences.map { world.askIdentity(pod, .impersonating, audience: $0) }
+            await world.upstream.called(.exchange)
+            world.upstream.letGo(.exchange)
+            for answer in asked { #expect(await answer.token != nil) }
+            let called = world.upstream.calls.filter { $0.step == .identityToken }.compactMap(\.audience)
+            #expect(called == audiences)
         }
     }
 

@@ -9,6 +9,7 @@ import Operations
 import Restart
 import Settings
 import Telemetry
+import Tokens
 
 /// The steps of a start.
 extension Parts {
@@ -42,6 +43,7 @@ extension Parts {
         let tracking = try serve(
             datapath, adopting: kept.filter { $0.key != SupervisorLink.plain }, isSuccessor: predecessor != nil)
         if let predecessor {
+            await inherit(lock)
             try await Succession.replace(predecessor, lock)
             front.namespaces.takeOver(datapath)
             try await predecessor.confirm()
@@ -58,6 +60,28 @@ extension Parts {
                 datapath: kernel.slot, pins: try HeldPins(kernel.pins), tracking: tracking,
                 namespaces: front.namespaces, node: kernel.start.node, arrivals: front.arrivals,
                 admin: operators.admin, endpoint: operators.endpoint, incidents: incidents, logger: logger))
+    }
+
+    /// Takes over what the agent that runs holds, for the pods that this one lists itself: otherwise each of them would be
+    /// fetched again. Without it, or with anything that is not understood, this agent begins with nothing.
+    private func inherit(_ lock: PinLock) async {
+        let askedAt = ContinuousClock.now
+        guard var bytes = await Predecessor.credentials(at: operators.endpoint.path, lock: lock) else {
+            return logger.info("the agent that runs hands over no credentials; they are fetched when pods ask")
+        }
+        let held = HeldCredentials(parsing: bytes)
+        SocketControl.wipe(&bytes)
+        guard let held else {
+            return logger.warning(
+                "the agent that runs hands over credentials in a form that this agent does not know; they are fetched when "
+                    + "pods ask")
+        }
+        let count = upstreams.tokens.adopt(held, askedAt: askedAt) { [directory = pods.directory] in
+            directory.record(for: $0)
+        }
+        logger.info(
+            "credentials taken over from the agent that ran",
+            metadata: ["tokens": "\(count)", "offered": "\(held.tokenCount)"])
     }
 
     /// Pods need tokens more than operators need this socket: without space for it, the agent begins without it.

@@ -50,7 +50,8 @@ struct OperatorParts: Sendable {
         metricsPort = MetricsPort(configuration, server: metricsServer, incidents: incidents, logger: logger)
         endpoint = HandoverEndpoint(
             adminSocket: configuration.adminSocket, namespaces: front.namespaces, lock: kernel.lock,
-            supervisor: supervisor, eventLoopGroup: group, logger: logger)
+            supervisor: supervisor, credentials: { [tokens = upstreams.tokens] in tokens.heldCredentials().bytes },
+            eventLoopGroup: group, logger: logger)
         startupTaint = upstreams.taintCredentials.map { credentials in
             StartupTaint(
                 key: configuration.startupTaint ?? "", nodeName: configuration.nodeName, reader: upstreams.kubernetes,

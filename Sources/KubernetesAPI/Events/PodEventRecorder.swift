@@ -1,7 +1,7 @@
 import Attribution
 package import Logging
 import Synchronization
-import Tokens
+package import Tokens
 
 /// Writes warnings as Kubernetes Events, in the background and never in anybody's way.
 package final class PodEventRecorder: Sendable {
@@ -33,14 +33,18 @@ package final class PodEventRecorder: Sendable {
 
     private let client: KubernetesClient
     private let nodeName: String
+    private let clock: any TokenClock
     private let logger: Logger
     private let storage = Mutex(Storage())
     private let jobs: AsyncStream<Job>
     private let queue: AsyncStream<Job>.Continuation
 
-    package init(client: KubernetesClient, nodeName: String, logger: Logger) {
+    package init(
+        client: KubernetesClient, nodeName: String, clock: any TokenClock = SystemTokenClock(), logger: Logger
+    ) {
         self.client = client
         self.nodeName = nodeName
+        self.clock = clock
         self.logger = logger
         (jobs, queue) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.queueLimit))
     }
@@ -51,7 +55,7 @@ package final class PodEventRecorder: Sendable {
     package func record(_ warning: PodWarning) {
         let key = EventLedger.Key(pod: warning.pod.uid, reason: warning.reason)
         let job: Job? = storage.withLock { storage in
-            switch storage.ledger.note(key, now: .now) {
+            switch storage.ledger.note(key, now: clock.now) {
             case .create: return Job(warning: warning, key: key)
             case .update(let name, let count): return Job(warning: warning, key: key, update: (name, count))
             case .suppress:

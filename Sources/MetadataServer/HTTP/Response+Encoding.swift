@@ -87,6 +87,19 @@ extension Response {
 }
 
 extension Response.Body {
+    /// The body as a client receives it.
+    package var bytes: [UInt8] {
+        switch self {
+        case .text(let text): return Array(text.utf8)
+        case .secret(let token): return Array(token.exposed.utf8)
+        case .document(let document):
+            var buffer = ByteBuffer()
+            document.write(to: &buffer)
+            return Array(buffer.readableBytesView)
+        case .unknown: return []
+        }
+    }
+
     /// In bytes; `nil` if the body is not known.
     var length: Int? {
         switch self {

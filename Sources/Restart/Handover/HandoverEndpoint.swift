@@ -18,6 +18,8 @@ package final class HandoverEndpoint: Sendable {
     static let sessionTime = TimeAmount.seconds(30)
     /// How long a peer may take from its connection to its hello, which a successor sends at once.
     private static let helloMilliseconds: CInt = 1000
+    /// How long a successor may take to read the credentials.
+    private static let credentialSeconds = 5
     /// Peers that have connected and sent no hello, at one moment: each has a thread that waits for it.
     private static let strangersMax = 4
 
@@ -25,6 +27,7 @@ package final class HandoverEndpoint: Sendable {
     private let namespaces: any Yielding
     private let lock: PinLock
     private let supervisor: SupervisorLink?
+    private let credentials: @Sendable () -> [UInt8]
     private let eventLoopGroup: any EventLoopGroup
     private let logger: Logger
     private let storage = Mutex(Storage())
@@ -42,14 +45,16 @@ package final class HandoverEndpoint: Sendable {
         var strangers = 0
     }
 
+    /// `credentials` gives what the agent holds as the bytes that a successor reads. They are wiped after they were sent.
     package init(
         adminSocket: String, namespaces: any Yielding, lock: PinLock, supervisor: SupervisorLink?,
-        eventLoopGroup: any EventLoopGroup, logger: Logger
+        credentials: @escaping @Sendable () -> [UInt8] = { [] }, eventLoopGroup: any EventLoopGroup, logger: Logger
     ) {
         self.path = Self.path(beside: adminSocket)
         self.namespaces = namespaces
         self.lock = lock
         self.supervisor = supervisor
+        self.credentials = credentials
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
         (self.taken, self.takenSignal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -144,10 +149,15 @@ extension HandoverEndpoint {
         guard let received else { throw HandoverError("the peer sent no hello") }
         defer { for descriptor in received.descriptors { close(descriptor) } }
         let message = try HandoverMessage(parsing: received.bytes)
-        guard received.descriptors.count == 1, lock.isProven(by: received.descriptors[0]) else {
+        guard received.descriptors.count == 1, isProven(message, by: received.descriptors[0]) else {
             throw HandoverError("the peer does not prove that it sees the pin directory")
         }
         return message
+    }
+
+    private func isProven(_ message: HandoverMessage, by descriptor: CInt) -> Bool {
+        if case .credentials = message.kind { return lock.isDirectoryProven(by: descriptor) }
+        return lock.isProven(by: descriptor)
     }
 
     /// Whether no other session is open; then this one is.
@@ -171,6 +181,17 @@ extension HandoverEndpoint {
                 descriptors: UInt32(storage.descriptors.count))
             return SocketControl.send(offer.bytes, descriptors: storage.descriptors, over: socket)
         }
+    }
+
+    /// Sends what the agent holds to a proven peer, and closes `socket`, which is a copy of the connection's.
+    func sendCredentials(over socket: CInt) {
+        defer { close(socket) }
+        guard storage.withLock({ $0.isOpen && !$0.isTaken }) else { return }
+        var bytes = credentials()
+        defer { SocketControl.wipe(&bytes) }
+        let isSent = SocketControl.sendFrame(bytes, over: socket, withinSeconds: Self.credentialSeconds)
+        logger.info(
+            "credentials handed to a successor", metadata: ["bytes": "\(bytes.count)", "complete": "\(isSent)"])
     }
 
     func yield() {

@@ -86,6 +86,17 @@ final class HandoverHandler: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
+    /// Sends from a thread that may wait: NIO would keep copies and not wipe them.
+    private func sendCredentials(_ context: ChannelHandlerContext) {
+        let copy = try? context.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
+            of: NIOBSDSocket.Handle.self
+        ) { fcntl($0, F_DUPFD_CLOEXEC, 0) }
+        guard let copy, copy >= 0 else { return context.close(promise: nil) }
+        let endpoint = endpoint
+        NIOThreadPool.singleton.runIfActive(eventLoop: context.eventLoop) { endpoint.sendCredentials(over: copy) }
+            .assumeIsolated().whenComplete { _ in context.close(promise: nil) }
+    }
+
     private func perform(
         _ action: HandoverSession.Action, _ message: HandoverMessage?, _ context: ChannelHandlerContext
     ) {
@@ -112,6 +123,7 @@ final class HandoverHandler: ChannelInboundHandler {
         case .finish:
             endpoint.finish(message?.processID ?? 0)
             context.close(promise: nil)
+        case .sendCredentials: sendCredentials(context)
         case .resume:
             NIOThreadPool.singleton.submit { _ in endpoint.resume() }
         }

@@ -8,6 +8,15 @@
 ///              serving -->               connections are redirected to me
 /// ```
 ///
+/// On a connection of its own, before `take`, the successor asks for what the predecessor holds:
+///
+/// ```text
+/// successor    credentials -->           a descriptor of the pin directory, as SCM_RIGHTS, to the holder of its lock alone
+///              <-- length, bytes         eight bytes, then as many as they say; the connection ends
+/// ```
+///
+/// A predecessor that does not know the question refuses it, and the successor begins with nothing.
+///
 /// Until `serving` has arrived the predecessor takes everything back when the connection ends: whatever happens to the
 /// successor, one of the two accepts.
 struct HandoverMessage: Sendable, Equatable {
@@ -17,6 +26,7 @@ struct HandoverMessage: Sendable, Equatable {
         case take
         case yours
         case serving
+        case credentials
     }
 
     /// The version of this conversation. Another version is another format: nothing after these bytes is then

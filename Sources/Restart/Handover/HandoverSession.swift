@@ -11,6 +11,8 @@ struct HandoverSession: Sendable, Equatable {
         case finish
         /// Take the lock back and accept again: the successor has failed.
         case resume
+        /// Send what this agent holds, and end the connection.
+        case sendCredentials
         case close
     }
 
@@ -29,6 +31,9 @@ struct HandoverSession: Sendable, Equatable {
         case (.awaitingHello, .hello):
             state = .offered
             return .offer
+        case (.awaitingHello, .credentials):
+            state = .ended
+            return .sendCredentials
         case (.offered, .take):
             state = .yielding
             return .yield

@@ -1,7 +1,8 @@
-import BPF
+package import BPF
 import Glibc
 import Linux
 import NIOPosix
+import Tokens
 
 /// The agent that runs already, seen from the one that is to take its place.
 package final class Predecessor: Sendable {
@@ -49,6 +50,30 @@ package final class Predecessor: Sendable {
         try await NIOThreadPool.singleton.runIfActive {
             try self.send(.take)
             try self.receive(.yours)
+        }
+    }
+
+    /// Asks the running agent for what it holds, on a connection of its own.
+    ///
+    /// - Parameters:
+    ///   - path: Where the running agent offers its sockets.
+    ///   - lock: The pin directory's, whose holder alone is asked and believed.
+    /// - Returns: The bytes, which hold tokens: the caller wipes them. `nil` if the agent gives none, or not all of them in
+    ///   time.
+    package static func credentials(at path: String, lock: PinLock) async -> [UInt8]? {
+        try? await NIOThreadPool.singleton.runIfActive { () throws(HandoverError) -> [UInt8]? in
+            let socket = try open(path)
+            defer { close(socket) }
+            // Another than the holder of the lock could give tokens of its own, for pods to work with.
+            guard let peer = PeerCredentials(of: socket), peer.userID == 0,
+                let proof = lock.openDirectoryProof(forHolder: peer.processID)
+            else { return nil }
+            defer { close(proof) }
+            let question = HandoverMessage(
+                .credentials, abi: PinDirectory.abiVersion, processID: UInt32(getpid()), descriptors: 1)
+            guard SocketControl.send(question.bytes, descriptors: [proof], over: socket) else { return nil }
+            return SocketControl.receiveFrame(
+                atMost: HeldCredentials.sizeLimit, from: socket, withinSeconds: answerSeconds)
         }
     }
 

@@ -7,8 +7,10 @@ package import Tokens
 /// Records every token minted and every denial, naming who and what, never the token.
 package final class AuditLog: Sendable {
     private let node: String
-    /// `nil`: switched off.
+    /// `nil`: switched off, or ``sink`` takes the lines.
     private let file: AuditFile?
+    private let sink: (@Sendable (String) -> Void)?
+    private let clock: any TokenClock
     private let logger: Logger
     private let denials = Mutex(DenialAggregator())
     private let callers: RecentCallers
@@ -18,6 +20,8 @@ package final class AuditLog: Sendable {
         self.node = node
         self.logger = logger
         self.callers = callers
+        sink = nil
+        clock = SystemTokenClock()
         file = try path.map { path in
             try AuditFile(path: path, logger: logger) { count in
                 var record = AuditRecord(event: .lost, time: Self.now, node: node)
@@ -25,6 +29,19 @@ package final class AuditLog: Sendable {
                 return record.line
             }
         }
+    }
+
+    /// Hands each line to `sink`, and counts repetitions by `clock`.
+    package init(
+        node: String, callers: RecentCallers, clock: any TokenClock, logger: Logger,
+        sink: @escaping @Sendable (String) -> Void
+    ) {
+        self.node = node
+        self.logger = logger
+        self.callers = callers
+        self.clock = clock
+        self.sink = sink
+        file = nil
     }
 
     package var written: UInt64 { file?.written.current ?? 0 }
@@ -35,13 +52,13 @@ package final class AuditLog: Sendable {
 
     /// Tells what was counted, at the end of each minute, until the task is cancelled.
     package func run() async {
-        while (try? await Task.sleep(for: .seconds(5))) != nil {
-            for record in denials.withLock({ $0.take(endedAt: .now) }) { file?.append(record.line) }
+        while (try? await clock.sleep(until: clock.now + .seconds(5))) != nil {
+            for record in denials.withLock({ $0.take(endedAt: clock.now) }) { append(record) }
         }
     }
 
     package func close() async {
-        for record in denials.withLock({ $0.take() }) { file?.append(record.line) }
+        for record in denials.withLock({ $0.take() }) { append(record) }
         await file?.close()
     }
 
@@ -55,7 +72,7 @@ package final class AuditLog: Sendable {
         guard let failure = report.failure else {
             record.result = .minted
             record.tokenID = report.subjectID.map(TokenID.hash)
-            file?.append(record.line)
+            append(record)
             logger.debug("token minted", metadata: record.metadata)
             return
         }
@@ -76,14 +93,14 @@ package final class AuditLog: Sendable {
 
     /// A refusal of the agent's own. It is not logged: a refused caller may ask as often as it likes.
     package func recordRefusal(of subject: AuditRecord.Subject, kind: String, reason: String, status: Int) {
-        guard let file else { return }
+        guard file != nil || sink != nil else { return }
         var record = AuditRecord(event: .refusal, time: Self.now, node: node)
         record.subject = subject
         record.object = AuditRecord.Object(kind: kind)
         record.result = status == 429 ? .limited : status == 503 ? .failed : .denied
         record.reason = reason
         record.status = status
-        if let record = denials.withLock({ $0.note(record, now: .now) }) { file.append(record.line) }
+        if let record = denials.withLock({ $0.note(record, now: clock.now) }) { append(record) }
     }
 
     /// The record of something that was asked for on behalf of a pod, without its end.
@@ -95,14 +112,18 @@ package final class AuditLog: Sendable {
     }
 
     package func append(_ record: AuditRecord, _ words: Logger.Message) {
-        file?.append(record.line)
+        append(record)
         logger.debug(words, metadata: record.metadata)
     }
 
     package func deny(_ record: AuditRecord, _ words: Logger.Message) {
-        guard let record = denials.withLock({ $0.note(record, now: .now) }) else { return }
-        file?.append(record.line)
+        guard let record = denials.withLock({ $0.note(record, now: clock.now) }) else { return }
+        append(record)
         logger.warning(words, metadata: record.metadata)
+    }
+
+    private func append(_ record: AuditRecord) {
+        if let sink { sink(record.line) } else { file?.append(record.line) }
     }
 
     private static var now: String { WallClock.precise() }

@@ -51,7 +51,7 @@ package struct RefusalReporter: Sendable {
 extension RefusalCause {
     /// Whether the agent itself denied a request. What upstreams denied is audited where it was asked for;
     /// what was merely asked wrongly denies nothing.
-    var isAudited: Bool {
+    package var isAudited: Bool {
         switch self {
         case .notInPod, .podGone, .podFinished, .staticPod, .podTooLarge, .denied, .podUnknown,
             .audienceNotConfigured, .forwarded, .unknownHost, .missingFlavor, .badAnnotation, .tooManyConnections,

@@ -1,0 +1,75 @@
+import Attribution
+
+/// Statements that hold at every step: sections 5 and 10 of the design, and the bounds of the fault table.
+package enum Invariant: String, CaseIterable, Sendable {
+    /// A pod gets no token but its own.
+    case ownToken = "own-token"
+    /// A token speaks for what the ServiceAccount names now, or named within the stated bound.
+    case presentAccount = "present-account"
+    /// A pod whose end is known gets no token.
+    case ended = "ended-pod"
+    /// No token past its end, and none with a longer life than it has.
+    case lifetime
+    /// At most one fetch an entry.
+    case singleFetch = "single-fetch"
+    /// Every request ends in bounded time, with a documented status.
+    case answered
+    /// Every table is within its bound.
+    case bounded
+    /// No retry closer than its schedule, and none before `Retry-After`.
+    case retry
+    /// A pod that can have its identity gets it within the stated bound of the last fault's end.
+    case liveness
+    /// Exactly one audit line for each mint and each denial.
+    case audit
+    /// An upgrade makes no upstream call.
+    case freeUpgrade = "free-upgrade"
+}
+
+/// One breach of an invariant.
+package struct Violation: Sendable {
+    package var invariant: Invariant
+    package var text: String
+    /// Since the beginning of the simulation.
+    package var at: Duration
+}
+
+/// The counts and memories by which invariants are checked.
+struct InvariantRecord {
+    var violations: [Violation] = []
+    var checks: [Invariant: Int] = [:]
+    var statuses: [Int: Int] = [:]
+    var requests = 0
+    var resets = 0
+    var upstreamCalls = 0
+    var slowest = Duration.zero
+
+    mutating func check(_ invariant: Invariant) { checks[invariant, default: 0] += 1 }
+}
+
+/// The memories that concern one agent, from its start to its end. Met by the world's thread alone.
+final class AgentMemory: @unchecked Sendable {
+    /// Pods whose end the watch has reported to the agent.
+    var ended: [PodUID: ContinuousClock.Instant] = [:]
+    /// Calls in flight, by what they are for.
+    var inFlight: [String: Int] = [:]
+    /// When a failed call may be made again at the earliest.
+    var notBefore: [String: ContinuousClock.Instant] = [:]
+    /// Denials that are to be audited, and those that were.
+    var denials = 0
+    var auditedDenials = 0
+    /// Fetches that ended in a failure and were reported, and those that were audited.
+    var failures = 0
+    var auditedFailures = 0
+}
+
+/// The tokens that pods of one node were served, and the mints audited there, whichever agent ran.
+struct NodeLedger {
+    /// Tokens that were served, by what they are for: how many different ones.
+    var served: [String: Set<String>] = [:]
+    /// Audit lines that report a mint.
+    var audited: [String: Int] = [:]
+    /// Mints that the token service reported, and all audit lines of mints.
+    var mints = 0
+    var auditedMints = 0
+}

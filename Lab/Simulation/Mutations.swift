@@ -1,0 +1,128 @@
+import Attribution
+import KubernetesAPI
+import MetadataServer
+import TokenExchange
+import Tokens
+
+/// The upstream clients with the bug that was asked for; without one, the clients themselves.
+final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging, @unchecked Sendable {
+    private let kubernetes: KubernetesClient
+    private let google: GoogleTokenExchange
+    private let world: World
+    private var accounts: [ServiceAccountReference: (record: ServiceAccountRecord, at: ContinuousClock.Instant)] = [:]
+    private var exchanged: [String: UpstreamToken] = [:]
+
+    init(kubernetes: KubernetesClient, google: GoogleTokenExchange, world: World) {
+        (self.kubernetes, self.google, self.world) = (kubernetes, google, world)
+    }
+
+    var configuration: TokenServiceConfiguration {
+        var configuration = TokenServiceConfiguration()
+        if world.options.mutation == .failuresKept {
+            configuration.tokens.failures.transientFailure = .seconds(3_600)
+        }
+        if world.options.mutation == .waitsUnbounded { configuration.waitLimit = .seconds(600) }
+        return configuration
+    }
+
+    func issueSubjectToken(
+        for pod: PodRecord, serviceAccountUID: String, audience: SubjectAudience
+    ) async throws(UpstreamFailure) -> SubjectToken {
+        let uid = world.options.mutation == .accountUIDNotPinned ? "" : serviceAccountUID
+        return try await changed { () async throws(UpstreamFailure) in
+            try await kubernetes.issueSubjectToken(for: pod, serviceAccountUID: uid, audience: audience)
+        }
+    }
+
+    func serviceAccount(
+        _ reference: ServiceAccountReference
+    ) async throws(UpstreamFailure) -> ServiceAccountRecord {
+        if world.options.mutation == .accountsKept, let known = accounts[reference],
+            world.now - known.at < .seconds(3_600)
+        {
+            return known.record
+        }
+        let record = try await changed { () async throws(UpstreamFailure) in
+            try await kubernetes.serviceAccount(reference)
+        }
+        accounts[reference] = (record, world.now)
+        return record
+    }
+
+    func exchange(_ subject: SubjectToken, scopes: ScopeSet) async throws(UpstreamFailure) -> UpstreamToken {
+        let account = world.grants[subject.token.exposed]?.account ?? ""
+        let key = account + scopes.sorted.joined(separator: " ")
+        if world.options.mutation == .tokensShared, let token = exchanged[key] { return token }
+        let token = try await changed { () async throws(UpstreamFailure) in
+            if world.options.mutation == .exchangesDoubled {
+                async let second = google.exchange(subject, scopes: scopes)
+                _ = try? await second
+            }
+            return try await google.exchange(subject, scopes: scopes)
+        }
+        exchanged[key] = token
+        return doubled(token)
+    }
+
+    func accessToken(
+        as account: String, scopes: ScopeSet, quotaProject: String?, federated: UpstreamToken
+    ) async throws(UpstreamFailure) -> UpstreamToken {
+        doubled(
+            try await changed { () async throws(UpstreamFailure) in
+                try await google.accessToken(
+                    as: account, scopes: scopes, quotaProject: quotaProject, federated: federated)
+            })
+    }
+
+    func identityToken(
+        as account: String, audience: String, quotaProject: String?, federated: UpstreamToken
+    ) async throws(UpstreamFailure) -> UpstreamToken {
+        doubled(
+            try await changed { () async throws(UpstreamFailure) in
+                try await google.identityToken(
+                    as: account, audience: audience, quotaProject: quotaProject, federated: federated)
+            })
+    }
+
+    private func doubled(_ token: UpstreamToken) -> UpstreamToken {
+        guard world.options.mutation == .lifetimesDoubled else { return token }
+        return UpstreamToken(token: token.token, lifetime: token.lifetime * 2)
+    }
+
+    private func changed<Value>(
+        _ call: () async throws(UpstreamFailure) -> Value
+    ) async throws(UpstreamFailure) -> Value {
+        var attempts = world.options.mutation == .retriesAtOnce ? 3 : 1
+        while true {
+            attempts -= 1
+            do throws(UpstreamFailure) {
+                return try await call()
+            } catch {
+                if attempts > 0 { continue }
+                var failure = error
+                if world.options.mutation == .retryAfterIgnored { failure.retryAfter = nil }
+                throw failure
+            }
+        }
+    }
+}
+
+extension World {
+    /// The identification, or what a bug makes of it.
+    func mutated(_ identification: Identification, on node: SimulatedNode) -> Identification {
+        switch (options.mutation, identification) {
+        case (.attributedByName?, .caller(let caller)):
+            let other = cluster.pods.last {
+                $0.node == node.number && $0.account == caller.pod.serviceAccountName && $0.isListed
+            }
+            guard let other, var record = node.agent?.directory.record(for: other.uid) else { return identification }
+            record.phase = .running
+            return .caller(Caller(pod: record, containerID: nil, cgroupID: caller.cgroupID))
+        case (.finishedPodsServed?, .refused(.podFinished(let namespace, let name, _))):
+            let pod = cluster.pods.last { $0.namespace == namespace && $0.name == name }
+            guard let pod, let record = node.agent?.directory.record(for: pod.uid) else { return identification }
+            return .caller(Caller(pod: record, containerID: nil, cgroupID: pod.cgroup))
+        default: return identification
+        }
+    }
+}

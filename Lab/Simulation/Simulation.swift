@@ -1,0 +1,175 @@
+import Attribution
+import Tokens
+
+/// One run of the simulated world, from a seed.
+package struct Simulation {
+    /// The outcome of a run.
+    package struct Report: Sendable {
+        package var seed: UInt64
+        package var hours: Double
+        package var checksum: String
+        package var events: Int
+        package var requests: Int
+        package var resets: Int
+        package var pods: Int
+        package var agents: Int
+        package var upstreamCalls: Int
+        package var statuses: [Int: Int]
+        package var faults: [Fault: Int]
+        package var checks: [Invariant: Int]
+        package var violations: [Violation]
+        package var slowest: Duration
+        /// The last lines of the trace.
+        package var tail: [String]
+    }
+
+    /// How long the world is at rest before its pods must have their identities. The fault table says 4 s after the fault's
+    /// end and the end of its `Retry-After`, which is 20 s at most in this world.
+    private static let rest = Duration.seconds(60)
+    private static let lastLook = Duration.seconds(120)
+
+    private let world: World
+
+    package init(_ options: SimulationOptions) {
+        world = World(options)
+    }
+
+    /// Runs to the end of its hours.
+    package func run() -> Report {
+        let options = world.options
+        world.populate()
+        for node in world.nodes { world.startAgent(on: node) }
+        let length = Duration.seconds(options.hours * 3_600)
+        let disturbed = max(length - Self.rest - Self.lastLook, .seconds(1))
+        world.planFaults(until: disturbed)
+        planLooks(until: length)
+        world.timeline.advance(by: disturbed)
+        comeToRest()
+        world.timeline.advance(by: Self.rest)
+        askEverybody()
+        askUnannounced()
+        world.timeline.advance(by: Self.lastLook)
+        for node in world.nodes {
+            if let agent = node.agent { world.end(agent, on: node, crashing: false) }
+        }
+        world.timeline.advance(by: .seconds(20))
+        judgeLedgers()
+        return report()
+    }
+
+    private func comeToRest() {
+        world.note("the world comes to rest")
+        world.isQuiet = true
+        world.weather.clear()
+        for node in world.nodes {
+            node.kubelet.expire(false)
+            node.reportLoss()
+            if node.agent == nil { world.startAgent(on: node) }
+        }
+        for index in world.cluster.accounts.indices where world.cluster.accounts[index].state == nil {
+            world.cluster.accounts[index].become(.init(uid: world.makeUID(), email: nil), at: world.now)
+        }
+    }
+
+    /// Every pod that can have its identity must get it now.
+    private func askEverybody() {
+        for pod in world.cluster.pods where pod.isRunning && !pod.isTerminating { ask(pod.index) }
+    }
+
+    /// A pod that no watch shows is found by its first request: a miss has the pods listed.
+    private func askUnannounced() {
+        for node in world.nodes {
+            let index = world.createPod(on: node.number, for: .seconds(3_600), isUnannounced: true)
+            world.timeline.after(.seconds(1)) { [self] in ask(index) }
+        }
+    }
+
+    private func ask(_ index: Int) {
+        let pod = world.cluster.pods[index]
+        guard pod.isRunning, !pod.isDenied, let account = world.cluster.account(pod.namespace, pod.account),
+            let state = world.cluster.accounts[account].state, state.email?.hasPrefix("unbound") != true
+        else { return }
+        world.send(ClientRequest(kind: .access(scopes: nil), mustSucceed: true), from: index)
+    }
+
+    // MARK: Looks
+
+    /// Looks at every table once a minute.
+    private func planLooks(until end: Duration) {
+        let world = world
+        @Sendable func look() {
+            for node in world.nodes { world.judgeTables(of: node) }
+            world.timeline.after(.seconds(60), look)
+        }
+        @Sendable func tidy() {
+            world.dropOldGrants()
+            world.timeline.after(.seconds(3_600), tidy)
+        }
+        look()
+        tidy()
+    }
+
+    private func judgeLedgers() {
+        for node in world.nodes {
+            world.judge.check(.audit)
+            let ledger = node.ledger
+            if ledger.mints != ledger.auditedMints {
+                world.violated(
+                    .audit, "node-\(node.number): \(ledger.mints) mints and \(ledger.auditedMints) audit lines of mints"
+                )
+            }
+            for (purpose, tokens) in ledger.served.sorted(by: { $0.key < $1.key })
+            where ledger.audited[purpose, default: 0] < tokens.count {
+                world.violated(
+                    .audit,
+                    "\(tokens.count) tokens were served for \(purpose), "
+                        + "\(ledger.audited[purpose, default: 0]) are audited")
+            }
+        }
+    }
+
+    private func report() -> Report {
+        let judge = world.judge
+        return Report(
+            seed: world.options.seed, hours: world.options.hours, checksum: world.trace.digest,
+            events: world.trace.count, requests: judge.requests, resets: judge.resets, pods: world.cluster.pods.count,
+            agents: world.memories.count, upstreamCalls: judge.upstreamCalls, statuses: judge.statuses,
+            faults: world.injected, checks: judge.checks, violations: judge.violations, slowest: judge.slowest,
+            tail: world.trace.tail)
+    }
+}
+
+extension World {
+    /// Holds every table of a node's agent against its bound.
+    func judgeTables(of node: SimulatedNode) {
+        guard let agent = node.agent else { return }
+        judge.check(.bounded)
+        let limits = TokenServiceConfiguration()
+        let entries = agent.tokens.snapshot()
+        var perPod: [String: Int] = [:]
+        for entry in entries { perPod["\(entry.pod) \(Self.name(entry.kind))", default: 0] += 1 }
+        let bound = max(limits.accessTokensPerPod, limits.identityTokensPerPod)
+        if let worst = perPod.max(by: { $0.value < $1.value }), worst.value > bound {
+            violated(.bounded, "agent \(agent.id) holds \(worst.value) entries of \(worst.key)")
+        }
+        if entries.contains(where: { $0.waiters > limits.waitersPerPod }) {
+            violated(.bounded, "more than \(limits.waitersPerPod) requests of a pod wait")
+        }
+        let cgroups = node.cgroups().count
+        if !node.losesCgroupEvents, agent.index.count > cgroups {
+            violated(.bounded, "agent \(agent.id) knows \(agent.index.count) cgroups of \(cgroups)")
+        }
+        let pods = Set(cluster.pods.filter { $0.node == node.number && $0.isListed }.map(\.uid))
+        note("tables agent \(agent.id) entries \(entries.count) cgroups \(agent.index.count) pods \(pods.count)")
+    }
+
+    private static func name(_ kind: TokenKey.Kind) -> String {
+        switch kind {
+        case .accessToken: "access tokens"
+        case .identityToken: "identity tokens"
+        case .podToken: "pod tokens"
+        case .federation: "federated tokens"
+        case .cloudCredential: "cloud credentials"
+        }
+    }
+}

@@ -1,0 +1,60 @@
+/// The settings of one simulation.
+package struct SimulationOptions: Sendable {
+    package var seed: UInt64
+    package var hours = 24.0
+    package var nodes = 1
+    /// Pods that each node runs, about.
+    package var podsPerNode = 6
+    /// The faults that may be injected.
+    package var faults = Set(Fault.allCases)
+    /// Between two faults, on average.
+    package var faultPause = Duration.seconds(600)
+    /// A bug to be put in on purpose.
+    package var mutation: Mutation?
+    /// Whether each event of the trace is printed.
+    package var prints = false
+
+    package init(seed: UInt64) {
+        self.seed = seed
+    }
+}
+
+/// A bug that is put in on purpose, to see whether the invariants find it.
+package enum Mutation: String, CaseIterable, Sendable {
+    /// The agent ignores that pods are deleted.
+    case deletionsIgnored
+    /// A caller is taken for the pod that last had its name.
+    case attributedByName
+    /// Cgroups that are removed stay in the index, and their IDs resolve.
+    case goneCgroupsKept
+    /// Federated tokens are shared by the pods of a ServiceAccount.
+    case tokensShared
+    /// Every lifetime counts twice.
+    case lifetimesDoubled
+    /// `Retry-After` is not read.
+    case retryAfterIgnored
+    /// A failed exchange is repeated at once, three times.
+    case retriesAtOnce
+    /// Each exchange is made twice.
+    case exchangesDoubled
+    /// Requests wait for as long as their upstreams take.
+    case waitsUnbounded
+    /// A ServiceAccount is read once an hour.
+    case accountsKept
+    /// A TokenRequest names no ServiceAccount UID.
+    case accountUIDNotPinned
+    /// One audit line in ten is lost.
+    case auditLinesLost
+    /// Each mint is audited twice.
+    case mintsAuditedTwice
+    /// A caller whose pod is unknown causes no list of the pods.
+    case missesIgnored
+    /// A pod in phase Succeeded or Failed is served.
+    case finishedPodsServed
+    /// Failures of an upstream are remembered for an hour.
+    case failuresKept
+    /// A failure is answered with a status of its own.
+    case statusesInvented
+    /// Credentials of a predecessor are believed whatever their age.
+    case handoverNotChecked
+}

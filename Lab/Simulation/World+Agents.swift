@@ -1,0 +1,160 @@
+import Attribution
+import FoundationEssentials
+import KubernetesAPI
+import NIOCore
+import NIOHTTP1
+import Tokens
+import UpstreamHTTP
+
+/// One call that an agent made, for as long as it is under way.
+struct CallEntry {
+    var agent: SimulatedAgent.ID
+    /// `nil`: calls of this kind are not looked at one by one.
+    var key: String?
+    var longestRetryAfter = Duration.seconds(60)
+}
+
+/// The world's notes about the calls and records of agents, and their checks.
+extension World {
+    // MARK: Calls
+
+    func enter(_ call: UpstreamCall, of id: SimulatedAgent.ID, _ node: Int) -> CallEntry {
+        judge.upstreamCalls += 1
+        let entry = entry(call, id)
+        guard let key = entry.key else { return entry }
+        let memory = memories[id]
+        judge.check(.singleFetch)
+        memory.inFlight[key, default: 0] += 1
+        if memory.inFlight[key, default: 0] > 1 {
+            violated(.singleFetch, "agent \(id) makes a call that is under way: \(key)")
+        }
+        judge.check(.retry)
+        if let moment = memory.notBefore[key], now < moment {
+            violated(.retry, "agent \(id) repeats a call \(moment - now) too early: \(key)")
+        }
+        return entry
+    }
+
+    private func entry(_ call: UpstreamCall, _ id: SimulatedAgent.ID) -> CallEntry {
+        switch Destination(call.url) {
+        case .securityTokenService:
+            let (_, fields) = Self.split(Substring("?" + (call.body.map { String(buffer: $0) } ?? "")))
+            let grant = fields["subject_token"].flatMap { grants[$0] }
+            guard let grant else { return CallEntry(agent: id, key: nil) }
+            return CallEntry(agent: id, key: "sts \(grant.pod) \(grant.accountUID) \(fields["scope"] ?? "")")
+        case .iamCredentials:
+            let bearer = call.headers.first(name: "authorization").map { String($0.dropFirst(7)) } ?? ""
+            guard let grant = grants[bearer] else { return CallEntry(agent: id, key: nil) }
+            let body = call.body.map { String(buffer: $0) } ?? ""
+            let name = call.url.split(separator: "/").last ?? ""
+            return CallEntry(agent: id, key: "iam \(grant.pod) \(grant.accountUID) \(name) \(body)")
+        case .apiServer:
+            if call.method == .GET, call.url.contains("/serviceaccounts/") {
+                return CallEntry(
+                    agent: id, key: "account \(call.url.split(separator: "/").suffix(3))",
+                    longestRetryAfter: .seconds(10))
+            }
+            guard call.method == .GET, call.url.contains("/pods?"), !call.url.contains("watch=") else {
+                return CallEntry(agent: id, key: nil)
+            }
+            // A caller whose pod is not known may have the pods listed again at once.
+            return CallEntry(agent: id, key: nil)
+        }
+    }
+
+    func leave(_ entry: CallEntry, _ answer: UpstreamAnswer?, _ node: Int) {
+        guard let key = entry.key else { return }
+        let memory = memories[entry.agent]
+        memory.inFlight[key, default: 1] -= 1
+        if memory.inFlight[key] == 0 { memory.inFlight[key] = nil }
+        memory.notBefore[key] = nil
+        guard let answer else {
+            memory.notBefore[key] = now + .milliseconds(50)
+            return
+        }
+        // A new subject token, or new credentials of the node, may please at once.
+        if answer.isSuccess || answer.status == 401 || answer.status == 400 { return }
+        let pause = min(answer.retryAfter() ?? .zero, entry.longestRetryAfter)
+        memory.notBefore[key] = now + max(pause, .milliseconds(50))
+    }
+
+    // MARK: Pods
+
+    /// The agent's watch brought something.
+    func learnt(_ event: PodEvent, by id: SimulatedAgent.ID, _ node: SimulatedNode, _ directory: PodDirectory) {
+        guard let agent = [node.agent, node.successor].compactMap({ $0 }).first(where: { $0.id == id }) else { return }
+        if options.mutation == .deletionsIgnored, case .deleted = event { return noteEnd(event, agent) }
+        guard directory.apply(event) else { return note("agent \(id) outdated event") }
+        noteEnd(event, agent)
+        if directory.count > cluster.pods.count(where: { $0.node == node.number }) {
+            violated(.bounded, "agent \(id) knows more pods than its node ever had")
+        }
+        if case .replaced(let pods) = event {
+            note("agent \(id) listed \(pods.count) pods")
+            agent.listed()
+        }
+    }
+
+    private func noteEnd(_ event: PodEvent, _ agent: SimulatedAgent) {
+        let memory = agent.memory
+        switch event {
+        case .deleted(let uid):
+            note("agent \(agent.id) deleted \(uid)")
+            memory.ended[uid] = now
+        case .updated(let pod):
+            note("agent \(agent.id) updated \(pod.uid) \(pod.phase.rawValue)")
+            memory.ended[pod.uid] = pod.phase.isTerminal ? memory.ended[pod.uid] ?? now : nil
+        case .replaced(let pods):
+            for pod in pods {
+                memory.ended[pod.uid] = pod.phase.isTerminal ? memory.ended[pod.uid] ?? now : nil
+            }
+        }
+    }
+
+    /// The agent dropped what it held for a pod: another fetch for it is another entry's.
+    func forgot(_ pod: PodUID, by id: SimulatedAgent.ID, _ node: SimulatedNode) {
+        let (memory, text) = (memories[id], pod.description)
+        memory.inFlight = memory.inFlight.filter { !$0.key.contains(text) }
+        memory.notBefore = memory.notBefore.filter { !$0.key.contains(text) }
+    }
+
+    // MARK: Audit
+
+    private struct AuditLine: Decodable {
+        var event: String
+        var podUid: String?
+        var kind: String?
+        var targetAccount: String?
+        var audience: String?
+        var result: String?
+        var count: Int
+    }
+
+    func audited(_ line: String, by id: SimulatedAgent.ID, _ node: SimulatedNode) {
+        if options.mutation == .auditLinesLost, serial() % 10 == 0 { return }
+        guard let record = try? JSONDecoder().decode(AuditLine.self, from: Data(line.utf8)) else {
+            return violated(.audit, "an audit line is not JSON")
+        }
+        if line.contains("ya29.") || line.contains("eyJ") { violated(.ownToken, "an audit line holds a token") }
+        switch (record.event, record.result) {
+        case ("mint", "minted"):
+            let purpose = [record.podUid, record.kind, record.targetAccount ?? "", record.audience].compactMap { $0 }
+            node.ledger.audited[purpose.joined(separator: " "), default: 0] += 1
+            node.ledger.auditedMints += 1
+        case ("mint", _): memories[id].auditedFailures += record.count
+        default: memories[id].auditedDenials += record.count
+        }
+    }
+
+    func reported(_ report: TokenFetchReport, by id: SimulatedAgent.ID, _ node: SimulatedNode) {
+        guard report.failure == nil else {
+            memories[id].failures += 1
+            return
+        }
+        node.ledger.mints += 1
+    }
+
+    func reportedAccountFailure(by id: SimulatedAgent.ID, _ node: SimulatedNode) {
+        memories[id].failures += 1
+    }
+}

@@ -1,0 +1,210 @@
+import Attribution
+import Tokens
+
+/// Faults, injected as the seed decides.
+extension World {
+    func planFaults(until end: Duration) {
+        let kinds = Fault.allCases.filter { options.faults.contains($0) }
+        guard !kinds.isEmpty else { return }
+        planNext(kinds, until: end)
+    }
+
+    private func planNext(_ kinds: [Fault], until end: Duration) {
+        let pause = random.duration(.seconds(1), options.faultPause * 3)
+        timeline.after(pause) { [self] in
+            guard now < timeline.start + end, !isQuiet else { return }
+            inject(random.pick(kinds))
+            planNext(kinds, until: end)
+        }
+    }
+
+    private func inject(_ fault: Fault) {
+        count(fault)
+        note("fault \(fault.rawValue)")
+        guard fault.isMoment else {
+            let length = random.duration(.milliseconds(200), .seconds(random.chance(0.05) ? 4_000 : 400))
+            weather.begin(fault, until: now + length)
+            if fault.troublesAccounts { trouble(for: length) }
+            if fault == .credentialsExpired { expireCredentials(for: length) }
+            return
+        }
+        switch fault {
+        case .watchCut, .watchGarbage: disturbWatches(by: fault)
+        case .watchCompacted:
+            cluster.compact()
+            disturbWatches(by: .watchCut)
+        case .iamRevokes:
+            for key in grants.keys where grants[key]?.kind == .federated { grants[key]?.isRevoked = true }
+        case .cgroupEventsLost: loseCgroupEvents()
+        case .credentialsRotated:
+            random.pick(nodes).kubelet.rotate()
+            trouble(for: .zero)
+        case .podBurst: burst()
+        case .podsReplaced: replacePods()
+        case .accountRecreated, .accountDeleted, .annotationFlips: changeAccount(fault)
+        case .agentCrashes, .agentRestarts, .agentUpgrades: disturbAgent(fault)
+        default: break
+        }
+    }
+
+    /// The longest pause after a failed read is 10 s, by `Retry-After`.
+    private func trouble(for length: Duration) {
+        accountsTroubledUntil = max(accountsTroubledUntil, now + length + .seconds(13))
+    }
+
+    private func expireCredentials(for length: Duration) {
+        let kubelet = random.pick(nodes).kubelet
+        kubelet.expire(true)
+        timeline.after(length) {
+            kubelet.expire(false)
+            kubelet.rotate()
+        }
+    }
+
+    private func loseCgroupEvents() {
+        let node = random.pick(nodes)
+        node.losesCgroupEvents = true
+        timeline.after(random.duration(.milliseconds(1), .seconds(5))) { node.reportLoss() }
+    }
+
+    /// Pods that live for milliseconds.
+    private func burst() {
+        let node = random.below(nodes.count)
+        for _ in 0..<(5 + random.below(30)) {
+            let delay = Duration.milliseconds(random.below(2_000))
+            timeline.after(delay) {
+                self.createPod(on: node, for: .milliseconds(1 + self.random.below(900)))
+            }
+        }
+    }
+
+    /// Pods of a StatefulSet: the same names, other UIDs, at once.
+    private func replacePods() {
+        let running = cluster.pods.filter { $0.isListed && !$0.isTerminating }
+        for pod in running.prefix(4) {
+            removeCgroupNow(of: pod.index)
+            removeObject(of: pod.index)
+            createPod(on: pod.node, named: pod.name, in: pod.namespace)
+        }
+    }
+
+    private func removeCgroupNow(of index: Int) {
+        let pod = cluster.pods[index]
+        guard pod.hasCgroup else { return }
+        cluster.pods[index].hasCgroup = false
+        nodes[pod.node].remove(pod.container)
+        nodes[pod.node].remove(pod.cgroup)
+    }
+
+    private func changeAccount(_ fault: Fault) {
+        let index = random.below(cluster.accounts.count)
+        switch fault {
+        case .annotationFlips:
+            guard let state = cluster.accounts[index].state else { return }
+            cluster.accounts[index].become(.init(uid: state.uid, email: makeEmail()), at: now)
+        case .accountDeleted:
+            cluster.accounts[index].become(nil, at: now)
+            timeline.after(random.duration(.milliseconds(10), .seconds(300))) {
+                if !self.isQuiet { self.recreateAccount(index) }
+            }
+        default:
+            recreateAccount(index)
+        }
+    }
+
+    private func recreateAccount(_ index: Int) {
+        cluster.accounts[index].become(.init(uid: makeUID(), email: makeEmail()), at: now)
+        note("account \(index) made again")
+    }
+
+    // MARK: Agents
+
+    func startAgent(on node: SimulatedNode, after predecessor: SimulatedAgent? = nil) {
+        do {
+            let agent = try SimulatedAgent(memories.count, on: node, in: self)
+            if predecessor == nil { node.agent = agent } else { node.successor = agent }
+            agent.start()
+            note("agent \(agent.id) starts on node \(node.number)")
+        } catch {
+            violated(.answered, "an agent does not start: \(error)")
+        }
+    }
+
+    private func disturbAgent(_ fault: Fault) {
+        let node = random.pick(nodes)
+        guard let agent = node.agent else { return }
+        switch fault {
+        case .agentUpgrades:
+            guard node.successor == nil else { return }
+            startAgent(on: node, after: agent)
+            awaitList(of: node, patience: 300)
+        default:
+            node.successor?.end(crashing: true)
+            node.successor = nil
+            end(agent, on: node, crashing: fault == .agentCrashes)
+            timeline.after(random.duration(.milliseconds(50), .seconds(30))) {
+                if node.agent == nil { self.startAgent(on: node) }
+            }
+        }
+    }
+
+    /// A successor takes over once it has listed the pods itself; where it cannot within 30 s, it gives up.
+    private func awaitList(of node: SimulatedNode, patience: Int) {
+        timeline.after(.milliseconds(100)) { [self] in
+            guard let successor = node.successor else { return }
+            guard let agent = node.agent, patience > 0 else {
+                successor.end(crashing: true)
+                node.successor = nil
+                return
+            }
+            guard successor.isListed else { return awaitList(of: node, patience: patience - 1) }
+            handOver(from: agent, to: successor)
+            node.successor = nil
+            end(agent, on: node, crashing: false)
+            node.agent = successor
+        }
+    }
+
+    /// Tokens and ServiceAccounts pass as the bytes that pass over the socket.
+    private func handOver(from agent: SimulatedAgent, to successor: SimulatedAgent) {
+        let bytes = agent.tokens.heldCredentials().bytes
+        let askedAt = options.mutation == .handoverNotChecked ? now + .seconds(3_600) : now
+        guard let held = HeldCredentials(parsing: bytes) else {
+            return violated(.freeUpgrade, "agent \(successor.id) cannot read what agent \(agent.id) hands over")
+        }
+        let count = successor.tokens.adopt(held, askedAt: askedAt) { successor.directory.record(for: $0) }
+        note("agent \(successor.id) takes over \(count) of \(held.tokenCount) tokens, \(bytes.count) bytes")
+        // A fetch that the predecessor began is another than the successor's.
+        judge.check(.freeUpgrade)
+        let now = now
+        for entry in agent.tokens.snapshot() where (entry.remaining ?? .zero) > .seconds(1_200) {
+            guard let record = successor.directory.record(for: entry.pod), !record.phase.isTerminal else { continue }
+            let key = "\(entry.pod) \(entry.kind) \(entry.target) \(entry.quotaProject ?? "")"
+            let isThere = successor.tokens.snapshot().contains { other in
+                "\(other.pod) \(other.kind) \(other.target) \(other.quotaProject ?? "")" == key
+                    && (other.remaining ?? .zero) <= (entry.remaining ?? .zero) + .milliseconds(1)
+            }
+            if !isThere, now > timeline.start { violated(.freeUpgrade, "the successor lacks \(key)") }
+        }
+    }
+
+    func end(_ agent: SimulatedAgent, on node: SimulatedNode, crashing: Bool) {
+        note("agent \(agent.id) \(crashing ? "crashes" : "ends")")
+        agent.end(crashing: crashing)
+        node.agent = nil
+        guard !crashing else { return }
+        let memory = agent.memory
+        timeline.after(.seconds(1)) { self.judgeAudit(of: memory, agent.id) }
+    }
+
+    /// Once an agent has written its last line, every denial has been told.
+    private func judgeAudit(of memory: AgentMemory, _ id: SimulatedAgent.ID) {
+        judge.check(.audit)
+        if memory.denials != memory.auditedDenials {
+            violated(.audit, "agent \(id) denied \(memory.denials) requests and audited \(memory.auditedDenials)")
+        }
+        if memory.failures != memory.auditedFailures {
+            violated(.audit, "\(memory.failures) fetches of agent \(id) failed, \(memory.auditedFailures) are audited")
+        }
+    }
+}

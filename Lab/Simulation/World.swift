@@ -1,0 +1,98 @@
+import Attribution
+import NIOCore
+import Tokens
+
+/// Everything around the simulated agents, and the judge of what they do.
+///
+/// Its members are met by one thread alone, the one that lets time pass; this is what makes it safe to share.
+final class World: @unchecked Sendable {
+    let timeline: Timeline
+    let options: SimulationOptions
+    var trace: Trace
+    var random: SeededGenerator
+    var cluster = Cluster()
+    var weather = Weather()
+    var grants: [String: Grant] = [:]
+    var judge = InvariantRecord()
+    var nodes: [SimulatedNode] = []
+    /// By the agents' numbers.
+    var memories: [AgentMemory] = []
+    var watches: [SimulatedWatch] = []
+    private(set) var injected: [Fault: Int] = [:]
+    private var lastSerial = 0
+    private var lastCgroup: UInt64 = 4_096
+    /// Until when reads of ServiceAccounts may fail, or pause after failures.
+    var accountsTroubledUntil: ContinuousClock.Instant
+    /// Whether the world has come to rest: no fault is injected any more.
+    var isQuiet = false
+
+    init(_ options: SimulationOptions) {
+        self.options = options
+        timeline = Timeline()
+        accountsTroubledUntil = timeline.now
+        trace = Trace(printing: options.prints)
+        random = SeededGenerator(seed: options.seed)
+    }
+
+    var now: ContinuousClock.Instant { timeline.now }
+
+    func note(_ text: String) {
+        trace.note(timeline.elapsed, text)
+    }
+
+    func has(_ fault: Fault) -> Bool { weather.has(fault, at: now) }
+
+    func violated(_ invariant: Invariant, _ text: String) {
+        note("VIOLATION \(invariant.rawValue): \(text)")
+        judge.violations.append(Violation(invariant: invariant, text: text, at: .nanoseconds(timeline.elapsed)))
+    }
+
+    func count(_ fault: Fault) { injected[fault, default: 0] += 1 }
+
+    func serial() -> Int {
+        lastSerial += 1
+        return lastSerial
+    }
+
+    func cgroupID() -> CgroupID {
+        lastCgroup += 1 + UInt64(random.below(3))
+        return CgroupID(rawValue: lastCgroup)
+    }
+
+    /// The clock of Google's servers, and that of the API server, which a fault may set.
+    var googleTime: Int64 { WallTime.beginning + timeline.elapsed / 1_000_000_000 }
+    var apiTime: Int64 {
+        if has(.apiClockAhead) { return googleTime + 600 }
+        if has(.apiClockBehind) { return googleTime - 600 }
+        return googleTime
+    }
+
+    /// A UID in the form of RFC 4122.
+    func makeUID() -> String {
+        func hexadecimal(_ digits: Int) -> String {
+            let text = String(random.next() & ((1 << UInt64(4 * digits)) - 1), radix: 16)
+            return String(repeating: "0", count: digits - text.utf8.count) + text
+        }
+        return [8, 4, 4, 4, 12].map { hexadecimal($0) }.joined(separator: "-")
+    }
+
+    /// Gives out a token. Subject and identity tokens are JWTs, the others opaque.
+    func give(_ grant: Grant, claims: ((Int) -> String)? = nil) -> String {
+        var grant = grant
+        grant.serial = serial()
+        let text =
+            if let claims {
+                "eyJhbGciOiJub25lIn0.\(Base64URL.encode(claims(grant.serial).utf8)).c2ln"
+            } else {
+                "ya29.\(grant.kind.rawValue)-\(grant.serial)"
+            }
+        grants[text] = grant
+        return text
+    }
+
+    /// Drops what has ended long ago, so that a long simulation needs no more memory than a short one.
+    func dropOldGrants() {
+        let limit = now - .seconds(7_200)
+        grants = grants.filter { $0.value.end > limit }
+    }
+}
