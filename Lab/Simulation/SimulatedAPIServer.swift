@@ -9,7 +9,7 @@ extension World {
     static let subjectAudience = "simulation.svc.id.goog"
     static let podTokenAudience = "vault"
 
-    func answerOfAPIServer(_ call: UpstreamCall, node: Int) -> UpstreamAnswer {
+    func answerOfAPIServer(_ call: UpstreamCall, node: Int) -> UpstreamResponse {
         guard let token = call.headers.first(name: "authorization"), nodes[node].kubelet.accepts(token) else {
             return status(401, "Unauthorized")
         }
@@ -40,7 +40,7 @@ extension World {
         return answer(200, #"{"kind":"ServiceAccount","metadata":\#(metadata)}"#, of: .apiServer)
     }
 
-    func status(_ code: Int, _ message: String) -> UpstreamAnswer {
+    func status(_ code: Int, _ message: String) -> UpstreamResponse {
         answer(code, #"{"kind":"Status","status":"Failure","message":"\#(message)","code":\#(code)}"#, of: .apiServer)
     }
 
@@ -54,7 +54,7 @@ extension World {
         return (halves.first.map(String.init) ?? "", query)
     }
 
-    private func list(_ node: Int, _ query: [String: String]) -> UpstreamAnswer {
+    private func list(_ node: Int, _ query: [String: String]) -> UpstreamResponse {
         let all = cluster.pods.filter { $0.node == node && $0.isListed }
         let begin = query["continue"].flatMap(Int.init) ?? 0
         let size = query["limit"].flatMap(Int.init) ?? all.count
@@ -65,7 +65,7 @@ extension World {
         return answer(200, #"{"kind":"PodList","metadata":\#(metadata),"items":[\#(items)]}"#, of: .apiServer)
     }
 
-    private func watchHead(_ query: [String: String]) -> UpstreamAnswer {
+    private func watchHead(_ query: [String: String]) -> UpstreamResponse {
         guard let version = query["resourceVersion"].flatMap(Int.init) else { return status(400, "no resourceVersion") }
         if version < cluster.oldest, random.chance(0.5) { return status(410, "too old resource version") }
         return answer(200, "", of: .apiServer)
@@ -90,7 +90,7 @@ extension World {
     /// Mints as the API server does: for pods of this node, under their ServiceAccount, bound to their UID.
     private func mint(
         _ call: UpstreamCall, _ namespace: String, _ name: String, _ account: Int?, node: Int
-    ) -> UpstreamAnswer {
+    ) -> UpstreamResponse {
         guard let body = call.body,
             let request = try? JSONDecoder().decode(Request.self, from: Data(body.readableBytesView))
         else { return status(400, "bad TokenRequest") }

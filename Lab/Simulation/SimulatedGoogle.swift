@@ -9,7 +9,7 @@ extension World {
     static let provider =
         "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/simulation/providers/cluster"
 
-    func answerOfSTS(_ call: UpstreamCall) -> UpstreamAnswer {
+    func answerOfSTS(_ call: UpstreamCall) -> UpstreamResponse {
         let form = call.body.map { String(buffer: $0) } ?? ""
         let (_, fields) = Self.split(Substring("?" + form))
         guard let subject = fields["subject_token"].flatMap({ grants[$0] }), subject.kind == .subject,
@@ -34,7 +34,7 @@ extension World {
                 + #""token_type":"Bearer","expires_in":\#(seconds)}"#, of: .securityTokenService)
     }
 
-    private func sts(_ code: String, _ text: String) -> UpstreamAnswer {
+    private func sts(_ code: String, _ text: String) -> UpstreamResponse {
         answer(400, #"{"error":"\#(code)","error_description":"\#(text)"}"#, of: .securityTokenService)
     }
 
@@ -43,7 +43,7 @@ extension World {
         var audience: String?
     }
 
-    func answerOfIAM(_ call: UpstreamCall) -> UpstreamAnswer {
+    func answerOfIAM(_ call: UpstreamCall) -> UpstreamResponse {
         let method = call.url.split(separator: "/").last?.split(separator: ":") ?? []
         guard method.count == 2, let bearer = call.headers.first(name: "authorization")?.dropFirst(7),
             let federated = grants[String(bearer)], federated.kind == .federated
@@ -76,7 +76,7 @@ extension World {
         return answer(200, #"{"token":"\#(token)"}"#, of: .iamCredentials)
     }
 
-    private func iam(_ code: Int, _ text: String) -> UpstreamAnswer {
+    private func iam(_ code: Int, _ text: String) -> UpstreamResponse {
         answer(code, #"{"error":{"code":\#(code),"message":"\#(text)"}}"#, of: .iamCredentials)
     }
 }

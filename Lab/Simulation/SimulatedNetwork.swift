@@ -26,7 +26,7 @@ struct SimulatedNetwork: UpstreamTransport {
 
     func shutdown() async {}
 
-    func answer(to call: UpstreamCall) async throws(TransportError) -> UpstreamAnswer {
+    func answer(to call: UpstreamCall) async throws(TransportError) -> UpstreamResponse {
         let entry = world.enter(call, of: agent, node)
         do throws(TransportError) {
             let answer = try await travel(call, to: Destination(call.url), within: call.timeout ?? .milliseconds(2_500))
@@ -45,7 +45,7 @@ struct SimulatedNetwork: UpstreamTransport {
         guard whole.isSuccess else { return UpstreamReading(answer: whole, reader: nil, end: .whole) }
         var reader = reader
         let wantsMore = reader.read(ByteBuffer(bytes: whole.body))
-        let answer = UpstreamAnswer(status: whole.status, headers: whole.headers)
+        let answer = UpstreamResponse(status: whole.status, headers: whole.headers)
         return UpstreamReading(answer: answer, reader: reader, end: wantsMore ? .whole : .refused)
     }
 
@@ -53,7 +53,7 @@ struct SimulatedNetwork: UpstreamTransport {
         _ call: UpstreamCall, opened: () -> Void, chunk receive: (ByteBuffer) -> Bool
     ) async throws(TransportError) -> UpstreamStreamEnd {
         let entry = world.enter(call, of: agent, node)
-        let head: UpstreamAnswer
+        let head: UpstreamResponse
         do throws(TransportError) {
             head = try await travel(call, to: .apiServer, within: .seconds(10))
             world.leave(entry, head, node)
@@ -79,7 +79,7 @@ struct SimulatedNetwork: UpstreamTransport {
     /// The way there, what the upstream does, and the way back.
     private func travel(
         _ call: UpstreamCall, to destination: Destination, within limit: Duration
-    ) async throws(TransportError) -> UpstreamAnswer {
+    ) async throws(TransportError) -> UpstreamResponse {
         let deadline = world.now + limit
         if world.refuses(destination) {
             try await pass(.milliseconds(1), until: deadline)
@@ -125,7 +125,7 @@ extension World {
     }
 
     /// The answer of an upstream, its faults included.
-    func answer(_ call: UpstreamCall, at destination: Destination, node: Int) -> UpstreamAnswer {
+    func answer(_ call: UpstreamCall, at destination: Destination, node: Int) -> UpstreamResponse {
         let faults: (errors: Fault, throttle: Fault, garbled: Fault) =
             switch destination {
             case .apiServer: (.apiErrors, .apiThrottle, .apiGarbled)
@@ -151,11 +151,11 @@ extension World {
         }
     }
 
-    func answer(_ status: Int, _ body: String, _ retryAfter: Int? = nil, of destination: Destination) -> UpstreamAnswer
+    func answer(_ status: Int, _ body: String, _ retryAfter: Int? = nil, of destination: Destination) -> UpstreamResponse
     {
         let seconds = if case .apiServer = destination { apiTime } else { googleTime }
         var headers: HTTPHeaders = ["content-type": "application/json", "date": WallTime(seconds: seconds).httpDate]
         if let retryAfter { headers.add(name: "retry-after", value: "\(retryAfter)") }
-        return UpstreamAnswer(status: status, headers: headers, body: Array(body.utf8))
+        return UpstreamResponse(status: status, headers: headers, body: Array(body.utf8))
     }
 }

@@ -62,7 +62,7 @@ extension World {
         }
     }
 
-    func leave(_ entry: CallEntry, _ answer: UpstreamAnswer?, _ node: Int) {
+    func leave(_ entry: CallEntry, _ answer: UpstreamResponse?, _ node: Int) {
         guard let key = entry.key else { return }
         let memory = memories[entry.agent]
         memory.inFlight[key, default: 1] -= 1

@@ -23,7 +23,7 @@ package struct UpstreamReading<Reader: UpstreamBodyReader>: Sendable {
     package var reader: Reader?
     package var end: End
 
-    package init(answer: UpstreamAnswer, reader: Reader?, end: End) {
+    package init(answer: UpstreamResponse, reader: Reader?, end: End) {
         self.answer = answer
         self.reader = reader
         self.end = end

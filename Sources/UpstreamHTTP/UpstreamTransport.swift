@@ -3,7 +3,7 @@ package import NIOCore
 /// Carries calls to an upstream and their answers back: ``UpstreamHTTPClient`` over sockets, or a simulated network.
 package protocol UpstreamTransport: Sendable {
     /// Sends `call` and reads all of its answer, whatever the status.
-    func answer(to call: UpstreamCall) async throws(TransportError) -> UpstreamAnswer
+    func answer(to call: UpstreamCall) async throws(TransportError) -> UpstreamResponse
 
     /// Sends `call` and has the body of a success read by a reader, chunk by chunk. Any other answer is read whole.
     func answer<Reader: UpstreamBodyReader>(
