@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 
-# The initial RAM disk loads these, each after those that it needs: they reach the disk.
+# The initial RAM disk loads these, as far as they are modules, each after those that it needs: they reach the disk.
 DISK_MODULES = ["virtio_pci", "virtio_blk", "ext4", "crc32c_generic"]
 MODULE_TREES = ["net", "lib", "crypto", "arch", "drivers/net", "drivers/virtio"]
 # Busybox's own shell would call its applets whatever PATH says.
@@ -117,9 +117,10 @@ def initial_disk(directory, package, release, init):
     shutil.copy(init, tree / "init")
     (tree / "init").chmod(0o755)
     subprocess.run(["depmod", "-b", package, release], check=True)
+    modules = {path.name.partition(".")[0] for path in (package / "lib/modules" / release).rglob("*.ko*")}
     shown = "".join(
         output("modprobe", "-d", package, "-S", release, "--ignore-install", "--show-depends", module)
-        for module in DISK_MODULES)
+        for module in DISK_MODULES if module in modules)
     with (tree / "modules/order").open("w") as order:
         for path in module_paths(shown):
             shutil.copy(path, tree / "modules")
