@@ -151,7 +151,8 @@ extension World {
         }
     }
 
-    func answer(_ status: Int, _ body: String, _ retryAfter: Int? = nil, of destination: Destination) -> UpstreamResponse
+    func answer(_ status: Int, _ body: String, _ retryAfter: Int? = nil, of destination: Destination)
+        -> UpstreamResponse
     {
         let seconds = if case .apiServer = destination { apiTime } else { googleTime }
         var headers: HTTPHeaders = ["content-type": "application/json", "date": WallTime(seconds: seconds).httpDate]

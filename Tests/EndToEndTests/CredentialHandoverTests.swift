@@ -1,3 +1,4 @@
+import AgentTesting
 import Lab
 import Testing
 
