@@ -73,8 +73,7 @@ extension Parts {
         SocketControl.wipe(&bytes)
         guard let held else {
             return logger.warning(
-                "the agent that runs hands over credentials in a form that this agent does not know; they are fetched when "
-                    + "pods ask")
+                "the agent that runs hands over credentials in an unknown form; they are fetched when pods ask")
         }
         let count = upstreams.tokens.adopt(held, askedAt: askedAt) { [directory = pods.directory] in
             directory.record(for: $0)

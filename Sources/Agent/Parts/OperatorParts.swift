@@ -9,6 +9,7 @@ import Operations
 import Restart
 import Settings
 import Telemetry
+import Tokens
 
 /// The parts that operators, probes and a successor meet: the admin socket, the metrics port, the hand-over, the
 /// startup taint.
