@@ -37,9 +37,8 @@ final class SimulatedAgent: @unchecked Sendable {
         let network = SimulatedNetwork(world: world, agent: id, node: node.number)
         let jitter: JitterSource = { world.random.unit() }
         let logger = Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() }
-        var options = try KubernetesClientOptions(
+        let options = try KubernetesClientOptions(
             audience: World.subjectAudience, podTokenAudiences: [World.podTokenAudience])
-        options.policies = SimulatedNode.policies
         let kubernetes = KubernetesClient(
             options: options, credentials: SimulatedCredentials(node.kubelet, world.timeline), network: network,
             clock: clock, logger: logger)
@@ -73,7 +72,8 @@ final class SimulatedAgent: @unchecked Sendable {
         index = CgroupIndex(root: SimulatedNode.root, resolver: node)
         let misses = world.options.mutation == .missesIgnored ? AsyncStream<Void> { _ in } : directory.misses
         watcher = PodWatcher(
-            client: kubernetes, nodeName: "node-\(node.number)", misses: misses, clock: clock, random: jitter,
+            client: kubernetes, nodeName: "node-\(node.number)", misses: misses, policies: SimulatedNode.policies,
+            clock: clock, random: jitter,
             logger: logger
         ) { event in
             world.learnt(event, by: id, node, directory)
