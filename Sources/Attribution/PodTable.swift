@@ -71,7 +71,7 @@ struct PodTable: Sendable {
         self.records[record.uid] = record
         self.terminated.remove(record.uid)
         guard let hash = record.mirroredUID else { return }
-        // A mirror pod that the kubelet makes anew has its predecessor's name. Anybody else's, which a user may create
+        // A mirror pod that the kubelet makes again has its predecessor's name. Anybody else's, which a user may create
         // with the same hash, takes nothing from one that is there.
         let holder = self.mirrors[hash].flatMap { self.records[$0] }
         if held == hash || (holder.map(record.hasName(of:)) ?? true) { self.mirrors[hash] = record.uid }

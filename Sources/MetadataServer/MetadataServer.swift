@@ -125,7 +125,7 @@ package final class MetadataServer: Sendable {
 
     /// The namespaces in which a listening socket has ended, though ``stop(namespace:)`` was not called.
     ///
-    /// The kernel lets whoever rules a network namespace end its sockets: `SOCK_DESTROY` of sock_diag(7).
+    /// The kernel lets a process with CAP_NET_ADMIN over a network namespace end its sockets: `SOCK_DESTROY` of sock_diag(7).
     package var endedNamespaces: Set<UInt64> { pool.endedNamespaces }
 
     /// The listening sockets of a namespace, which stay the server's.

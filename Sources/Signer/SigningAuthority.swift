@@ -88,6 +88,8 @@ package struct SigningAuthority: Sendable {
         _ usages: [ExtendedKeyUsage.Usage], for lifetime: TimeInterval, now: Date
     ) throws(SpiffeError) -> Issued {
         let publicKey = try Self.key(of: request)
+        // Certificates have whole seconds, and the library rounds to the nearest.
+        let now = Date(timeIntervalSince1970: now.timeIntervalSince1970.rounded(.down))
         let notBefore = now.addingTimeInterval(-Self.backdating)
         let notAfter = min(now.addingTimeInterval(lifetime), certificate.notValidAfter)
         guard notAfter.timeIntervalSince(now) >= min(lifetime, Self.leastLifetime) else {

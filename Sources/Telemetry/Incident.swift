@@ -28,7 +28,7 @@ package enum Incident: String, Sendable, CaseIterable {
     case namespaceFailed = "namespace_failed"
     /// A pod has as many network namespaces as it may have, or the node has: connections in another were refused.
     case namespaceRefused = "namespace_refused"
-    /// A listening socket of the agent's was ended from outside, by whoever rules its network namespace.
+    /// A listening socket of the agent's was ended from outside, by a process with rights over its network namespace.
     case listenerEnded = "listener_ended"
     /// The socket of `metrics.port` cannot be bound: metrics are not served until it can.
     case metricsPortFailed = "metrics_port_failed"

@@ -67,7 +67,7 @@ import _CryptoExtras
             signatureAlgorithm: .sha256WithRSAEncryption)
         var serializer = DER.Serializer()
         try serializer.serialize(weak)
-        cases.append(("neither EC P-256 nor P-384", serializer.serializedBytes))
+        cases.append(("none of EC P-256, P-384 and P-521", serializer.serializedBytes))
         for (words, bytes) in cases {
             let error = #expect(throws: SpiffeError.self) {
                 try root.authority.sign(bytes, as: testID, for: 3600)

@@ -107,8 +107,9 @@ import Testing
             let answers = world.ask(.sample("other"), account, scopes: ScopeSet(["new"]))
             await eventually { !answers.all.isEmpty }
             world.clock.advance(by: limit - .milliseconds(10))
+            // The ServiceAccount is due to be read again, and its read ends leases.
+            _ = try await world.service.serviceAccount(of: pod)
             await world.settled()
-            await eventually { leased(world).map(world.service.use) ?? false }
             let lease = try #require(leased(world))
             world.clock.advance(by: .milliseconds(10))
             await world.settled()

@@ -220,8 +220,8 @@ package struct NamespaceRegistry: Sendable {
         pods[pod] = record
     }
 
-    /// Notes that a namespace's listeners have ended by themselves. A pod's namespace is refused for a while: whoever
-    /// ended them could end the next ones as well.
+    /// Notes that a namespace's listeners have ended by themselves. A pod's namespace is refused for a while: the
+    /// process that ended them could end the next ones as well.
     ///
     /// - Returns: The pod; `nil`: the namespace is the node's own, or none that is open.
     package mutating func listenersEnded(_ cookie: UInt64, at now: Instant) -> CgroupID? {

@@ -116,7 +116,7 @@ struct OpenNamespaces: Sendable {
     }
 
     /// Closes the listeners of namespaces in which one has ended by itself. A pod's namespace is refused for a while; that of
-    /// the node is opened anew by ``openNode(_:_:)``.
+    /// the node is opened again by ``openNode(_:_:)``.
     mutating func replaceEnded(_ cookies: Set<UInt64>, _ datapath: Datapath) {
         guard !isFrozen else { return }
         for cookie in cookies {
@@ -126,7 +126,7 @@ struct OpenNamespaces: Sendable {
             var metadata: Logger.Metadata = ["namespace": "\(entry.id.inode)"]
             guard let pod = registry.listenersEnded(cookie, at: .now) else {
                 logger.error(
-                    "the listeners of pods with the host's network were ended from outside; they are opened anew",
+                    "the listeners of pods with the host's network were ended from outside; they are opened again",
                     metadata: metadata)
                 continue
             }

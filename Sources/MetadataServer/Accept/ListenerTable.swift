@@ -40,7 +40,7 @@ final class ListenerTable: Sendable {
             isOver.store(true, ordering: .relaxed)
         }
 
-        /// Whether the socket has stopped listening, though nobody here closed it.
+        /// Whether the socket has stopped listening, though this process has not closed it.
         var hasEnded: Bool { isOver.load(ordering: .relaxed) }
 
         /// When one last was; `nil`: none has been.
