@@ -58,7 +58,9 @@ import YAML
         let variables = Set(ConfigurationKey.all.map(\.environmentName))
         let sections = Set(keys.filter { $0.contains(".") }.map { String($0.prefix { $0 != "." }) })
         // Words of others that look like ours.
-        let foreign: Set<String> = ["google.subject", "kubernetes.io", "google.rpc", "metrics.md", "audit.md", "spiffe.py"]
+        let foreign: Set<String> = [
+            "google.subject", "kubernetes.io", "google.rpc", "metrics.md", "audit.md", "spiffe.py",
+        ]
         for document in try Document.all() {
             for text in document.codeSpans + document.blockLines(["sh"]) {
                 for match in text.matches(of: /(?:^|[\s"'(])([a-z]+\.[a-z0-9-]+)(?:$|[\s=:,"')])/) {

@@ -230,7 +230,8 @@ struct SpiffePodCertificateTests {
             let signed = await second.stop().output.split(separator: "\n").filter {
                 $0.contains("podCertificateRequest")
             }
-            #expect(signed.count == 1, "\(signed)")
+            // Nothing of what the first one had to sign, however often the agent asked for the third pod.
+            #expect(!signed.isEmpty && signed.allSatisfy { $0.contains(#""pod":"c""#) }, "\(signed)")
             #expect(world.cluster.kubernetes.leaseHolders["podidentd-signer-leader"] == "", "given back")
         }
     }
