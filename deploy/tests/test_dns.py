@@ -2,6 +2,7 @@
 import contextlib
 import json
 import pathlib
+import random
 import re
 import shlex
 import socket
@@ -35,10 +36,16 @@ def neighbours(domain=DOMAIN):
 
 
 def free_port():
-    """A port that is free for UDP and TCP just now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-        datagrams.bind(("127.0.0.1", 0))
-        return datagrams.getsockname()[1]
+    """A port that is free for UDP and TCP just now, below those that the kernel gives to connections of others."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, socket.socket() as streams:
+            try:
+                datagrams.bind(("127.0.0.1", port))
+                streams.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 @contextlib.contextmanager
