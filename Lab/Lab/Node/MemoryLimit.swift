@@ -63,8 +63,9 @@ package struct MemoryLimit: Sendable {
         try "\(value)".write(toFile: "\(directory)/\(name)", atomically: false, encoding: .utf8)
     }
 
-    /// Removes it, once nothing is in it.
+    /// Removes it, once nothing is in it: the agent's opener ends a moment after the agent.
     package func remove() {
-        unsafe rmdir(directory)
+        let deadline = ContinuousClock.now + .seconds(10)
+        while unsafe rmdir(directory) != 0, errno == EBUSY, ContinuousClock.now < deadline { usleep(10_000) }
     }
 }
