@@ -76,8 +76,6 @@ package struct NamespaceRegistry: Sendable {
     private var entries: [UInt64: Entry] = [:]
     private var pods: [CgroupID: Pod] = [:]
     private var node: UInt64?
-    /// How many namespaces were refused, because of the pod's limit or of everybody's.
-    package private(set) var refusals = 0
 
     package init(limits: Limits = Limits()) {
         self.limits = limits
@@ -133,10 +131,9 @@ package struct NamespaceRegistry: Sendable {
     }
 
     /// Whether the namespace is refused from now on: not if it is already, and not if too many are.
-    private mutating func refuse(_ cookie: UInt64, _ record: inout Pod, at now: Instant) -> Bool {
+    private func refuse(_ cookie: UInt64, _ record: inout Pod, at now: Instant) -> Bool {
         guard record.refused.count < limits.refusedPerPod, !record.refused.contains(where: { $0.cookie == cookie })
         else { return false }
-        refusals += 1
         record.refused.append((cookie, now + limits.refusal))
         return true
     }
@@ -177,11 +174,7 @@ package struct NamespaceRegistry: Sendable {
     /// Takes the namespaces that lack a family and are to be tried again now.
     package mutating func takeIncomplete(at now: Instant) -> [Entry] {
         let due = entries.values.filter { $0.families != .both && $0.completeAt <= now }
-        for entry in due {
-            // The first pause was that of the opening.
-            entries[entry.id.cookie]?.completions += 1
-            entries[entry.id.cookie]?.completeAt = now + limits.completion.pause(after: entry.completions + 2)
-        }
+        for entry in due { planCompletion(of: entry, at: now) }
         return due
     }
 
@@ -189,9 +182,14 @@ package struct NamespaceRegistry: Sendable {
     /// loopback device was up, which it is when an application is executed there.
     package mutating func takeIncomplete(_ cookie: UInt64, at now: Instant) -> Entry? {
         guard let entry = entries[cookie], entry.families != .both, entry.completions == 0 else { return nil }
-        entries[cookie]?.completions = 1
-        entries[cookie]?.completeAt = now + limits.completion.pause(after: 2)
+        planCompletion(of: entry, at: now)
         return entry
+    }
+
+    private mutating func planCompletion(of entry: Entry, at now: Instant) {
+        entries[entry.id.cookie]?.completions += 1
+        // The first pause was that of the opening.
+        entries[entry.id.cookie]?.completeAt = now + limits.completion.pause(after: entry.completions + 2)
     }
 
     /// Takes the namespaces that were refused for long enough: the next report of one is decided again.
@@ -229,7 +227,9 @@ package struct NamespaceRegistry: Sendable {
         record.open.removeAll { $0 == cookie }
         let end = now + limits.refusal
         record.failures[cookie] = Failure(count: 1, retryAt: end, forgetAt: end)
-        _ = refuse(cookie, &record, at: now)
+        // Beyond the limit of refusals as well: one that the kernel knows has to be known here, or it would not end. The
+        // places of failures bound these, too.
+        record.refused.append((cookie, end))
         pods[pod] = record
         return pod
     }
