@@ -49,8 +49,9 @@ package final class KubernetesClient: Sendable {
         self.callClient = UpstreamHTTPClient(http)
         http.callTimeout = options.listTimeout
         http.silenceTimeout = options.watchSilence
-        // One watch, and one more while a new one replaces it.
-        http.connectionLimit = 2
+        // An agent's watch, and one more while a new one replaces it, or a signer's two; and a watch for each certificate
+        // that is waited for, which must not take the connections of calls.
+        http.connectionLimit = 2 + PodCertificateGate.openLimit
         self.watchClient = UpstreamHTTPClient(http)
     }
 
@@ -90,12 +91,14 @@ package final class KubernetesClient: Sendable {
     }
 
     /// Asks for an object or a list that may be large, and reads it while it arrives, if the answer is a success.
+    ///
+    /// With `isWatch` it takes a connection of watches, of which no call has to wait for one.
     func read<Reader: UpstreamBodyReader>(
-        _ method: HTTPMethod, _ pathAndQuery: String, body: [UInt8]? = nil, reader: Reader,
+        _ method: HTTPMethod, _ pathAndQuery: String, body: [UInt8]? = nil, reader: Reader, isWatch: Bool = false,
         adjust: (inout UpstreamCall) -> Void = { _ in }
     ) async throws(UpstreamFailure) -> UpstreamReading<Reader> {
         try await exchange(method, pathAndQuery, body: body, adjust: adjust) { call throws(TransportError) in
-            let reading = try await callClient.answer(to: call, reader: reader)
+            let reading = try await (isWatch ? watchClient : callClient).answer(to: call, reader: reader)
             return (reading.answer, reading)
         }
     }

@@ -27,7 +27,8 @@ struct LeaseHolder: Sendable {
             "this signer holds the Lease", metadata: ["lease": "\(namespace)/\(name)", "identity": "\(identity)"])
         let leading = Task { await lead() }
         while !Task.isCancelled, plan.holds(at: .now) {
-            guard (try? await Task.sleep(for: LeasePlan.period)) != nil else { break }
+            // A renewal takes up to two calls' time, and must have ended before another signer may begin.
+            guard (try? await Task.sleep(for: LeasePlan.period)) != nil, plan.holds(at: .now) else { break }
             await attempt(&plan)
         }
         leading.cancel()

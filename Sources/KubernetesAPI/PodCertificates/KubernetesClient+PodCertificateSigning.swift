@@ -137,7 +137,7 @@ extension KubernetesClient {
             phase: pod.status?.phase ?? "")
     }
 
-    /// Reads the UID of a ServiceAccount or of a Node; `nil`: there is none of that name. The caller needs the right to get it.
+    /// Reads the UID of a ServiceAccount; `nil`: there is none of that name. The caller needs the right to get it.
     package func uid(ofServiceAccount name: String, in namespace: String) async throws(UpstreamFailure) -> String? {
         guard let namespace = PercentEncoding.segment(namespace), let name = PercentEncoding.segment(name) else {
             return nil
@@ -145,6 +145,7 @@ extension KubernetesClient {
         return try await uid(at: "/api/v1/namespaces/\(namespace)/serviceaccounts/\(name)")
     }
 
+    /// Reads the UID of a Node; `nil`: there is none of that name. The caller needs the right to get it.
     package func uid(ofNode name: String) async throws(UpstreamFailure) -> String? {
         guard let name = PercentEncoding.segment(name) else { return nil }
         return try await uid(at: "/api/v1/nodes/\(name)")

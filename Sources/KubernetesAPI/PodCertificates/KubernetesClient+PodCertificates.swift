@@ -59,7 +59,9 @@ extension KubernetesClient {
             "fieldSelector": "spec.nodeName=\(request.spec.nodeName),metadata.name=\(metadata.name)",
         ])
         let path = try Self.path(version, namespace: metadata.namespace)
-        let reading = try await read(.GET, "\(path)?\(query)", reader: PodCertificateDecisionReader(uid: uid)) {
+        let reading = try await read(
+            .GET, "\(path)?\(query)", reader: PodCertificateDecisionReader(uid: uid), isWatch: true
+        ) {
             // The server ends the watch first, and a server that does not is left.
             $0.timeout = limit + options.callTimeout
             $0.bodyLimit = 4 * PodCertificateEvents.lineLimit

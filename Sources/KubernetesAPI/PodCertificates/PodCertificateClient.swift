@@ -50,7 +50,7 @@ package final class PodCertificateClient: Sendable {
             }
             return version
         } catch {
-            // What was served is most probably served still.
+            // The version that the API server served last is most probably served still.
             if let last = storage.withLock(\.version) { return last }
             throw error
         }

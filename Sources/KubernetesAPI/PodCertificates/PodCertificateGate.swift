@@ -1,9 +1,11 @@
+import Tokens
+
 /// Bounds how many PodCertificateRequests a node leaves in the API: each is an object in etcd for a quarter of an hour.
 ///
 /// While signers decide, ``openLimit`` may be open at once. Once one was left undecided, one at a time, with pauses that grow.
 struct PodCertificateGate: Sendable {
     static let openLimit = 16
-    static let pause = (first: Duration.seconds(5), longest: Duration.seconds(120))
+    static let backoff = Backoff(shortest: .seconds(5), longest: .seconds(120))
 
     private var open = 0
     private var undecided = 0
@@ -30,7 +32,7 @@ struct PodCertificateGate: Sendable {
         case true: undecided = 0
         case false:
             undecided += 1
-            quietUntil = now + min(Self.pause.first * Double(1 << min(undecided - 1, 10)), Self.pause.longest)
+            quietUntil = now + Self.backoff.pause(after: undecided)
         case nil: break
         }
     }

@@ -16,6 +16,7 @@ struct PodCertificateController: Sendable {
     private static let width = 16
     /// How long a request that could not be decided is tried again; the next list finds it later.
     private static let patience = Duration.seconds(60)
+    private static let backoff = Backoff(shortest: .milliseconds(250), longest: .seconds(10))
     /// A watch ends after this many seconds, and a list finds what was missed.
     private static let watchSeconds = 240
     /// How long an API server without the resource is left in peace.
@@ -36,7 +37,8 @@ struct PodCertificateController: Sendable {
                         }
                     }
                     pause = .seconds(1)
-                } else if lastComplaint.isEmpty {
+                    lastComplaint = ""
+                } else if lastComplaint != "absent" {
                     lastComplaint = "absent"
                     logger.info("the API server serves no PodCertificateRequests: the exchange alone is served")
                 }
@@ -55,11 +57,24 @@ struct PodCertificateController: Sendable {
 
     /// Lists and watches the requests of one name again and again; returns when the API server no longer serves them.
     private func follow(_ name: String, _ version: PodCertificateVersion) async {
+        // Requests are decided at the side, so that neither list nor watch waits for a decision.
+        let (found, continuation) = AsyncStream.makeStream(
+            of: PodCertificateRequest.self, bufferingPolicy: .bufferingOldest(65_536))
+        async let deciding: Void = decideAll(found, version)
+        await passAgain(name, version, continuation)
+        continuation.finish()
+        await deciding
+    }
+
+    private func passAgain(
+        _ name: String, _ version: PodCertificateVersion,
+        _ found: AsyncStream<PodCertificateRequest>.Continuation
+    ) async {
         var pause = Duration.milliseconds(500)
         var lastComplaint = ""
         while !Task.isCancelled {
             do throws(UpstreamFailure) {
-                try await pass(name, version)
+                try await pass(name, version, found)
                 pause = .milliseconds(500)
                 lastComplaint = ""
             } catch  where error.status == 404 {
@@ -77,48 +92,50 @@ struct PodCertificateController: Sendable {
         }
     }
 
-    /// One list and the watch that follows it. What they show is decided at the side, so that neither waits.
-    private func pass(_ name: String, _ version: PodCertificateVersion) async throws(UpstreamFailure) {
-        let (found, continuation) = AsyncStream.makeStream(
-            of: PodCertificateRequest.self, bufferingPolicy: .bufferingOldest(65_536))
-        async let deciding: Void = decideAll(found, version)
-        let result: Result<Void, UpstreamFailure>
-        do throws(UpstreamFailure) {
-            let resourceVersion = try await client.listPodCertificateRequests(of: name, version) { request in
-                if request.decision == nil { continuation.yield(request) }
-            }
-            try await client.watchPodCertificateRequests(
-                of: name, version, from: resourceVersion, seconds: Self.watchSeconds
-            ) { event in
-                switch event {
-                case .updated(let request):
-                    guard request.decision == nil else { return true }
-                    // Where too many wait, the next list finds the rest.
-                    if case .enqueued = continuation.yield(request) { return true }
-                    return false
-                case .deleted, .bookmark: return true
-                case .failure, .malformed: return false
-                }
-            }
-            result = .success(())
-        } catch {
-            result = .failure(error)
+    /// Lists the undecided requests once, and watches for more until the watch ends.
+    private func pass(
+        _ name: String, _ version: PodCertificateVersion,
+        _ found: AsyncStream<PodCertificateRequest>.Continuation
+    ) async throws(UpstreamFailure) {
+        let resourceVersion = try await client.listPodCertificateRequests(of: name, version) { request in
+            if request.decision == nil { found.yield(request) }
         }
-        continuation.finish()
-        await deciding
-        try result.get()
+        try await client.watchPodCertificateRequests(
+            of: name, version, from: resourceVersion, seconds: Self.watchSeconds
+        ) { event in
+            switch event {
+            case .updated(let request):
+                guard request.decision == nil else { return true }
+                // Where too many wait, the next list finds the rest.
+                if case .enqueued = found.yield(request) { return true }
+                return false
+            case .deleted, .bookmark: return true
+            case .failure, .malformed: return false
+            }
+        }
+    }
+
+    /// The requests that are being decided, by UID: a list shows them again.
+    private final class UnderWay: Sendable {
+        let uids = Mutex<Set<String>>([])
     }
 
     private func decideAll(_ requests: AsyncStream<PodCertificateRequest>, _ version: PodCertificateVersion) async {
+        let underWay = UnderWay()
         await withTaskGroup(of: Void.self) { group in
             var running = 0
             for await request in requests {
+                let uid = request.metadata.uid ?? ""
+                guard underWay.uids.withLock({ $0.insert(uid).inserted }) else { continue }
                 if running == Self.width {
                     await group.next()
                     running -= 1
                 }
                 running += 1
-                group.addTask { await decide(request, version) }
+                group.addTask {
+                    await decide(request, version)
+                    underWay.uids.withLock { _ = $0.remove(uid) }
+                }
             }
         }
     }
@@ -126,7 +143,7 @@ struct PodCertificateController: Sendable {
     /// Decides one request, and tries again what did not answer.
     private func decide(_ request: PodCertificateRequest, _ version: PodCertificateVersion) async {
         let end = ContinuousClock.now + Self.patience
-        var pause = Duration.milliseconds(250)
+        var attempts = 0
         while !Task.isCancelled {
             let verdict = await judge.judge(request, keys: keys.current)
             let problem: String
@@ -136,10 +153,11 @@ struct PodCertificateController: Sendable {
                 return log.record(.pending("the request was decided by another, or is gone"), of: request)
             case .failed(let reason): problem = reason
             }
+            attempts += 1
+            let pause = Self.backoff.pause(after: attempts)
             guard ContinuousClock.now + pause < end, (try? await Task.sleep(for: pause)) != nil else {
                 return log.record(.pending(problem), of: request)
             }
-            pause = min(pause * 2, .seconds(10))
         }
     }
 
