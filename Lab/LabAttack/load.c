@@ -24,7 +24,7 @@ struct connection {
 	/* 0: none at the moment. */
 	int fd;
 	int is_connected;
-	/* What is still to be sent of the current text. */
+	/* The bytes of the current text that are sent already. */
 	size_t sent;
 	/* The last bytes received, so that a status line may come in pieces. */
 	char tail[16];
@@ -144,7 +144,7 @@ static void pull(enum how how, struct connection *connection)
 	for (char *at = bytes; (at = strstr(at, "HTTP/1.")) && at + 12 <= bytes + length; at += 12) {
 		answers[(unsigned)atoi(at + 9) % 600]++;
 		any = 1;
-		/* What follows is kept: a status line must not be counted twice. */
+		/* The rest is kept: a status line must not be counted twice. */
 		at[0] = 'h';
 	}
 	kept = length < 15 ? (size_t)length : 15;

@@ -58,7 +58,7 @@ static void raw6(struct target source, struct target target)
 static void route_over(struct packet *packet, struct target hop)
 {
 	struct iphdr *ip = (struct iphdr *)packet->bytes;
-	/* Its length, and where the next address is; the last byte ends the options. */
+	/* The option's length, and where the next address is; the last byte ends the options. */
 	uint8_t option[8] = { 131, 7, 4 };
 
 	memcpy(option + 3, &ip->daddr, 4);

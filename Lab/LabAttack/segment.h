@@ -10,7 +10,7 @@ struct packet {
 	size_t length;
 };
 
-/* What matters of a received one. */
+/* The parts of a received segment that matter. */
 struct segment {
 	struct tcphdr tcp;
 	size_t payload;

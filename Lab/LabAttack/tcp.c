@@ -72,7 +72,7 @@ static int connect_by_ring(int fd, struct target *target)
 	return 0;
 }
 
-/* What the kernel says that this socket is connected to. */
+/* Prints the address that the kernel gives for this socket's peer. */
 static void print_peer(int fd)
 {
 	union {

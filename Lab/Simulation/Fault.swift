@@ -2,7 +2,7 @@
 package enum Fault: String, CaseIterable, Sendable, Hashable {
     // The API server.
     case apiDown, apiSlow, apiErrors, apiThrottle, apiGarbled, apiForgetsPods, apiClockAhead, apiClockBehind
-    // Its watches.
+    // Watches of the API server.
     case watchSilent, watchCut, watchGarbage, watchCompacted, watchDuplicates, watchReorders, watchDrops, watchLate
     // Google.
     case stsDown, stsSlow, stsErrors, stsThrottle, stsGarbled

@@ -1,6 +1,6 @@
 import Attribution
 
-/// Statements that hold at every step: sections 5 and 10 of the design, and the bounds of the fault table.
+/// Statements that hold at every step: see docs/simulation.md.
 package enum Invariant: String, CaseIterable, Sendable {
     /// A pod gets no token but its own.
     case ownToken = "own-token"

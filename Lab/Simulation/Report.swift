@@ -1,5 +1,5 @@
 extension Simulation.Report {
-    /// Its line for people.
+    /// The report's line for people.
     package var line: String {
         let answers = statuses.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", ")
         let injected = faults.values.reduce(0, +)

@@ -92,7 +92,7 @@ extension World {
     private func deliver(_ change: Cluster.Change, to watch: SimulatedWatch) {
         if has(.watchDrops), random.chance(0.3) { return }
         let text = #"{"type":"\#(change.type)","object":\#(change.object)}"#
-        // What arrives out of order is an earlier state of a pod, after its end.
+        // An event out of order is an earlier state of a pod, after its end.
         if has(.watchReorders), change.type == "DELETED", random.chance(0.7) {
             send(text, to: watch)
             return send(text.replacing("DELETED", with: "MODIFIED"), to: watch)

@@ -4,7 +4,7 @@ import Tokens
 
 /// Everything around the simulated agents, and the judge of what they do.
 ///
-/// Its members are met by one thread alone, the one that lets time pass; this is what makes it safe to share.
+/// One thread alone uses the world's members, the one that lets time pass; this is what makes it safe to share.
 final class World: @unchecked Sendable {
     let timeline: Timeline
     let options: SimulationOptions

@@ -192,7 +192,7 @@ extension CgroupTable {
             self.pods[cgroup.id]?.generation = generation
             self.containers[cgroup.id]?.generation = generation
         }
-        // What is gone makes room before what is new comes in.
+        // Cgroups that are gone make room before new ones come in.
         for (id, pod) in self.pods where pod.generation < generation { self.drop(id) }
         for (id, container) in self.containers where container.generation < generation { self.drop(id) }
         for cgroup in live where cgroup.parsed.level == .pod {

@@ -184,7 +184,7 @@ package final class Datapath: Sendable {
         try maps.tags.set(value, for: descriptor, "mark the listening socket as the agent's")
     }
 
-    /// Who opened the accepted connection behind `descriptor`; `nil` if it was not redirected.
+    /// The caller that opened the accepted connection behind `descriptor`; `nil` if it was not redirected.
     ///
     /// The kernel looks when a program asks for the peer's address, which accept4(2) does: see `bpf/lib/takeover.h`.
     /// One system call, whatever the number of pods and connections.

@@ -55,7 +55,7 @@ package final class HeldPins: Sendable {
         if pins.allSatisfy(\.isInPlace) { return .inPlace }
         let found = directory.fileSystem
         let isTheSame = fileSystem.withLock { fileSystem in
-            // Its numbers may be used again once it is gone.
+            // The file system's numbers may be used again once it is gone.
             if found == nil { fileSystem = nil }
             return fileSystem == found
         }

@@ -73,7 +73,7 @@ package struct PinnedMaps: Sendable {
     }
 }
 
-/// The same, as it was at one moment. What is not there is empty.
+/// The contents of the pinned maps at one moment, and the pinned hooks. A map that is not there is empty.
 package struct PinnedState: Sendable, Equatable {
     /// The pinned attachments, sorted.
     package var hooks: [String]

@@ -131,8 +131,8 @@ static int install(struct builder *builder, unsigned int flags)
 	return (int)result;
 }
 
-/* What libraries try first and do without is no news for the kernel's log: clone3(2), whose flags no filter can see. Who
- * asks falls back to clone(2).
+/* Calls that libraries try first and do without are no news for the kernel's log: clone3(2), whose flags no filter sees. A caller
+ * that is refused falls back to clone(2).
  */
 static int refuse_in_silence(void)
 {
@@ -172,7 +172,7 @@ int hardening_filter_system_calls(void)
 	emit(&builder, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, NEWEST_KNOWN_CALL, 0, 1));
 	answer(&builder, REFUSE(ENOSYS));
 	answer(&builder, REFUSE(EPERM));
-	/* What is refused can be read in the kernel's log. */
+	/* Refused calls can be read in the kernel's log. */
 	return install(&builder, SECCOMP_FILTER_FLAG_LOG) != 0 ? -1 : refuse_in_silence();
 }
 

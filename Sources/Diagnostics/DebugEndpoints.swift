@@ -9,7 +9,7 @@ package import Settings
 package import Telemetry
 package import Tokens
 
-/// The views of the admin socket.
+/// The endpoints of the admin socket.
 package struct DebugEndpoints: Sendable {
     let configuration: AgentConfiguration
     let reloader: ConfigurationReloader
@@ -88,7 +88,7 @@ package struct DebugEndpoints: Sendable {
         )
         return [
             "/debug/explain": { query in
-                // What names a pod holds nothing that would have to be escaped.
+                // A pod's name or UID holds nothing that would have to be escaped.
                 try JSONOutput.bytes(of: await explainer.explain(query))
             }
         ]

@@ -124,7 +124,7 @@ private struct Supervision {
             pollfd(fd: output, events: Int16(POLLIN), revents: 0),
             pollfd(fd: errors, events: Int16(POLLIN), revents: 0),
         ]
-        // Its end is known by the end of its output. One that closes it and goes on has until the deadline.
+        // The child's end is known by the end of its output. One that closes it and goes on has until the deadline.
         while let left = milliseconds() {
             guard polled.contains(where: { $0.fd >= 0 }) else {
                 isTold = true

@@ -26,7 +26,7 @@ struct CredentialFiles {
         generation: UInt64, plugin: ExecCredential? = nil
     ) throws(KubernetesAPIError) -> NodeCredentials.Snapshot {
         var tls = TLSConfiguration.makeClientConfiguration()
-        // What every supported API server speaks; also the client library's default, stated because it matters.
+        // Every supported API server speaks 1.2; it is also the client library's default, stated because it matters.
         tls.minimumTLSVersion = .tlsv12
         var notAfter: UnixInstant?
         if let authority = kubeconfig.certificateAuthority {

@@ -65,7 +65,7 @@ package struct RefusedRequest: Sendable, Equatable {
 package enum ConnectionReset: String, Sendable, Hashable, CaseIterable {
     /// The connection did not come through the redirect, or the kernel refused to name its caller.
     case untagged
-    /// Its caller's network namespace is not the listening socket's.
+    /// The caller's network namespace is not the listening socket's.
     case foreignNamespace = "foreign_namespace"
     /// The server is full.
     case connections

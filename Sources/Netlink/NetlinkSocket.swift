@@ -72,7 +72,7 @@ struct NetlinkSocket: ~Copyable {
                 let (type, answered) = (rest.host16(at: 4), rest.host32(at: 8))
                 let body = rest[(rest.startIndex + Self.headerBytes)..<(rest.startIndex + size)]
                 rest = rest.dropFirst((size + 3) & ~3)
-                // What an earlier, failed exchange left unread.
+                // Messages that an earlier, failed exchange left unread.
                 guard answered &- first <= expected &- first else { continue }
                 guard type == Self.errorType else { return Array(body.dropFirst(4)) }
                 let failure = -CInt(bitPattern: body.host32(at: 0))

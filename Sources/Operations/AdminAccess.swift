@@ -8,7 +8,7 @@ import NIOPosix
     import Musl
 #endif
 
-/// Who may reach the admin socket, whatever becomes of its mode.
+/// The processes that may reach the admin socket, whatever becomes of its mode.
 enum AdminAccess {
     /// Makes the socket's directory, mode 0700 (0755 if it is public), or checks the one that is there: ours or root's,
     /// and no other user may put anything into it, so that no other socket can take the place of ours.

@@ -90,7 +90,7 @@ extension CgroupDump.Row.State {
     }
 }
 
-/// Who says what a dump shows.
+/// The source of what a dump shows.
 package enum DumpSource: String, Codable, Sendable {
     /// The running agent: pods have names.
     case agent

@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// A view as JSON for operators: members in the order of their names, so that two views can be compared.
+/// Writes values as JSON for operators: members in the order of their names, so that two outputs can be compared.
 package enum JSONOutput {
     package static func bytes(of value: some Encodable, isCompact: Bool = false) throws -> [UInt8] {
         let encoder = JSONEncoder()

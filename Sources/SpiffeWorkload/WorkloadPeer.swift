@@ -8,7 +8,7 @@ package struct WorkloadPeer: Sendable {
     }
 
     package let transport: Transport
-    /// Who it is now. Asked for every call, and before every push: a pod may vanish under its stream.
+    /// Identifies the caller now. Asked for every call, and before every push: a pod may vanish under its stream.
     package let identify: @Sendable () -> Identification
     /// The same, waiting at most so long for a pod whose record has not arrived yet.
     package let identifyHolding: @Sendable (Duration) async -> Identification

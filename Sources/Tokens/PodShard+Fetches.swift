@@ -57,11 +57,11 @@ extension PodShard {
 
     /// The meaning of a fetch's end.
     enum Settlement {
-        /// Its result is the entry's.
+        /// The fetch's result is the entry's.
         case ended
         /// The fetch goes on with a new federated token.
         case repeated
-        /// Its result came too late to matter.
+        /// The fetch's result came too late to matter.
         case discarded
     }
 

@@ -30,7 +30,7 @@ struct Slot<Value: Sendable>: Sendable {
     private var latestSetback: Shared<UpstreamFailure>?
     private(set) var waiters: [Waiter<Value>] = []
     private(set) var lastUsedAt: ContinuousClock.Instant
-    /// Its turn among the fetches that wait for the pod's federated token.
+    /// The slot's turn among the fetches that wait for the pod's federated token.
     var turn = 0
     /// Whether the present fetch has had the federated token renewed, which is done once.
     var hasRenewedFederation = false

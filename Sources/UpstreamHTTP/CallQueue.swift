@@ -95,7 +95,7 @@ final class CallQueue: Sendable {
                 storage.running -= 1
                 return nil
             }
-            // Its place is handed over.
+            // The place of the call that ends is handed over.
             return storage.waiting.remove(at: index)
         }
         next?.continuation.resume(returning: true)

@@ -83,7 +83,7 @@ package final class UpstreamHTTPClient: Sendable {
 
     /// Must be called once, after the last call: ends the calls in flight and closes every connection.
     package func shutdown() async {
-        // It fails only if it was called before, in which case there is nothing left to close.
+        // The shutdown fails only if it was called before, in which case there is nothing left to close.
         try? await client.shutdown()
     }
 

@@ -9,7 +9,7 @@ package enum UpstreamText {
     /// `text` without control, format and line separator characters (each run becomes one space), without anything
     /// that looks like a token, cut at `limit` bytes.
     package static func clean(_ text: String, limit: Int = UpstreamText.limit) -> String {
-        // What lies far beyond the limit is not even looked at; four times leaves room for what is removed.
+        // Text far beyond the limit is not even looked at; four times leaves room for what is removed.
         let visible = String(decoding: text.utf8.prefix(limit * 4), as: UTF8.self)
         var result = String.UnicodeScalarView()
         var gap = false

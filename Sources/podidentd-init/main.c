@@ -183,7 +183,7 @@ static bool goes_on(struct supervisor *supervisor)
 
 	if (supervisor->ending || supervisor->last_status == 0)
 		return false;
-	/* It has said why it cannot start; that is for those who can repair it. */
+	/* The agent has said why it cannot start; an operator has to repair it. */
 	if (!supervisor->served && WIFEXITED(supervisor->last_status))
 		return false;
 	/* Replaced: its successor has the sockets, and would be replaced in turn. */

@@ -1,4 +1,4 @@
-/* What the loop in main.c stands on. */
+/* The parts that the loop in main.c stands on. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,7 +21,7 @@ struct kept {
 	struct group *groups;
 	unsigned int count;
 	unsigned int capacity;
-	/* They are another agent's by now. */
+	/* The sockets are another agent's by now. */
 	bool replaced;
 };
 

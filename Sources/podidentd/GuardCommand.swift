@@ -27,7 +27,7 @@ struct GuardOptions: ParsableArguments {
     var hostCgroup = ["system.slice", "init.scope"]
 
     func validate() throws {
-        // They stand in quotes in a file that root loads.
+        // The paths stand in quotes in a file that root loads.
         for path in hostCgroup where path.isEmpty || path.contains(where: { "\"\n\\".contains($0) }) {
             throw ValidationError("--host-cgroup takes a cgroup's path without quotes")
         }

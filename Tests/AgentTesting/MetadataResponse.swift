@@ -15,7 +15,7 @@ package struct MetadataResponse: Sendable {
 
     package var retryAfter: Int? { headers["retry-after"].flatMap { Int($0) } }
 
-    /// What the body holds if it is a token.
+    /// The token that the body holds, if it is one.
     package var token: TokenAnswer? {
         status == 200 ? try? JSONDecoder().decode(TokenAnswer.self, from: Data(body.utf8)) : nil
     }
@@ -80,7 +80,7 @@ extension LabWorld {
         cluster.kubernetes.createServiceAccount(namespace: namespace, name: name, annotations: annotations)
     }
 
-    /// Whom `answer`'s token was made for.
+    /// The record of the pod that `answer`'s token was made for.
     package func owner(of answer: MetadataResponse) throws -> LabTokenRecord {
         guard let token = answer.token else { throw LabError("no token: \(answer.status) \(answer.body)") }
         guard let record = cluster.ledger.describe(token.accessToken) else {

@@ -3,7 +3,7 @@ import Linux
 import Synchronization
 import Testing
 
-/// What Swift lacks of Linux.
+/// The calls of Linux that Swift lacks.
 @Suite(.timeLimit(.minutes(1))) struct LinuxTests {
     @Test func `a file without a size is read whole or to a limit, and a pipe does not block`() throws {
         let whole = try #require(FileContents.read("/proc/self/status"))

@@ -97,7 +97,7 @@ import Testing
         #expect(self.index.pod(for: CallerTag(21, 22))?.containerID == container64b)
     }
 
-    @Test func `a pod's cgroup that was made anew attributes beside the old one`() throws {
+    @Test func `a pod's cgroup that was made again attributes beside the old one`() throws {
         try self.observe(11, 12)
         self.cgroups.make(15, Self.web)
         self.cgroups.make(16, "\(Self.web)/\(container64b)")
@@ -125,7 +125,7 @@ import Testing
         }
         #expect(self.index.snapshot().count == 2 + 256)
         #expect(self.index.counters.refusedByLimit == 300 - 256)
-        // It goes without labels and without costing anything; the other pod has its own.
+        // The pod goes without labels and without costing anything; the other pod has its own.
         let before = self.cgroups.resolutions
         #expect(self.index.pod(for: CallerTag(10, 11, 12)) == AttributedCgroup(cgroupID: CgroupID(11), uid: .web))
         #expect(self.cgroups.resolutions == before)

@@ -1,7 +1,7 @@
 import Attribution
 import Synchronization
 
-/// A cgroup hierarchy in memory: where cgroups are by their IDs, and how often somebody asked.
+/// A cgroup hierarchy in memory: where cgroups are by their IDs, and how often a caller asked.
 final class FakeCgroups: CgroupPathResolving {
     private struct Storage {
         var paths: [CgroupID: [UInt8]] = [:]

@@ -41,7 +41,7 @@ import Testing
     }
 
     @Test(
-        "nobody else may, and is no caller",
+        "no other caller may, and is none",
         arguments: [
             (nil, record()), ("Bearer unknown", record()), ("Basic good", record()), ("Bearer good", record(life: -1)),
             ("Bearer good", record(scope: "https://www.googleapis.com/auth/userinfo.email")),

@@ -86,7 +86,7 @@ static void check_ends(const struct input *input)
 		keep(words[1] - words[0] <= INT32_MAX && words[2] - words[1] <= INT32_MAX && words[3] == words[4]);
 }
 
-/* A protected address that leads to the agent, or is refused, leaves the pod by no port; and the filter knows it. */
+/* A protected address that is redirected to the agent, or is refused, leaves the pod by no port; and the filter knows it. */
 static void check_destination(const struct input *input)
 {
 	struct nid_address address = protected;

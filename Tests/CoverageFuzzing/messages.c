@@ -13,7 +13,7 @@
 #undef send_message
 #undef control
 #undef VERSION
-/* Its descriptor 3, which is this program's own. */
+/* Descriptor 3 of podidentd-init, which is this program's own. */
 static int agent_end = -1;
 #define recvmsg(descriptor, message, flags) recvmsg(agent_end, message, (flags) | MSG_DONTWAIT)
 #define main opener_main

@@ -8,7 +8,7 @@ import Testing
         let program: String
         let words: [String]
 
-        /// What follows the program's name in `text`, if it is a command line of one of our programs.
+        /// The words after the program's name in `text`, if it is a command line of one of our programs.
         init?(_ text: Substring) {
             let words = text.split(whereSeparator: \.isWhitespace).map(String.init)
             guard let first = words.first,
@@ -36,7 +36,7 @@ import Testing
         return result
     }
 
-    /// What a program prints, and its status.
+    /// A program's output, and its status.
     private func run(_ program: String, _ arguments: [String]) throws -> (status: Int32, output: String) {
         let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let process = Process()
@@ -67,7 +67,7 @@ import Testing
         var cache: [[String]: String?] = [:]
         var checked = 0
         for document in try Document.all() {
-            // Of a console only what was typed.
+            // Consoles count by what was typed.
             let typed = document.blockLines(["console"]).filter { $0.hasPrefix("$ ") }
             let spans = document.codeSpans.filter { $0.hasPrefix("podidentd") || $0.contains("-- podidentd ") }
             for line in (document.blockLines(["sh"]) + typed + spans).flatMap(commandLines) {

@@ -57,7 +57,7 @@ struct Document: Sendable {
         return result + (open.isEmpty ? [] : [open])
     }
 
-    /// What is written as `code` within text.
+    /// The spans written as `code` within text.
     var codeSpans: [String] {
         var spans: [String] = []
         var isBlock = false

@@ -7,7 +7,8 @@ struct ProseRules {
 
     /// Openers that stand for the thing instead of naming it.
     private static let openers: Set<Substring> = [
-        "What", "Of", "Whom", "Which", "Whose", "It", "Whoever", "That", "Those", "Nobody", "Somebody",
+        "What", "Of", "Who", "Whom", "Which", "Whose", "It", "Its", "They", "Whoever", "That", "Those", "Nobody",
+        "Somebody",
     ]
 
     /// Words of a home-made dialect; each has a plain word: again, report, drop, redirect, repair, and the actor's name.
@@ -31,17 +32,11 @@ struct ProseRules {
         Anchor.wordBoundary
     }.ignoresCase()
 
-    /// Openers that no comment has, not even one among statements.
-    private static let openersOfFragments: Set<Substring> = [
-        "Of", "Whom", "Whose", "Whoever", "Those", "Nobody", "Somebody",
-    ]
-
     /// The violations of a comment.
-    func violations(in comment: String, isDocumentation: Bool) -> [String] {
+    func violations(inComment comment: String) -> [String] {
         let prose = plain(comment)
-        let openers = isDocumentation ? Self.openers : Self.openersOfFragments
         var found: [String] = []
-        if let first = prose.split(whereSeparator: { !$0.isLetter }).first, openers.contains(first),
+        if let first = prose.split(whereSeparator: { !$0.isLetter }).first, Self.openers.contains(first),
             prose.hasPrefix(first)
         {
             found.append("begins with '\(first)' and not with the thing that it names, or with a verb")

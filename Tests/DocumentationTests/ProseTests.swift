@@ -9,18 +9,32 @@ import Testing
     @Test("comments name the thing first, use plain words and keep sentences short")
     func comments() throws {
         var count = 0
-        // The manifest's comments document its targets.
         let manifest = SourceFile(path: "Package.swift", text: try Document.read("Package.swift"))
-        for file in try SourceFile.all() + [manifest] {
+        for file in try SourceFile.all() + SourceFile.all(below: ["Tests"]) + [manifest] {
             for comment in file.comments {
                 count += 1
-                let isDocumentation = comment.isDocumentation || file.path == manifest.path
-                for violation in rules.violations(in: comment.text, isDocumentation: isDocumentation) {
+                for violation in rules.violations(inComment: comment.text) {
                     Issue.record("\(file.path):\(comment.line): \(violation)")
                 }
             }
         }
         #expect(count > 3000)
+    }
+
+    @Test("the titles of tests use plain words")
+    func titles() throws {
+        var count = 0
+        for file in try SourceFile.all(below: ["Tests"]) {
+            let title = /@Test(?:\(\s*"((?:[^"\\]|\\.)+)"| func `([^`]+)`)/
+            for match in file.lines.joined(separator: "\n").matches(of: title) {
+                count += 1
+                for violation in rules.violations(in: String(match.1 ?? match.2 ?? ""))
+                where !violation.contains("words in one sentence") {
+                    Issue.record("\(file.path): \(match.0): \(violation)")
+                }
+            }
+        }
+        #expect(count > 900)
     }
 
     @Test("the documents use plain words")
@@ -78,7 +92,7 @@ import Testing
             ),
         ])
     func oldText(_ sentence: String, violation: String) {
-        let found = rules.violations(in: sentence, isDocumentation: true)
+        let found = rules.violations(inComment: sentence)
         #expect(found.contains { $0.contains(violation) }, "\(found)")
     }
 

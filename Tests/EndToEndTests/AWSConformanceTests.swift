@@ -7,13 +7,13 @@ import Testing
 struct AWSWorld: Sendable {
     let world: LabWorld
     let aws: AWSLab
-    /// Its ServiceAccount names a role.
+    /// The pod's ServiceAccount names a role.
     let roleA: RunningPod
     /// Another of the same ServiceAccount.
     let roleB: RunningPod
     /// Google's alone: its ServiceAccount names a Google service account.
     let google: RunningPod
-    /// Its ServiceAccount names nothing.
+    /// The pod's ServiceAccount names nothing.
     let nothing: RunningPod
 }
 

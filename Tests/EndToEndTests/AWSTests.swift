@@ -5,7 +5,7 @@ import Testing
 
 private let roles = "/latest/meta-data/iam/security-credentials"
 
-/// What AWS's pods see of upstreams, of changes and of the agent's own restarts.
+/// AWS's pods, and what they see of upstreams, of changes and of the agent's own restarts.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct AWSTests {
     @Test("cloud case 6 a session token outlives a restart and an upgrade of the agent")
     func sessionTokenOutlivesAgents() async throws {

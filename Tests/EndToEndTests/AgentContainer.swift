@@ -82,7 +82,7 @@ struct AgentContainer {
     }
 }
 
-/// What `podidentd check` reported, and how it ended.
+/// The report of `podidentd check`, and how it ended.
 struct CheckOutcome {
     var posture: Posture
     var status: Int32

@@ -9,7 +9,7 @@ struct AnnotationTests {
     private static let first = "first@lab-project.iam.gserviceaccount.com"
     private static let second = "second@lab-project.iam.gserviceaccount.com"
 
-    /// What the annotation says before and after; `nil`: absent.
+    /// The annotation's value before and after; `nil`: absent.
     private static let changes: [(String?, String?)] = [(nil, first), (first, second), (second, nil)]
 
     @Test(arguments: changes)

@@ -25,7 +25,7 @@ struct AttackTests {
         }
     }
 
-    @Test("without any one of the guards an attack breaks through that it holds back")
+    @Test("without any one of the guards an attack breaks through that it stops")
     func everyGuardIsNeeded() async throws {
         try await withWorld { world in
             let reports = try await AttackSuite.runWithoutGuards(in: world) { print($0.line) }

@@ -54,7 +54,7 @@ struct AuditTests {
         }
     }
 
-    @Test("a rotated file is opened anew, by its name or at SIGHUP, and the agent goes on")
+    @Test("a rotated file is opened again, by its name or at SIGHUP, and the agent goes on")
     func rotation() async throws {
         try await withWorld { world in
             let path = world.node.directory + "/audit.log"

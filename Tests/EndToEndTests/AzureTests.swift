@@ -29,7 +29,7 @@ private let clientID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
                 #expect(record.subject.podUID == world.pod.uid && record.resource == decoded)
             }
             #expect(world.azure.issued(to: world.pod).count == 2)
-            // The scope is the resource as it is, and what the configuration does not name is asked of nobody.
+            // The scope is the resource as it is, and what the configuration does not name is asked of no server.
             let scopes = world.azure.entraServer.requests.events.map(\.request.bodyText)
             #expect(scopes.contains { $0.contains("scope=https%3A%2F%2Fstorage.azure.com%2F%2F.default") })
             #expect(world.azure.entraServer.requests.events.allSatisfy { $0.method == "POST" })

@@ -4,7 +4,7 @@ import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct CaptureTests {
-    @Test("the page of the debug commands shows what they print ('make captures' writes it anew)")
+    @Test("the page of the debug commands shows what they print ('make captures' writes it again)")
     func page() async throws {
         let known = CaptureStructure.lines(of: try repositoryFile("docs/operate/debug.md"))
         let page = CaptureStructure.lines(of: try await DebugPage.make(keys: try sharedKeys.get()))

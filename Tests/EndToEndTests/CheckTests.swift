@@ -154,7 +154,7 @@ struct CheckTests {
             #expect(outcome.status == 0, "\(outcome.complaints)")
             #expect(try outcome.item("guards.host").found.contains("nftables table inet podidentd"))
             await agent.kill()
-            // It outlives the agent.
+            // The guard outlives the agent.
             #expect(try await Self.check(world).item("guards.host").state == .ok)
             let inNode = ["nsenter", "--net=\(world.node.network.path)", "--"]
             let uninstall =
@@ -207,7 +207,7 @@ struct CheckTests {
     @Test("a check that is told to end takes its cgroup and its process along")
     func interrupted() async throws {
         try await Self.withPod { world, agent in
-            // An agent that answers nobody keeps the probing process waiting.
+            // An agent that answers no client keeps the probing process waiting.
             kill(agent.processIdentifier, SIGSTOP)
             defer { kill(agent.processIdentifier, SIGCONT) }
             let directory = world.node.cgroupDirectory(world.node.kubepods)

@@ -32,7 +32,7 @@ struct CredentialHandoverTests {
             #expect(after == before)
             #expect(world.mintingCalls == calls)
 
-            // What an upgrade gives, a crash does not.
+            // A crash does not give what an upgrade gives.
             await second.kill()
             let third = try await world.startAgent()
             #expect(try await pods[0].token().accessToken != before[0])

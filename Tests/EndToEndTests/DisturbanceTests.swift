@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import Testing
 
-/// What happens around running pods every day: late watches, restarts, rotations, deletions. None of it fails a
+/// Disturbances that running pods meet every day: late watches, restarts, rotations, deletions. None of it fails a
 /// request, and none of it leaves anything behind.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct DisturbanceTests {

@@ -4,7 +4,7 @@ import Lab
 import MetricsTesting
 import Testing
 
-/// What a pod's owner can put right is told on the pod.
+/// Events on the pod name what the pod's owner can put right.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct EventTests {
     private static let account = "app@lab-project.iam.gserviceaccount.com"

@@ -4,7 +4,7 @@ import Lab
 import Operations
 import Testing
 
-/// `debug explain` names the true cause of every broken set-up, and what mends it.
+/// `debug explain` names the true cause of every broken set-up, and what repairs it.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct ExplainTests {
     struct Case: CustomTestStringConvertible, Sendable {
@@ -12,7 +12,7 @@ struct ExplainTests {
         /// The stage that must be the cause, and words of its detail and fix.
         var stage: String
         var words: [String]
-        /// What is asked for.
+        /// The argument of the command.
         var query = "default/a"
         var configure: @Sendable (inout LabCluster.Configuration) -> Void = { _ in }
         var changes: @Sendable (LabWorld) throws -> [String: String?] = { _ in [:] }
@@ -125,7 +125,7 @@ struct ExplainTests {
             world.addServiceAccount("app")
             let agent = try await world.startAgent(try broken.changes(world))
             let pod = try await world.addPod("a", serviceAccount: "app", isHostNetwork: true)
-            // Known to the agent before it breaks. One that is denied hears nothing.
+            // Known to the agent before it breaks. One that is denied gets no answer.
             _ = try? await pod.ask("/computeMetadata/v1/project/project-id")
             try await broken.breaks(world, pod)
             let query = broken.query.isEmpty ? pod.uid : broken.query

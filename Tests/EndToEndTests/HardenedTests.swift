@@ -9,7 +9,7 @@ import Testing
 struct HardenedTests {
     private static let manifest = "deploy/golden/kubeadm-hardened.yaml"
 
-    /// What stands between `nsenter` and the agent: a container that is given the lab's directory and the programs.
+    /// The steps between `nsenter` and the agent: a container that is given the lab's directory and the programs.
     private static func container(in world: LabWorld, manifest: String = manifest) -> [String] {
         [
             ".build/deploy/venv/bin/python", "deploy/tests/as-container", "--manifest", manifest,
@@ -43,7 +43,7 @@ struct HardenedTests {
                 // DAC_READ_SEARCH (2), NET_ADMIN (12), PERFMON (38) and BPF (39).
                 #expect(rights["CapEff"] == "000000c000001004")
                 #expect(rights["CapPrm"] == "000000c000001004")
-                // Of the runtime, for the opener as well; no_new_privs keeps the agent from them.
+                // The runtime's rights, for the opener as well; no_new_privs keeps the agent from them.
                 #expect(rights["CapBnd"] == "000000c000281404")
                 #expect(rights["NoNewPrivs"] == "1")
                 // The manifest's profile, and below it the agent's own three.
@@ -100,7 +100,7 @@ struct HardenedTests {
         }
     }
 
-    /// What the kernel says of the agent's process, which is a descendant of the one that the lab started.
+    /// The kernel's view of the agent's process, which is a descendant of the one that the lab started.
     private static func rights(ofAgentBelow ancestor: Int32) throws -> [String: String] {
         var pending = [ancestor]
         while let process = pending.popLast() {

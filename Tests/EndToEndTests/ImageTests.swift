@@ -5,8 +5,8 @@ import Testing
 
 /// The agent with nothing around it but what the container image holds.
 ///
-/// `PODIDENTD_IMAGE_ROOT` names the unpacked image. Without it the same script that lays out the image does so for the
-/// program under test, which is linked with more libraries, but found and started in the same way.
+/// `PODIDENTD_IMAGE_ROOT` names the unpacked image. Without it the same script lays out the program under test. That one
+/// is linked with more libraries, but found and started in the same way.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct ImageTests {
     @Test("the image's content is all that the agent needs to serve a pod, run as the hardened manifest says")

@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import Testing
 
-/// What the rendered manifests grant is what the agent needs: their roles and bindings, given to the emulated API server.
+/// The rendered manifests grant what the agent needs: their roles and bindings, given to the emulated API server.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct InstallationTests {
     @Test("the rule of the rendered manifest is needed and is enough: without it 403 and the fix, with it a token")
@@ -58,7 +58,7 @@ struct InstallationTests {
     }
 
     @Test(
-        "the narrower rules give tokens to whom they name, and to nobody else",
+        "the narrower rules give tokens to the namespaces that they name, and to no other",
         arguments: ["component-audience-by-namespace", "component-audience-by-service-account"])
     func narrowerRules(manifest: String) async throws {
         try await withAgent { world, _ in

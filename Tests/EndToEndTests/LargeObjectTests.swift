@@ -23,7 +23,7 @@ struct LargeObjectTests {
             var large: [RunningPod] = []
             for number in 1...6 { large.append(try await world.addPod("large-\(number)", serviceAccount: "app")) }
             for pod in large { world.blowUp(pod, count: 1_400_000) }
-            // What comes behind the large events in the watch is served.
+            // A pod behind the large events in the watch is served.
             let next = try await world.addPod("next", serviceAccount: "app")
             for pod in [next, small] + large {
                 let answer = try await pod.ask(within: .seconds(60)) { $0.status == 200 }.answer

@@ -77,7 +77,7 @@ struct LoadTests {
 }
 
 extension Command {
-    /// What a load of the probe counted.
+    /// The counts of a load of the probe.
     func loadReport() async throws -> ProbeLoad.Report {
         let result = await result()
         guard result.succeeded else { throw LabError("the load ended with \(result.status): \(result.errorOutput)") }

@@ -2,7 +2,7 @@ import AgentTesting
 import Lab
 import Testing
 
-/// What all pods together can make the agent hold.
+/// The memory that all pods together can make the agent hold.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct MemoryTests {
     /// A smaller form of `make memory`, with a debug build: its limit is the manifest's and what a debug build needs more.
@@ -18,7 +18,7 @@ struct MemoryTests {
         let row = try #require(rows.first)
         #expect(!row.isKilled)
         #expect(row.isServedAfterwards)
-        // Of 3,072 connections that are tried.
+        // The trial makes 3,072 connections.
         #expect(row.connections < 2_300)
         // No connection keeps more than its two buffers.
         #expect(row.sockets < 2_300 * (8 << 10 + 16 << 10))

@@ -4,11 +4,11 @@ import Lab
 import Operations
 import Testing
 
-/// What else is on a node, as the agent and `podidentd check` see it.
+/// Neighbours on a node, as the agent and `podidentd check` see it.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct NeighbourTests {
     @Test(
-        "a second kubepods tree is held back, reported, and makes the check degraded",
+        "a second kubepods tree is refused, reported, and makes the check degraded",
         arguments: [CgroupLayout.cgroupfs, .nested])
     func otherTree(layout: CgroupLayout) async throws {
         try await withAgent(layout: layout) { world, agent in
@@ -62,7 +62,7 @@ struct NeighbourTests {
         }
     }
 
-    /// What the check says, run as a process of the node.
+    /// The verdict of the check, run as a process of the node.
     private static func item(_ id: String, _ world: LabWorld) async throws -> Posture.Item {
         try world.writeAgentConfiguration()
         let command = [world.binaries + "/podidentd", "check", "--output", "json", "--config"]

@@ -40,7 +40,7 @@ struct NodeAttributesTests {
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct AnnotationWatchTests {
     @Test(
-        "a request that waits for the email to change hears of a new annotation",
+        "a request that waits for the email to change learns of a new annotation",
         arguments: ["email", "?recursive=true"])
     func waiting(path: String) async throws {
         try await withAgent { world, _ in
@@ -63,7 +63,7 @@ struct AnnotationWatchTests {
         }
     }
 
-    @Test("on a cluster whose nodes may not read ServiceAccounts the pod and the log hear which gate is off")
+    @Test("on a cluster whose nodes may not read ServiceAccounts the pod and the log learn which gate is off")
     func gateOff() async throws {
         let world = try await LabWorld.start(keys: try sharedKeys.get()) { configuration in
             configuration.kubernetes.nodesReadServiceAccounts = false

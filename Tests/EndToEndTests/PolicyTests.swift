@@ -32,7 +32,7 @@ struct PolicyTests {
         }
     }
 
-    @Test("a hostNetwork pod that a rule lets through reaches the machine's server, and nobody else does")
+    @Test("a hostNetwork pod that a rule lets through reaches the machine's server, and no other pod does")
     func passthroughOnHostNetwork() async throws {
         try await withAgent(Self.policies) { world, agent in
             world.addServiceAccount("app")
@@ -243,7 +243,7 @@ extension AgentProcess {
         }
     }
 
-    /// What `debug cgroups` shows.
+    /// The dump that `debug cgroups` shows.
     func cgroups() async throws -> CgroupDump {
         let data = Data(try await AdminClient(socketPath: adminSocket).get("/debug/cgroups"))
         return try JSONDecoder().decode(CgroupDump.self, from: data)

@@ -4,7 +4,7 @@ import Lab
 import Operations
 import Testing
 
-/// What the running agent may still do, thread by thread, and that this is enough for everything it does.
+/// The rights that the running agent keeps, thread by thread, and that this is enough for everything it does.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct PrivilegeTests {
     /// CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF.

@@ -103,7 +103,7 @@ struct RefusalTests {
         }
     }
 
-    @Test("a static pod has no ServiceAccount and hears so")
+    @Test("a static pod has no ServiceAccount and is told so")
     func staticPod() async throws {
         try await withAgent { world, _ in
             let hash = "0123456789abcdef0123456789abcdef"

@@ -139,7 +139,7 @@ extension AgentProcess {
         try await log.wait { $0.count { $0.contains("configuration reloaded") } > known }
     }
 
-    /// What is in force, by key.
+    /// The settings in force, by key.
     fileprivate func settings() async throws -> [String: String] {
         struct Setting: Decodable {
             var key: String

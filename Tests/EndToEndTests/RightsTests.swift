@@ -7,7 +7,7 @@ import Testing
 /// `podidentd check` names rights in the cluster that are wider than the configuration, as an earlier installation leaves them.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct RightsTests {
-    /// What the check says of the rights, on a node without an agent.
+    /// The verdict of the check on the rights, on a node without an agent.
     private func rights(_ world: LabWorld, _ changes: [String: String?]) async throws -> Posture.Item {
         let path = world.node.directory + "/check.yaml"
         var values = world.agentConfiguration

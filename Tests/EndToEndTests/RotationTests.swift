@@ -110,6 +110,6 @@ struct RotationTests {
 }
 
 extension LabRequest {
-    /// What the node showed of itself, for comparison: its token, or its certificate.
+    /// The credential that the node showed, for comparison: its token, or its certificate.
     fileprivate var credential: String? { bearerToken ?? clientCertificate.map { Data($0).base64EncodedString() } }
 }

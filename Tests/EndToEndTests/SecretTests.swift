@@ -41,9 +41,9 @@ struct SecretTests {
     }
 
     private struct Evidence {
-        /// What must hold no secret, by what it is.
+        /// Outputs that must hold no secret, by their kind.
         var outputs: [String: String] = [:]
-        /// What pods were given.
+        /// The secrets that pods were given.
         var granted: [String: String] = [:]
 
         mutating func addFiles(of world: LabWorld) throws {
@@ -118,7 +118,7 @@ struct SecretTests {
         ).split(separator: "\n").drop { !$0.contains("PRIVATE KEY") }
         let keyLine = try #require(key.dropFirst().first { $0.count > 20 }).dropFirst(4)
         return tokens.map { token in
-            // Of a JWT the signature's end, of an opaque token its end.
+            // The end stands for each: a JWT's signature, an opaque token's last characters.
             String(token.suffix(20))
         } + [String(keyLine.suffix(24))]
     }

@@ -12,7 +12,7 @@ struct SoakTests {
             let soak = Soak(duration: .seconds(120))
             let report = try await soak.run(in: world) { _ in }
             #expect(report.isGood, "\(report.verdict)")
-            // It has met what it is about.
+            // The soak has met what it is about.
             #expect(report.windows.count == soak.windowCount && Set(report.windows.map(\.agent)) == [1, 2])
             #expect(report.memory.count == 2)
             #expect(report.windows.allSatisfy { $0.requests > 0 && $0.mints > 0 && $0.residentKibibytes > 0 })

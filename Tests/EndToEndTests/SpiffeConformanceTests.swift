@@ -69,7 +69,7 @@ struct SpiffeConformanceTests {
             let mirror = try await world.workload(mirrored)
             #expect(mirror.grpcStatus == 7 && mirror.grpcMessage?.contains("static pod") == true, "\(mirror)")
 
-            // The machine itself is redirected by nobody.
+            // The machine itself is redirected by no hook.
             let host = try await Command.run(
                 world.node.processCommand + [world.binaries + "/podidentd-lab", "workload"])
             #expect(!host.output.contains("\"messages\":[\""), "\(host.output)")
@@ -135,7 +135,7 @@ struct SpiffeConformanceTests {
             let first = try await pod.spiffe("svid")
             let stream = try world.start(pod, "--messages", "0")
             try await world.eventually("one stream") { try await world.openStreams() == 1 }
-            // Its object goes first: whoever is still in its cgroup hears it.
+            // The pod's object goes first: a process that is still in its cgroup learns of it.
             world.cluster.kubernetes.deletePod(namespace: "default", name: "a", .force)
             let end = try await world.answer(stream)
             #expect(end.grpcStatus == 7 && end.grpcMessage?.contains("no identity issued") == true, "\(end)")
@@ -230,7 +230,7 @@ struct SpiffeConformanceTests {
             #expect(try await status(vault) == 401, "a token of another audience")
             let api = try world.cluster.kubernetes.projectedToken(namespace: "default", pod: "a")
             #expect(try await status(api) == 401, "a token of the API server's audience")
-            // What a volume of the pod would hold: its own identity, and no more.
+            // A volume of the pod would hold this: its own identity, and no more.
             world.cluster.kubernetes.updatePod(namespace: "default", name: "a") {
                 $0.volumeAudiences = [LabSigner.audience]
             }

@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import Testing
 
-/// What the benchmarks stand on: a wrong count of pods or calls would be a wrong figure.
+/// The stage that the benchmarks stand on: a wrong count of pods or calls would be a wrong figure.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct StageTests {
     private struct Answer<Value: Decodable>: Decodable {

@@ -113,7 +113,7 @@ struct StartOrderTests {
         }
     }
 
-    @Test("D8: the metrics' port is shared with nobody")
+    @Test("D8: the metrics' port is shared with no process")
     func reusePort() async throws {
         try await withAgent { world, _ in
             let holder = try? await Holder(world, "127.0.0.1", 9255, isShared: true)
@@ -125,7 +125,7 @@ struct StartOrderTests {
     }
 
     @Test(
-        "while the agent is away nobody takes its ports in the node's namespace, root included, and elsewhere everybody may"
+        "while the agent is away no process takes its ports in the node's namespace, root included, and elsewhere everybody may"
     )
     func guardedPorts() async throws {
         try await withWorld { world in

@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import Testing
 
-/// What an operator sees who configured something wrong: one sentence, a status that is not 0, nothing attached.
+/// An operator who configured something wrong sees this: one sentence, a status that is not 0, nothing attached.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct StartTests {
     struct Mistake: CustomTestStringConvertible, Sendable {
@@ -69,7 +69,7 @@ struct StartTests {
             let contacts = world.cluster.trap?.contacts.total
             for pod in pods { #expect(try await pod.run("curl", "-s", "http://169.254.169.254/").status == 7) }
             #expect(world.cluster.trap?.contacts.total == contacts)
-            // What was a mistake altogether is uninstalled.
+            // An installation that was a mistake altogether is uninstalled.
             try await Command.require(world.uninstallCommand)
             for pod in pods { #expect(try await pod.run("curl", "-s", "http://169.254.169.254/").succeeded) }
         }

@@ -161,7 +161,7 @@ struct BPFObjects: Equatable {
         }
     }
 
-    /// What is pinned below `directory`, and what that holds.
+    /// The objects that are pinned below `directory`, and those that they hold.
     static func pinned(below directory: String) async throws -> BPFObjects {
         let links = try await list("link").filter { $0.pinned?.contains { $0.hasPrefix(directory) } ?? false }
         let programs = Set(links.compactMap(\.programID))
@@ -171,7 +171,7 @@ struct BPFObjects: Equatable {
             links: Set(links.map(\.id)), programs: programs, maps: Set(pinned.map(\.id)).union(held))
     }
 
-    /// Those of them that exist now.
+    /// The objects among these that exist now.
     func present() async throws -> BPFObjects {
         BPFObjects(
             links: links.intersection(try await Self.list("link").map(\.id)),

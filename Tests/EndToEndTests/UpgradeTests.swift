@@ -70,7 +70,7 @@ struct UpgradeTests {
             for report in reports {
                 #expect(report.correct > 200 && report.wrong == 0, "\(report)")
                 #expect(report.refused > 0, "\(report)")
-                // What was in the killed agent's hands: at most one request of each connection.
+                // The killed agent had at most one request of each connection in its hands.
                 #expect(report.reset <= Load.connections / 2, "\(report)")
                 #expect(report.failures.isEmpty, "\(report)")
                 #expect(report.statuses.keys.allSatisfy { $0 == 503 }, "\(report)")
@@ -92,7 +92,7 @@ struct UpgradeTests {
             #expect(failed.status != 0 && failed.errorOutput.contains("/nowhere/kubelet.conf"))
             #expect(try await pod.token().expiresIn > 0)
             #expect(agent.isRunning)
-            // It still hands over.
+            // The agent still hands over.
             try await replace(agent, in: world, asSeenFrom: pod)
         }
     }
@@ -121,7 +121,7 @@ struct UpgradeTests {
         }
     }
 
-    @Test("nobody but root gets the sockets, and what is no message is refused")
+    @Test("no user but root gets the sockets, and what is no message is refused")
     func strangers() async throws {
         try await withAgent { world, agent in
             let endpoint = world.node.directory + "/handover.sock"

@@ -12,7 +12,7 @@ struct Fault: Sendable {
     }
 
     var name: String
-    /// What differs from run to run.
+    /// The values that differ from run to run.
     var detail: String?
     var configure: @Sendable (inout LabCluster.Configuration) -> Void = { _ in }
     var launch: @Sendable (LabWorld) async throws -> Launch = { _ in Launch() }

@@ -2,9 +2,9 @@ import AgentTesting
 import Foundation
 import Lab
 
-/// What goes wrong with one upstream, and what a pod without a token must see of it.
+/// A fault of one upstream, and what a pod without a token must see of it.
 struct FaultCase: Sendable {
-    /// What the pod must see.
+    /// The status that the pod must see.
     enum Outcome: Sendable {
         /// This status, with `Retry-After`, the upstream's name and these words.
         case failure(String, status: Int = 503, retryAfter: ClosedRange<Int> = 1...5)
@@ -16,9 +16,9 @@ struct FaultCase: Sendable {
 
     var name: String
     var outcome: Outcome
-    /// What the agent's log says of it; `nil`: what the pod is told.
+    /// The words of the agent's log about it; `nil`: those that the pod gets.
     var logged: String?
-    /// Who is to blame, if not the upstream whose fault it is.
+    /// The upstream to blame, if it is not the one whose fault it is.
     var blamed: Upstream?
     var configure: @Sendable (inout LabCluster.Configuration) -> Void = { _ in }
     var begin: Step
@@ -137,7 +137,7 @@ extension FaultCase {
             // STS takes no token from the future; one from the past ends earlier by STS's clock.
             case .kubernetes: (.failure(stale, retryAfter: 8...12), .token(seconds: 3000))
             case .sts: (.token(seconds: 3000), .failure(stale, retryAfter: 8...12))
-            // What IAM says of its own tokens is measured by its own clock.
+            // IAM measures its own tokens by its own clock.
             case .iam: (.token(seconds: 3600), .token(seconds: 3600))
             }
         return [("clock 10 min ahead", 600, ahead), ("clock 10 min behind", -600, behind)].map {

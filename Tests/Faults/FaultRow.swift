@@ -2,7 +2,7 @@ import AgentTesting
 
 /// One line of the fault table: what a fault did, and how anybody could know of it.
 struct FaultRow: Sendable {
-    /// What the pod that asked saw of it.
+    /// The outcome that the asking pod saw.
     var sees: String
     /// How long its answer took, or its refusal.
     var answered: Duration?

@@ -7,7 +7,7 @@ import Testing
 
 /// A world with a running agent and a pod that has had its token, and what faults are observed with.
 final class FaultStage: Sendable {
-    /// What a pod got that asked once, with a client's patience.
+    /// The outcome of a pod that asked once, with a client's patience.
     enum Outcome: Sendable {
         case answered(MetadataResponse)
         /// curl's exit status: 7 refused, 28 out of patience, 56 reset.
@@ -37,7 +37,7 @@ final class FaultStage: Sendable {
     let name: String
     let world: LabWorld
     private let currentAgent: Mutex<AgentProcess>
-    /// Counters before the fault; empty if nobody could be asked.
+    /// Counters before the fault; empty if no agent could be asked.
     private let before: [String: UInt64]
     private let firstLine: Int
 
@@ -67,7 +67,7 @@ final class FaultStage: Sendable {
         return pod
     }
 
-    /// Asks once. Whatever it gets, it is not somebody else's.
+    /// Asks once. Whatever it gets, it is not another pod's.
     func ask(_ pod: RunningPod, patience: Int = patience) async throws -> (outcome: Outcome, after: Duration) {
         let start = ContinuousClock.now
         let result = try await begin(pod, patience: patience).result()
@@ -151,7 +151,7 @@ final class FaultStage: Sendable {
         try await agent.counters()[name, default: 0] - before[name, default: 0]
     }
 
-    /// What holds after every fault: the same process serves a new pod, and nobody has met the machine's own server.
+    /// Checks what holds after every fault: the same process serves a new pod, and no pod has met the machine's own server.
     func expectNoHarm() async throws {
         #expect(agent.isRunning, "\(name): the agent has ended")
         let last = try await newPod("last")

@@ -24,7 +24,7 @@ struct FaultTests {
     }
 
     @Test(
-        "a fault around the agent harms no pod for long, gives nobody another identity, and is logged and counted",
+        "a fault around the agent harms no pod for long, gives no pod another identity, and is logged and counted",
         arguments: Surroundings.allCases)
     func surroundings(_ surroundings: Surroundings) async throws {
         let rows = try await concurrently(surroundings.faults, limit: 4) { fault in
@@ -126,7 +126,7 @@ struct FaultTests {
     /// A pod that the agent knows and that has no token yet.
     private static func newPod(_ world: LabWorld) async throws -> RunningPod {
         let pod = try await world.addPod("new", serviceAccount: "new", isHostNetwork: true)
-        // What needs no account needs the pod's record only.
+        // A path that needs no account needs the pod's record only.
         _ = try await pod.ask("/computeMetadata/v1/project/project-id")
         return pod
     }

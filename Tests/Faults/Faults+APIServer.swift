@@ -4,7 +4,7 @@ import Lab
 import Testing
 
 extension Fault {
-    /// What API servers do to the agent's calls and watch.
+    /// Faults that API servers do to the agent's calls and watch.
     static let apiServer: [Fault] = [
         Fault(
             name: "API server restarts, 403 'no relationship' for 0.7 s",
@@ -76,7 +76,7 @@ extension Fault {
             kubernetes.silenceWatches()
             kubernetes.deletePod(namespace: "default", name: "deleted", .force)
             kubernetes.compact()
-            // Somebody whom the watch has not shown: the agent lists.
+            // A pod that the watch has not shown: the agent lists.
             let new = try await stage.ask(try await stage.newPod("new"))
             #expect(new.outcome.answer?.status == 200, "\(stage.name): \(new.outcome.text)")
             let answer = try await stage.ask(pod)

@@ -5,7 +5,7 @@ import Operations
 import Testing
 
 extension Fault {
-    /// What happens to cgroups, hooks and maps under a running agent.
+    /// Faults of cgroups, hooks and maps under a running agent.
     static let kernel: [Fault] = [
         Fault(name: "kubepods cgroup removed and made again") { stage in
             let node = stage.world.node
@@ -34,7 +34,7 @@ extension Fault {
             _ = try await stage.logged("pinned again")
             let recovered = ContinuousClock.now - end
             let counter = try await stage.risen("incidents.pins_restored")
-            // What the pins are for: nobody reaches the machine's own server when the agent has gone.
+            // The pins are for this: no pod reaches the machine's own server when the agent has gone.
             await stage.agent.kill()
             guard case .failed(7) = try await stage.ask(resident).outcome else {
                 throw LabError("the new pins do not hold the redirect")
@@ -121,7 +121,7 @@ extension Fault {
         let counter = try await stage.risen("incidents.namespace_failed")
         #expect(try await stage.ask(resident).outcome.answer?.status == 200)
         try map.empty()
-        // Its next connection is the occasion to try again.
+        // The pod's next connection is the occasion to try again.
         let recovered = try await stage.ask(pod, within: FaultStage.deadline) { $0.answer?.status == 200 }
         return FaultRow(
             sees: refused.outcome.text, answered: refused.after, recovered: recovered.after, log: log,

@@ -4,7 +4,7 @@ import Lab
 import Testing
 
 extension Fault {
-    /// What goes wrong with the agent's own process and the node's resources.
+    /// Faults of the agent's own process and of the node's resources.
     static let node: [Fault] = [
         clock("clock set 1 h forward", seconds: 3600),
         clock("clock set 1 h back", seconds: -3600),

@@ -25,7 +25,7 @@ import Testing
         }
     }
 
-    @Test("there is no core file, and nobody else looks into the memory")
+    @Test("there is no core file, and no other process looks into the memory")
     func dumps() async {
         await #expect(processExitsWith: .success) {
             try ProcessRights.reduce()

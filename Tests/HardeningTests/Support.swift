@@ -1,7 +1,7 @@
 import Foundation
 import Glibc
 
-/// What a test of this module requires inside its own process: a failure ends that with the line's number as its status.
+/// A requirement of a test inside its own process: a failure ends that with the line's number as its status.
 func require(_ condition: Bool, _ what: String, line: Int = #line) {
     guard !condition else { return }
     FileHandle.standardError.write(Data("line \(line) failed: \(what)\n".utf8))

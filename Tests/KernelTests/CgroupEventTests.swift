@@ -170,7 +170,7 @@ struct CgroupEventTests {
         }
     }
 
-    @Test("a cgroup is told of when it can be found by its ID, and not before", arguments: Source.allCases)
+    @Test("a cgroup is reported when it can be found by its ID, and not before", arguments: Source.allCases)
     func visibility(source: Source) async throws {
         try await withDatapath { lab in
             let cgroups = lab.cgroups

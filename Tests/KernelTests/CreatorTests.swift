@@ -79,7 +79,7 @@ struct CreatorTests {
             let taker = try await take(in: pod) { try other.attack(["pass", $0, "4", "stream"], as: .unprivileged) }
             #expect(await taker.result().output == "connect: ECONNREFUSED\n")
             #expect(try lab.count("refused_creator") == 1)
-            // What a container makes itself it may connect all the same.
+            // A container may connect a socket that it made itself all the same.
             let own = try pod.attack(["keep-alive"] + Self.connect, as: .unprivileged)
             close(try lab.accept())
             own.signal(SIGKILL)

@@ -27,7 +27,7 @@ struct DatapathLab {
         return connection
     }
 
-    /// The next connection to somebody else.
+    /// The next connection to another server.
     func accept(on descriptor: CInt) throws -> CInt {
         guard hasConnection(on: descriptor, within: 60_000 * CInt(LabKernel.patience)) else {
             throw LabError("nobody connected within a minute")
@@ -60,7 +60,7 @@ struct DatapathLab {
 }
 
 extension Datapath {
-    /// With the host guard, in whichever order: nobody is a pod yet.
+    /// With the host guard, in whichever order: no process is a pod's yet.
     static func guarded(_ configuration: DatapathConfiguration, cgroups: CgroupFileSystem) throws -> Datapath {
         let datapath = try Datapath(configuration, cgroups: cgroups)
         try datapath.guardHost()

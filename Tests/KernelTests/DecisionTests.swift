@@ -296,7 +296,7 @@ import Testing
         #expect((context.is_reported != 0) == place.isReported)
     }
 
-    @Test("a tree is its ID at its level, and a place that is not taken is nobody's")
+    @Test("a tree is its ID at its level, and a place that is not taken is no tree's")
     func trees() throws {
         let programs = try Programs()
         let cases: [(UInt64, UInt64, Bool)] = [(7, 7, true), (7, 8, false), (7, 0, false), (0, 0, false)]

@@ -121,14 +121,14 @@ func withGuards(
 }
 
 extension HostGuard.Mechanism {
-    /// What this kernel must have: by its version, so that no test goes missing where a probe fails.
+    /// The features that this kernel must have, by its version, so that no test goes missing where a probe fails.
     static let expected: [Self] = LabKernel.hasNetfilterLinks ? allCases : [.nftables]
-    /// What an agent takes that has the choice.
+    /// The mechanism that an agent takes if it has the choice.
     static var preferred: Self { expected[0] }
 }
 
 extension RunningPod {
-    /// What the attack program printed.
+    /// The attack program's output.
     func attack(_ attacker: Attacker, _ arguments: String...) async throws -> String {
         try await attack(attacker, arguments)
     }

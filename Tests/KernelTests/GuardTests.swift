@@ -172,7 +172,7 @@ struct GuardTests {
     func oldConnection() async throws {
         try await withGuards { lab in
             let pod = try await lab.addPod("a")
-            // As it would be without an agent: nobody is a pod, and nothing guards the node.
+            // As it would be without an agent: no process is a pod's, and nothing guards the node.
             #expect(throws: BPFError.self) {
                 try lab.datapath.setKubepods(KubepodsCgroup(id: CgroupID(rawValue: 0), level: 0))
             }
@@ -216,7 +216,7 @@ struct GuardTests {
     }
 
     @Test(
-        "a pod that may pass reaches the machine's own server past both guards, unless one is a table, and nobody else",
+        "a pod that may pass reaches the machine's own server past both guards, unless one is a table, and no other pod does",
         arguments: HostGuard.Mechanism.expected)
     func passthrough(mechanism: HostGuard.Mechanism) async throws {
         try await withGuards(mechanism) { lab in
@@ -225,7 +225,7 @@ struct GuardTests {
             try lab.datapath.setPolicy(.passthrough, ofPod: try lab.podID(pod))
             let request = try pod.attack(["connect", "plain", LabNode.metadataAddress, "80"], as: .unprivileged)
             guard mechanism == .bpf else {
-                // Its packets are a pod's, and a table does not know which pod's.
+                // The packets are a pod's, and a table does not know which pod's.
                 #expect(await request.result().output == "connect: EINPROGRESS\n")
                 #expect(try lab.count("passed_through") == 1)
                 #expect(try lab.count("dropped_forward") > 0)

@@ -43,7 +43,7 @@ struct HoldTests {
         }
     }
 
-    @Test("a held connection that nobody comes for is refused in the end, and never let to somebody else's listener")
+    @Test("a held connection without a listener is refused in the end, and never let to another process's listener")
     func expired() async throws {
         try await withEvents { lab, log, _ in
             let trap = try lab.node.network.listen(host: LabNode.metadataAddress, port: 80)

@@ -4,7 +4,7 @@ import Foundation
 import Lab
 import Testing
 
-/// What keeps a redirected connection in its caller's network namespace, and the agent at its far end.
+/// The rules that keep a redirected connection in its caller's network namespace, and the agent at its far end.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct InPodTests {
     private static let connect = ["connect", "plain", LabNode.metadataAddress, "80"]
@@ -27,7 +27,7 @@ struct InPodTests {
         }
     }
 
-    @Test("a socket that was redirected is nobody's when it then connects to the listener itself")
+    @Test("a socket that was redirected is no pod's when it then connects to the listener itself")
     func strayNote() async throws {
         try await withGuards { lab in
             let pod = try await lab.addPod("a")
@@ -90,7 +90,7 @@ struct InPodTests {
     func routedAway(family: String) async throws {
         try await withGuards { lab in
             let pod = try await lab.addPod("a")
-            // Whoever owns the namespace routes its loopback address to the node, and the node takes it for its own.
+            // The owner of the namespace routes its loopback address to the node, and the node takes it for its own.
             let loopback = family == "4" ? "127.0.0.1" : "::1"
             let address = family == "4" ? LabNode.metadataAddress : LabNode.metadataAddress6
             let inPod = ["nsenter", "--net=\(pod.network.path)", "--"]
@@ -126,7 +126,7 @@ struct InPodTests {
         }
     }
 
-    @Test("nobody but the agent's cgroup binds its ports in the node's namespace; elsewhere everybody may")
+    @Test("no process but those of the agent's cgroup binds its ports in the node's namespace; elsewhere everybody may")
     func bindGuard() async throws {
         try await withGuards { lab in
             let pod = try await lab.addPod("a")
@@ -147,7 +147,7 @@ struct InPodTests {
             #expect(try await bound("127.0.0.1", 981) == ["bind: EADDRINUSE\n", "bind: EADDRINUSE\n"])
             #expect(try lab.count("refused_bind") == 12)
             #expect(try await bound("127.0.0.1", 989) == ["listening\n", "listening\n"])
-            // The agent's own, and somebody in a namespace of his own.
+            // The agent's own process, and one in a namespace of its own.
             for (network, cgroup) in [(onHost, pod.containerCgroup), (pod, onHost.containerCgroup)] {
                 let port = network.name == "a" ? "987" : "988"
                 let command = try network.attack(["bind", "127.0.0.1", port], as: .ordinary, cgroup: cgroup)

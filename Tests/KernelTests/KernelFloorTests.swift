@@ -2,7 +2,7 @@ import BPF
 import Lab
 import Testing
 
-/// What this kernel has, by its version: where a probe is wrong, the agent goes without what it could have had.
+/// The features of this kernel, by its version: where a probe is wrong, the agent goes without what it could have had.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct KernelFloorTests {
     @Test("every probe finds what its version of Linux has, and nothing more")

@@ -4,7 +4,7 @@ import Foundation
 import Lab
 import Testing
 
-/// What the kernel says of cgroups, on nodes with and without a cgroup namespace of their own.
+/// The levels of cgroups that the kernel gives, on nodes with and without a cgroup namespace of their own.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct LevelTests {
     @Test("the level of kubepods is the kernel's, wherever the node's own root is", arguments: CgroupLayout.allCases)

@@ -4,12 +4,12 @@ import Foundation
 import Lab
 import Testing
 
-/// What one pod can take from the others: nothing.
+/// Limits: one pod takes nothing from the others.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct LimitTests {
     private static let connect = ["connect", "plain", LabNode.metadataAddress, "80"]
 
-    @Test("200,000 connects from two threads are the pod's or nobody's, and keep its neighbour from nothing")
+    @Test("200,000 connects from two threads are the pod's or no pod's, and keep its neighbour from nothing")
     func flood() async throws {
         try await withGuards { lab in
             let pod = try await lab.addPod("hostile")

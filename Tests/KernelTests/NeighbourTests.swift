@@ -6,7 +6,7 @@ import Foundation
 import Lab
 import Testing
 
-/// What else is on a node: other kubelets' pods, and other programs at the same hooks.
+/// Neighbours on a node: other kubelets' pods, and other programs at the same hooks.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct NeighbourTests {
     private static let syn = ["raw", "whole", LabNode.address, LabNode.metadataAddress, "80"]
@@ -26,7 +26,7 @@ struct NeighbourTests {
                 return try await Command.run(command).output
             }
             let datagram = ["udp", "unconnected", LabNode.metadataAddress, "80"]
-            // To the programs it is the host: nobody told them.
+            // To the programs it is the host: the agent has not told them.
             #expect(try await got(Self.syn) == "answered: SYN-ACK\n")
 
             let found = try #require(try lab.cgroups.locate([UInt8](tree.utf8)))
@@ -110,7 +110,7 @@ struct NeighbourTests {
         await node.tearDown()
     }
 
-    @Test("the agent's own hooks, and others that share theirs, keep nobody out")
+    @Test("the agent's own hooks, and others that share theirs, keep no program out")
     func shared() async throws {
         try await withGuards(layout: .nested) { lab in
             #expect(try ExclusivePrograms.all(at: lab.node.cgroupDirectory("")) == [])
@@ -120,7 +120,7 @@ struct NeighbourTests {
             let program = unsafe bpf_program__fd(skeleton.pointee.progs.foreign_connect4)
             let cgroup = unsafe open(lab.node.cgroupDirectory(""), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             defer { close(cgroup) }
-            // What documents say of programs that want a hook for themselves.
+            // Documents say this of programs that want a hook for themselves.
             #expect(bpf_prog_attach(program, cgroup, BPF_CGROUP_INET4_CONNECT, 0) == -EPERM)
             #expect(bpf_prog_attach(program, cgroup, BPF_CGROUP_INET4_CONNECT, UInt32(BPF_F_ALLOW_MULTI)) == 0)
             #expect(bpf_prog_detach2(program, cgroup, BPF_CGROUP_INET4_CONNECT) == 0)

@@ -60,7 +60,7 @@ struct PinLockTests {
         }
     }
 
-    @Test("a directory that was removed meanwhile is made and locked anew")
+    @Test("a directory that was removed meanwhile is made and locked again")
     func removed() async throws {
         try await withFileSystem { pins in
             let late = try PinLock(pins)

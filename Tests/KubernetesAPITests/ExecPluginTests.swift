@@ -124,8 +124,7 @@ struct ExecPluginTests {
         #expect(await isGone(try #require(pid_t(try quick.read(".pid")))))
     }
 
-    /// Whether the process has ended, though nobody may have taken its status yet.
-    /// Whether a killed process ends, within 5 s. Its kill was sent; what it takes is the kernel's business.
+    /// Whether a killed process ends within a minute, though its parent may not have taken its status yet.
     private func isGone(_ process: pid_t) async -> Bool {
         let deadline = ContinuousClock.now + .seconds(60)
         while ContinuousClock.now < deadline {

@@ -7,7 +7,7 @@ import Testing
         "a": .scalar, "b": .members(["c": .scalar, "d": .elements(.scalars(["e"]))]), "r": .records(.scalars(["x"])),
     ])
 
-    /// What is left of `text`, documents and records in their order, whole or byte by byte.
+    /// The rest of `text`: documents and records in their order, whole or byte by byte.
     private func read(
         _ text: String, mask: FieldMask = mask, inBytes: Bool = false
     ) throws -> (kept: [String], projector: JSONProjector) {

@@ -5,7 +5,7 @@ import UpstreamTesting
 
 @testable import KubernetesAPI
 
-/// What tenants can blow up: Go writes six bytes for one `<`.
+/// Objects that tenants can blow up: Go writes six bytes for one `<`.
 @Suite("Large objects", .timeLimit(.minutes(10))) struct LargeObjectTests {
     /// A pod whose environment holds so many `<`, and as many other bytes as `padding` says.
     private static func large(_ uid: String, count: Int, padding: Int = 0) -> String {

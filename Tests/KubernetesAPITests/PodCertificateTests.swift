@@ -80,7 +80,7 @@ import Testing
         return all
     }
 
-    @Test("requests that nobody decides are created one at a time, with pauses that grow, until one is decided")
+    @Test("requests that no signer decides are created one at a time, with pauses that grow, until one is decided")
     func gate() {
         var gate = PodCertificateGate()
         var now = ContinuousClock.now

@@ -49,7 +49,7 @@ struct PodWatchPlanTests {
         #expect(plan.watchEnded(report(.expired(""), progress: true), random: 1) == .milliseconds(100))
     }
 
-    @Test("Silence means a list at once; cut connections resume, but not for ever")
+    @Test("Silence means a list at once; cut connections resume, but not without end")
     func endings() {
         var plan = PodWatchPlan()
         #expect(plan.watchEnded(report(.silent), random: 1) == .zero)

@@ -25,7 +25,7 @@ private final class PodAPI: Sendable {
     }
 }
 
-/// What the watcher has told.
+/// The events of the watcher.
 private final class Events: Sendable {
     private let storage = Mutex<[PodEvent]>([])
     var all: [PodEvent] { storage.withLock { $0 } }

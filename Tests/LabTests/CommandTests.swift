@@ -41,7 +41,7 @@ struct CommandTests {
         #expect(kill(left, SIGKILL) == 0)
     }
 
-    @Test("a command that nobody waits for leaves nothing either")
+    @Test("a command without a waiting caller leaves nothing either")
     func unattended() async throws {
         let identifier = try Command(["true"]).processIdentifier
         let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
@@ -56,7 +56,7 @@ struct CommandTests {
         #expect(result.output == text && result.errorOutput == text)
     }
 
-    @Test("input for a command that ends at once ends nobody else, and a program that is not there is named")
+    @Test("input for a command that ends at once ends no other process, and a program that is not there is named")
     func absent() async throws {
         #expect(try await Command.run(["true"], input: String(repeating: "x", count: 60_000)).status == 0)
         await #expect(throws: LabError.self) { try await Command.run(["no-such-program"]) }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Lab
 
-/// What a capture takes for a frame of an exchange with the agent.
+/// The frames that a capture takes for one of an exchange with the agent.
 @Suite struct DeviceCaptureTests {
     /// An Ethernet frame with an IPv4 header of 20 bytes, a TCP header, and a payload.
     private static func frame(from source: Int, to destination: Int, _ payload: String = "", isTCP: Bool = true)

@@ -2,7 +2,7 @@ import Foundation
 import Lab
 import Testing
 
-/// The emulated Google of the quick start: it believes the issuer whose key set it was given, and nobody else.
+/// The emulated Google of the quick start: it believes the issuer whose key set it was given, and no other.
 @Suite(.serialized, .timeLimit(.minutes(1)))
 struct GoogleServerTests {
     private static let provider = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/a/providers/b"

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Lab
 
-/// What `podidentd-lab clean` takes for a lab that still runs.
+/// The labs that `podidentd-lab clean` takes for running ones.
 @Suite(.timeLimit(.minutes(5))) struct LabSweepTests {
     @Test("a process that has ended is no owner, though its parent has not noticed")
     func zombie() throws {

@@ -6,7 +6,7 @@ import Testing
 @Suite(.timeLimit(.minutes(10))) struct PodWatchTests {
     private static let pods = "/api/v1/pods?fieldSelector=spec.nodeName=node-a"
 
-    /// What the watch said, once it has said `count` lines.
+    /// The watch's first `count` lines.
     private func summaries(_ reader: WatchReader, _ count: Int) async throws -> [String] {
         try await reader.lines.wait { $0.count >= count }.map(WatchReader.summary)
     }

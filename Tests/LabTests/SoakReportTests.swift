@@ -2,7 +2,7 @@ import Foundation
 import Lab
 import Testing
 
-/// What a soak's findings make of its figures.
+/// The findings that a soak draws from its figures.
 @Suite struct SoakReportTests {
     private static let steady = """
         {"seconds": 120, "trapConnections": 0, "watchEnds": 4, "wrong": [], "unexplained": [],

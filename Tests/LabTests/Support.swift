@@ -85,7 +85,7 @@ struct TestAPI {
     }
 }
 
-/// What the emulator answered.
+/// The emulator's answer.
 struct Answer {
     let status: Int
     let headers: [String: String]

@@ -325,7 +325,7 @@ extension String {
         let rooms: [any CloudRoom] = [
             aws, AWSContainerCredentials(roles: aws), AzureInstanceMetadata(.init(cloud: CloudName("azure"))),
         ]
-        // What Google's protocol calls another cloud's path is that cloud's here.
+        // A path that Google's protocol calls another cloud's is that cloud's here.
         guard test.title != "another cloud's path" else { return }
         try await check(test, FakeBackend(test.pod), rooms)
     }
@@ -383,7 +383,7 @@ extension String {
         await connection.close()
     }
 
-    @Test func `HEAD has the status and headers of GET, also where the account is not at hand`() async throws {
+    @Test func `HEAD has the status and headers of GET, also where the account is not cached`() async throws {
         for path in ["default/email", "default/?recursive=true", "other@p/email", "default/nope"] {
             let backend = FakeBackend()
             backend.update { $0.isAccountCached = false }

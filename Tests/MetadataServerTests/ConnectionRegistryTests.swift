@@ -87,7 +87,7 @@ import Testing
         }
         let fourth = registry.admit(channels[3], owner: pod, record: record())
         #expect(fourth.admission == .serve && fourth.displaced === channels[1])
-        // It has not closed yet, and is not asked again.
+        // The connection has not closed yet, and is not asked again.
         let fifth = registry.admit(channels[4], owner: pod, record: record())
         #expect(fifth.admission == .serve && fifth.displaced === channels[0])
         #expect(registry.admit(channels[5], owner: pod).admission == .reset(.connectionsPerPod))
@@ -132,7 +132,7 @@ import Testing
         #expect(registry.unfinishedBytes == 50)
     }
 
-    @Test func `a full server and a stopping one admit nobody`() {
+    @Test func `a full server and a stopping one admit no connection`() {
         let registry = registry(0, perPod: 1, refused: 1)
         let channel = EmbeddedChannel()
         #expect(registry.admit(channel, owner: nil).admission == .serve)

@@ -285,7 +285,7 @@ private let tag = EntityTag.of("p")
         await connection.close()
     }
 
-    @Test func `one connection too many hears so`() async throws {
+    @Test func `one connection too many is told so`() async throws {
         let connection = try await TestConnection(FakeBackend(), refusesAll: true)
         let response = try await connection.exchange(get("/"))
         #expect(response.status == 429 && response.closes && response.headers["Retry-After"] == "1")
@@ -326,7 +326,7 @@ private let tag = EntityTag.of("p")
         await connection.close()
     }
 
-    @Test func `a held value is looked for where it is not at hand`() async throws {
+    @Test func `a held value is looked for where it is not cached`() async throws {
         let backend = FakeBackend()
         let connection = try await TestConnection(backend)
         try await connection.send(get("\(email)?wait_for_change=true"))

@@ -46,7 +46,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
             try #require(unsafe Glibc.send(client, bytes, bytes.count, CInt(MSG_NOSIGNAL)) == bytes.count)
         }
 
-        /// What has arrived at the client, and how that ended: 0 for an orderly end, `EAGAIN` if it has not.
+        /// The bytes that have arrived at the client, and how that ended: 0 for an orderly end, `EAGAIN` if it has not.
         func received() -> (text: String, end: CInt) {
             var bytes = [UInt8](repeating: 0, count: 65_536)
             var text = ""
@@ -67,7 +67,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
             readTag: { _ in tag }, handOff: { descriptor, _ in handedOff.append(descriptor) })
     }
 
-    /// What the decoder makes of `text`, which is known from then on.
+    /// The request that the decoder makes of `text`, which is known from then on.
     private func learn(_ text: String) async throws -> TestResponse {
         let connection = try await TestConnection(backend, known: known)
         let answer = try await connection.exchange(text)
@@ -134,7 +134,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         #expect(observer.record.opened == 0 && observer.record.answers == [])
     }
 
-    @Test("who is refused, or has to wait, is handed off: the answer is looked for anew each time")
+    @Test("a client that is refused, or has to wait, is handed off: its answer is looked for again each time")
     func notAtHand() async throws {
         let text = get(token, "Connection: close")
         _ = try await learn(text)
@@ -178,7 +178,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         #expect(fastPath.waiting.isEmpty && handedOff.descriptors == [pairs[1].server, pairs[2].server])
     }
 
-    @Test("nobody waits here for long, nor many at a time")
+    @Test("no connection waits here for long, nor do many at a time")
     func patience() throws {
         let fastPath = fastPath()
         let pairs = try (0...FastPath.waitingLimit).map { _ in try Pair() }
@@ -195,7 +195,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         #expect(Set(handedOff.descriptors) == Set(pairs.map(\.server)))
     }
 
-    @Test("nobody is forgotten because a time was over before it was waited for")
+    @Test("no connection is forgotten because a time was over before it was waited for")
     func timeouts() {
         let now = NIODeadline.now()
         #expect(Acceptor.timeout(until: nil, isFailing: false, now: now) == -1)

@@ -53,7 +53,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         }
     }
 
-    @Test func `a listening socket that has ended keeps nobody from the others`() async throws {
+    @Test func `a listening socket that has ended keeps no client from the others`() async throws {
         let failures = Atomic<Int>(0)
         try await withServer(acceptFailed: { failures.add(1, ordering: .relaxed) }) { server in
             for namespace in UInt64(1)...3 {
@@ -106,7 +106,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
         configuration.limits.requestTimeout = .milliseconds(500)
         configuration.limits.lingerTimeout = .seconds(2)
         try await withServer(configuration) { server in
-            // What is there when the connection is accepted is read before any time is over, however busy the machine is.
+            // Bytes that are there when the connection is accepted are read before any time is over, however busy the machine is.
             await server.server.pauseAccepting()
             try await server.connect { client in
                 try await client.send("GET / HTT")
@@ -238,7 +238,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
                 try await small.send("GET / HTTP/1.1\r\nHo")
                 let greedy = try await server.connections(10)
                 for connection in greedy { try await connection.writeAndFlush(ByteBuffer(string: part)) }
-                // Of ten times 20 KB three fit.
+                // Three of ten times 20 KB fit.
                 for _ in 1...7 { await server.observer.hit(.unfinishedBytes) }
                 try await small.send("st: metadata\r\n\r\n")
                 #expect(try await small.receive(until: "computeMetadata/\n").hasPrefix("HTTP/1.1 200 OK\r\n"))

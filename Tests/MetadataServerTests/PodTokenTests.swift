@@ -14,7 +14,7 @@ private let error = "text/plain; charset=utf-8"
         var request: String
         var status: Int
         var contentType: String
-        /// What the body is, or for an error contains.
+        /// The body, or for an error a part of it.
         var body: String
         var audiences: [String]
 

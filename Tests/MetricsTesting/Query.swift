@@ -1,4 +1,4 @@
-/// What a PromQL expression names, for checking it against what exists. Knows the part of the language that the
+/// The names in a PromQL expression, for checking them against those that exist. Knows the part of the language that the
 /// dashboard and the alerts use, and refuses the rest.
 package struct Query: Sendable {
     package struct Problem: Error, CustomStringConvertible {

@@ -18,7 +18,7 @@ void point(void);
 /* Lets the explorer try each of `count` values. */
 int choose(int count);
 void wait_until(condition *is_met);
-/* What this participant does from here on, for the trace. */
+/* Notes what this participant does from here on, for the trace. */
 void doing(const char *what);
 /* Ends the search: a rule is broken. */
 void broken(const char *rule);

@@ -1,6 +1,6 @@
 /* The shipped programs, compiled for this machine against the modelled kernel. */
 
-/* What is constant from load to unload is written here in place of the loader. */
+/* Values that are constant from load to unload are written here in place of the loader. */
 #define const
 #include "redirect.bpf.c"
 #include "world.h"

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Operations
 
-/// Who reaches the admin socket. Runs as root, as `make test` does.
+/// Access to the admin socket. Runs as root, as `make test` does.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct AdminAccessTests {
     @Test("the socket is its owner's alone, in a directory that is its owner's alone")
     func modes() async throws {
@@ -40,7 +40,7 @@ import Testing
     func staleSocket() async throws {
         try await withDirectory { directory in
             let path = directory + "/admin.sock"
-            // Who closes a socket in order removes it; one that has been moved stays, as after a kill.
+            // A server that closes a socket in order removes it; one that has been moved stays, as after a kill.
             let stale = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
                 .bind(unixDomainSocketPath: path + ".old").get()
             try FileManager.default.moveItem(atPath: path + ".old", toPath: path)
@@ -136,7 +136,7 @@ import Testing
         return [UInt64(status.st_mode), UInt64(status.st_ino)]
     }
 
-    /// What a process of this user reads from the socket.
+    /// The bytes that a process of this user reads from the socket.
     private func ask(_ path: String, as user: Int) async throws -> String {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")

@@ -9,7 +9,7 @@ import Testing
         let bytes = Mutex<[[UInt8]]>([])
     }
 
-    /// What a logger of `format` writes.
+    /// The text that a logger of `format` writes.
     private func written(_ format: LogFormat, _ log: (inout Logger) -> Void) -> [[UInt8]] {
         let lines = Lines()
         var logger = Logger(label: "test") { label in

@@ -4,7 +4,7 @@ import Operations
 import Testing
 import YAML
 
-/// What is shipped beside the agent names what the agent has.
+/// Files that are shipped beside the agent name what the agent has.
 @Suite struct ObservabilityFilesTests {
     /// Labels that Prometheus adds to every series it scrapes.
     private static let targetLabels: Set<String> = ["job", "instance"]

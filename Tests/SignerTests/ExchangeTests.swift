@@ -44,7 +44,7 @@ private struct ScriptedReviewer: TokenReviewing {
         try text.write(toFile: path, atomically: true, encoding: .utf8)
     }
 
-    /// The certificate of the server is the authority's: nobody connects here.
+    /// The certificate of the server is the authority's: no client connects here.
     private static func write(_ root: TestAuthority, to folder: String) throws {
         for part in ["authority", "server"] {
             try write(try root.pem, "\(folder)/\(part)/tls.crt")

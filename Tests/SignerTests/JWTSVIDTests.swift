@@ -6,7 +6,7 @@ import Tokens
 
 @testable import SpiffeIdentity
 
-/// Which tokens are believed.
+/// The tokens that are believed.
 @Suite struct JWTSVIDTests {
     private static let key = P256.Signing.PrivateKey()
     private static let published = TrustBundle.Key(key.publicKey)

@@ -8,7 +8,7 @@ import _CryptoExtras
 @testable import Signer
 @testable import SpiffeIdentity
 
-/// What the authority signs, and what it refuses to.
+/// The requests that the authority signs, and those that it refuses.
 @Suite struct SigningAuthorityTests {
     @Test("an SVID has the one profile that every client takes, and leads to its authority")
     func profile() throws {
@@ -49,7 +49,7 @@ import _CryptoExtras
         }
     }
 
-    @Test("a request that names somebody, has attributes, a weak key or a wrong signature is refused")
+    @Test("a request that has a subject, attributes, a weak key or a wrong signature is refused")
     func requests() throws {
         let root = try TestAuthority()
         var cases: [(String, [UInt8])] = [("is none", [1, 2, 3]), ("is none", [])]
@@ -101,7 +101,7 @@ import _CryptoExtras
     }
 }
 
-/// What the agent refuses of a signer's answer.
+/// The answers of a signer that the agent refuses.
 @Suite struct X509SVIDTests {
     @Test("a certificate for another key or ID, without its issuer, expired or of another profile is refused")
     func refusals() throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import SpiffeWorkload
 
-/// What a call's head and body may be.
+/// The heads and bodies that a call may have.
 @Suite struct CallTests {
     private static let authorities = [
         OriginalDestination(address: .ipv4(0xa9fe_a9fe), port: 9256),

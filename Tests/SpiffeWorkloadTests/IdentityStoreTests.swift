@@ -12,7 +12,7 @@ import X509
 @testable import SpiffeIdentity
 @testable import SpiffeWorkload
 
-/// What the store obtains, keeps, pushes and drops.
+/// The identities that the store obtains, keeps, pushes and drops.
 @Suite(.timeLimit(.minutes(10))) struct IdentityStoreTests {
     private static let loop = MultiThreadedEventLoopGroup.singleton.next()
 
@@ -93,7 +93,7 @@ import X509
         #expect(signer.state.withLock(\.requests) > 2, "it was tried again while the client waited")
     }
 
-    /// What a stream shows, in order.
+    /// The states that a stream shows, in order.
     private final class Recorder: Sendable {
         let events: AsyncStream<Result<ByteBuffer, GRPCStatus>>
         private let continuation: AsyncStream<Result<ByteBuffer, GRPCStatus>>.Continuation

@@ -37,7 +37,7 @@ import Testing
                 #expect(token.token == held.tokens[0].token)
                 #expect(world.service.cachedServiceAccount(of: pod) == account)
                 #expect(world.upstream.count(.exchange) == 0 && world.upstream.count(.subject) == 0)
-                // Its end is what it was, and a refresh is due as it was.
+                // The token's end is what it was, and a refresh is due as it was.
                 world.clock.advance(by: .seconds(3600 - 719))
                 #expect(cached(world) != nil)
                 await eventually { world.upstream.count(.exchange) == 1 }

@@ -64,7 +64,7 @@ import Testing
             await world.upstream.called(.subject, 2)
             await world.settled()
             #expect(try await world.podToken(pod, account, audience: "a").expiresIn == 3600)
-            // Unused until 599 s are left: nobody gets those.
+            // Unused until 599 s are left: no pod gets those.
             world.clock.advance(by: .seconds(3001))
             #expect(world.service.cachedPodToken(for: pod, account: account, audience: "a") == nil)
             #expect(try await world.podToken(pod, account, audience: "a").expiresIn == 3600)

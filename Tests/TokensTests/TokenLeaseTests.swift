@@ -29,7 +29,7 @@ import Testing
         try await run { world in
             world.clock.advance(by: .milliseconds(499))
             #expect(world.service.cachedAccessToken(for: pod, account: account, scopes: .default)?.expiresIn == 3599)
-            // What the clock sets off may end a lease before its time.
+            // Tasks that the clock sets off may end a lease before its time.
             await eventually { leased(world).map(world.service.use) ?? false }
             let lease = try #require(leased(world))
             let hits = world.service.counters.hits
@@ -41,7 +41,7 @@ import Testing
         }
     }
 
-    @Test("There is no lease on what is not at hand, nor with another ServiceAccount than the pod's")
+    @Test("There is no lease on what is not cached, nor with another ServiceAccount than the pod's")
     func nothingAtHand() async throws {
         try await run { world in
             #expect(leased(world, scopes: ScopeSet(["other"])) == nil)

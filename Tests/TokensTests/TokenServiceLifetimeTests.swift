@@ -63,7 +63,7 @@ import Testing
             #expect(same.token == old.token)
             #expect(same.expiresIn == 180)
             await world.settled()
-            // Known to fail: nobody waits again.
+            // Known to fail: no caller waits again.
             #expect(cached(world) != nil)
             world.clock.advance(by: .seconds(121))
             #expect(await world.ask(pod, account).failure != nil)

@@ -12,7 +12,7 @@ import Testing
         if case .limited = failure { true } else { false }
     }
 
-    @Test func `case 89 ten thousand audiences cost bounded memory and nobody else`() async throws {
+    @Test func `case 89 ten thousand audiences cost bounded memory and no other pod`() async throws {
         try await World.run {
             $0.fetchRatePerPod = 1_000_000
             $0.fetchBurstPerPod = 1_000_000

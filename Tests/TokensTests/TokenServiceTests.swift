@@ -75,7 +75,7 @@ import Testing
             world.service.abandon(wait)
             world.service.abandon(wait)
             #expect(answers.all.count == 1)
-            // It hears what it would have heard at the end of its time.
+            // The caller gets what it would have got at the end of its time.
             guard case .failure(.timedOut(let stage)) = answers.all[0] else {
                 Issue.record("\(answers.all)")
                 return
@@ -159,7 +159,7 @@ import Testing
         try await World.run { world in
             world.upstream.failNext(.accessToken, with: .iam(.denied, 403))
             _ = await world.ask(pod, account).failure
-            // Who asked may hear before the audit does.
+            // The caller may get its answer before the audit does.
             await eventually { world.reports.all.count == 2 }
             #expect(world.reports.all.map(\.key.kind) == [.federation, .accessToken(.default)])
             #expect(world.reports.all.map(\.failure) == [nil, .iam(.denied, 403)])

@@ -8,7 +8,7 @@ import Tokens
 @Suite(.timeLimit(.minutes(10))) struct CallQueueTests {
     private typealias Call = (name: String, since: ContinuousClock.Instant)
 
-    /// What ran, in order.
+    /// The calls that ran, in order.
     private final class Journal: Sendable {
         private let lines = Mutex<[String]>([])
         var all: [String] { lines.withLock(\.self) }

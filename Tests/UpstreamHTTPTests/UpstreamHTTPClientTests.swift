@@ -126,7 +126,7 @@ struct UpstreamHTTPClientTests {
     @Test("A server proves the name that was asked for; its address, and names of others, are not enough")
     func serverNames() async throws {
         let authority = try TestAuthority()
-        // Its certificate also names 127.0.0.1, which is where it is.
+        // The server's certificate also names 127.0.0.1, which is where it is.
         let tls = try authority.serverConfiguration(names: ["kubernetes.test", "*.pool.test"])
         try await ScriptedServer.serve(tls: tls) { _ in
             .answer(200, "")

@@ -17,7 +17,7 @@ package struct ScriptedRequest: Sendable {
     package var text: String { String(decoding: body, as: UTF8.self) }
 }
 
-/// What the server does with a request.
+/// The server's reaction to a request.
 package enum ScriptedReply: Sendable {
     case answer(Int, headers: HTTPHeaders = [:], String)
     /// A chunked 200 whose chunks arrive as the test sends them.

@@ -91,7 +91,7 @@ enum nid_action {
 	NID_ACTION_REDIRECT = 1,
 };
 
-/* What pods may not reach. */
+/* An address and port that pods may not reach. */
 struct nid_endpoint {
 	struct nid_address address;
 	/* Host order. 0: every port but DNS and NTP. */
@@ -118,7 +118,7 @@ static inline __u32 nid_filter_bit(__u32 last_word)
 	return (last_word * 0x9e3779b1u) >> 20;
 }
 
-/* What becomes of a pod's connections to protected endpoints. A pod without an
+/* The policy for a pod's connections to protected endpoints. A pod without an
  * entry is attributed.
  */
 enum nid_policy {
@@ -141,7 +141,7 @@ enum nid_tag_state {
 	NID_TAG_REFUSED = 3,
 };
 
-/* Who connected, as the kernel saw it at connect(). */
+/* The caller, as the kernel saw it at connect(). */
 struct nid_tag {
 	/* Cgroup IDs of the caller's ancestors, the one directly below the
 	 * kubepods root first; 0 where the caller is not that deep.
@@ -229,7 +229,7 @@ struct nid_pod_connections {
 	__s64 waiting;
 };
 
-/* Which tasks are pods'. Written by the agent, which may find the kubepods
+/* The cgroups whose tasks are pods'. Written by the agent, which may find the kubepods
  * root recreated while it runs.
  */
 struct nid_settings {

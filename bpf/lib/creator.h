@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Who made a socket. The kernel keeps the creator's cgroup with it for life,
+/* The maker of a socket. The kernel keeps the creator's cgroup with it for life,
  * whichever process holds the descriptor later and wherever the creator is moved.
  */
 #ifndef PODIDENTD_CREATOR_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* What the levels below the kubepods root are. No helpers and no maps: see
+/* The levels below the kubepods root. No helpers and no maps: see
  * destination.h.
  */
 #ifndef PODIDENTD_LAYOUT_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* What the guards need to know of a packet. */
+/* The parts of a packet that the guards need. */
 #ifndef PODIDENTD_PACKET_H
 #define PODIDENTD_PACKET_H
 

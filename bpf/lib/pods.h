@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Which pod a cgroup belongs to, and what is kept by pod. */
+/* The pod that a cgroup belongs to, and what is kept by pod. */
 #ifndef PODIDENTD_PODS_H
 #define PODIDENTD_PODS_H
 

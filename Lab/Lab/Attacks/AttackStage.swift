@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// Who takes part in the attacks: pods, another machine, and the agent.
+/// Everything that takes part in the attacks: pods, another machine, and the agent.
 final class AttackStage: Sendable {
     let world: LabWorld
     /// The attacking pod.

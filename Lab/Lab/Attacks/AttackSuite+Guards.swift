@@ -12,7 +12,7 @@ struct Guard: Sendable {
 extension AttackSuite {
     /// Takes one guard away after another, and repeats the attacks that stand on it.
     ///
-    /// What cannot be taken away from outside is not here: the comparison of sequence numbers, the loopback interface that
+    /// Guards that cannot be taken away from outside are not here: the comparison of sequence numbers, the loopback interface that
     /// packets must not leave, and everything that the agent decides itself. The units of the decisions show those. The
     /// attacks on the protocols of AWS and Azure are repeated against the machine's own server, which has none of the
     /// agent's guards: each finds its way there, so each would notice. `CloudGuardTests` take the guards away one by one.

@@ -39,7 +39,7 @@ extension AttackSuite {
                     ).hasPrefix("answered")
                 },
                 run: {
-                    // What a sandbox's own network stack does: a process of the host writes to the pod's interface.
+                    // A sandbox's own network stack does this: a process of the host writes to the pod's interface.
                     try await stage.got(
                         Way.frame(to: LabNode.hardwareAddress, from: mallory.address) + Self.metadata,
                         in: mallory.network

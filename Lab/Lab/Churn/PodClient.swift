@@ -4,7 +4,7 @@ import Foundation
 /// it enters for the purpose. So many short-lived pods cost no process each.
 package final class PodClient: Sendable {
     private let process: LabProcess
-    /// Its reader stays open here too: to write to a visitor that has ended must not end this process.
+    /// The reader stays open here too: to write to a visitor that has ended must not end this process.
     private let requests: LabPipe
     private let results: FileHandle
 

@@ -19,7 +19,7 @@ extension RealClient {
         needsGoogleAccount: true, readsEnvironment: true
     )
 
-    /// Its first call fetches the bucket's metadata in a thread of its own: each of the two may find no token yet.
+    /// The client's first call fetches the bucket's metadata in a thread of its own: each of the two may find no token yet.
     private static let cloudStorage = RealClient(
         name: "google-cloud-storage", program: .python("cloud_storage.py"), finds: [.project, .listing, .object],
         requests: { _ in ["root.200": 2...2, "value.200": 3...3, "account.200": 1...2, "access_token.200": 1...2] },
@@ -113,7 +113,7 @@ extension RealClient {
         requests: { _ in ["access_token.200": 100...100] }, spellings: [.name], readsEnvironment: true
     )
 
-    /// Its call credentials, for a server of its own.
+    /// The client's call credentials, for a server of its own.
     private static let grpc = RealClient(
         name: "gRPC C++", program: .shell("grpc.sh"), finds: [.token],
         requests: { _ in ["root.200": 1...1, "access_token.200": 1...1] }, spellings: [.absolute]

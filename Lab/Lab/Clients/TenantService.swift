@@ -1,7 +1,7 @@
 /// The Service `google` in a namespace `internal`, whose endpoint `metadata` answers as a metadata server does: what a tenant
 /// needs to stand in for the real one wherever a pod's search list is asked first.
 enum TenantService {
-    /// Its endpoint's address.
+    /// The address of the Service's endpoint.
     static let address = "10.88.255.254"
 
     /// Starts its server.

@@ -163,7 +163,7 @@ package final class LabHTTPServer: Sendable {
     private func keepPort() {
         guard let port = boundAddress?.port, let descriptor = try? configuration.listener(configuration.host, port)
         else { return }
-        // It stays bound, and refuses.
+        // The socket stays bound, and refuses.
         shutdown(descriptor, CInt(SHUT_RDWR))
         storage.withLock { $0.heldPort = descriptor }
     }

@@ -81,7 +81,7 @@ final class LabProcess: Sendable {
 
     /// Hands over what the process writes to `outputs`, until all are at their end or the process has ended. Blocks.
     ///
-    /// What a descendant that outlives the process writes later is lost.
+    /// Output that a descendant writes after the process's end is lost.
     func read(from outputs: [FileHandle], _ body: (Int, ArraySlice<UInt8>) -> Void) {
         var polled = (outputs + [descriptor]).map { pollfd(fd: $0.fileDescriptor, events: Int16(POLLIN), revents: 0) }
         let last = polled.count - 1

@@ -35,7 +35,7 @@ extension SoakReport {
 }
 
 extension SoakReport.Window {
-    /// Its line of the table.
+    /// The window's line of the table.
     package var line: String {
         let cells = [
             "\(number)", "\(agent)" + (isWarmUp ? "*" : ""), "\(requests)", "\(own)", "\(explained)", "\(wrong)",

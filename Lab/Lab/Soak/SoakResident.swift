@@ -3,7 +3,7 @@ struct SoakResident: Sendable {
     private struct Question {
         var visit: ClientRequest
         var expectation: ResponseOracle.Expectation
-        /// Its time is that of a cached token.
+        /// A cached token's time is this one's.
         var isMeasured = false
     }
 
@@ -23,7 +23,7 @@ struct SoakResident: Sendable {
             questions.append(Question(visit: visit, expectation: .ownIdentity))
             questions.append(Self.ask("instance/service-accounts/default/email", 200, SoakWorld.email))
         }
-        // What is refused, and must go on being refused in the same way.
+        // Requests that are refused, and must go on being refused in the same way.
         questions.append(Self.ask("instance/no-such-thing", 404, "Not Found"))
         questions.append(Self.ask("project/project-id", 403, "Metadata-Flavor", headers: []))
         questions.append(

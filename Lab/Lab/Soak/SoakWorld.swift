@@ -1,6 +1,6 @@
 import Foundation
 
-/// Who takes part in a soak: pods that stay, places where short-lived pods follow each other, and a client that never
+/// Everything that takes part in a soak: pods that stay, places where short-lived pods follow each other, and a client that never
 /// gets to the end of its request.
 struct SoakWorld: Sendable {
     static let email = "soak@lab-project.iam.gserviceaccount.com"

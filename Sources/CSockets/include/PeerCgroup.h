@@ -1,4 +1,4 @@
-/* Who is at the other end of a Unix socket, by the kernel's word. */
+/* The process at the other end of a Unix socket, by the kernel's word. */
 #pragma once
 
 #include <stdint.h>

@@ -35,7 +35,7 @@ extension PostureCheck {
             else { continue }
             if value != key.defaultValue { borrowed.append(key.name) }
         }
-        // Which keys are required depends on the clouds, which may be borrowed too.
+        // The required keys depend on the clouds, which may be borrowed too.
         let required = Set(ConfigurationKey.all.filter { $0.isRequired(in: completed) }.map(\.name))
         completed.missing.removeAll { borrowed.contains($0) || !required.contains($0) }
         return (completed, borrowed)

@@ -24,7 +24,7 @@ final class ProbeCgroup: Sendable {
 
     init(below root: KubepodsRoot, in cgroups: CgroupFileSystem, maps: PinnedMaps) throws(ConfigurationError) {
         let parent = cgroups.mountPoint + root.description
-        // What a check left that was killed; what is in use cannot be removed.
+        // Cgroups of a check that was killed are left; one in use cannot be removed.
         for (_, path) in cgroups.children(of: root.path) {
             let name = String(decoding: path, as: UTF8.self)
             if name.contains("/" + Self.prefix) { unsafe rmdir(cgroups.mountPoint + name) }

@@ -29,7 +29,7 @@ package enum Uninstallation {
                 "an agent (\(holder)) runs with bpf.pin-directory \(pinDirectory); stop it first, or use --force: "
                     + "what is attached then goes with the agent")
         }
-        // Its sockets are its own, whatever becomes of these pins.
+        // A running agent's sockets stay, whatever becomes of these pins.
         let isServed = isRunning || Predecessor.answers(at: adminSocket)
         if isServed, !isRunning, !isForced {
             throw ConfigurationError(

@@ -169,7 +169,7 @@ package struct SelfCheck: Sendable {
     }
 
     private func checkSockets() async {
-        // It has been said that they are missing, and nothing else has changed.
+        // The log has said that the sockets are missing, and nothing else has changed.
         if !admin.isServing {
             guard (try? await admin.start()) != nil else { return incidents.increment(.adminSocketFailed) }
             logger.notice("the admin socket is served")

@@ -228,7 +228,7 @@ final class Acceptor: Sendable {
             case ECONNABORTED, EINTR, EPROTO, EPERM, ENETDOWN, ENETUNREACH, EHOSTDOWN, EHOSTUNREACH: continue
             // No descriptors or no memory: that is the node's matter, and every listener's.
             case EMFILE, ENFILE, ENOBUFS, ENOMEM: break
-            // It listens no more. A process with CAP_NET_ADMIN over its namespace can end it (SOCK_DESTROY of sock_diag(7)):
+            // The socket listens no more. A process with CAP_NET_ADMIN over its namespace can end it (SOCK_DESTROY of sock_diag(7)):
             // none of the others waits for that.
             default:
                 nid_wait_remove(set, listener.descriptor)

@@ -146,7 +146,7 @@ final class FastPath {
         guard let time = tidyUpTime, now >= time else { return }
         leased.dropEnded()
         tidyUpTime = leased.count > 0 ? now + .seconds(1) : nil
-        // It held a token.
+        // The buffer held a token.
         output.clear()
         output.writeRepeatingByte(0, count: output.capacity)
     }

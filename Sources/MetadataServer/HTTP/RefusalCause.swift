@@ -3,7 +3,7 @@ import Tokens
 
 /// Why a request did not get what it asked for: the closed set behind every refusal's text.
 package enum RefusalCause: String, Sendable, Hashable, CaseIterable {
-    // Who asked.
+    // Refusals because of the caller.
     case notInPod = "not_in_pod"
     case podGone = "pod_gone"
     case podFinished = "pod_finished"
@@ -15,7 +15,7 @@ package enum RefusalCause: String, Sendable, Hashable, CaseIterable {
     case passedThrough = "passed_through"
     case podUnknown = "pod_unknown"
 
-    // What was asked.
+    // Refusals because of the request.
     case malformed
     case badQuery = "bad_query"
     case cannotWait = "cannot_wait"
@@ -47,7 +47,7 @@ package enum RefusalCause: String, Sendable, Hashable, CaseIterable {
     /// The request names another one than the annotation.
     case cloudIdentityUnknown = "cloud_identity_unknown"
 
-    // What became of it.
+    // Refusals because of an upstream or of a limit.
     /// Kubernetes said no: no token for the pod, or no look at its ServiceAccount.
     case tokenRequestRefused = "token_request_refused"
     /// Google's STS said no.

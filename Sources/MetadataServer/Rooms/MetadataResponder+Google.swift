@@ -1,7 +1,7 @@
 import Attribution
 import Tokens
 
-// Which pods are Google's.
+// The rule that says which pods are Google's.
 extension MetadataResponder {
     /// Whether a request is of Google's protocol, and not for a path of podidentd's own.
     func isGoogles(_ request: MetadataRequest) -> Bool {

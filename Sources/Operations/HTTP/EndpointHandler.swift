@@ -28,7 +28,7 @@ final class EndpointHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // What comes after the first request is dropped: the answer says that the connection ends.
+        // Bytes after the first request are dropped: the answer says that the connection ends.
         guard !isAnswering else { return }
         switch unwrapInboundIn(data) {
         case .head(let head):

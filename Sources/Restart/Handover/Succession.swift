@@ -5,7 +5,7 @@ package import Logging
 import Settings
 import UnixSignals
 
-/// Who is the agent of a pin directory: the first one, or the successor of the one that runs.
+/// Decides which process is the agent of a pin directory: the first one, or the successor of the one that runs.
 package enum Succession {
     /// How long an agent that is stopping may take to give up the lock, or one that runs to answer.
     private static let patience = Duration.seconds(5)
@@ -65,7 +65,7 @@ package enum Succession {
         Task {
             for await signal in signals.received { end.yield("\(signal)") }
         }
-        // It may block without end: nothing waits for its thread when the process ends.
+        // The call may block without end: nothing waits for its thread when the process ends.
         DispatchQueue(label: "podidentd.succession").async {
             while true {
                 lock.acquireBlocking()

@@ -87,7 +87,7 @@ package final class AuditLog: Sendable {
         record.object = AuditRecord.Object(kind: "service_account")
         record.milliseconds = report.duration.wholeMilliseconds
         record.describe(report.failure)
-        // Its pods share the account, whose name tells it from others.
+        // The account has no UID here; its name tells it from others.
         deny(record, "ServiceAccount cannot be read")
     }
 

@@ -24,7 +24,7 @@ package struct AuditRecord: Sendable, Equatable {
         case limited
     }
 
-    /// Who it was, as far as that is known.
+    /// The caller, as far as it is known.
     package struct Subject: Sendable, Hashable {
         var namespace: String?
         var pod: String?

@@ -62,7 +62,7 @@ struct DenialAggregator: Sendable {
             var record = window.record
             record.count = window.pending
             records.append(record)
-            // What goes on is told once a minute.
+            // Denials that go on get one line a minute.
             windows[key] = now.map { Window(record: window.record, endsAt: $0 + Self.interval) }
         }
         return records

@@ -27,7 +27,7 @@ final class FullMap {
         close(descriptor)
     }
 
-    /// Takes every free place, with keys that nobody has.
+    /// Takes every free place, with keys that no object has.
     func fill() throws {
         let value = [UInt8](repeating: 0, count: valueSize)
         for number in 0...capacity {

@@ -5,13 +5,13 @@ import Foundation
 import Lab
 import NIOCore
 
-/// Somebody else's program at `cgroup/connect4`, which leads one address to a server of its own.
+/// A foreign program at `cgroup/connect4`, which redirects one address to a server of its own.
 @safe
 private final class Stranger {
     private let skeleton: UnsafeMutablePointer<nid_foreign_skeleton>
     private let link: OpaquePointer
 
-    /// Leads connections from `address` to the server, and attaches to the cgroup at `directory`.
+    /// Redirects connections from `address` to the server, and attaches to the cgroup at `directory`.
     init(from address: String, toPort port: Int, in directory: String) throws {
         guard let skeleton = unsafe nid_foreign_skeleton__open() else { throw LabError("no stranger: error \(errno)") }
         unsafe skeleton.pointee.rodata.pointee.foreign_from_ip4 = inet_addr(address)

@@ -44,7 +44,7 @@ struct AnswerStream {
         _ fields: [String: String], _ rest: inout ArraySlice<UInt8>
     ) throws(Malformed) -> [UInt8] {
         guard let text = fields["content-length"] else {
-            // Of a credential that a HEAD did not fetch.
+            // The response to a HEAD of a credential that it did not fetch.
             guard rest.isEmpty || rest.starts(with: "HTTP/1.".utf8) else {
                 throw Malformed(description: "a body without a length")
             }

@@ -132,7 +132,7 @@ import Testing
         backend.update { $0.isTokenCached = true }
         let connection = try await TestConnection(backend, known: known)
         for piece in pieces where connection.isOpen { _ = try? await connection.send(piece) }
-        // What is waited for from upstream is a task's, and not on the connection's clock.
+        // A wait for an upstream is a task's, and not on the connection's clock.
         for _ in 0..<20 where connection.isOpen { await Task.yield() }
         if connection.isOpen { try await connection.fire(ChannelEvent.inputClosed) }
         if connection.isOpen { await connection.advance(by: .hours(2)) }

@@ -23,7 +23,7 @@ final class FakeBackend: MetadataBackend {
         var mintedScopes: [ScopeSet] = []
         var mintedAudiences: [String] = []
         var podTokenAudiences: [String] = []
-        /// Of another cloud: the one at hand, and those that were announced and fetched.
+        /// The credential of another cloud that is cached, and those that were announced and fetched.
         var credential: ServedToken?
         var prepared: [CloudCredential] = []
         var fetched: [CloudCredential] = []
@@ -33,7 +33,7 @@ final class FakeBackend: MetadataBackend {
         var leaseHolds = false
         /// Whether the pod's record, the account and tokens are waited for until the task is cancelled.
         var neverArrives: Set<Stage> = []
-        /// What was waited for until then, in order.
+        /// The stages that were waited for until then, in order.
         var cutShort: [Stage] = []
     }
 

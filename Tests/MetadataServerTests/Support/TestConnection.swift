@@ -50,7 +50,7 @@ struct TestConnection {
         try TestResponse(parsing: String(buffer: await channel.waitForOutboundWrite(as: ByteBuffer.self)))
     }
 
-    /// What has been written already, if anything.
+    /// The bytes that have been written already, if any.
     func receiveNow() async throws -> TestResponse? {
         // Before it closes, the handler flushes with an empty write.
         guard let bytes = try await channel.readOutbound(as: ByteBuffer.self), bytes.readableBytes > 0 else {

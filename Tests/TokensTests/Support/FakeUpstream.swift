@@ -4,7 +4,7 @@ import Tokens
 
 /// Kubernetes, STS and IAM in one: counts calls, fails as told, and holds calls until they are let go.
 ///
-/// Its tokens name their kind, their pod and a number: `jwt|POD|1`.
+/// The tokens name their kind, their pod and a number: `jwt|POD|1`.
 final class FakeUpstream: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging {
     enum Step: Sendable, Hashable, CaseIterable {
         case serviceAccount, subject, exchange, accessToken, identityToken

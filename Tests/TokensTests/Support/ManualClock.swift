@@ -50,7 +50,7 @@ final class ManualClock: TokenClock {
         for continuation in due { continuation.resume(returning: true) }
     }
 
-    /// Returns once somebody sleeps until `deadline` exactly.
+    /// Returns once a task sleeps until `deadline` exactly.
     func sleeper(until deadline: ContinuousClock.Instant) async {
         await eventually { storage.withLock { $0.sleepers.values.contains { $0.deadline == deadline } } }
     }

@@ -5,7 +5,7 @@ import Synchronization
 
 /// Google's IAM Service Account Credentials API: `generateAccessToken` and `generateIdToken`.
 package final class IAMCredentialsEmulator: Sendable {
-    /// Who may act as a Google service account (`roles/iam.workloadIdentityUser`).
+    /// Principals that may act as a Google service account (`roles/iam.workloadIdentityUser`).
     package enum Member: Sendable, Hashable {
         /// `principal://.../subject/SUBJECT`, for instance `system:serviceaccount:NAMESPACE:NAME`.
         case subject(String)

@@ -12,7 +12,7 @@ struct SubjectTokenVerifier {
     let provider: WorkloadIdentityProvider
     let now: Date
 
-    /// Who the token is for, its identifier and its end.
+    /// The token's subject, its identifier and its end.
     struct Verified {
         var subject: LabSubject
         var tokenID: String

@@ -4,7 +4,7 @@ import Synchronization
 
 /// The machine's own metadata server, behind the redirect: a pod that reaches it has found a hole.
 ///
-/// It answers as Compute Engine does, with a token that says what it is, and keeps every connection and byte. On AWS's and
+/// The server answers as Compute Engine does, with a token that says what it is, and keeps every connection and byte. On AWS's and
 /// Azure's paths it answers every request, whatever its headers: a machine's own server knows no pods.
 package final class TrapServer: Sendable {
     /// The access token that no pod may ever see.
