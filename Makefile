@@ -17,6 +17,7 @@ override KEEP := $(filter-out 0,$(KEEP))
 override JSON := $(filter-out 0,$(JSON))
 override QUICK := $(filter-out 0,$(QUICK))
 override CLOUDS := $(filter-out 0,$(CLOUDS))
+override SPIFFE := $(filter-out 0,$(SPIFFE))
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image arm64 fuzz fuzz-coverage faults conformance spiffe demo \
 	clients attack cost soak simulate reference captures dashboard memory million storm bench bench-test ci-test busy rooms model model-test kernels clean
@@ -181,4 +182,4 @@ busy: build ## Runs every test RUNS times (default: 10) beside two busy loops, a
 clean: ## Removes what was built, and what killed labs left behind
 	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi
 	@$(MAKE) --no-print-directory -C bpf clean
-	@rm -rf .build .build-release .build-bench
+	@rm -rf .build .build-release .build-bench .build-arm64

@@ -19,7 +19,7 @@ WORDS_OF_THE_SHELL = re.compile(r"not found|[Pp]ermission denied|[Nn]o such file
 
 
 def targets():
-    return re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return re.findall(r"^([a-z0-9-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 class BareMachineTests(unittest.TestCase):

@@ -26,9 +26,6 @@ package struct SeededGenerator: RandomNumberGenerator, Sendable {
         return result
     }
 
-    /// A generator of its own, so that what one part of the world draws changes no other part.
-    package mutating func fork() -> SeededGenerator { SeededGenerator(seed: next()) }
-
     /// A number in `0..<1`.
     package mutating func unit() -> Double { Double(next() >> 11) / 9_007_199_254_740_992 }
 

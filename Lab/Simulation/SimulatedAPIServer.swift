@@ -1,5 +1,6 @@
 import Attribution
 import FoundationEssentials
+import MetadataServer
 import NIOCore
 import NIOHTTP1
 import UpstreamHTTP
@@ -126,7 +127,7 @@ extension World {
                 + #""pod":{"name":"\#(pod.name)","uid":"\#(pod.uid)"},"#
                 + #""serviceaccount":{"name":"\#(name)","uid":"\#(state.uid)"}}}"#
         }
-        let time = WallTime(seconds: end).rfc3339
+        let time = CivilTime(secondsSince1970: Int(end)).rfc3339
         return answer(
             201,
             #"{"kind":"TokenRequest","metadata":{"name":"\#(name)","namespace":"\#(namespace)"},"#

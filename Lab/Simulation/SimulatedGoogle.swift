@@ -1,5 +1,6 @@
 import Attribution
 import FoundationEssentials
+import MetadataServer
 import NIOCore
 import NIOHTTP1
 import UpstreamHTTP
@@ -63,7 +64,7 @@ extension World {
         if method[1] == "generateAccessToken" {
             grant.kind = .access
             grant.purpose = (request.scope ?? []).joined(separator: " ")
-            let time = WallTime(seconds: googleTime + 3_600).rfc3339
+            let time = CivilTime(secondsSince1970: Int(googleTime + 3_600)).rfc3339
             return answer(
                 200, #"{"accessToken":"\#(give(grant))","expireTime":"\#(time)"}"#, of: .iamCredentials)
         }

@@ -1,4 +1,5 @@
 import Attribution
+import MetadataServer
 import NIOCore
 import NIOHTTP1
 import Tokens
@@ -155,7 +156,7 @@ extension World {
         -> UpstreamResponse
     {
         let seconds = if case .apiServer = destination { apiTime } else { googleTime }
-        var headers: HTTPHeaders = ["content-type": "application/json", "date": WallTime(seconds: seconds).httpDate]
+        var headers: HTTPHeaders = ["content-type": "application/json", "date": DateHeader.format(Int(seconds))]
         if let retryAfter { headers.add(name: "retry-after", value: "\(retryAfter)") }
         return UpstreamResponse(status: status, headers: headers, body: Array(body.utf8))
     }

@@ -30,36 +30,24 @@ struct MillionCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        if spiffe { return try await runSpiffe() }
-        var trial = MillionTrial()
-        (trial.slots, trial.connections, trial.perLife) = (pods, connections, perLife)
-        let world = try await LabWorld.start(keys: try LabCluster.Keys())
-        let result: MillionTrial.Result
-        do {
-            result = try await trial.run(in: world) { print($0.line) }
-        } catch {
-            await world.stop()
-            throw error
+        let (lines, isGood) = try await LabWorld.with(keys: try LabCluster.Keys()) { world in
+            if spiffe { try await callSpiffe(in: world) } else { try await connect(in: world) }
         }
-        await world.stop()
-        print(result.line)
-        print(result.rest)
-        if !result.isGood { throw ExitCode.failure }
+        for line in lines { print(line) }
+        if !isGood { throw ExitCode.failure }
     }
 
-    private func runSpiffe() async throws {
+    private func connect(in world: LabWorld) async throws -> (lines: [String], isGood: Bool) {
+        var trial = MillionTrial()
+        (trial.slots, trial.connections, trial.perLife) = (pods, connections, perLife)
+        let result = try await trial.run(in: world) { print($0.line) }
+        return ([result.line, result.rest], result.isGood)
+    }
+
+    private func callSpiffe(in world: LabWorld) async throws -> (lines: [String], isGood: Bool) {
         var trial = SpiffeMillionTrial()
         (trial.slots, trial.calls, trial.perLife) = (pods, connections, perLife)
-        let world = try await LabWorld.start(keys: try LabCluster.Keys())
-        let result: SpiffeMillionTrial.Result
-        do {
-            result = try await trial.run(in: world) { print($0.line) }
-        } catch {
-            await world.stop()
-            throw error
-        }
-        await world.stop()
-        print(result.line)
-        if !result.isGood { throw ExitCode.failure }
+        let result = try await trial.run(in: world) { print($0.line) }
+        return ([result.line], result.isGood)
     }
 }

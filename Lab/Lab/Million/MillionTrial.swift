@@ -46,18 +46,6 @@ package struct MillionTrial: Sendable {
 
     private final class Progress: Sendable {
         let result = Mutex(Result())
-        let begun: Mutex<Int>
-
-        init(connections: Int) { begun = Mutex(connections) }
-
-        /// Takes up to `count` connections of those that are left.
-        func take(_ count: Int) -> Int {
-            begun.withLock { left in
-                let taken = min(left, count)
-                left -= taken
-                return taken
-            }
-        }
     }
 
     /// Runs in a fresh world. `report` is called with what has been counted, now and then.
@@ -65,22 +53,11 @@ package struct MillionTrial: Sendable {
         world.cluster.kubernetes.createServiceAccount(namespace: "default", name: "default")
         let agent = try await world.startAgent()
         let capture = try DeviceCapture(in: world.node.network)
-        let progress = Progress(connections: connections)
+        let progress = Progress()
         let start = ContinuousClock.now
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for slot in 0..<slots {
-                group.addTask {
-                    var life = 0
-                    while true {
-                        let count = progress.take(perLife)
-                        guard count > 0 else { return }
-                        try await live("p\(slot)-\(life)", count, isVisited: (slot + life) % 4 == 0, world, progress)
-                        life += 1
-                        if slot == 0 { report(progress.result.withLock { $0 }) }
-                    }
-                }
-            }
-            try await group.waitForAll()
+        try await PodLives(connections).run(slots: slots, perLife: perLife) { slot, life, count in
+            try await live("p\(slot)-\(life)", count, isVisited: (slot + life) % 4 == 0, world, progress)
+            if slot == 0 { report(progress.result.withLock { $0 }) }
         }
         var result = progress.result.withLock { $0 }
         result.seconds = (ContinuousClock.now - start) / .seconds(1)

@@ -32,42 +32,20 @@ package struct SpiffeMillionTrial: Sendable {
 
     private final class Progress: Sendable {
         let result = Mutex(Result())
-        let left: Mutex<Int>
-
-        init(_ calls: Int) { left = Mutex(calls) }
-
-        func take(_ count: Int) -> Int {
-            left.withLock { left in
-                let taken = min(left, count)
-                left -= taken
-                return taken
-            }
-        }
     }
 
     /// Runs in a fresh world. `report` is called with what has been counted, now and then.
     package func run(in world: LabWorld, report: @escaping @Sendable (Result) -> Void) async throws -> Result {
         let signer = try await LabSigner.start(in: world)
         let agent = try await world.startAgent(signer.agentConfiguration)
-        let progress = Progress(calls)
+        let progress = Progress()
         let start = ContinuousClock.now
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for slot in 0..<slots {
-                for name in ["p\(slot)", "v\(slot)"] {
-                    world.cluster.kubernetes.createServiceAccount(namespace: "default", name: name)
-                }
-                group.addTask {
-                    var life = 0
-                    while true {
-                        let count = progress.take(perLife)
-                        guard count > 0 else { return }
-                        try await live(slot, count, isVisited: (slot + life) % 4 == 0, world, progress)
-                        life += 1
-                        if slot == 0 { report(progress.result.withLock { $0 }) }
-                    }
-                }
-            }
-            try await group.waitForAll()
+        for name in (0..<slots).flatMap({ ["p\($0)", "v\($0)"] }) {
+            world.cluster.kubernetes.createServiceAccount(namespace: "default", name: name)
+        }
+        try await PodLives(calls).run(slots: slots, perLife: perLife) { slot, life, count in
+            try await live(slot, count, isVisited: (slot + life) % 4 == 0, world, progress)
+            if slot == 0 { report(progress.result.withLock { $0 }) }
         }
         var result = progress.result.withLock { $0 }
         result.seconds = (ContinuousClock.now - start) / .seconds(1)

@@ -50,6 +50,22 @@ package final class LabWorld: Sendable {
         }
     }
 
+    /// Runs `body` in a fresh world, and takes the world down whatever happens.
+    package static func with<Value>(
+        keys: LabCluster.Keys, layout: CgroupLayout = .standard,
+        configure: (inout LabCluster.Configuration) -> Void = { _ in }, _ body: (LabWorld) async throws -> Value
+    ) async throws -> Value {
+        let world = try await start(keys: keys, layout: layout, configure: configure)
+        do {
+            let value = try await body(world)
+            await world.stop()
+            return value
+        } catch {
+            await world.stop()
+            throw error
+        }
+    }
+
     /// Stops the agents as the kubelet does.
     package func stopAgents() async {
         for agent in agents.withLock({ $0 }) where agent.isRunning { await agent.stop() }

@@ -131,15 +131,11 @@ package final class LabSigner: Sendable {
     package func token(_ claims: JSON, byOwnKey: Bool = true, algorithm: String = "ES256") throws -> String {
         let own = try P256.Signing.PrivateKey(
             pemRepresentation: try String(contentsOfFile: "\(folder)/token-keys/signing.key", encoding: .utf8))
-        func encode(_ bytes: some Sequence<UInt8>) -> String {
-            Data(bytes).base64EncodedString().replacingOccurrences(of: "+", with: "-")
-                .replacingOccurrences(of: "/", with: "_").replacingOccurrences(of: "=", with: "")
-        }
-        let name = encode(SHA256.hash(data: own.publicKey.derRepresentation))
+        let name = Data(SHA256.hash(data: own.publicKey.derRepresentation)).base64URL
         let header: JSON = ["alg": .string(algorithm), "kid": .string(name), "typ": "JWT"]
-        let signed = encode(header.text.utf8) + "." + encode(claims.text.utf8)
+        let signed = Data(header.text.utf8).base64URL + "." + Data(claims.text.utf8).base64URL
         let key = byOwnKey ? own : P256.Signing.PrivateKey()
-        return signed + "." + encode(try key.signature(for: Data(signed.utf8)).rawRepresentation)
+        return signed + "." + (try key.signature(for: Data(signed.utf8))).rawRepresentation.base64URL
     }
 
     /// Where relying parties find the keys of JWT-SVIDs.

@@ -62,11 +62,10 @@ package struct WorkloadLoad: Sendable {
             let part = min(perConnection, calls - report.calls)
             let next = try await connection(part, from: report.calls, until: end, group)
             report.add(next)
-            guard next.calls > 0 else {
+            if next.calls == 0 {
                 report.calls += 1
                 report.failed += 1
-                report.firstFailure = report.firstFailure ?? next.firstFailure ?? "no call ended"
-                continue
+                report.firstFailure = report.firstFailure ?? "no call ended"
             }
         }
         report.seconds = (ContinuousClock.now - start) / .seconds(1)

@@ -18,11 +18,6 @@ extension KubernetesEmulator {
         }
     }
 
-    /// Serves another version from now on, as an upgrade of the API server does.
-    package func setPodCertificates(_ support: PodCertificateSupport) {
-        storage.withLock { $0.state.options.podCertificates = support }
-    }
-
     /// Changes a request before anybody has decided it, which no API server lets anybody do: a signer must not depend on that.
     package func tamper(with name: String, _ change: (inout LabPodCertificateRequest) -> Void) {
         storage.withLock { storage in
