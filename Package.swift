@@ -133,7 +133,7 @@ let package = Package(
         ),
         .target(
             name: "Operations",
-            dependencies: ["Linux", "Attribution", "Text", "Tokens", "YAML", nioCore, nioPosix, nioHTTP1, logging],
+            dependencies: ["Linux", "Attribution", "Text", "Tokens", nioCore, nioPosix, nioHTTP1, logging],
             swiftSettings: small
         ),
 
@@ -234,7 +234,7 @@ let package = Package(
             ],
             swiftSettings: small
         ),
-        // Answers to operators: check, explain, the debug views, readiness and liveness.
+        // Answers to operators: check, explain, the debug endpoints, readiness and liveness.
         .target(
             name: "Diagnostics",
             dependencies: [

@@ -4,13 +4,13 @@
 struct PodTable: Sendable {
     /// How many deleted pods are remembered: what a node deletes in minutes, while a pod's cgroup outlives its API
     /// object by seconds.
-    static let rememberedDepartures = 1024
+    static let rememberedTerminations = 1024
 
     /// By `metadata.uid`, mirror pods included.
     private var records: [PodUID: PodRecord] = [:]
     /// The mirror pod for each static pod's configuration hash.
     private var mirrors: [PodUID: PodUID] = [:]
-    private var terminated = RecentPods(limit: PodTable.rememberedDepartures)
+    private var terminated = RecentPods(limit: PodTable.rememberedTerminations)
 
     var count: Int { self.records.count }
 
@@ -45,7 +45,7 @@ struct PodTable: Sendable {
     /// Applies a change.
     ///
     /// Only a delete event is remembered as a departure: a list may be a little older than what was known, and a pod
-    /// missing from it may come back. A list that names a departed pod is believed, since no list is older than the
+    /// missing from it may come back. A list that names a terminated pod is believed, since no list is older than the
     /// events before it; an event may be.
     mutating func apply(_ event: PodEvent) -> Change {
         switch event {

@@ -35,10 +35,7 @@ extension CgroupFileSystem {
     }
 
     private func listsThisProcess(_ path: [UInt8]) -> Bool {
-        let file = [UInt8](mountPoint.utf8) + (path.last == UInt8(ascii: "/") ? path : path + [UInt8(ascii: "/")])
-        guard let text = FileContents.read(file + [UInt8]("cgroup.procs".utf8), atMost: 16 << 20) else { return false }
-        let own = Array("\(getpid())".utf8)
-        return text.split(separator: UInt8(ascii: "\n")).contains { $0.elementsEqual(own) }
+        processes(in: path).contains(getpid())
     }
 
     private static func ownPathInNamespace() -> [UInt8]? {

@@ -46,9 +46,6 @@ package struct NamespaceListener: Sendable, Equatable {
 
 /// The listeners that the connect hooks redirect to, by the cookie of their network namespace.
 extension Datapath {
-    /// How many namespaces can have a listener at once.
-    package static var listenersMax: Int { Int(NID_LISTENERS_MAX) }
-
     /// Redirects the connections of a namespace to its listener from now on, those that are held included.
     ///
     /// - Throws: What the kernel said, when the table is full.

@@ -98,14 +98,19 @@ extension PinLock {
         return descriptor
     }
 
-    /// Whether a peer's descriptor is of the same file as this process's proof: device and inode are equal.
+    /// Whether a peer's descriptor is of the same file as this process's proof.
     package func isProven(by descriptor: CInt) -> Bool {
         guard let own = try? openProof() else { return false }
         defer { close(own) }
-        var (mine, theirs) = (stat(), stat())
-        return unsafe fstat(own, &mine) == 0 && fstat(descriptor, &theirs) == 0 && mine.st_dev == theirs.st_dev
-            && mine.st_ino == theirs.st_ino
+        return isSameFile(own, descriptor)
     }
+}
+
+/// Whether two descriptors are of the same file: device and inode are equal.
+private func isSameFile(_ one: CInt, _ other: CInt) -> Bool {
+    var (first, second) = (stat(), stat())
+    return unsafe fstat(one, &first) == 0 && fstat(other, &second) == 0 && first.st_dev == second.st_dev
+        && first.st_ino == second.st_ino
 }
 
 /// The proof for what only the holder of the lock may get to see or to give: a descriptor of the pin directory itself.
@@ -125,10 +130,7 @@ extension PinLock {
 
     /// Whether a peer's descriptor is of the directory that this process's lock is on.
     package func isDirectoryProven(by descriptor: CInt) -> Bool {
-        var (mine, theirs) = (stat(), stat())
-        let own = self.descriptor.withLock { $0 }
-        return unsafe fstat(own, &mine) == 0 && fstat(descriptor, &theirs) == 0 && mine.st_dev == theirs.st_dev
-            && mine.st_ino == theirs.st_ino
+        isSameFile(self.descriptor.withLock { $0 }, descriptor)
     }
 }
 

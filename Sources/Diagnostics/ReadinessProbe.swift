@@ -2,7 +2,6 @@ import BPF
 package import Enforcement
 package import KubernetesAPI
 package import Operations
-import Synchronization
 import UpstreamHTTP
 
 /// Answers whether the agent can do its work.

@@ -2,7 +2,6 @@ package import Attribution
 package import BPF
 package import Logging
 package import Operations
-import Synchronization
 package import Telemetry
 
 /// Keeps the cgroup index equal to the hierarchy: events first, then one walk, and a walk again when events were lost.
@@ -81,7 +80,7 @@ package final class CgroupTracking: Sendable {
         for _ in 0..<3 {
             let walk = index.beginWalk()
             let found = cgroups.walk(below: root.path, depth: depth) { path in
-                // What is below a container is the workload's own.
+                // Cgroups below a container are the workload's own.
                 root.parse(path).map { $0.level == .pod } ?? true
             }
             for cgroup in found { enforcement?.observe(cgroup.id, path: cgroup.path) }

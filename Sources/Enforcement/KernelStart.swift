@@ -4,7 +4,6 @@ package import Logging
 import MetadataServer
 import Operations
 package import Settings
-import Synchronization
 
 /// The kernel side of a start. ``close()`` makes sure that pods reach no metadata server but the agent, before any
 /// other part of the start can fail; connections wait, or are refused, until one listens for them.

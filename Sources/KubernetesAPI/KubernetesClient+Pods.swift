@@ -1,4 +1,3 @@
-import Attribution
 import NIOHTTP1
 import Synchronization
 import Tokens

@@ -1,4 +1,3 @@
-import Attribution
 import NIOCore
 import UpstreamHTTP
 

@@ -3,7 +3,6 @@ import EventLoops
 package import Logging
 package import NIOCore
 import NIOPosix
-import Synchronization
 
 #if canImport(Glibc)
     import Glibc

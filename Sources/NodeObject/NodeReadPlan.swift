@@ -9,7 +9,6 @@ struct NodeStep: Equatable {
 
 /// When the agent reads its own Node object again, and whether the end of a read is worth a line in the log.
 struct NodeReadPlan: Equatable {
-    typealias Step = NodeStep
 
     /// Labels of a Node hardly ever change, and nothing urgent hangs on them.
     static let refreshInterval = Duration.seconds(600)
@@ -19,13 +18,13 @@ struct NodeReadPlan: Equatable {
     private var hasRead = false
     private var failuresInARow = 0
 
-    mutating func succeeded() -> Step {
+    mutating func succeeded() -> NodeStep {
         defer { (hasRead, failuresInARow) = (true, 0) }
-        return Step(pause: Self.refreshInterval, isNews: !hasRead || failuresInARow > 0)
+        return NodeStep(pause: Self.refreshInterval, isNews: !hasRead || failuresInARow > 0)
     }
 
     /// `jitter` in `0...1` keeps the nodes of a cluster apart.
-    mutating func failed(_ kind: UpstreamFailure.Kind, jitter: Double) -> Step {
+    mutating func failed(_ kind: UpstreamFailure.Kind, jitter: Double) -> NodeStep {
         failuresInARow += 1
         let pause =
             switch kind {
@@ -34,6 +33,6 @@ struct NodeReadPlan: Equatable {
             case .notFound, .rateLimited, .unavailable, .staleSubjectToken:
                 hasRead ? Self.refreshInterval : Self.backoff.pause(after: failuresInARow)
             }
-        return Step(pause: pause * (0.75 + 0.5 * jitter), isNews: failuresInARow == 1)
+        return NodeStep(pause: pause * (0.75 + 0.5 * jitter), isNews: failuresInARow == 1)
     }
 }

@@ -89,7 +89,6 @@ package struct StartupTaint: Sendable {
 
 /// When the startup taint is looked at again.
 struct StartupTaintPlan: Equatable {
-    typealias Step = NodeStep
 
     /// While the agent is not ready.
     static let readinessPause = Duration.milliseconds(200)
@@ -107,7 +106,7 @@ struct StartupTaintPlan: Equatable {
 
     /// A failure that may pass is tried again after 1 s, then twice as long each time. `jitter` in `0...1` keeps the
     /// nodes of a cluster apart.
-    mutating func failed(_ kind: UpstreamFailure.Kind, jitter: Double) -> Step {
+    mutating func failed(_ kind: UpstreamFailure.Kind, jitter: Double) -> NodeStep {
         failuresInARow += 1
         let pause =
             switch kind {
@@ -117,7 +116,7 @@ struct StartupTaintPlan: Equatable {
             case .misconfigured, .rateLimited, .unavailable, .staleSubjectToken:
                 Self.backoff.pause(after: failuresInARow)
             }
-        return Step(pause: pause * (0.75 + 0.5 * jitter), isNews: failuresInARow == 1)
+        return NodeStep(pause: pause * (0.75 + 0.5 * jitter), isNews: failuresInARow == 1)
     }
 }
 

@@ -27,7 +27,9 @@ package final class AdminServer: Sendable {
         // An explanation tries every upstream.
         limits.answerTime = .seconds(60)
         service = EndpointService(limits: limits) { request in
-            guard let endpoint = endpoints[request.path] else { return .text(.notFound, "this agent has no such view") }
+            guard let endpoint = endpoints[request.path] else {
+                return .text(.notFound, "this agent has no such endpoint")
+            }
             return EndpointResponse(.ok, contentType: "application/json", body: try endpoint())
         } query: { request in
             guard let text = request.query, let query = queries[request.path] else { return nil }

@@ -1,4 +1,4 @@
-import YAML
+import Text
 
 /// Any JSON value, for output whose shape another program decides.
 package indirect enum JSONTree: Codable, Sendable, Equatable {
@@ -78,7 +78,7 @@ package indirect enum JSONTree: Codable, Sendable, Equatable {
         case .integer(let value): "\(value)"
         case .unsigned(let value): "\(value)"
         case .number(let value): "\(value)"
-        case .text(let value): YAML.quoted(value)
+        case .text(let value): value.quotedYAML
         case .list(let items): items.isEmpty ? "[]" : nil
         case .object(let members): members.isEmpty ? "{}" : nil
         }
@@ -91,6 +91,6 @@ package indirect enum JSONTree: Codable, Sendable, Equatable {
                 || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
         }
         let words = ["", "null", "true", "false", "yes", "no", "on", "off", "y", "n"]
-        return isPlain && !words.contains(name.lowercased()) ? name : YAML.quoted(name)
+        return isPlain && !words.contains(name.lowercased()) ? name : name.quotedYAML
     }
 }

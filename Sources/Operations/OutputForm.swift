@@ -8,15 +8,16 @@ package enum OutputForm: String, CaseIterable, Sendable {
     ///
     /// - Parameters:
     ///   - value: The value.
+    ///   - isInSeries: Whether more values follow: JSON has one line for each, YAML one document.
     ///   - table: The value as a table.
     /// - Returns: The text, with its last newline.
     /// - Throws: The encoder's error.
-    package func text(_ value: some Encodable, table: () -> String) throws -> String {
+    package func text(_ value: some Encodable, isInSeries: Bool = false, table: () -> String) throws -> String {
         switch self {
         case .table: table()
         case .tree: try JSONTree(of: value).outline
-        case .json: String(decoding: try JSONOutput.bytes(of: value), as: UTF8.self) + "\n"
-        case .yaml: try JSONTree(of: value).yaml
+        case .json: String(decoding: try JSONOutput.bytes(of: value, isCompact: isInSeries), as: UTF8.self) + "\n"
+        case .yaml: (isInSeries ? "---\n" : "") + (try JSONTree(of: value).yaml)
         }
     }
 }

@@ -84,3 +84,11 @@ extension ConfigurationKey {
         """
     )
 }
+
+extension AgentConfiguration {
+    /// Whether anything of SPIFFE is switched on.
+    package var servesSpiffe: Bool { spiffePort != 0 || spiffeSocket != nil || spiffeMetadataPort != 0 }
+
+    /// The audiences besides the clouds' for which tokens of pods are requested: the configured ones, and the signer's.
+    package var relyingAudiences: Set<String> { Set(podTokenAudiences + (servesSpiffe ? [spiffeAudience] : [])) }
+}

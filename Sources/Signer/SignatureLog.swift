@@ -2,7 +2,6 @@ import FoundationEssentials
 import KubernetesAPI
 package import Operations
 import SpiffeIdentity
-import Synchronization
 
 /// The signer's audit: one JSON line for each signature and each refusal, naming who and what, never a token.
 package final class SignatureLog: Sendable {

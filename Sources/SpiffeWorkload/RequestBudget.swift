@@ -64,11 +64,5 @@ struct BudgetShare: ~Copyable {
 
 extension WorkloadPeer {
     /// The pod that a connection is counted for; `nil`: no pod's.
-    var pod: PodUID? {
-        switch identify() {
-        case .caller(let caller): caller.pod.uid
-        case .pending(let uid): uid
-        case .refused: nil
-        }
-    }
+    var pod: PodUID? { identify().pod }
 }

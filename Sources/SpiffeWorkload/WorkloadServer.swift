@@ -15,7 +15,6 @@ import Synchronization
 package final class WorkloadServer: Sendable {
     private struct Storage {
         var connections: [ObjectIdentifier: any Channel] = [:]
-        var counts: [PodUID?: Int] = [:]
         var isClosed = false
     }
 
@@ -23,10 +22,12 @@ package final class WorkloadServer: Sendable {
     private let group: any EventLoopGroup
     private let observer: any WorkloadObserver
     private let logger: Logger
+    private let limit: PodConnectionLimit
     private let storage = Mutex(Storage())
 
     package init(store: IdentityStore, group: any EventLoopGroup, observer: any WorkloadObserver, logger: Logger) {
         self.store = store
+        limit = PodConnectionLimit(store.configuration.connectionsPerPod)
         self.group = group
         self.observer = observer
         self.logger = logger
@@ -37,26 +38,24 @@ package final class WorkloadServer: Sendable {
 
     /// Takes over a connected stream socket that does not block.
     package func serve(_ descriptor: CInt, _ peer: WorkloadPeer) {
-        let account = peer.pod
-        guard enter(account) else {
+        guard let place = enter(peer) else {
             observer.connectionRefused()
             return Self.reset(descriptor)
         }
-        ClientBootstrap(group: group)
+        _ = ClientBootstrap(group: group)
             .channelInitializer { [self] channel in
-                channel.eventLoop.makeCompletedFuture { try setUp(channel, peer, account) }
+                channel.eventLoop.makeCompletedFuture { try setUp(channel, peer, place) }
             }
-            .withConnectedSocket(descriptor).whenFailure { [self] _ in leave(account) }
+            .withConnectedSocket(descriptor)
     }
 
     /// The same for a channel that another bootstrap has made, before it is active.
     package func adopt(_ channel: any Channel, _ peer: WorkloadPeer) throws {
-        let account = peer.pod
-        guard enter(account) else {
+        guard let place = enter(peer) else {
             observer.connectionRefused()
             throw TooManyConnections()
         }
-        try setUp(channel, peer, account)
+        try setUp(channel, peer, place)
     }
 
     private struct TooManyConnections: Error {}
@@ -68,28 +67,17 @@ package final class WorkloadServer: Sendable {
         close(descriptor)
     }
 
-    private func enter(_ account: PodUID?) -> Bool {
-        storage.withLock { storage in
-            guard !storage.isClosed, storage.counts[account, default: 0] < store.configuration.connectionsPerPod else {
-                return false
-            }
-            storage.counts[account, default: 0] += 1
-            return true
-        }
+    /// Takes a place for a connection; `nil`: its pod has all of its places, or the server has closed.
+    private func enter(_ peer: WorkloadPeer) -> PodConnectionLimit.Place? {
+        storage.withLock(\.isClosed) ? nil : limit.enter(peer.pod)
     }
 
-    private func leave(_ account: PodUID?) {
-        storage.withLock { storage in
-            let count = storage.counts[account, default: 1] - 1
-            storage.counts[account] = count > 0 ? count : nil
-        }
-    }
-
-    private func setUp(_ channel: any Channel, _ peer: WorkloadPeer, _ account: PodUID?) throws {
+    private func setUp(_ channel: any Channel, _ peer: WorkloadPeer, _ place: PodConnectionLimit.Place) throws {
         let identifier = ObjectIdentifier(channel)
         storage.withLock { $0.connections[identifier] = channel }
-        channel.closeFuture.whenComplete { [self] _ in
-            leave(account)
+        // The connection's end gives its place back.
+        channel.closeFuture.whenComplete { [self, place] _ in
+            withExtendedLifetime(place) {}
             storage.withLock { $0.connections[identifier] = nil }
         }
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)

@@ -35,13 +35,12 @@ package final class RequestCounters: MetadataServerObserver {
 
     package func requestAnswered(_ answer: AnsweredRequest) {
         answers[answer.route.row][answer.status.column].increment()
-        pods.count(
-            pod: answer.pod, isRefusal: answer.status.rawValue >= 400,
-            nanoseconds: answer.nanoseconds.map { UInt64(max($0, 0)) })
-        guard let duration = answer.nanoseconds else { return }
+        let nanoseconds = answer.nanoseconds.map { UInt64(max($0, 0)) }
+        pods.count(pod: answer.pod, isRefusal: answer.status.rawValue >= 400, nanoseconds: nanoseconds)
+        guard let nanoseconds else { return }
         switch answer.source {
-        case .cached: cachedDuration.observe(nanoseconds: UInt64(max(duration, 0)))
-        case .fetched: fetchedDuration.observe(nanoseconds: UInt64(max(duration, 0)))
+        case .cached: cachedDuration.observe(nanoseconds: nanoseconds)
+        case .fetched: fetchedDuration.observe(nanoseconds: nanoseconds)
         }
     }
 

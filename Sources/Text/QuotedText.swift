@@ -21,6 +21,18 @@ extension String {
         append("\"")
     }
 
+    /// The text in double quotes, on one line: a string of YAML, and of JSON.
+    package var quotedYAML: String {
+        var quoted = ""
+        quoted.appendQuoted(self) { scalar in
+            switch scalar {
+            case "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}", "\u{FEFF}": true
+            default: false
+            }
+        }
+        return quoted
+    }
+
     /// Appends the number of a character: `\u`, and four digits for each of its UTF-16 units.
     package mutating func appendEscape(of scalar: Unicode.Scalar) {
         for unit in String(scalar).utf16 {

@@ -1,5 +1,3 @@
-import Text
-
 /// Reads the part of YAML that configuration files use, with a limit on everything.
 ///
 /// libyaml splits the text into events, and this reader makes values of them. It reads one document of mappings with
@@ -26,17 +24,5 @@ package enum YAML {
             }
         }
         return try result.get()
-    }
-
-    /// Writes a text in double quotes, on one line: a string of YAML, and of JSON.
-    package static func quoted(_ text: String) -> String {
-        var quoted = ""
-        quoted.appendQuoted(text) { scalar in
-            switch scalar {
-            case "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}", "\u{FEFF}": true
-            default: false
-            }
-        }
-        return quoted
     }
 }

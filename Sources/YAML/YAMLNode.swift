@@ -1,3 +1,5 @@
+import Text
+
 /// A value of a YAML document: text, a list, or a mapping whose keys are text.
 package enum YAMLNode: Equatable, Sendable {
     case scalar(Scalar)
@@ -60,10 +62,10 @@ package enum YAMLNode: Equatable, Sendable {
     /// The value as JSON, which is YAML too: one line, every scalar in quotes.
     package var json: String {
         switch self {
-        case .scalar(let scalar): YAML.quoted(scalar.string)
+        case .scalar(let scalar): scalar.string.quotedYAML
         case .sequence(let items): "[" + items.map(\.json).joined(separator: ", ") + "]"
         case .mapping(let mapping):
-            "{" + mapping.entries.map { "\(YAML.quoted($0.key)): \($0.value.json)" }.joined(separator: ", ") + "}"
+            "{" + mapping.entries.map { "\($0.key.quotedYAML): \($0.value.json)" }.joined(separator: ", ") + "}"
         }
     }
 }

@@ -26,7 +26,8 @@ struct TopCommand: AsyncParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Shows so many pods at most. Default: as many as the terminal has lines.", valueName: "number"))
+            "Shows so many pods at most; as JSON, YAML or a tree so many of each node. Default: as many as the terminal "
+                + "has lines.", valueName: "number"))
     var rows: Int?
 
     func validate() throws {
@@ -68,16 +69,11 @@ struct TopCommand: AsyncParsableCommand {
     private func show(_ top: ClusterTop) throws {
         let terminal = Console.terminal
         let limit = rows ?? (once ? nil : terminal.rows.map { max(1, $0 - top.otherLines) }) ?? .max
-        switch output {
-        case .table:
-            let text = top.table(on: terminal, limit: limit)
-            Console.write(terminal.isInteractive && !once ? terminal.redrawn(text) : text)
-        case .json:
-            Console.write(
-                String(decoding: try JSONOutput.bytes(of: top.report, isCompact: !once), as: UTF8.self) + "\n")
-        case .yaml: Console.write((once ? "" : "---\n") + (try JSONTree(of: top.report).yaml))
-        case .tree: Console.write(try JSONTree(of: top.report).outline)
+        let text = try output.text(top.report, isInSeries: !once) {
+            let table = top.table(on: terminal, limit: limit)
+            return terminal.isInteractive && !once ? terminal.redrawn(table) : table
         }
+        Console.write(text)
     }
 }
 

@@ -76,14 +76,11 @@ struct DebugTopCommand: AsyncParsableCommand {
         let terminal = Screen.terminal
         // The line about the whole, the titles, and the one that says how many are left out.
         let limit = rows ?? (once ? nil : terminal.rows.map { max(1, $0 - 4) }) ?? .max
-        switch output {
-        case .table:
-            let text = top.table(on: terminal, limit: limit)
-            Screen.write(terminal.isInteractive && !once ? terminal.redrawn(text) : text)
-        case .json: Screen.write(try Screen.json(top.first(limit), isCompact: !once))
-        case .yaml: Screen.write((once ? "" : "---\n") + (try JSONTree(of: top.first(limit)).yaml))
-        case .tree: Screen.write(try JSONTree(of: top.first(limit)).outline)
+        let text = try output.text(top.first(limit), isInSeries: !once) {
+            let table = top.table(on: terminal, limit: limit)
+            return terminal.isInteractive && !once ? terminal.redrawn(table) : table
         }
+        Screen.write(text)
     }
 }
 

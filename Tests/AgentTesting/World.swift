@@ -10,14 +10,7 @@ package func withWorld(
     layout: CgroupLayout = .standard, configure: (inout LabCluster.Configuration) -> Void = { _ in },
     _ body: (LabWorld) async throws -> Void
 ) async throws {
-    let world = try await LabWorld.start(keys: try sharedKeys.get(), layout: layout, configure: configure)
-    do {
-        try await body(world)
-    } catch {
-        await world.stop()
-        throw error
-    }
-    await world.stop()
+    try await LabWorld.with(keys: try sharedKeys.get(), layout: layout, configure: configure, body)
 }
 
 /// Runs `body` in a fresh world with a running agent, and prints the agent's log if it fails.
@@ -38,7 +31,7 @@ package func withAgent(
     }
 }
 
-/// The same with a pod, whose ServiceAccount impersonates nobody.
+/// The same with a pod, whose ServiceAccount impersonates no account.
 package func withAgentAndPod(_ body: (LabWorld, AgentProcess, RunningPod) async throws -> Void) async throws {
     try await withAgent { world, agent in
         world.addServiceAccount("app")
@@ -56,6 +49,16 @@ package struct TokenAnswer: Decodable {
         case accessToken = "access_token"
         case expiresIn = "expires_in"
         case tokenType = "token_type"
+    }
+}
+
+extension LabWorld {
+    /// Asks again and again for at most a minute, until `condition` holds.
+    package func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
+        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
+        while try await !condition() {
+            guard ContinuousClock.now < deadline else { throw LabError("not within a minute: \(what)") }
+        }
     }
 }
 
@@ -85,7 +88,7 @@ extension RunningPod {
 }
 
 extension AgentProcess {
-    /// What the agent says of itself.
+    /// The agent's status, as it says it.
     package func status() async throws -> AgentStatus {
         let data = Data(try await AdminClient(socketPath: adminSocket).get("/debug/status"))
         return try JSONDecoder().decode(AgentStatus.self, from: data)

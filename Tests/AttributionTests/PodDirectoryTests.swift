@@ -61,15 +61,15 @@ final class Departures: Sendable {
         #expect(self.directory.standing(of: .staticHash) == .unknown)
     }
 
-    @Test func `a mirror pod that is made anew is found, in whichever order the two events come`() {
-        var anew = PodRecord.mirror
-        anew.uid = .victim
+    @Test func `a mirror pod that is made again is found, in whichever order the two events come`() {
+        var again = PodRecord.mirror
+        again.uid = .victim
         let old = PodEvent.updated(.mirror)
-        let new = PodEvent.updated(anew)
+        let new = PodEvent.updated(again)
         for events in [[old, new, .deleted(.mirror)], [new, old, .deleted(.mirror)], [old, .deleted(.mirror), new]] {
             let directory = PodDirectory()
             for event in events { directory.apply(event) }
-            #expect(directory.record(for: .staticHash) == anew)
+            #expect(directory.record(for: .staticHash) == again)
         }
     }
 
@@ -104,7 +104,7 @@ final class Departures: Sendable {
             self.directory.apply(event)
             #expect(self.directory.record(for: .staticHash)?.name == PodRecord.mirror.name)
         }
-        // What is left once the kubelet's is gone: the kubelet deletes it within seconds.
+        // The other is left once the kubelet's is gone; the kubelet deletes it within seconds.
         self.directory.apply(.deleted(.mirror))
         #expect(self.directory.record(for: .staticHash) == forged)
         self.directory.apply(.deleted(.victim))
@@ -213,7 +213,7 @@ final class Departures: Sendable {
         #expect(self.clock.sleepers == 1)
         self.clock.advance(by: .milliseconds(1))
         #expect(await record == nil)
-        // The late record finds nobody to resume.
+        // The late record finds no task to resume.
         directory.apply(.updated(.web))
         #expect(await directory.waitForRecord(of: .web, atMost: .seconds(2)) == .web)
     }
@@ -242,7 +242,7 @@ final class Departures: Sendable {
         }
     }
 
-    @Test func `beyond the limit nobody is held`() async {
+    @Test func `beyond the limit no pod is held`() async {
         let directory = PodDirectory(waiterLimit: 2, clock: self.clock)
         async let first = directory.waitForRecord(of: .web, atMost: .seconds(2))
         await self.expectWaits(1, in: directory)

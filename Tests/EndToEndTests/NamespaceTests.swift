@@ -8,13 +8,6 @@ import Testing
 /// the process that opens them.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct NamespaceTests {
-    private static func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
-        while try await !condition() {
-            guard ContinuousClock.now < deadline else { throw LabError("not within a minute: \(what)") }
-        }
-    }
-
     /// The opener below the agent.
     private static func opener(of agent: Int32) throws -> Int32 {
         let children = try String(contentsOfFile: "/proc/\(agent)/task/\(agent)/children", encoding: .utf8)
@@ -39,7 +32,7 @@ struct NamespaceTests {
             let start = ContinuousClock.now
             await world.deletePod(pod)
             // This end of the pair goes with the namespace of the other.
-            try await Self.eventually("the namespace is still there") { try await links() == 0 }
+            try await world.eventually("the namespace is still there") { try await links() == 0 }
             print("NAMESPACE freed \((ContinuousClock.now - start)) after the deletion began")
             #expect(try await agent.status().namespaces == 1)
         }
@@ -60,12 +53,12 @@ struct NamespaceTests {
                 let listed = try await Command.require(pod.commandLine(end))
                 #expect(listed.contains(":\(AgentProcess.port)"), "\(listed)")
             }
-            try await Self.eventually("the agent has not noticed") {
+            try await world.eventually("the agent has not noticed") {
                 try await agent.status().incidents["listener_ended", default: 0] == 2
             }
             #expect(try await other.token().expiresIn > 0)
             for pod in [onHost, pod] {
-                try await Self.eventually("\(pod.name) is not served again") { (try? await pod.token()) != nil }
+                try await world.eventually("\(pod.name) is not served again") { (try? await pod.token()) != nil }
             }
             #expect(try await agent.status().incidents["accept_failed"] == 0)
         }
@@ -134,7 +127,7 @@ struct NamespaceTests {
             let before = try await listening()
             #expect(before.contains("127.0.0.1%lo:\(port)") && !before.contains("[::1]%lo:\(port)"), "\(before)")
             _ = try await pod.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0")
-            try await Self.eventually("no listener at ::1") { try await listening().contains("[::1]%lo:\(port)") }
+            try await world.eventually("no listener at ::1") { try await listening().contains("[::1]%lo:\(port)") }
             await agent.stop()
         }
     }

@@ -29,19 +29,12 @@ struct SpiffeMetadataTests {
                     world.node.cgroupDirectory(own.containerCgroup) + "/cgroup.procs",
                 ])
             try await process.waitUntilReady()
-            do {
+            try await world.ending(process, signer) {
                 if isServed {
                     try await process.log.first(within: .seconds(20)) { $0.contains("metadata over TLS is served") }
                 }
                 try await body(world, process, signer)
-            } catch {
-                print((process.log.events + signer.log.events).joined(separator: "\n"))
-                await process.kill()
-                await signer.kill()
-                throw error
             }
-            await process.stop()
-            await signer.stop()
         }
     }
 

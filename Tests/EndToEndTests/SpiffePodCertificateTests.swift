@@ -22,16 +22,9 @@ struct SpiffePodCertificateTests {
             if isAllowed { try LabSigner.allowRequests(of: "podidentd.io/spiffe", in: world) }
             let agent = try await world.startAgent(signer.agentConfiguration.merging(changes) { $1 })
             world.addServiceAccount("web")
-            do {
+            try await world.ending(agent, signer) {
                 try await body(world, agent, signer, try await world.addPod("a", serviceAccount: "web"))
-            } catch {
-                print((agent.log.events + signer.log.events).joined(separator: "\n"))
-                await agent.kill()
-                await signer.kill()
-                throw error
             }
-            await agent.stop()
-            await signer.stop()
         }
     }
 
@@ -185,7 +178,7 @@ struct SpiffePodCertificateTests {
         }
     }
 
-    @Test("39: what somebody else invents with a right to create requests is denied by the signer itself")
+    @Test("39: a request that another client with the right to create them invents is denied by the signer itself")
     func invented() async throws {
         try await Self.withRequests(.v1, Self.only) { world, _, signer, pod in
             #expect(try await pod.spiffe("svid")["id"]?.string == Self.id)

@@ -153,16 +153,7 @@ struct SpiffeSocketTests {
             var configuration = signer.agentConfiguration
             configuration["spiffe.socket"] = socket
             let agent = try await world.startAgent(configuration)
-            do {
-                try await body(world, agent, socket)
-            } catch {
-                print((agent.log.events + signer.log.events).joined(separator: "\n"))
-                await agent.kill()
-                await signer.kill()
-                throw error
-            }
-            await agent.stop()
-            await signer.stop()
+            try await world.ending(agent, signer) { try await body(world, agent, socket) }
         }
     }
 
@@ -209,7 +200,7 @@ struct SpiffeSocketTests {
         }
     }
 
-    @Test("7: the socket can be opened by everybody, and lies in a directory that nobody else writes to")
+    @Test("7: the socket can be opened by everybody, and lies in a directory that no other user writes to")
     func modes() async throws {
         try await Self.withSocket { _, _, socket in
             let file = try FileManager.default.attributesOfItem(atPath: socket)

@@ -37,12 +37,18 @@ extension LabWorld {
         return try JSONDecoder().decode(WorkloadResponse.self, from: Data(result.output.utf8))
     }
 
-    /// Asks again and again for at most a minute, until `condition` holds.
-    func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
-        while try await !condition() {
-            guard ContinuousClock.now < deadline else { throw LabError("not within a minute: \(what)") }
+    /// Runs `body`, and ends both processes whatever happens; prints their logs if it fails.
+    func ending(_ agent: AgentProcess, _ signer: LabSigner, _ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch {
+            print((agent.log.events + signer.log.events).joined(separator: "\n"))
+            await agent.kill()
+            await signer.kill()
+            throw error
         }
+        await agent.stop()
+        await signer.stop()
     }
 
     /// How many streams the agent has open, by its own metrics.

@@ -91,7 +91,9 @@ struct DatapathTests {
         }
     }
 
-    @Test("ports of the metadata address that nobody serves are refused, DNS is not", arguments: [443, 8080, 1])
+    @Test(
+        "ports of the metadata address that the agent does not serve are refused, DNS is not",
+        arguments: [443, 8080, 1])
     func otherPorts(port: Int) async throws {
         try await withDatapath { lab in
             let trap = try lab.node.network.listen(host: LabNode.metadataAddress, port: port)
@@ -110,7 +112,7 @@ struct DatapathTests {
         }
     }
 
-    @Test("with nobody listening a pod is refused, and reaches nothing else")
+    @Test("without a listener a pod is refused, and reaches nothing else")
     func failsClosed() async throws {
         try await withDatapath { lab in
             let trap = try lab.node.network.listen(host: LabNode.metadataAddress, port: 80)

@@ -67,7 +67,7 @@ static void set_group(int index, int level, __u64 id, int parent)
 void reset_world(void)
 {
 	memset(&world, 0, sizeof(world));
-	world.passed = NOBODY;
+	world.passed = NONE;
 	set_group(0, 0, 1, 0);
 	set_group(1, 1, KUBEPODS, 0);
 	for (int pod = 0; pod < PODS; pod++) {

@@ -1,7 +1,7 @@
-/* Tries every order of the steps of a pod that connects, of the agent that accepts, and of a hostile process in the same network
- * namespace, with the shipped program bpf/redirect.bpf.c between them.
+/* Tries every order of the steps of three participants, with the shipped program bpf/redirect.bpf.c between them: a pod that
+ * connects, the agent that accepts, and a hostile process in the same network namespace.
  *
- * Rules: a token reaches nobody but the pod whose process connected; and nobody's own connection is left without identity.
+ * Rules: a token reaches no pod but the one whose process connected; and no pod's own connection is left without identity.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ static int receiver_of(const struct socket *accepted)
 {
 	bool is_open = accepted->view.state == BPF_TCP_ESTABLISHED || accepted->view.state == BPF_TCP_CLOSE_WAIT;
 
-	return is_open && accepted->peer != NOBODY ? world.sockets[accepted->peer].connector : NOBODY;
+	return is_open && accepted->peer != NONE ? world.sockets[accepted->peer].connector : NONE;
 }
 
 /* Both ends see the same ports, and the client was redirected. */
@@ -52,14 +52,14 @@ static void agent(void)
 		receiver = receiver_of(accepted);
 		if (accepted->tag.state != NID_TAG_CLAIMED) {
 			refusals++;
-			if (receiver != NOBODY && is_own(accepted))
+			if (receiver != NONE && is_own(accepted))
 				broken("a pod's own connection has no identity");
 			continue;
 		}
 		doing("answers with a token");
 		point();
 		receiver = receiver_of(accepted);
-		if (receiver == NOBODY)
+		if (receiver == NONE)
 			continue;
 		answers[receiver]++;
 		if (accepted->tag.pod != POD_CGROUP(receiver) || accepted->tag.leaf != POD_CGROUP(receiver) + 1 ||
@@ -111,7 +111,7 @@ enum action {
 static void fresh(int *own, __u32 address, __u16 port)
 {
 	*own = open_socket(HOSTILE);
-	if (*own == NOBODY)
+	if (*own == NONE)
 		return;
 	world.sockets[*own].bound = (__u16)(CLIENT_PORT + choose(2));
 	connect_socket(*own, address, port);
@@ -119,7 +119,7 @@ static void fresh(int *own, __u32 address, __u16 port)
 
 static void again(int own, __u32 address, __u16 port)
 {
-	if (own == NOBODY)
+	if (own == NONE)
 		return;
 	reset(own);
 	point();
@@ -143,12 +143,12 @@ static void act(enum action action, int *own)
 		return again(*own, METADATA4, 80);
 	case SEND:
 		doing("sends a request");
-		if (*own != NOBODY)
+		if (*own != NONE)
 			send_on(*own, REQUEST_BYTES);
 		return;
 	case RESET:
 		doing("resets its connection");
-		if (*own != NOBODY)
+		if (*own != NONE)
 			reset(*own);
 		return;
 	case TRANSLATE:
@@ -157,7 +157,7 @@ static void act(enum action action, int *own)
 		return;
 	case TAKE_PASSED:
 		doing("takes the socket that was passed on");
-		if (world.passed != NOBODY)
+		if (world.passed != NONE)
 			*own = world.passed;
 		return;
 	default:
@@ -167,7 +167,7 @@ static void act(enum action action, int *own)
 
 static void hostile(void)
 {
-	int own = NOBODY;
+	int own = NONE;
 
 	for (int i = 0; i < hostile_actions; i++) {
 		int action = choose(ACTIONS + 1);

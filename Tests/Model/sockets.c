@@ -26,18 +26,18 @@ static int new_socket(void)
 		socket->view.type = STREAM;
 		socket->view.protocol = TCP;
 		socket->view.state = BPF_TCP_CLOSE;
-		socket->peer = socket->maker = socket->connector = NOBODY;
+		socket->peer = socket->maker = socket->connector = NONE;
 		return i;
 	}
-	return NOBODY;
+	return NONE;
 }
 
 int open_socket(int pod)
 {
 	int made = new_socket();
 
-	if (made == NOBODY)
-		return NOBODY;
+	if (made == NONE)
+		return NONE;
 	world.sockets[made].maker = pod;
 	tcp_of(&world.sockets[made])->inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup = cgroup_of_pod(pod);
 	return made;
@@ -61,7 +61,7 @@ static __u32 new_number(int index)
 	return (__u32)(index + 1) * 100000000 + ++world.sockets[index].generation * 1000000;
 }
 
-/* The SYN has arrived. Returns the socket at the other end, whose SYN has arrived as well; NOBODY: refused. */
+/* The SYN has arrived. Returns the socket at the other end, whose SYN has arrived as well; NONE: refused. */
 static int handshake(struct socket *client)
 {
 	__u16 local = client->view.src_port, remote = bpf_ntohs(client->view.dst_port);
@@ -76,10 +76,10 @@ static int handshake(struct socket *client)
 		local = CLIENT_PORT;
 	}
 	if ((remote != FIRST_PORT && remote != HOSTILE_PORT) || is_taken(LOOPBACK4, remote, local))
-		return NOBODY;
+		return NONE;
 	made = new_socket();
-	if (made == NOBODY)
-		return NOBODY;
+	if (made == NONE)
+		return NONE;
 	world.sockets[made].view.src_ip4 = LOOPBACK4;
 	world.sockets[made].view.src_port = remote;
 	world.sockets[made].view.dst_ip4 = LOOPBACK4;
@@ -121,7 +121,7 @@ static bool send_syn(int index)
 	if (socket->view.state != BPF_TCP_SYN_SENT)
 		return false;
 	server = handshake(socket);
-	if (server == NOBODY) {
+	if (server == NONE) {
 		reset(index);
 		return false;
 	}
@@ -171,7 +171,7 @@ void send_on(int index, __u32 bytes)
 	struct tcp_sock *tcp = tcp_of(&world.sockets[index]);
 	int peer = world.sockets[index].peer;
 
-	if (peer == NOBODY || world.sockets[index].view.state != BPF_TCP_ESTABLISHED)
+	if (peer == NONE || world.sockets[index].view.state != BPF_TCP_ESTABLISHED)
 		return;
 	tcp->write_seq += bytes;
 	point();
@@ -188,16 +188,16 @@ void reset(int index)
 {
 	struct socket *socket = &world.sockets[index];
 
-	if (socket->peer != NOBODY) {
+	if (socket->peer != NONE) {
 		struct socket *peer = &world.sockets[socket->peer];
 
 		peer->view.state = BPF_TCP_CLOSE;
 		peer->is_hashed = false;
-		peer->peer = NOBODY;
+		peer->peer = NONE;
 	}
 	socket->view.state = BPF_TCP_CLOSE;
 	socket->is_hashed = false;
-	socket->peer = NOBODY;
+	socket->peer = NONE;
 	socket->view.src_port = 0;
 }
 
@@ -205,7 +205,7 @@ void finish(int index)
 {
 	struct socket *socket = &world.sockets[index];
 
-	if (socket->view.state != BPF_TCP_ESTABLISHED || socket->peer == NOBODY)
+	if (socket->view.state != BPF_TCP_ESTABLISHED || socket->peer == NONE)
 		return;
 	socket->view.state = BPF_TCP_FIN_WAIT2;
 	world.sockets[socket->peer].view.state = BPF_TCP_CLOSE_WAIT;

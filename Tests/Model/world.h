@@ -13,7 +13,7 @@
 #define VICTIM 0
 #define HOSTILE 1
 #define PODS 2
-#define NOBODY (-1)
+#define NONE (-1)
 
 /* The pod's cgroup, and one more is its container's. */
 #define POD_CGROUP(pod) (20U + 10U * (unsigned int)(pod))
@@ -36,7 +36,7 @@ struct socket {
 	bool is_hashed;
 	/* The pod whose process made it, and the pod whose process connected it last. */
 	int maker, connector;
-	/* The true other end, by its index; NOBODY: there is none, or none any more. */
+	/* The true other end, by its index; NONE: there is none, or none any more. */
 	int peer;
 	__u16 bound;
 	/* How many connections it has had. */
@@ -60,7 +60,7 @@ struct world {
 
 extern struct world world;
 
-/* Of the participants. */
+/* The participants' calls. */
 int open_socket(int pod);
 /* Returns false if the connection is refused. */
 bool connect_socket(int socket, __u32 address, __u16 port);
@@ -74,7 +74,7 @@ int accept_socket(void);
 const struct nid_tag *tag_of(int socket);
 
 void reset_world(void);
-/* Of the programs. */
+/* The programs' entries. */
 void load_programs(void);
 int nid_connect4(struct bpf_sock_addr *context);
 int nid_getpeername4(struct bpf_sock_addr *context);

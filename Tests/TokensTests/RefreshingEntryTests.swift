@@ -138,7 +138,7 @@ import Testing
                 .succeed("a", at: 5), .request(at: 5, .serve("a")),
             ]),
         Script(
-            testDescription: "a value that turned out worthless is fetched anew",
+            testDescription: "a value that turned out worthless is fetched again",
             steps: [.start, .succeed("a", at: 0), .invalidate, .request(at: 1, .fetch)]),
         Script(
             testDescription: "a value that turned out worthless during its refresh is waited for",

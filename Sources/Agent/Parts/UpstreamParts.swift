@@ -67,10 +67,9 @@ struct UpstreamParts: Sendable {
     }
 
     private static func options(_ configuration: AgentConfiguration) throws -> KubernetesClientOptions {
-        let isSpiffe = SpiffeSettings.isWanted(configuration)
         var options = try KubernetesClientOptions(
             audience: configuration.googleAudience,
-            podTokenAudiences: Set(configuration.podTokenAudiences + (isSpiffe ? [configuration.spiffeAudience] : [])),
+            podTokenAudiences: configuration.relyingAudiences,
             cloudAudiences: configuration.cloudAudiences,
             tokenSeconds: configuration.tokenLifetimeSeconds,
             userAgent: "podidentd/\(AgentVersion.current)"

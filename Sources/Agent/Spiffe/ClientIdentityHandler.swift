@@ -3,6 +3,7 @@ import NIOCore
 import NIOSSL
 import NIOTLS
 import SpiffeIdentity
+import SpiffeWorkload
 
 /// Holds what a client proves by a certificate against what the kernel says: another pod's certificate is refused.
 ///

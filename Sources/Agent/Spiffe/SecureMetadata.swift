@@ -60,7 +60,7 @@ final class SecureMetadata: Sendable {
         SecuredPort(port: port) { [self] tag in
             let context = storage.withLock { $0.endsAt > Date() ? $0.context : nil }
             guard let context else { throw NoCertificate() }
-            guard let place = limit.enter(Self.pod(attributor.identify(tag))) else { throw TooManyConnections() }
+            guard let place = limit.enter(attributor.identify(tag).pod) else { throw TooManyConnections() }
             return [
                 NIOSSLServerHandler(context: context),
                 ClientIdentityHandler(
@@ -71,15 +71,6 @@ final class SecureMetadata: Sendable {
                     },
                     place: place, refused: refused),
             ]
-        }
-    }
-
-    /// The pod that a connection is counted for; `nil`: no pod's.
-    private static func pod(_ known: Identification) -> PodUID? {
-        switch known {
-        case .caller(let caller): caller.pod.uid
-        case .pending(let uid): uid
-        case .refused: nil
         }
     }
 

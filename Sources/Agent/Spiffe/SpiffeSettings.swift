@@ -18,7 +18,7 @@ struct SpiffeSettings: Sendable {
     /// - Returns: `nil` if there is no endpoint.
     /// - Throws: Which key is missing, or which file cannot be used.
     init?(_ configuration: AgentConfiguration) throws(ConfigurationError) {
-        guard Self.isWanted(configuration) else { return nil }
+        guard configuration.servesSpiffe else { return nil }
         guard let domain = configuration.spiffeTrustDomain.flatMap({ TrustDomain($0) }) else {
             throw ConfigurationError(
                 "spiffe.trust-domain is not set: SPIFFE IDs need one (spiffe.port, spiffe.socket or spiffe.metadata-port is set)"
@@ -48,11 +48,6 @@ struct SpiffeSettings: Sendable {
         } catch {
             throw ConfigurationError("spiffe.ca-file: \(error.reason)")
         }
-    }
-
-    /// Whether anything of SPIFFE is switched on.
-    static func isWanted(_ configuration: AgentConfiguration) -> Bool {
-        configuration.spiffePort != 0 || configuration.spiffeSocket != nil || configuration.spiffeMetadataPort != 0
     }
 
     private static func metadata(

@@ -17,8 +17,7 @@ extension PostureCheck {
                 logger: logger)
             options = try KubernetesClientOptions(
                 audience: audience,
-                podTokenAudiences: Set(
-                    configuration.podTokenAudiences + (isSpiffe ? [configuration.spiffeAudience] : [])),
+                podTokenAudiences: configuration.relyingAudiences,
                 cloudAudiences: configuration.cloudAudiences,
                 userAgent: "podidentd/\(AgentVersion.current)")
         } catch {

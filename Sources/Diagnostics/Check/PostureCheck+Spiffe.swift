@@ -5,14 +5,9 @@ import Tokens
 
 /// The way by which pods of this node get X.509-SVIDs.
 extension PostureCheck {
-    /// Whether anything of SPIFFE is switched on.
-    var isSpiffe: Bool {
-        configuration.spiffePort != 0 || configuration.spiffeSocket != nil || configuration.spiffeMetadataPort != 0
-    }
-
     /// One item, or none without SPIFFE.
     func certificateWay(_ client: KubernetesClient) async -> [Posture.Item] {
-        guard isSpiffe else { return [] }
+        guard configuration.servesSpiffe else { return [] }
         let id = "credentials.certificates"
         guard configuration.spiffeCertificates != .exchange else {
             return [Posture.Item(id, .ok, "by the exchange with the signer (spiffe.certificates)")]

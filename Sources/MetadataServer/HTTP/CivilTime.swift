@@ -1,5 +1,5 @@
 /// A moment in the parts that dates are written with, in UTC.
-struct CivilTime {
+package struct CivilTime {
     var year: Int
     /// 0: January.
     var month: Int
@@ -10,7 +10,7 @@ struct CivilTime {
     var minute: Int
     var second: Int
 
-    init(secondsSince1970: Int) {
+    package init(secondsSince1970: Int) {
         let (days, rest) = secondsSince1970.flooredQuotientAndRemainder(dividingBy: 86_400)
         // Years are counted from 1 March, so that the leap day is the last of its year, in eras of 400 years.
         let (era, dayOfEra) = (days + 719_468).flooredQuotientAndRemainder(dividingBy: 146_097)
@@ -30,7 +30,7 @@ struct CivilTime {
     }
 
     /// `2026-11-29T02:00:00Z`: RFC 3339 without a fraction, the one form that every AWS SDK reads.
-    var rfc3339: String {
+    package var rfc3339: String {
         "\(year)-\(Self.padded(month + 1))-\(Self.padded(day))T"
             + "\(Self.padded(hour)):\(Self.padded(minute)):\(Self.padded(second))Z"
     }

@@ -4,7 +4,7 @@ import NIOCore
 /// The value of the `Date` header, formatted once a second.
 ///
 /// One per event loop, which is why it needs no lock.
-final class DateHeader {
+package final class DateHeader {
     private let secondsSince1970: () -> Double
     private var text = ""
     private var formatsAgainAt = NIODeadline.distantPast
@@ -24,7 +24,7 @@ final class DateHeader {
     }
 
     /// IMF-fixdate (RFC 9110, section 5.6.7), such as `Sun, 06 Nov 1994 08:49:37 GMT`.
-    static func format(_ secondsSince1970: Int) -> String {
+    package static func format(_ secondsSince1970: Int) -> String {
         let time = CivilTime(secondsSince1970: secondsSince1970)
         return "\(weekdays[time.weekday]), \(CivilTime.padded(time.day)) \(months[time.month]) \(time.year) "
             + "\(CivilTime.padded(time.hour)):\(CivilTime.padded(time.minute)):\(CivilTime.padded(time.second)) GMT"

@@ -29,7 +29,6 @@ package struct HeldCredentials: Sendable, Equatable {
     /// No token of an upstream lives longer.
     static let longestLife = Duration.seconds(86_400)
 
-    package var isEmpty: Bool { accounts.isEmpty && tokens.isEmpty }
     package var tokenCount: Int { tokens.count }
 }
 

@@ -1,10 +1,10 @@
-import Attribution
+package import Attribution
 import Synchronization
 
 /// Bounds the connections that each pod may have at once to something that costs memory before a request arrives.
-final class PodConnectionLimit: Sendable {
+package final class PodConnectionLimit: Sendable {
     /// A connection's place, which it gives back when nothing holds this any more.
-    final class Place: Sendable {
+    package final class Place: Sendable {
         private let limit: PodConnectionLimit
         private let pod: PodUID?
 
@@ -19,12 +19,12 @@ final class PodConnectionLimit: Sendable {
     private let most: Int
     private let counts = Mutex<[PodUID?: Int]>([:])
 
-    init(_ most: Int) {
+    package init(_ most: Int) {
         self.most = most
     }
 
     /// Takes a place for a connection of `pod` (`nil`: of no pod); `nil`: the pod has all of its places.
-    func enter(_ pod: PodUID?) -> Place? {
+    package func enter(_ pod: PodUID?) -> Place? {
         let isFree = counts.withLock { counts in
             guard counts[pod, default: 0] < most else { return false }
             counts[pod, default: 0] += 1

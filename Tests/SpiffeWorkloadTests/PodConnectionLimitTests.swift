@@ -1,7 +1,7 @@
 import Attribution
 import Testing
 
-@testable import Agent
+@testable import SpiffeWorkload
 
 /// Places of connections that cost memory before they say anything.
 @Suite struct PodConnectionLimitTests {
