@@ -58,12 +58,17 @@ extension PodShard {
         for (other, slot) in slots where other.kind.isCounted(with: key.kind) {
             count += 1
             if slot.isPinned { continue }
-            // Among tokens that were used at the same moment the choice is the same in every process.
-            if let found = oldest, (found.usedAt, found.key.order) <= (slot.lastUsedAt, other.order) { continue }
+            if let found = oldest, !isOlder(other, slot.lastUsedAt, than: found.key, found.usedAt) { continue }
             oldest = (other, slot.lastUsedAt)
         }
         guard count >= limit(for: key.kind) else { return .free }
         return oldest.map { .displacing($0.key) } ?? .none
+    }
+
+    /// Among tokens that were used at the same moment the choice is the same in every process. Only those are compared by
+    /// their texts, which may have thousands of bytes each: this runs with the lock of all pods held.
+    private func isOlder(_ key: TokenKey, _ usedAt: Instant, than other: TokenKey, _ otherUsedAt: Instant) -> Bool {
+        usedAt == otherUsedAt ? key.order < other.order : usedAt < otherUsedAt
     }
 
     private func limit(for kind: TokenKey.Kind) -> Int {

@@ -40,6 +40,18 @@ import Tokens
         #expect(throws: RequestRefusal.self) { try RequestQuery(parsing: text) }
     }
 
+    @Test func `a request names so many scopes and no more`() throws {
+        let names = (1...128).map { "s\($0)" }
+        #expect(try RequestQuery(parsing: "scopes=" + names.joined(separator: ",")).scopes?.sorted.count == 128)
+        for separator in [",", "%20", "+"] {
+            let text = "scopes=" + (names + ["one-more"]).joined(separator: separator)
+            #expect(throws: RequestRefusal.self) { try RequestQuery(parsing: text) }
+        }
+        #expect(throws: RequestRefusal.self) {
+            try RequestQuery(parsing: "scopes=" + String(repeating: ",", count: 8_000))
+        }
+    }
+
     @Test func `an audience may be escaped or not`() throws {
         for text in ["audience=https://x/y?z=1:2", "audience=https%3A%2F%2Fx%2Fy%3Fz%3D1%3A2"] {
             #expect(try RequestQuery(parsing: text).audience == "https://x/y?z=1:2")

@@ -64,6 +64,10 @@ package struct RequestQuery: Sendable, Hashable {
             }
             timeout = seconds
         case .scopes:
+            let separators = value.utf8.count { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: " ") }
+            guard separators < Self.scopesMax else {
+                throw .badQuery("scopes may name at most \(Self.scopesMax) scopes.")
+            }
             let scopes = ScopeSet(value.split { $0 == "," || $0 == " " }.map(String.init))
             guard scopes.sorted.allSatisfy(Self.isScopeToken) else {
                 throw .badQuery("scopes has a character that no OAuth 2.0 scope has.")
@@ -81,6 +85,10 @@ package struct RequestQuery: Sendable, Hashable {
             audience = value
         }
     }
+
+    /// Scopes of one request. Clients name a handful; a target full of short ones would be thousands, which are split,
+    /// sorted and compared on an event loop of all pods'.
+    private static let scopesMax = 128
 
     /// RFC 6749, section 3.3.
     private static func isScopeToken(_ scope: String) -> Bool {
