@@ -107,7 +107,8 @@ extension IdentityStore {
         guard verified.id == id, Set(verified.claims["aud"]?.strings ?? []) == Set(audience) else {
             throw IssueFailure(.unavailable, "the signer's token is for something else than what was asked")
         }
-        let life = Duration.seconds(verified.expiration - Date().timeIntervalSince1970)
+        let seconds = min(verified.expiration - Date().timeIntervalSince1970, WorkloadConfiguration.longestLife)
+        let life = Duration.seconds(seconds)
         let now = ContinuousClock.now
         return HeldToken.Token(
             message: WorkloadMessages.token(text, of: id), refreshAt: now + life / 2,

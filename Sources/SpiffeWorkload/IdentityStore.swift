@@ -171,15 +171,19 @@ package final class IdentityStore: Sendable {
         for stream in streams { push(into: stream) }
     }
 
-    /// Renews the certificate of a pod that has a stream open; one that no stream watches is left to its end.
-    private func renew(_ uid: PodUID) {
+    /// Renews the certificate of a pod that has a stream open. One that no stream watches is looked at again until its end:
+    /// a stream that opens meanwhile shows it, and waits for the next.
+    func renew(_ uid: PodUID) {
         let pod: PodRecord? = storage.withLock { storage in
             guard let identity = storage.pods[uid], !storage.isClosed else { return nil }
-            let isWatched = identity.streams.values.contains(where: \.method.showsCertificate)
-            if !isWatched, (identity.svid?.notAfter ?? .distantPast) <= Date(), identity.streams.isEmpty {
+            if identity.streams.values.contains(where: \.method.showsCertificate) { return identity.pod }
+            if let svid = identity.svid, svid.notAfter > Date() {
+                let wait = configuration.renewalDelay(of: svid, failed: true)
+                storage.pods[uid]?.renewal = loop.scheduleTask(in: wait) { [weak self] in self?.renew(uid) }
+            } else if identity.streams.isEmpty, identity.fetch == nil {
                 storage.pods[uid] = nil
             }
-            return isWatched ? identity.pod : nil
+            return nil
         }
         guard let pod else { return }
         Task { _ = await certificateFetch(for: pod) }

@@ -49,10 +49,13 @@ package struct WorkloadConfiguration: Sendable {
         failure.rest ?? (failure.kind == .unavailable ? failedMemory : deniedMemory)
     }
 
+    /// No certificate or token counts as living longer, in seconds: what a signer writes may be no number of a clock's.
+    static let longestLife: TimeInterval = 366 * 86_400
+
     /// When to renew a certificate that was just obtained, or could not be renewed.
     func renewalDelay(of svid: X509SVID?, failed: Bool) -> TimeAmount {
         guard let svid else { return .seconds(30) }
-        let left = max(svid.notAfter.timeIntervalSinceNow, 0)
+        let left = min(max(svid.notAfter.timeIntervalSinceNow, 0), Self.longestLife)
         let jitter = Double.random(in: 0.9...1.1)
         // A failure is followed by tries until the very end, the last of them a second apart.
         if failed { return .milliseconds(Int64(min(max(left / 8, 1), 300) * jitter * 1000)) }

@@ -134,6 +134,32 @@ import X509
         store.forget(pod.uid)
     }
 
+    @Test("a stream that opens after the time of a renewal gets the next certificate all the same")
+    func lateStream() async throws {
+        let store = Self.store(try FakeSigner(seconds: 8))
+        let pod = Self.pod()
+        let first = try await store.fetchCertificateMessage(for: pod)
+        // As if half of its life had passed while no stream was open.
+        store.storage.withLock { $0.pods[pod.uid]?.renewal?.cancel() }
+        store.renew(pod.uid)
+        let recorder = Recorder(pod)
+        try recorder.open(store, .fetchX509SVID, pod)
+        guard case .success(let second)? = await recorder.next() else {
+            Issue.record("the stream ended")
+            return
+        }
+        #expect(try Self.chain(first).leaf != Self.chain(second).leaf)
+        store.forget(pod.uid)
+    }
+
+    @Test("a token whose end is no clock's is served as one of a year")
+    func endlessToken() async throws {
+        let store = Self.store(try FakeSigner(seconds: 1e30))
+        let pod = Self.pod()
+        let first = try await store.fetchTokenMessage(for: pod, audience: ["a"])
+        #expect(store.tokenMessage(for: pod, audience: ["a"]) == first)
+    }
+
     @Test("nothing is pushed to a pod that is refused since: its stream ends with a final no")
     func refusedSince() async throws {
         let store = Self.store(try FakeSigner(seconds: 2))
