@@ -28,6 +28,8 @@ package final class UplinkGuard: Sendable {
     private let interfaces: Mutex<NetworkInterfaces>
     /// The interfaces that have been looked at, by index and name: an index may be used again.
     private let known = Mutex<[UInt32: String]>([:])
+    /// Those whose guard failed, which are tried again with each look and told once.
+    private let failed = Mutex<[UInt32: String]>([:])
 
     /// Loads the program. Nothing is attached before ``refresh()``.
     package init(_ configuration: DatapathConfiguration) throws(BPFError) {
@@ -63,16 +65,27 @@ package final class UplinkGuard: Sendable {
         let uplinks = found.filter(Self.isUplink)
         var changes: [Change] = []
         for interface in uplinks where known.withLock({ $0[interface.index] }) != interface.name {
-            changes.append(attach(to: interface))
-            known.withLock { $0[interface.index] = interface.name }
+            let change = attach(to: interface)
+            if isNews(change, interface) { changes.append(change) }
         }
         let indices = Set(uplinks.map(\.index))
         known.withLock { known in known = known.filter { indices.contains($0.key) } }
+        failed.withLock { failed in failed = failed.filter { indices.contains($0.key) } }
         for index in pins.uplinks where !indices.contains(index) {
             unsafe unlink(pin(index))
             changes.append(.forgotten(index: index))
         }
         return changes
+    }
+
+    /// Notes what became of an interface. Says whether that was not known: a failure that goes on is not told again.
+    private func isNews(_ change: Change, _ interface: NetworkInterface) -> Bool {
+        if case .failed = change {
+            return failed.withLock { $0.updateValue(interface.name, forKey: interface.index) != interface.name }
+        }
+        failed.withLock { $0[interface.index] = nil }
+        known.withLock { $0[interface.index] = interface.name }
+        return true
     }
 
     /// Has the next ``refresh()`` attach to every interface again: the pins' file system is gone, and the links with
