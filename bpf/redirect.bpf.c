@@ -20,6 +20,7 @@
 #include "lib/creator.h"
 #include "lib/destination.h"
 #include "lib/note.h"
+#include "lib/ports.h"
 #include "lib/takeover.h"
 #include "lib/way.h"
 
@@ -48,9 +49,18 @@ static __always_inline enum nid_verdict refuse(enum nid_stat reason)
 	return NID_REFUSE;
 }
 
+static __always_inline bool is_agents_port(struct bpf_sock_addr *ctx)
+{
+	__u16 port = bpf_ntohs((__u16)ctx->user_port);
+
+	return port >= nid_first_port && port <= nid_last_port && ctx->type == SOCK_STREAM;
+}
+
 /* A socket that goes to the loopback address by itself now is not the redirected one. */
 static __always_inline int pass(struct bpf_sock_addr *ctx, bool is_loopback)
 {
+	if (is_loopback && is_agents_port(ctx) && nid_is_uninvited(ctx))
+		return refuse_with(ECONNREFUSED, NID_STAT_REFUSED_WAITING);
 	if (is_loopback && ctx->sk && bpf_sk_storage_get(&nid_notes, ctx->sk, NULL, 0))
 		bpf_sk_storage_delete(&nid_notes, ctx->sk);
 	return CALL_ALLOWED;
@@ -170,7 +180,7 @@ SEC("cgroup/connect6")
 int nid_connect6(struct bpf_sock_addr *ctx)
 {
 	__u32 last = ctx->user_ip6[3];
-	bool is_loopback = last == NID_LOOPBACK4 || last == NID_LOOPBACK6_LAST || !last;
+	bool is_loopback = nid_is_loopback6(ctx, last);
 	struct nid_address destination;
 	struct nid_way way = {};
 
@@ -262,23 +272,9 @@ int nid_getpeername6(struct bpf_sock_addr *ctx)
 	return CALL_ALLOWED;
 }
 
-/* Refuses the agent's ports to others: a process that listened there would answer
- * hostNetwork pods while the agent is away.
- */
 static __always_inline int judge_bind(struct bpf_sock_addr *ctx)
 {
-	__u16 port = bpf_ntohs((__u16)ctx->user_port);
-	const struct nid_settings *settings;
-	__u64 netns_cookie;
-
-	if (port < nid_first_port || port > nid_last_port || ctx->type != SOCK_STREAM)
-		return CALL_ALLOWED;
-	/* Asked for every process that binds: see lib/cookie.h. */
-	netns_cookie = bpf_get_netns_cookie(ctx);
-	settings = nid_settings_of_node();
-	if (!settings || !settings->node_netns_cookie ||
-	    netns_cookie != settings->node_netns_cookie ||
-	    bpf_get_current_cgroup_id() == settings->agent_cgroup)
+	if (!is_agents_port(ctx) || !nid_is_others_bind(ctx))
 		return CALL_ALLOWED;
 	return refuse_with(EADDRINUSE, NID_STAT_REFUSED_BIND);
 }

@@ -75,4 +75,30 @@ struct LimitTests {
             }
         }
     }
+
+    @Test("a pod that names the agent's port in the node's namespace itself takes no place of the one queue")
+    func uninvited() async throws {
+        try await withGuards { lab in
+            let pod = try await lab.node.addPod(RunningPodSpecification(name: "greedy", isHostNetwork: true))
+            try lab.refreshKubepods()
+            let node = try lab.listeners.open(in: lab.node.network)
+            try lab.datapath.setNode(node, agentCgroup: try lab.podID(pod))
+            let port = "\(PodListeners.ports.upperBound)"
+            for (index, address) in ["127.0.0.1", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1"].enumerated() {
+                let command = try pod.attack(["queue", address, port, "10"], as: .unprivileged)
+                let lines = try await command.errorLines.wait(within: .seconds(60)) { $0.contains("holding") }
+                #expect(lines[0].split(separator: " ").compactMap { Int($0) } == [0, 10], "\(address): \(lines)")
+                command.signal(SIGKILL)
+                _ = await command.result()
+                #expect(try lab.count("refused_waiting") == UInt64(10 * (index + 1)))
+            }
+            #expect(try lab.listeners.accept(within: 0) == nil)
+            // By way of the metadata address the pod is served as before.
+            let client = try pod.attack(Self.connect, as: .unprivileged)
+            let connection = try lab.accept()
+            #expect(lab.datapath.tag(ofAcceptedSocket: connection) != nil)
+            close(connection)
+            _ = await client.result()
+        }
+    }
 }

@@ -345,7 +345,7 @@ enum nid_stat {
 	/* Binds of the agent's port in the node's network namespace by others. */
 	NID_STAT_REFUSED_BIND = 8,
 	/* As many of the pod's connections wait in the node's own network namespace as
-	 * may.
+	 * may, or it named the agent's port there itself.
 	 */
 	NID_STAT_REFUSED_WAITING = 9,
 	/* The pod's policy is `passthrough`. */
