@@ -68,9 +68,26 @@ import Testing
         var limits = NamespaceRegistry.Limits()
         limits.total = 2
         var registry = Self.registry(2, limits: limits)
-        #expect(registry.seen(Self.id(3), pod: Self.other, at: Self.start) == .refuse)
+        #expect(registry.seen(Self.id(3), pod: Self.pod, at: Self.start) == .refuse)
+        // Another pod has its first all the same, and no second one.
+        #expect(registry.seen(Self.id(4), pod: Self.other, at: Self.start) == .open(replacing: nil))
+        registry.opened(Self.id(4), pod: Self.other, port: 988, families: .both, at: Self.start)
+        #expect(registry.seen(Self.id(5), pod: Self.other, at: Self.start) == .refuse)
         #expect(registry.ended(Self.pod).open == [1, 2])
-        #expect(registry.seen(Self.id(3), pod: Self.other, at: Self.start) == .open(replacing: nil))
+        #expect(registry.takeExpiredRefusals(at: Self.start + .seconds(10)) == [5])
+        #expect(
+            registry.seen(Self.id(5), pod: Self.other, at: Self.start + .seconds(10)) == .open(replacing: nil))
+    }
+
+    @Test func `a pod at its limit whose process is in one more namespace, and does not connect there, changes nothing`() {
+        var registry = Self.registry(8)
+        let later = Self.start + .seconds(90)
+        #expect(registry.seen(Self.id(9), pod: Self.pod, connects: false, at: Self.start) == .none)
+        // Idle ones make room for nothing.
+        #expect(registry.seen(Self.id(9), pod: Self.pod, connects: false, at: later) == .none)
+        // The namespace is another pod's, which is served there.
+        #expect(registry.seen(Self.id(9), pod: Self.other, connects: false, at: later) == .open(replacing: nil))
+        #expect(registry.ended(Self.pod) == (open: Array(1...8), refused: []))
     }
 
     @Test func `a failure is tried again after a pause that doubles up to five seconds`() {

@@ -13,7 +13,7 @@ package struct NamespaceRegistry: Sendable {
         /// Namespaces of one pod whose connections are refused at once. Those of further ones are held, and end by
         /// themselves.
         package var refusedPerPod = 8
-        /// Namespaces of all pods.
+        /// Namespaces of all pods. A pod's first is opened beyond it: no pods with many keep another from its one.
         package var total = 2048
         /// How long a namespace must be without connections to make room for another of the same pod.
         package var idle = Duration.seconds(60)
@@ -92,11 +92,13 @@ package struct NamespaceRegistry: Sendable {
     ///   - id: The namespace.
     ///   - pod: The pod-level cgroup of the process.
     ///   - process: The process; 0: none that the opener can see.
+    ///   - connects: Whether the process waits for an answer there. One that does not may set up another pod's network: for
+    ///     it no namespace makes room, and none is refused.
     ///   - now: When it was seen.
     ///   - lastUse: When a process last connected in a namespace, by its cookie.
     /// - Returns: What is to be done.
     package mutating func seen(
-        _ id: NetworkNamespaceID, pod: CgroupID, process: UInt32 = 0, at now: Instant,
+        _ id: NetworkNamespaceID, pod: CgroupID, process: UInt32 = 0, connects: Bool = true, at now: Instant,
         lastUse: (UInt64) -> Instant? = { _ in nil }
     ) -> Decision {
         guard id.cookie != node else { return .none }
@@ -112,7 +114,10 @@ package struct NamespaceRegistry: Sendable {
         var record = pods[pod] ?? Pod()
         defer { pods[pod] = record }
         guard mayTry(id.cookie, &record, at: now) else { return .none }
-        if record.open.count < limits.perPod, entries.count < limits.total { return .open(replacing: nil) }
+        if record.open.isEmpty || record.open.count < limits.perPod && entries.count < limits.total {
+            return .open(replacing: nil)
+        }
+        guard connects else { return .none }
         if let idle = idlest(of: record, at: now, lastUse: lastUse) {
             record.open.removeAll { $0 == idle }
             entries[idle] = nil

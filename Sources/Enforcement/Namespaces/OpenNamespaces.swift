@@ -45,7 +45,10 @@ struct OpenNamespaces: Sendable {
         guard !isFrozen else { return }
         let id = event.namespace
         let process = UInt32(clamping: event.process)
-        switch registry.seen(id, pod: event.pod, process: process, at: .now, lastUse: lastUse) {
+        let connects = event.reason == .connect || event.reason == .held
+        let decision = registry.seen(
+            id, pod: event.pod, process: process, connects: connects, at: .now, lastUse: lastUse)
+        switch decision {
         // The programs do not know the listener, if there is one: its pod was taken for empty.
         case .none:
             publish(id.cookie, datapath)
