@@ -40,6 +40,14 @@ import Tokens
         #expect(throws: RequestRefusal.self) { try RequestQuery(parsing: text) }
     }
 
+    @Test func `a query has so many parameters and no more`() throws {
+        let parameters = (1...64).map { "p\($0)" }
+        _ = try RequestQuery(parsing: parameters.joined(separator: "&"))
+        for text in [(parameters + ["alt=json"]).joined(separator: "&"), String(repeating: "&", count: 8_000)] {
+            #expect(throws: RequestRefusal.self) { try RequestQuery(parsing: text) }
+        }
+    }
+
     @Test func `a request names so many scopes and no more`() throws {
         let names = (1...128).map { "s\($0)" }
         #expect(try RequestQuery(parsing: "scopes=" + names.joined(separator: ",")).scopes?.sorted.count == 128)

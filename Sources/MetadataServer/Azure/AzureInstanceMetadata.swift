@@ -78,7 +78,7 @@ package struct AzureInstanceMetadata: CloudRoom {
     /// The query's fields, each at most once: which of two counts is what a smuggled parameter plays with.
     private static func fields(of query: String?) throws(RequestRefusal) -> [String: String] {
         var fields: [String: String] = [:]
-        for pair in (query ?? "").utf8.split(separator: UInt8(ascii: "&")) {
+        for pair in try RequestQuery.pairs(of: query ?? "") {
             let equals = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
             let value = equals == pair.endIndex ? pair[equals...] : pair[pair.index(after: equals)...]
             let name = try RequestQuery.decode(pair[..<equals])

@@ -24,7 +24,7 @@ package struct RequestQuery: Sendable, Hashable {
     package init(parsing query: String?) throws(RequestRefusal) {
         guard let query, !query.isEmpty else { return }
         var seen: Set<Key> = []
-        for pair in query.utf8.split(separator: UInt8(ascii: "&")) {
+        for pair in try Self.pairs(of: query) {
             let equals = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
             let value = equals == pair.endIndex ? pair[equals...] : pair[pair.index(after: equals)...]
             guard let key = Key(rawValue: try Self.decode(pair[..<equals])) else {
@@ -34,6 +34,18 @@ package struct RequestQuery: Sendable, Hashable {
             guard seen.insert(key).inserted else { throw .badQuery("\(key.rawValue) is given more than once.") }
             try apply(key, Self.decode(value))
         }
+    }
+
+    /// Parameters of one request. No client sends more than a handful; a target full of them would be thousands, each
+    /// of which is decoded on an event loop of all pods'.
+    private static let parametersMax = 64
+
+    /// The parameters of a query, not empty, with their names.
+    static func pairs(of query: String) throws(RequestRefusal) -> [Substring.UTF8View] {
+        guard query.utf8.count(where: { $0 == UInt8(ascii: "&") }) < parametersMax else {
+            throw .badQuery("The query may have at most \(parametersMax) parameters.")
+        }
+        return query.utf8.split(separator: UInt8(ascii: "&"))
     }
 
     private enum Key: String {
@@ -64,7 +76,7 @@ package struct RequestQuery: Sendable, Hashable {
             }
             timeout = seconds
         case .scopes:
-            let separators = value.utf8.count { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: " ") }
+            let separators = value.utf8.count(where: { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: " ") })
             guard separators < Self.scopesMax else {
                 throw .badQuery("scopes may name at most \(Self.scopesMax) scopes.")
             }
