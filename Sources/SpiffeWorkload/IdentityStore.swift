@@ -153,16 +153,20 @@ package final class IdentityStore: Sendable {
             // The pod has gone, or is another by now.
             guard var identity = storage.pods[pod.uid], identity.pod.isSameIdentity(as: pod) else { return [] }
             identity.fetch = nil
+            let wait: TimeAmount
             switch result {
             case .success(let svid):
                 identity.svid = svid
                 identity.failure = nil
                 identity.message = storage.bundle.map { WorkloadMessages.certificate(svid, $0) }
+                wait = configuration.renewalDelay(of: svid, failed: false)
             case .failure(let failure):
-                identity.failure = (failure, .now + configuration.memory(of: failure))
+                let memory = configuration.memory(of: failure)
+                identity.failure = (failure, .now + memory)
+                // Not earlier: a renewal that finds the failure asks nobody, and nothing sets the time of the next.
+                wait = max(configuration.renewalDelay(of: identity.svid, failed: true), TimeAmount(memory))
             }
             identity.renewal?.cancel()
-            let wait = configuration.renewalDelay(of: identity.svid, failed: (try? result.get()) == nil)
             identity.renewal = loop.scheduleTask(in: wait) { [weak self] in self?.renew(pod.uid) }
             storage.pods[pod.uid] = identity
             guard case .success = result else { return [] }

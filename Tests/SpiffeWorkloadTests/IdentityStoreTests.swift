@@ -152,6 +152,26 @@ import X509
         store.forget(pod.uid)
     }
 
+    @Test("a renewal that is refused for longer than the time until the next try is tried again all the same")
+    func refusedRenewal() async throws {
+        let signer = try FakeSigner(seconds: 8)
+        let store = Self.store(signer)
+        let pod = Self.pod()
+        let first = try await store.fetchCertificateMessage(for: pod)
+        let recorder = Recorder(pod)
+        try recorder.open(store, .fetchX509SVID, pod)
+        signer.state.withLock { $0.failure = IssueFailure(.denied, "not now", rest: .seconds(3)) }
+        store.renew(pod.uid)
+        while store.storage.withLock({ $0.pods[pod.uid]?.failure == nil }) { await Task.yield() }
+        signer.state.withLock { $0.failure = nil }
+        guard case .success(let second)? = await recorder.next() else {
+            Issue.record("the stream ended")
+            return
+        }
+        #expect(try Self.chain(first).leaf != Self.chain(second).leaf)
+        store.forget(pod.uid)
+    }
+
     @Test("a token whose end is no clock's is served as one of a year")
     func endlessToken() async throws {
         let store = Self.store(try FakeSigner(seconds: 1e30))
