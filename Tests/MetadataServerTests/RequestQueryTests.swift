@@ -60,6 +60,15 @@ import Tokens
         }
     }
 
+    @Test func `scopes and audiences are so long and no longer`() throws {
+        for (name, limit) in [("scopes", 4096), ("audience", 1024)] {
+            _ = try RequestQuery(parsing: "\(name)=" + String(repeating: "a", count: limit))
+            #expect(throws: RequestRefusal.self) {
+                try RequestQuery(parsing: "\(name)=" + String(repeating: "a", count: limit + 1))
+            }
+        }
+    }
+
     @Test func `an audience may be escaped or not`() throws {
         for text in ["audience=https://x/y?z=1:2", "audience=https%3A%2F%2Fx%2Fy%3Fz%3D1%3A2"] {
             #expect(try RequestQuery(parsing: text).audience == "https://x/y?z=1:2")

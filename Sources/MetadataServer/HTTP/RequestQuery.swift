@@ -77,8 +77,9 @@ package struct RequestQuery: Sendable, Hashable {
             timeout = seconds
         case .scopes:
             let separators = value.utf8.count(where: { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: " ") })
-            guard separators < Self.scopesMax else {
-                throw .badQuery("scopes may name at most \(Self.scopesMax) scopes.")
+            guard separators < Self.scopesMax, value.utf8.count <= Self.scopesBytesMax else {
+                throw .badQuery(
+                    "scopes may name at most \(Self.scopesMax) scopes, in \(Self.scopesBytesMax) bytes at most.")
             }
             let scopes = ScopeSet(value.split { $0 == "," || $0 == " " }.map(String.init))
             guard scopes.sorted.allSatisfy(Self.isScopeToken) else {
@@ -94,6 +95,9 @@ package struct RequestQuery: Sendable, Hashable {
             guard value.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) else {
                 throw .badQuery("audience must be printable ASCII.")
             }
+            guard value.utf8.count <= Self.audienceBytesMax else {
+                throw .badQuery("audience may have at most \(Self.audienceBytesMax) bytes.")
+            }
             audience = value
         }
     }
@@ -101,6 +105,11 @@ package struct RequestQuery: Sendable, Hashable {
     /// Scopes of one request. Clients name a handful; a target full of short ones would be thousands, which are split,
     /// sorted and compared on an event loop of all pods'.
     private static let scopesMax = 128
+
+    /// Scopes and audiences are kept with each of the 128 tokens that a pod may have, and an audience is in its token once
+    /// more: without this the tokens of a node's pods would be more than the agent's memory.
+    private static let scopesBytesMax = 4096
+    private static let audienceBytesMax = 1024
 
     /// RFC 6749, section 3.3.
     private static func isScopeToken(_ scope: String) -> Bool {
