@@ -159,7 +159,8 @@ private struct Supervision {
     /// Reads what is there already, and no more.
     private func drained(_ polled: [pollfd], into outcome: inout ChildProcess.Outcome) -> [pollfd] {
         var polled = polled
-        while unsafe poll(&polled, nfds_t(polled.count), 0) > 0 {
+        // What a helper writes without end is not read for longer than the program may run.
+        while milliseconds() != nil, unsafe poll(&polled, nfds_t(polled.count), 0) > 0 {
             var hasRead = false
             for index in polled.indices where polled[index].fd >= 0 && polled[index].revents != 0 {
                 guard let bytes = read(polled[index].fd) else {

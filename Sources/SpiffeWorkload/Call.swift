@@ -10,7 +10,8 @@ enum Call: Sendable, Equatable {
     case token(audience: [String], spiffeID: String)
     case validation(audience: String, token: String)
 
-    private static let audienceLimit = (count: 16, bytes: 1024)
+    /// Each token that is held has its audiences in it, and is found by them: what all pods hold must fit into memory.
+    private static let audienceLimit = (count: 16, bytes: 1024, allBytes: 2048)
 
     init(_ method: WorkloadMethod, _ message: ByteBuffer) throws(GRPCStatus) {
         do throws(ProtobufError) {
@@ -43,6 +44,9 @@ enum Call: Sendable, Equatable {
         guard audience.count <= limit.count, audience.allSatisfy({ !$0.isEmpty && $0.utf8.count <= limit.bytes }) else {
             throw GRPCStatus(
                 .invalidArgument, "at most \(limit.count) audiences of 1 to \(limit.bytes) bytes may be specified")
+        }
+        guard audience.reduce(0, { $0 + $1.utf8.count }) <= limit.allBytes else {
+            throw GRPCStatus(.invalidArgument, "all audiences may have at most \(limit.allBytes) bytes together")
         }
     }
 

@@ -124,6 +124,9 @@ import Testing
         #expect(throws: GRPCStatus.self) { try call([""]) }
         #expect(throws: GRPCStatus.self) { try call((0..<17).map { "\($0)" }) }
         #expect(throws: GRPCStatus.self) { try call([String(repeating: "a", count: 1025)]) }
+        let long = ["a", "b", "c"].map { String(repeating: $0, count: 1024) }
+        #expect(try call(Array(long[..<2])) == .token(audience: Array(long[..<2]), spiffeID: ""))
+        #expect(throws: GRPCStatus.self) { try call(long) }
     }
 
     @Test("a status message travels percent-encoded")
