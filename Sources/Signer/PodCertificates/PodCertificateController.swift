@@ -73,9 +73,11 @@ struct PodCertificateController: Sendable {
         var pause = Duration.milliseconds(500)
         var lastComplaint = ""
         while !Task.isCancelled {
+            let began = ContinuousClock.now
             do throws(UpstreamFailure) {
                 try await pass(name, version, found)
-                pause = .milliseconds(500)
+                // Watches that end at once must not become a list every half second.
+                pause = ContinuousClock.now - began < .seconds(5) ? min(pause * 2, .seconds(10)) : .milliseconds(500)
                 lastComplaint = ""
             } catch  where error.status == 404 {
                 return
