@@ -48,7 +48,8 @@ package final class NodeInformation: Sendable {
             let attributes = InstanceAttributes(configuration, node: node)
             storage.withLock { $0 = attributes }
             note(attributes)
-            let step = plan.succeeded()
+            let step = plan.succeeded(
+                isComplete: attributes.region != nil && attributes.zone != InstanceAttributes.unknown)
             if step.isNews {
                 logger.info(
                     "node read", metadata: ["zone": "\(attributes.zone)", "instance-id": "\(attributes.id)"]

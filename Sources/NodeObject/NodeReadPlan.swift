@@ -15,12 +15,26 @@ struct NodeReadPlan: Equatable {
     /// The pauses after failures that may pass, while nothing is known.
     static let backoff = Backoff(shortest: .seconds(1), longest: .seconds(60))
 
+    /// A cloud's controller labels a Node after the kubelet has made it, and this agent starts as early. So many reads
+    /// wait for it, about ten minutes; other Nodes never have these labels.
+    static let incompleteReadsMax = 15
+
     private var hasRead = false
     private var failuresInARow = 0
+    private var incompleteReads = 0
 
-    mutating func succeeded() -> NodeStep {
-        defer { (hasRead, failuresInARow) = (true, 0) }
-        return NodeStep(pause: Self.refreshInterval, isNews: !hasRead || failuresInARow > 0)
+    /// `isComplete` says whether the Node has told where it is.
+    mutating func succeeded(isComplete: Bool = true) -> NodeStep {
+        let isNews = !hasRead || failuresInARow > 0 || isComplete && incompleteReads > 0
+        (hasRead, failuresInARow) = (true, 0)
+        guard !isComplete else {
+            incompleteReads = 0
+            return NodeStep(pause: Self.refreshInterval, isNews: isNews)
+        }
+        incompleteReads = min(incompleteReads + 1, Self.incompleteReadsMax + 1)
+        let isEarly = incompleteReads <= Self.incompleteReadsMax
+        return NodeStep(
+            pause: isEarly ? Self.backoff.pause(after: incompleteReads) : Self.refreshInterval, isNews: isNews)
     }
 
     /// `jitter` in `0...1` keeps the nodes of a cluster apart.

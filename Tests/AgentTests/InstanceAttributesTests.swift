@@ -158,6 +158,17 @@ import Tokens
         #expect(plan.succeeded() == .init(pause: .seconds(600), isNews: false))
     }
 
+    @Test("a Node without a region is read again soon, for some ten minutes, and its labels are news")
+    func incomplete() {
+        var plan = NodeReadPlan()
+        #expect(plan.succeeded(isComplete: false) == .init(pause: .seconds(1), isNews: true))
+        #expect(plan.succeeded(isComplete: false) == .init(pause: .seconds(2), isNews: false))
+        #expect(plan.succeeded(isComplete: true) == .init(pause: .seconds(600), isNews: true))
+        let pauses = (0..<20).map { _ in plan.succeeded(isComplete: false).pause }
+        #expect(pauses[5...8] == [.seconds(32), .seconds(60), .seconds(60), .seconds(60)])
+        #expect(pauses[15...].allSatisfy { $0 == .seconds(600) })
+    }
+
     @Test("a missing right is one line, and is not asked for in a loop")
     func denied() {
         var plan = NodeReadPlan()
