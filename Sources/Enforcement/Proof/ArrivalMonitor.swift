@@ -14,8 +14,9 @@ package final class ArrivalMonitor: Sendable {
     package struct Finding: Sendable, Equatable {
         /// The pods whose latest connections were redirected and did not arrive.
         package var pods: Set<PodUID> = []
-        /// Whether no connection of any other pod with a network of its own has arrived since that began: then it is not
-        /// the one pod's own doing.
+        /// Whether there are several, and no connection of any other pod with a network of its own has arrived since that
+        /// began. One pod alone proves nothing: it can reset what it begins before it is accepted, and others may be silent
+        /// for an hour.
         package var concernsNode = false
     }
 
@@ -73,7 +74,8 @@ package final class ArrivalMonitor: Sendable {
                 return directory.record(for: uid)?.isHostNetwork == false
             }
             if hasArrived { state.arrivedElsewhereAt = now }
-            state.finding = Finding(pods: pods, concernsNode: state.arrivedElsewhereAt.map { $0 < since } ?? true)
+            state.finding = Finding(
+                pods: pods, concernsNode: pods.count > 1 && state.arrivedElsewhereAt.map { $0 < since } ?? true)
         }
     }
 }
