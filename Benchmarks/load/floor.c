@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The floor: the least that a server can do and still answer. Accepts, reads once, writes the same bytes, closes if
- * asked to. It understands nothing and must never be exposed to anything but a benchmark.
+ * The floor: the least that a server can do and still answer. Accepts with the first bytes (TCP_DEFER_ACCEPT), reads once,
+ * writes the same bytes, closes if asked to. It understands nothing and must never be exposed to anything but a benchmark.
  *
  *   floor --listen 10.88.0.1:9254 --body-file FILE [--threads 2] [--network /run/netns/...]
  */
@@ -115,6 +115,7 @@ int main(int argc, char **argv)
 	to = parse_address(address);
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one));
 	if (bind(listener, (struct sockaddr *)&to, sizeof(to)) || listen(listener, 4096))
 		die("cannot listen on %s", address);
 	for (int i = 1; i < threads; i++) {

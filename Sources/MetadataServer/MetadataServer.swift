@@ -86,17 +86,20 @@ package final class MetadataServer: Sendable {
     ///   - descriptor: The socket.
     ///   - namespace: The socket's network namespace, by its cookie; a connection whose caller was noted in another is
     ///     reset. `nil`: that is not looked at.
+    ///   - waitsForBytes: Whether a connection is accepted with its first bytes. Not where pods share a socket: there one pod's
+    ///     silent connections would take places from another's.
     ///   - isPaused: Whether to accept nothing before ``resumeAccepting()``. Counts for the first socket.
     /// - Throws: What the socket cannot do; or the server has stopped.
     package func start(
-        onListeningSocket descriptor: CInt, namespace: UInt64? = nil, isPaused: Bool = false
+        onListeningSocket descriptor: CInt, namespace: UInt64? = nil, waitsForBytes: Bool = false,
+        isPaused: Bool = false
     ) throws(MetadataServerError) {
         guard listen(descriptor, configuration.limits.listenBacklog) == 0 else {
             let reason = errno
             close(descriptor)
             throw MetadataServerError("cannot set the backlog of descriptor \(descriptor): errno \(reason)")
         }
-        configuration.limits.apply(toListeningSocket: descriptor)
+        configuration.limits.apply(toListeningSocket: descriptor, waitsForBytes: waitsForBytes)
         try pool.add(descriptor, namespace: namespace, isPaused: isPaused) { [self] index, queue in
             let (loop, front) = fronts[index]
             return FastPath(

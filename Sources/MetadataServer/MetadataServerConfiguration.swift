@@ -107,6 +107,8 @@ extension MetadataServerConfiguration {
         package var refusedConnectionsPerPod = 32
         /// Connections that the kernel keeps between handshake and accept.
         package var listenBacklog: CInt = 4096
+        /// Seconds for which the kernel keeps a connection that has brought no byte, on sockets that wait for bytes.
+        package var firstByteDelay: CInt = 1
 
         package init() {}
     }

@@ -22,13 +22,16 @@ struct NamespaceListeners: Sendable {
     ///   - request: Which ones.
     ///   - datapath: Whose programs mark them, and redirect to them.
     ///   - leads: Whether the programs redirect to them now.
+    ///   - isShared: Whether pods share the namespace.
     /// - Returns: What listens now; the server owns the sockets.
     /// - Throws: ``OpenerError``: nothing can be opened any more. Anything else: why this namespace has no listener.
-    func open(_ request: OpenerRequest, _ datapath: Datapath, leads: Bool) throws -> OpenedListeners {
+    func open(
+        _ request: OpenerRequest, _ datapath: Datapath, leads: Bool, isShared: Bool
+    ) throws -> OpenedListeners {
         let opened = try opener.open(request)
         let cookie = request.namespace.cookie
         do {
-            try serve(opened, cookie, datapath, leads: leads)
+            try serve(opened, cookie, datapath, leads: leads, isShared: isShared)
         } catch {
             // Such as a full table. A connection that is held then is refused in the end, and not left to wait in a queue.
             if leads { close(cookie, datapath) }
@@ -44,10 +47,12 @@ struct NamespaceListeners: Sendable {
     ///   - cookie: The namespace's.
     ///   - datapath: Whose programs mark them, and redirect to them.
     ///   - leads: Whether the programs redirect to them now.
+    ///   - isShared: Whether pods share the namespace.
     ///   - isKept: Whether the supervisor gets copies, beside those of the namespace's other sockets.
     /// - Throws: What the kernel said; the sockets are closed then, but for those that the server has.
     private func serve(
-        _ opened: OpenedListeners, _ cookie: UInt64, _ datapath: Datapath, leads: Bool = false, isKept: Bool = true
+        _ opened: OpenedListeners, _ cookie: UInt64, _ datapath: Datapath, leads: Bool = false, isShared: Bool,
+        isKept: Bool = true
     ) throws {
         var rest = opened.descriptors
         defer { for descriptor in rest { Glibc.close(descriptor) } }
@@ -60,16 +65,18 @@ struct NamespaceListeners: Sendable {
             supervisor?.keep(SupervisorLink.Group(key: cookie, descriptors: descriptors))
         }
         while let descriptor = rest.popLast() {
-            try server.start(onListeningSocket: descriptor, namespace: cookie)
+            try server.start(onListeningSocket: descriptor, namespace: cookie, waitsForBytes: !isShared)
         }
     }
 
     /// Takes over sockets that the supervisor has kept; drops them if they are not those that the programs redirect to.
     func adopt(
-        _ group: SupervisorLink.Group, _ known: NamespaceListener?, _ datapath: Datapath
+        _ group: SupervisorLink.Group, _ known: NamespaceListener?, _ datapath: Datapath, isShared: Bool
     ) -> OpenedListeners? {
         let sockets = known.flatMap { LoopbackSockets(group.descriptors, expected: $0) }
-        if let opened = sockets?.opened, (try? serve(opened, group.key, datapath, isKept: false)) != nil {
+        if let opened = sockets?.opened,
+            (try? serve(opened, group.key, datapath, isShared: isShared, isKept: false)) != nil
+        {
             return opened
         }
         if sockets == nil { for descriptor in group.descriptors { Glibc.close(descriptor) } }

@@ -75,7 +75,7 @@ package struct NamespaceRegistry: Sendable {
     package let limits: Limits
     private var entries: [UInt64: Entry] = [:]
     private var pods: [CgroupID: Pod] = [:]
-    private var node: UInt64?
+    private(set) var node: UInt64?
 
     package init(limits: Limits = Limits()) {
         self.limits = limits

@@ -75,7 +75,7 @@ struct OpenNamespaces: Sendable {
         do {
             let opened = try listeners.open(
                 OpenerRequest(namespace: id, process: process, ports: ports), datapath,
-                leads: leads(id.cookie, datapath))
+                leads: leads(id.cookie, datapath), isShared: false)
             registry.opened(
                 id, pod: pod, port: opened.port, families: opened.families, process: process, at: .now)
         } catch let error as OpenerError {
@@ -105,7 +105,7 @@ struct OpenNamespaces: Sendable {
             let process = UInt32(getpid())
             let opened = try listeners.open(
                 OpenerRequest(namespace: node, process: process, ports: ports), datapath,
-                leads: leads(node.cookie, datapath))
+                leads: leads(node.cookie, datapath), isShared: true)
             registry.openedNode(
                 node, port: opened.port, families: opened.families, process: process, at: .now)
         } catch let error as OpenerError {
@@ -146,8 +146,9 @@ struct OpenNamespaces: Sendable {
     mutating func adopt(_ kept: [SupervisorLink.Group], _ datapath: Datapath, node: NetworkNamespaceID) {
         let known = datapath.listeners()
         for group in kept {
-            guard let opened = listeners.adopt(group, known[group.key], datapath) else { continue }
-            if group.key == node.cookie {
+            let isShared = group.key == node.cookie
+            guard let opened = listeners.adopt(group, known[group.key], datapath, isShared: isShared) else { continue }
+            if isShared {
                 registry.openedNode(
                     node, port: opened.port, families: opened.families, process: UInt32(getpid()), at: .now)
             } else {
@@ -194,7 +195,8 @@ struct OpenNamespaces: Sendable {
             namespace: entry.id, process: entry.process, ports: ListenerPorts(first: entry.port, count: 1),
             families: missing)
         do {
-            let opened = try listeners.open(request, datapath, leads: false)
+            let opened = try listeners.open(
+                request, datapath, leads: false, isShared: entry.id.cookie == registry.node)
             registry.completed(entry.id.cookie, opened.families)
             publish(entry.id.cookie, datapath)
         } catch let error as OpenerError {

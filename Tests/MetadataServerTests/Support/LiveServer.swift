@@ -93,6 +93,7 @@ func withServer(
     _ configuration: MetadataServerConfiguration = .test,
     backend: FakeBackend = FakeBackend(),
     tag: CallerTag? = .test,
+    waitsForBytes: Bool = false,
     onAccept: @escaping @Sendable (CInt) -> Void = { _ in },
     acceptFailed: @escaping @Sendable () -> Void = {},
     _ body: (LiveServer) async throws -> Void
@@ -124,7 +125,7 @@ func withServer(
         observer: observer,
         acceptFailed: acceptFailed
     )
-    try server.start(onListeningSocket: descriptor)
+    try server.start(onListeningSocket: descriptor, waitsForBytes: waitsForBytes)
     do {
         try await body(LiveServer(server: server, observer: observer, port: Int(try #require(port))))
     } catch {
