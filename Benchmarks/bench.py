@@ -13,7 +13,7 @@ from harness.bystanders import bystander_figure
 from harness.first import first_rows
 from harness.footprint import footprint_figure
 from harness.profile import profile_figure
-from harness.restart import killed_rows, restart_figure
+from harness.restart import killed_rows, restart_rows
 from harness.runtimes import runtime_rows
 from harness.scale import scale_rows, scale_scenes
 from harness.stage import Stage
@@ -21,6 +21,8 @@ from harness.throughput import base_figures
 from harness.tools import BASELINE, BENCHMARKS, ROOT, BenchError, ended_well, say
 from harness.uncached import uncached_figure
 
+# The parts of figure 6.
+WAITS = {"restart": restart_rows, "first": first_rows, "killed": killed_rows, "runtimes": runtime_rows}
 RESULTS = os.path.join(BENCHMARKS, "results", "latest.json")
 FULL = {"rounds": 5, "seconds": 3, "idle_seconds": 4, "scale_seconds": 2, "scale_idle_seconds": 5, "fetch_rounds": 3,
         "restarts": 5, "fresh_pods": 200, "starts": 200, "connect_rounds": 21, "connect_ms": 20, "memory_rounds": 1, "idle_for": 60, "most_pods": 500}
@@ -34,9 +36,11 @@ def arguments():
     parser.add_argument("--lab", default=f"{ROOT}/.build-release/release/podidentd-lab", help="the embedded lab")
     parser.add_argument("--before", help=f"a checkout of {BASELINE} with its release build, which takes turns in figures 1 and 2")
     parser.add_argument("--only", default="1,2,3,4,5,6,7,8,9", help="figures: 1,2,5 (1, 2, 3 and 9 go together)")
+    parser.add_argument("--rows", default=",".join(WAITS), help="of figure 6, such as restart,killed; the others' rows stay as they are")
     parser.add_argument("--scenes", default="", help="of figure 4, such as 10,110; the first is what the others are compared with")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, at most 110 pods")
     parser.add_argument("--rounds", type=int, help="rounds of figures 1 to 4")
+    parser.add_argument("--starts", type=int, help="containers of each runtime and kind, in figure 6")
     parser.add_argument("--output", default=RESULTS, help="the results; figures that are not measured stay")
     parser.add_argument("--baseline", help="results to compare with; default: the committed ones")
     options = parser.parse_args()
@@ -44,6 +48,9 @@ def arguments():
         if getattr(options, key, None) is None:
             setattr(options, key, value)
     options.only = [word for word in options.only.split(",") if word]
+    options.rows = [word for word in options.rows.split(",") if word]
+    if unknown := set(options.rows) - WAITS.keys():
+        parser.error(f"--rows: no such rows: {', '.join(sorted(unknown))}; there are {', '.join(WAITS)}")
     scenes = options.scenes or ("10,110,nested" if options.quick else "10,110,500,nested")
     options.scenes = scenes.split(",")
     return options
@@ -82,7 +89,8 @@ def measure(options, results):
 
     def keep(figures):
         for key in chosen & figures.keys():
-            results["figures"][key] = {**figures[key], **stamp}
+            kept = results["figures"].get(key) if figures[key].pop("is_part", False) else None
+            results["figures"][key] = rows.merged(kept, {**figures[key], **stamp})
         results["machine"] = machine.describe()
         save(options.output, results)
 
@@ -93,7 +101,7 @@ def measure(options, results):
         ({"9"}, "profile", lambda stage: [profile_figure(stage, options.agent, results, pictures)]),
         ({"4"}, "many pods and cgroups", lambda _: [scaled(options)]),
         ({"5"}, "uncached tokens", lambda stage: [{"5": uncached_figure(stage, options.agent, options)}]),
-        ({"6"}, "restart", lambda stage: [{"6": restarts(stage, options)}]),
+        ({"6"}, "restart", lambda stage: waits(stage, options)),
         ({"7"}, "everybody else", lambda _: [{"7": bystander_figure(options)}]),
         ({"8"}, "footprint", lambda stage: [{"8": footprint_figure(stage, options.agent, options)}]),
     ]
@@ -113,11 +121,14 @@ def measure(options, results):
                 stage.close()
 
 
-def restarts(stage, options):
+def waits(stage, options):
     """Figure 6: what a pod waits for while an agent starts, and while it learns of the pod's network."""
-    figure = restart_figure(stage, options.agent, options)
-    more = (measured(stage, options.agent, options) for measured in (first_rows, runtime_rows, killed_rows))
-    return {**figure, "rows": sum(more, figure["rows"])}
+    found, parts = [], 0
+    for name, measure in WAITS.items():
+        if name in options.rows:
+            found += measure(stage, options.agent, options)
+            parts += 1
+            yield {"6": {"rows": list(found), "is_part": parts < len(WAITS)}}
 
 
 def scaled(options):

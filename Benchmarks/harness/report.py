@@ -76,8 +76,9 @@ def markdown(results):
     if busy:
         lines.append(f"- Other work took this much of the machine: {', '.join(busy)}. The harness goes before it, but "
                      "caches, interrupts and the scheduler's slices are shared: latencies suffer most.")
-    dates = sorted({(figure["date"], figure["agent"]["sha256"], figure["mode"])
-                    for figure in results["figures"].values()})
+    runs = [run for figure in results["figures"].values()
+            for run in (figure, *(entry["of"] for entry in figure["rows"] if "of" in entry))]
+    dates = sorted({(run["date"], run["agent"]["sha256"], run["mode"]) for run in runs})
     lines += ["", "Measured: " + "; ".join(f"{date} (agent {digest or 'unknown'}, {mode})"
                                            for date, digest, mode in dates) + "."]
     return "\n".join(lines) + "\n"

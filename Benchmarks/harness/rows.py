@@ -38,6 +38,16 @@ def judge(result, *, ratio_at_least=None, at_most=None, at_least=None):
     return result
 
 
+def merged(old, new):
+    """A figure of which some rows were measured again: the others stay, each with the run that it is of."""
+    if not old:
+        return new
+    fresh = {entry["id"] for entry in new["rows"]}
+    run = {key: old[key] for key in ("date", "agent", "mode")}
+    stayed = [{**entry, "of": entry.get("of", run)} for entry in old["rows"] if entry["id"] not in fresh]
+    return {**new, "rows": new["rows"] + stayed}
+
+
 def regressions(old, new):
     """Rows that are worse than the committed ones by more than their tolerance, as sentences."""
     before = {entry["id"]: entry for entry in all_rows(old)}

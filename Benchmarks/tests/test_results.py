@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from harness import report  # noqa: E402
 from harness.profile import fold  # noqa: E402
-from harness.rows import judge, regressions, row  # noqa: E402
+from harness.rows import judge, merged, regressions, row  # noqa: E402
 from harness.scale import scale_rows  # noqa: E402
 from harness.uncached import nearest  # noqa: E402
 
@@ -69,6 +69,18 @@ class ScaleTests(unittest.TestCase):
         self.assertTrue(by_id["scale-110-new_rate"]["met"])
         self.assertTrue(by_id["scale-110-idle_p99_us"]["met"])
         self.assertFalse(by_id["scale-500-new_rate"]["met"])
+
+
+class MergeTests(unittest.TestCase):
+    def test_rows_that_were_not_measured_again_stay_with_their_run(self):
+        def figure(date, *names):
+            return {"rows": [{"id": name, "median": date} for name in names], "date": date, "agent": {}, "mode": "full"}
+
+        self.assertEqual(merged(None, figure("1", "a")), figure("1", "a"))
+        second = merged(figure("1", "a", "b"), figure("2", "b"))
+        self.assertEqual([(entry["id"], entry["median"]) for entry in second["rows"]], [("b", "2"), ("a", "1")])
+        third = merged(second, figure("3", "c"))
+        self.assertEqual({entry["id"]: entry["of"]["date"] for entry in third["rows"] if "of" in entry}, {"a": "1", "b": "2"})
 
 
 class ReportTests(unittest.TestCase):
