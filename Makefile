@@ -100,7 +100,7 @@ attack: bpf ## Attacks a running agent in every known way (some 10 minutes), and
 	@$(BUILD)/podidentd-lab attack --guards-off
 
 cost: ## Counts what a cached token costs, in instructions, and compares with the committed limits
-	@bash .ci/install python3 valgrind binutils
+	@bash .ci/install python3 valgrind binutils strace
 	@.ci/cost
 
 soak: bpf ## Mixed load with churn for MINUTES (default: 30): is the agent the same at the end? JSON=1 for machines

@@ -33,7 +33,8 @@ struct RequestCost {
             backend: backend, readTag: { _ in CountedBackend.tag }, eventLoopGroup: loops,
             logger: Logger(label: "request-cost") { _ in SwiftLogNoOpLogHandler() }, observer: observer)
         let (listener, port) = try Loopback.listen()
-        try server.start(onListeningSocket: listener)
+        // As in a pod's own network namespace.
+        try server.start(onListeningSocket: listener, waitsForBytes: true)
         try await ChildProcess.run(["client", "\(port)", load.connections.rawValue, "\(load.requests)"])
         await server.shutDownGracefully(within: .seconds(1))
         fetches.cancel()
