@@ -94,7 +94,7 @@ clients: bpf setup ## Runs real clients inside pods and prints what each got
 
 attack: bpf ## Attacks a running agent in every known way (some 10 minutes), and prints what each got; LAYOUT as for demo
 	@echo "Building (the first time takes some minutes)"
-	@for product in podidentd podidentd-init podidentd-opener podidentd-lab lab-attack; do $(SWIFT) build --product $$product || exit; done
+	@for product in podidentd podidentd-init podidentd-opener podidentd-signer podidentd-lab lab-attack; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab attack $(if $(LAYOUT),--layout $(LAYOUT))
 	@echo; echo "The same without each guard"
 	@$(BUILD)/podidentd-lab attack --guards-off
@@ -151,10 +151,10 @@ bench: bpf ## Measures beside references and draws; QUICK=1, ONLY=1,5 (figures),
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
 	@SWIFT=$(SWIFT) .ci/release podidentd-lab podidentd-opener podidentd-init $(if $(AGENT),,podidentd) $(if $(SPIFFE),podidentd-signer)
-	@$(if $(CLOUDS),bash .ci/setup-clients all)$(if $(SPIFFE),bash .ci/setup-clients)
+	@$(if $(CLOUDS),bash .ci/setup-clients all)$(if $(SPIFFE),bash .ci/setup-clients && bash .ci/install nghttp2-client)
 	@$(if $(CLOUDS),python3 Benchmarks/clouds.py,$(if $(SPIFFE),python3 Benchmarks/spiffe.py,python3 Benchmarks/bench.py $(if $(BEFORE),--before $(BEFORE)))) \
 		$(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
-		$(if $(QUICK),$(if $(CLOUDS)$(SPIFFE),,--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json))
+		$(if $(QUICK),$(if $(SPIFFE),--quick)$(if $(CLOUDS)$(SPIFFE),,--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json))
 	@$(if $(CLOUDS)$(SPIFFE),,python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures))
 	@$(if $(QUICK)$(CLOUDS)$(SPIFFE),,python3 Benchmarks/readme.py)
 

@@ -19,7 +19,7 @@ class Stage:
         self.servers = []
         self.node = self.command("node")
 
-    def command(self, name, **fields):
+    def command(self, name, /, **fields):
         self.process.stdin.write(json.dumps({"command": name, **fields}) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()

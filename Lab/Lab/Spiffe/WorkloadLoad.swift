@@ -217,12 +217,19 @@ private final class LoadedConnection {
         let method = load.methods[index]
         let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
         let (head, body, load) = (heads[index], bodies[index], load)
-        multiplexer.createStreamChannel(promise: nil) { stream in
+        let isOver = NIOLoopBoundBox(false, eventLoop: channel.eventLoop)
+        let end: @Sendable (LoadedCall.Outcome) -> Void = { outcome in
+            guard !isOver.value else { return }
+            isOver.value = true
+            bound.value.ended(method, outcome)
+        }
+        let opened = channel.eventLoop.makePromise(of: (any Channel).self)
+        // On a connection that has ended meanwhile no stream begins, and no handler says so.
+        opened.futureResult.whenFailure { end(.failed("no stream: \($0)")) }
+        multiplexer.createStreamChannel(promise: opened) { stream in
             stream.eventLoop.makeCompletedFuture {
                 try stream.pipeline.syncOperations.addHandler(
-                    LoadedCall(head, body, isStream: method.isStream, isHeld: load.holds) {
-                        bound.value.ended(method, $0)
-                    })
+                    LoadedCall(head, body, isStream: method.isStream, isHeld: load.holds, done: end))
             }
         }
     }
