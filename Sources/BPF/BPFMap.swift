@@ -1,7 +1,23 @@
 import CLibbpf
 
-/// A kernel table with keys and values of one size each, behind a descriptor that another value owns.
-struct BPFMap<Key: BitwiseCopyable & Sendable & Hashable, Value: BitwiseCopyable & Sendable>: Sendable {
+/// A kernel table behind a descriptor.
+protocol KernelTable: Sendable {
+    /// Takes the table behind `descriptor`, which another value owns.
+    init(_ descriptor: CInt, name: String) throws(BPFError)
+}
+
+extension KernelTable {
+    /// Takes a table of a loaded object.
+    @unsafe
+    init(_ map: OpaquePointer?) throws(BPFError) {
+        guard let map = unsafe map else { throw BPFError("find a map of a loaded object") }
+        try self.init(unsafe bpf_map__fd(map), name: unsafe String(cString: bpf_map__name(map)))
+    }
+}
+
+/// A kernel table with one value for each key, behind a descriptor that another value owns. For a table that has a value
+/// for each processor there is ``PerProcessorMap``.
+struct BPFMap<Key: BitwiseCopyable & Sendable & Hashable, Value: BitwiseCopyable & Sendable>: KernelTable {
     let name: String
     let descriptor: CInt
     /// The most entries that the kernel keeps; 0 for a table whose entries are kept with sockets.
@@ -9,28 +25,13 @@ struct BPFMap<Key: BitwiseCopyable & Sendable & Hashable, Value: BitwiseCopyable
 
     /// Takes the table behind `descriptor`.
     ///
-    /// - Throws: What the kernel said, or that its keys or values have another size: it would write beyond a value of
-    ///   Swift's then.
+    /// - Throws: What the kernel said, or that the table has other keys or values, or a value for each processor: the
+    ///   kernel would write beyond a value of Swift's then.
     init(_ descriptor: CInt, name: String) throws(BPFError) {
-        var info = bpf_map_info()
-        var size = UInt32(MemoryLayout<bpf_map_info>.size)
-        try check(unsafe bpf_obj_get_info_by_fd(descriptor, &info, &size), "read the description of the map \(name)")
-        guard info.key_size == MemoryLayout<Key>.size, info.value_size == MemoryLayout<Value>.size else {
-            throw BPFError(
-                "use the map \(name)",
-                hint: "its keys have \(info.key_size) bytes instead of \(MemoryLayout<Key>.size), or its values "
-                    + "\(info.value_size) instead of \(MemoryLayout<Value>.size)")
-        }
+        let info = try bpf_map_info(of: descriptor, name, holding: (Key.self, Value.self), isPerProcessor: false)
         self.name = name
         self.descriptor = descriptor
         self.capacity = Int(info.max_entries)
-    }
-
-    /// Takes a table of a loaded object.
-    @unsafe
-    init(_ map: OpaquePointer?) throws(BPFError) {
-        guard let map = unsafe map else { throw BPFError("find a map of a loaded object") }
-        try self.init(unsafe bpf_map__fd(map), name: unsafe String(cString: bpf_map__name(map)))
     }
 
     /// The value of `key`; `nil` if there is none, or the kernel does not say.
@@ -112,15 +113,56 @@ struct BPFMap<Key: BitwiseCopyable & Sendable & Hashable, Value: BitwiseCopyable
     }
 }
 
-extension BPFMap where Value == UInt64 {
-    /// Reads the values of `key` on all processors, of a table that has one for each.
-    func values(onProcessors count: Int, of key: Key, _ operation: @autoclosure () -> String) throws(BPFError)
-        -> [UInt64]
-    {
+/// A kernel table with a value of eight bytes for each key and processor. The kernel copies the values of all processors at
+/// once, so that nothing here reads a single one.
+struct PerProcessorMap<Key: BitwiseCopyable & Sendable>: KernelTable {
+    private let descriptor: CInt
+    /// How many processors the kernel may ever have: so many values it copies.
+    private let processors: Int
+
+    /// Takes the table behind `descriptor`.
+    ///
+    /// - Throws: What the kernel said, or that the table has other keys or values, or one value for all processors.
+    init(_ descriptor: CInt, name: String) throws(BPFError) {
+        _ = try bpf_map_info(of: descriptor, name, holding: (Key.self, UInt64.self), isPerProcessor: true)
+        let processors = libbpf_num_possible_cpus()
+        try check(processors, "count the processors")
+        self.descriptor = descriptor
+        self.processors = Int(processors)
+    }
+
+    /// Reads the values of `key` on all processors.
+    func values(of key: Key, _ operation: @autoclosure () -> String) throws(BPFError) -> [UInt64] {
         var key = key
-        var values = [UInt64](repeating: 0, count: count)
+        var values = [UInt64](repeating: 0, count: processors)
         try check(unsafe bpf_map_lookup_elem(descriptor, &key, &values), operation())
         return values
+    }
+}
+
+extension bpf_map_info {
+    /// Reads the kernel's description of the table behind `descriptor`, and compares it with what the caller will read.
+    fileprivate init<Key, Value>(
+        of descriptor: CInt, _ name: String, holding types: (Key.Type, Value.Type), isPerProcessor: Bool
+    ) throws(BPFError) {
+        self.init()
+        var size = UInt32(MemoryLayout<bpf_map_info>.size)
+        try check(unsafe bpf_obj_get_info_by_fd(descriptor, &self, &size), "read the description of the map \(name)")
+        guard key_size == MemoryLayout<Key>.size, value_size == MemoryLayout<Value>.size else {
+            throw BPFError(
+                "use the map \(name)",
+                hint: "its keys have \(key_size) bytes instead of \(MemoryLayout<Key>.size), or its values "
+                    + "\(value_size) instead of \(MemoryLayout<Value>.size)")
+        }
+        let kinds = [
+            BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_LRU_PERCPU_HASH,
+            BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
+        ]
+        guard kinds.contains(where: { $0.rawValue == type }) == isPerProcessor else {
+            throw BPFError(
+                "use the map \(name)",
+                hint: isPerProcessor ? "it has one value for all processors" : "it has a value for each processor")
+        }
     }
 }
 

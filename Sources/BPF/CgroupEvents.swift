@@ -59,7 +59,7 @@ private final class RingQueue: Sendable {
     @safe
     private struct State: ~Copyable {
         let ring: RingBuffer
-        let counters: BPFMap<UInt32, UInt64>
+        let counters: PerProcessorMap<UInt32>
         let skeleton: Skeleton<nid_cgroups_skeleton>
         var lost: UInt64
     }
@@ -112,7 +112,7 @@ private final class RingQueue: Sendable {
         let (events, counters) = try unsafe skeleton.withLayout { layout throws(BPFError) in
             (
                 unsafe bpf_map__fd(layout.pointee.maps.nid_cgroup_events),
-                try unsafe BPFMap<UInt32, UInt64>(layout.pointee.maps.nid_stats)
+                try unsafe PerProcessorMap<UInt32>(layout.pointee.maps.nid_stats)
             )
         }
         let ring = try RingBuffer(events, of: "cgroup events") { (event: nid_cgroup_event) in context.deliver(event) }
@@ -147,7 +147,7 @@ private final class RingQueue: Sendable {
         return context.deliverUnfinished()
     }
 
-    private static func lostEvents(_ counters: BPFMap<UInt32, UInt64>) -> UInt64 {
+    private static func lostEvents(_ counters: PerProcessorMap<UInt32>) -> UInt64 {
         (try? DatapathCounters(reading: counters))?["cgroup_event_lost"] ?? 0
     }
 }

@@ -21,13 +21,10 @@ package struct DatapathCounters: Sendable, Equatable {
     }
 
     /// Reads the counts of all processors, and adds what the host guard's nftables table dropped in its programs' place.
-    init(reading map: BPFMap<UInt32, UInt64>, droppedByTable: [String: UInt64] = [:]) throws(BPFError) {
-        let processors = libbpf_num_possible_cpus()
-        try check(processors, "count the processors")
+    init(reading map: PerProcessorMap<UInt32>, droppedByTable: [String: UInt64] = [:]) throws(BPFError) {
         var values: [(name: String, value: UInt64)] = []
         for (index, name) in Self.names.enumerated() {
-            let counts = try map.values(
-                onProcessors: Int(processors), of: UInt32(index), "read the counter \(name)")
+            let counts = try map.values(of: UInt32(index), "read the counter \(name)")
             values.append((name, counts.reduce(droppedByTable[name] ?? 0, &+)))
         }
         self.values = values

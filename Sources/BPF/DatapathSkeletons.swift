@@ -107,7 +107,7 @@ struct DatapathMaps: Sendable {
     /// By ID of a pod-level cgroup, as the next.
     let policies: BPFMap<UInt64, UInt32>
     let connections: BPFMap<UInt64, nid_pod_connections>
-    let counters: BPFMap<UInt32, UInt64>
+    let counters: PerProcessorMap<UInt32>
 
     @unsafe
     fileprivate init(_ layout: UnsafeMutablePointer<nid_redirect_skeleton>) throws(BPFError) {
@@ -116,6 +116,6 @@ struct DatapathMaps: Sendable {
         listeners = try unsafe BPFMap(layout.pointee.maps.nid_listeners)
         policies = try unsafe BPFMap(layout.pointee.maps.nid_policies)
         connections = try unsafe BPFMap(layout.pointee.maps.nid_connections)
-        counters = try unsafe BPFMap(layout.pointee.maps.nid_stats)
+        counters = try unsafe PerProcessorMap(layout.pointee.maps.nid_stats)
     }
 }

@@ -21,7 +21,7 @@ package struct PinnedMaps: Sendable {
     /// The packets that the guard in the node's network namespace has dropped since it was installed.
     package func packetsDroppedByHostGuard() throws(BPFError) -> UInt64 {
         let table = (try? Nftables())?.droppedByHostGuard ?? [:]
-        let counters = try existing("nid_stats") { (map: BPFMap<UInt32, UInt64>) throws(BPFError) in
+        let counters = try existing("nid_stats") { (map: PerProcessorMap<UInt32>) throws(BPFError) in
             try DatapathCounters(reading: map, droppedByTable: table)
         }
         return ["dropped_forward", "dropped_translated", "dropped_routed"].reduce(0) { $0 + counters[$1] }
@@ -52,8 +52,8 @@ package struct PinnedMaps: Sendable {
     }
 
     /// Opens the map pinned as `name` for `body`, or throws that there is none.
-    private func existing<Key, Value, Result>(
-        _ name: String, _ body: (BPFMap<Key, Value>) throws(BPFError) -> Result
+    private func existing<Table: KernelTable, Result>(
+        _ name: String, _ body: (Table) throws(BPFError) -> Result
     ) throws(BPFError) -> Result {
         guard let result = try with(name, body) else {
             throw BPFError("open the map pinned at \(pins.maps)/\(name)", errorNumber: ENOENT)
@@ -62,14 +62,14 @@ package struct PinnedMaps: Sendable {
     }
 
     /// Opens the map pinned as `name` for `body`; `nil` if there is none.
-    fileprivate func with<Key, Value, Result>(
-        _ name: String, _ body: (BPFMap<Key, Value>) throws(BPFError) -> Result
+    fileprivate func with<Table: KernelTable, Result>(
+        _ name: String, _ body: (Table) throws(BPFError) -> Result
     ) throws(BPFError) -> Result? {
         let path = "\(pins.maps)/\(name)"
         let opened = unsafe bpf_obj_get(path)
         if opened < 0, errno == ENOENT { return nil }
         let descriptor = try FileDescriptor(owning: opened, "open the map pinned at \(path)")
-        return try body(BPFMap(descriptor.rawValue, name: name))
+        return try body(Table(descriptor.rawValue, name: name))
     }
 }
 

@@ -7,9 +7,10 @@ import Testing
 /// The kernel's tables as Swift reads and writes them.
 @Suite struct BPFMapTests {
     private func withTable(
-        keys: UInt32 = 8, values: UInt32 = 4, capacity: UInt32 = 3, _ body: (CInt) throws -> Void
+        _ kind: bpf_map_type = BPF_MAP_TYPE_HASH, keys: UInt32 = 8, values: UInt32 = 4, capacity: UInt32 = 3,
+        _ body: (CInt) throws -> Void
     ) throws {
-        let descriptor = unsafe bpf_map_create(BPF_MAP_TYPE_HASH, "test", keys, values, capacity, nil)
+        let descriptor = unsafe bpf_map_create(kind, "test", keys, values, capacity, nil)
         try #require(descriptor >= 0, "error \(-descriptor)")
         defer { close(descriptor) }
         try body(descriptor)
@@ -38,6 +39,25 @@ import Testing
         try withTable(keys: keys, values: values) { descriptor in
             let error = #expect(throws: BPFError.self) { try BPFMap<UInt64, UInt32>(descriptor, name: "test") }
             #expect(error?.description.contains("instead of") == true)
+        }
+    }
+
+    @Test(arguments: [BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH])
+    func `a table with a value for each processor is read whole, and by its own type alone`(
+        kind: bpf_map_type
+    ) throws {
+        try withTable(kind, values: 8) { descriptor in
+            let error = #expect(throws: BPFError.self) { try BPFMap<UInt64, UInt64>(descriptor, name: "test") }
+            #expect(error?.description.contains("a value for each processor") == true)
+            let table = try PerProcessorMap<UInt64>(descriptor, name: "test")
+            let written = (0..<Int(libbpf_num_possible_cpus())).map { UInt64($0) + 7 }
+            var (key, values) = (UInt64(1), written)
+            try #require(unsafe bpf_map_update_elem(descriptor, &key, &values, UInt64(BPF_ANY)) == 0)
+            #expect(try table.values(of: 1, "read it") == written)
+        }
+        try withTable(values: 8) { descriptor in
+            let error = #expect(throws: BPFError.self) { try PerProcessorMap<UInt64>(descriptor, name: "test") }
+            #expect(error?.description.contains("one value for all processors") == true)
         }
     }
 }
