@@ -17,15 +17,9 @@ struct AttackCommand: AsyncParsableCommand {
     var layout: LayoutOption
 
     func run() async throws {
-        let world = try await LabWorld.start(keys: try LabCluster.Keys(), layout: layout.layout)
-        let isGood: Bool
-        do {
-            isGood = try await guardsOff ? Self.withoutGuards(world) : withGuards(world)
-        } catch {
-            await world.stop()
-            throw error
+        let isGood = try await LabWorld.with(keys: try LabCluster.Keys(), layout: layout.layout) { world in
+            try await guardsOff ? Self.withoutGuards(world) : withGuards(world)
         }
-        await world.stop()
         if !isGood { throw ExitCode.failure }
     }
 

@@ -35,8 +35,7 @@ struct DemoCommand: AsyncParsableCommand {
     }
 
     private func show() async throws {
-        let world = try await LabWorld.start(keys: try LabCluster.Keys(), layout: layout.layout)
-        do {
+        try await LabWorld.with(keys: try LabCluster.Keys(), layout: layout.layout) { world in
             let demo = Demo(world: world) { print($0) }
             try await demo.run()
             if keep, !Task.isCancelled {
@@ -45,11 +44,7 @@ struct DemoCommand: AsyncParsableCommand {
                 try? await Task.sleep(for: .seconds(86_400 * 365))
                 await agent.stop()
             }
-        } catch {
-            await world.stop()
-            throw error
         }
-        await world.stop()
         print("\nCleaned up: no link, map, namespace, cgroup or mount of the demo is left.")
     }
 }

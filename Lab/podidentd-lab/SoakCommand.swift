@@ -29,19 +29,13 @@ struct SoakCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let world = try await LabWorld.start(keys: try LabCluster.Keys())
-        let report: SoakReport
-        do {
+        let report = try await LabWorld.with(keys: try LabCluster.Keys()) { world in
             if !json { print(SoakReport.header) }
             try namespaceFile.map { try Data(world.node.network.path.utf8).write(to: URL(fileURLWithPath: $0)) }
-            report = try await Soak(duration: .seconds(minutes * 60)).run(in: world) { window in
+            return try await Soak(duration: .seconds(minutes * 60)).run(in: world) { window in
                 if !json { print(window.line) }
             }
-        } catch {
-            await world.stop()
-            throw error
         }
-        await world.stop()
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys]

@@ -10,15 +10,13 @@ struct StageCommand: AsyncParsableCommand {
     )
 
     func run() async throws {
-        let world = try await LabWorld.start(keys: try LabCluster.Keys()) { configuration in
-            // Without hooks no server may answer: a client that waits for the agent would take the trap for it.
-            configuration.trap = nil
+        // Without hooks no server may answer: a client that waits for the agent would take the trap for it.
+        try await LabWorld.with(keys: try LabCluster.Keys(), configure: { $0.trap = nil }) { world in
+            let stage = Stage(world: world)
+            // The end of standard input is the end: the test that gave the commands has gone.
+            while let line = readLine() {
+                FileHandle.standardOutput.write(Data((await stage.obey(line) + "\n").utf8))
+            }
         }
-        let stage = Stage(world: world)
-        // The end of standard input is the end: the test that gave the commands has gone.
-        while let line = readLine() {
-            FileHandle.standardOutput.write(Data((await stage.obey(line) + "\n").utf8))
-        }
-        await world.stop()
     }
 }

@@ -27,15 +27,10 @@ struct StormCommand: AsyncParsableCommand {
     func run() async throws {
         var trial = StormTrial()
         (trial.pods, trial.rounds, trial.hogs, trial.delay) = (pods, rounds, hogs, .milliseconds(delay))
-        let world = try await LabWorld.start(keys: try LabCluster.Keys())
-        do {
+        try await LabWorld.with(keys: try LabCluster.Keys()) { [trial] world in
             print(StormTrial.Result.header)
             let all = try await trial.run(in: world) { print($0.line) }
             print(all.line)
-        } catch {
-            await world.stop()
-            throw error
         }
-        await world.stop()
     }
 }

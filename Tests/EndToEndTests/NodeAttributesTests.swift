@@ -65,10 +65,7 @@ struct AnnotationWatchTests {
 
     @Test("on a cluster whose nodes may not read ServiceAccounts the pod and the log learn which gate is off")
     func gateOff() async throws {
-        let world = try await LabWorld.start(keys: try sharedKeys.get()) { configuration in
-            configuration.kubernetes.nodesReadServiceAccounts = false
-        }
-        do {
+        try await withWorld(configure: { $0.kubernetes.nodesReadServiceAccounts = false }) { world in
             world.cluster.kubernetes.createServiceAccount(namespace: "default", name: "default")
             let agent = try await world.startAgent()
             let pod = try await world.addPod("a")
@@ -82,10 +79,6 @@ struct AnnotationWatchTests {
             #expect(
                 said.split(separator: "\n").count { $0.contains("KubeletServiceAccountTokenForCredentialProviders") }
                     == 1)
-        } catch {
-            await world.stop()
-            throw error
         }
-        await world.stop()
     }
 }

@@ -8,15 +8,7 @@ package struct DebugPage: Sendable {
 
     /// Starts a world, runs every command in it, and returns the page as Markdown. Needs root.
     package static func make(keys: LabCluster.Keys) async throws -> String {
-        let world = try await LabWorld.start(keys: keys)
-        do {
-            let page = try await DebugPage(world: world).text()
-            await world.stop()
-            return page
-        } catch {
-            await world.stop()
-            throw error
-        }
+        try await LabWorld.with(keys: keys) { try await DebugPage(world: $0).text() }
     }
 
     private func text() async throws -> String {

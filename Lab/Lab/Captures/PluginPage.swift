@@ -10,15 +10,7 @@ package struct PluginPage {
     /// Starts a world and a cluster around it, runs the plugin, and returns the page as Markdown. Needs root, and the
     /// tools of `make deploy-test`.
     package static func make(keys: LabCluster.Keys, repository: String) async throws -> String {
-        let world = try await LabWorld.start(keys: keys)
-        do {
-            let page = try await text(world, repository)
-            await world.stop()
-            return page
-        } catch {
-            await world.stop()
-            throw error
-        }
+        try await LabWorld.with(keys: keys) { try await text($0, repository) }
     }
 
     private static func text(_ world: LabWorld, _ repository: String) async throws -> String {

@@ -29,8 +29,7 @@ package struct ClientLab: Sendable {
     package static func run(
         keys: LabCluster.Keys, _ body: @Sendable (ClientLab) async throws -> Void
     ) async throws {
-        let world = try await LabWorld.start(keys: keys)
-        do {
+        try await LabWorld.with(keys: keys) { world in
             let storage = CloudStorageEmulator(ledger: world.cluster.ledger, clock: world.cluster.clock)
             let network = world.node.network
             let server = LabHTTPServer(
@@ -46,11 +45,7 @@ package struct ClientLab: Sendable {
                 throw error
             }
             await server.stop()
-        } catch {
-            await world.stop()
-            throw error
         }
-        await world.stop()
     }
 
     private static func run(

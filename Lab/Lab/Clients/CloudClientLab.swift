@@ -17,8 +17,7 @@ package final class CloudClientLab: Sendable {
     package static func run(
         keys: LabCluster.Keys, _ body: @Sendable (CloudClientLab) async throws -> Void
     ) async throws {
-        let world = try await LabWorld.start(keys: keys)
-        do {
+        try await LabWorld.with(keys: keys) { world in
             let aws = try await world.startAWS()
             aws.addServiceAccount("aws", namespace: namespace, role: "reader")
             let azure = try await world.startAzure()
@@ -28,11 +27,7 @@ package final class CloudClientLab: Sendable {
             let lab = CloudClientLab(world: world, agent: agent, programs: programs, aws: aws, azure: azure)
             try await body(lab)
             await lab.agent.stop()
-        } catch {
-            await world.stop()
-            throw error
         }
-        await world.stop()
     }
 
     private init(world: LabWorld, agent: AgentProcess, programs: ClientPrograms, aws: AWSLab, azure: AzureLab) {

@@ -65,15 +65,9 @@ package struct MemoryTrial: Sendable {
     ) async throws -> [Row] {
         var rows: [Row] = []
         for pressure in pressures {
-            let world = try await LabWorld.start(keys: keys)
-            do {
-                rows.append(try await run(pressure, in: world))
-            } catch {
-                await world.stop()
-                throw error
-            }
-            await world.stop()
-            rows.last.map(report)
+            let row = try await LabWorld.with(keys: keys) { try await run(pressure, in: $0) }
+            rows.append(row)
+            report(row)
         }
         return rows
     }

@@ -20,7 +20,7 @@ package final class LabWorld: Sendable {
     }
 
     /// Makes the node, and starts every emulator and the trap inside its network namespace.
-    package static func start(
+    private static func start(
         keys: LabCluster.Keys, layout: CgroupLayout = .standard,
         configure: (inout LabCluster.Configuration) -> Void = { _ in }
     ) async throws -> LabWorld {
