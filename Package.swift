@@ -247,14 +247,25 @@ let package = Package(
             swiftSettings: small
         ),
 
+        // SPIFFE in the agent: certificates from the signer, the endpoint's service, metadata through TLS.
+        .target(
+            name: "SpiffeEndpoint",
+            dependencies: [
+                "Attribution", "BPF", "CSockets", "EventLoops", "KubernetesAPI", "MetadataServer", "Operations",
+                "Settings",
+                "SignerExchange", "SpiffeIdentity", "SpiffeWorkload", "Telemetry", "Tokens", nioCore, nioPosix, nioSSL,
+                nioTLS, logging,
+            ],
+            swiftSettings: small
+        ),
+
         // The composition root: puts the parts together, starts and stops them. And the command line in front of it.
         .target(
             name: "Agent",
             dependencies: [
                 "Attribution", "Tokens", "BPF", "Clouds", "Diagnostics", "Enforcement", "EventLoops", "UpstreamHTTP",
-                "KubernetesAPI", "MetadataServer", "NodeObject", "Operations", "Restart", "Settings", "SignerExchange",
-                "SpiffeIdentity", "SpiffeWorkload", "Telemetry", "TokenExchange", "CSockets",
-                nioCore, nioPosix, nioSSL, nioTLS, logging,
+                "KubernetesAPI", "MetadataServer", "NodeObject", "Operations", "Restart", "Settings", "SpiffeEndpoint",
+                "Telemetry", "TokenExchange", nioPosix, logging,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],

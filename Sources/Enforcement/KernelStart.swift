@@ -14,7 +14,7 @@ package final class KernelStart: Sendable {
     private let configuration: AgentConfiguration
     private let root: KubepodsRoot
     private let cgroups: CgroupFileSystem
-    private let slot: AttachedDatapath
+    private let attached: AttachedDatapath
     /// The node's own network namespace, which is this process's.
     package let node: NetworkNamespaceID
     private let logger: Logger
@@ -23,12 +23,12 @@ package final class KernelStart: Sendable {
 
     package init(
         _ configuration: AgentConfiguration, kubepods: KubepodsCgroup, root: KubepodsRoot, cgroups: CgroupFileSystem,
-        node: NetworkNamespaceID, slot: AttachedDatapath, logger: Logger
+        node: NetworkNamespaceID, datapath: AttachedDatapath, logger: Logger
     ) {
         self.configuration = configuration
         self.root = root
         self.cgroups = cgroups
-        self.slot = slot
+        self.attached = datapath
         self.node = node
         self.logger = logger
         self.kubepods = kubepods
@@ -55,8 +55,8 @@ package final class KernelStart: Sendable {
     ///
     /// - Throws: Why the hooks cannot be attached.
     package func open() throws -> Datapath {
-        if slot.current == nil { try attach() }
-        guard let datapath = slot.current else { throw ConfigurationError("the hooks are not attached") }
+        if attached.current == nil { try attach() }
+        guard let datapath = attached.current else { throw ConfigurationError("the hooks are not attached") }
         return datapath
     }
 
@@ -73,7 +73,7 @@ package final class KernelStart: Sendable {
         datapathConfiguration.furtherPorts = [configuration.spiffePort, configuration.spiffeMetadataPort]
             .filter { $0 != 0 }
         let datapath = try Datapath(datapathConfiguration, cgroups: cgroups)
-        slot.set(datapath)
+        attached.set(datapath)
         try datapath.setKubepods(kubepods)
         try datapath.setNode(
             node, agentCgroup: Self.ownCgroup(in: cgroups), processNamespace: Datapath.ownProcessNamespace())

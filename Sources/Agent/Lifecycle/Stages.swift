@@ -9,6 +9,7 @@ import Operations
 import Restart
 import ServiceLifecycle
 import Settings
+import SpiffeEndpoint
 import Telemetry
 import Tokens
 import UnixSignals
@@ -16,7 +17,7 @@ import UpstreamHTTP
 
 /// The order of the agent: each part after what it needs.
 extension Parts {
-    /// Parts stop in reverse: the front first, what it needs last. A start that fails ends them in the same order.
+    /// Parts stop in reverse: the listeners first, what it needs last. A start that fails ends them in the same order.
     var stages: [Stage] {
         recordStages + upstreamStages + kernelStages + operatorStages + podStages + frontStages
     }
@@ -26,7 +27,7 @@ extension Parts {
             .closes { [endpoint = operators.endpoint] in await endpoint.stop() },
             .closes { [audit = upstreams.audit] in await audit.close() },
             .runs { [audit = upstreams.audit] in await audit.run() },
-            .runs { [audit = upstreams.audit, reloader = front.reloader] in
+            .runs { [audit = upstreams.audit, reloader = serving.reloader] in
                 for await _ in await UnixSignalsSequence(trapping: .sighup) {
                     audit.reopen()
                     await reloader.reload()
@@ -47,12 +48,12 @@ extension Parts {
                     abandon: { await spiffe.shutdown(within: .zero) }),
             ]
         }
-        return stages + [.runs { [events = front.events] in await events.run() }]
+        return stages + [.runs { [events = serving.events] in await events.run() }]
     }
 
     private var kernelStages: [Stage] {
         [
-            .closes { [tracking, namespaces = front.namespaces] in
+            .closes { [tracking, namespaces = serving.namespaces] in
                 tracking.current?.stop()
                 namespaces.stop()
             }
@@ -71,9 +72,10 @@ extension Parts {
     private var podStages: [Stage] {
         [
             Stage(service: pods.watching, abandon: { [watching = pods.watching] in watching.cancel() }),
-            .runs { [node = front.node] in await node.run() },
+            .runs { [node = serving.node] in await node.run() },
             .runs { [selfCheck] in await selfCheck.current?.run() },
-            .runs { [proof = front.proof, server = front.server] in await proof.run(isServing: { server.isAccepting })
+            .runs { [proof = serving.proof, server = serving.server] in
+                await proof.run(isServing: { server.isAccepting })
             },
             .runs { [tokens = upstreams.tokens] in
                 await withTaskExecutorPreference(EventLoopExecutor.upstreams) { await tokens.run() }
@@ -82,17 +84,17 @@ extension Parts {
     }
 
     private var frontStages: [Stage] {
-        let (server, drainSeconds) = (front.server, configuration.drainSeconds)
+        let (server, drainSeconds) = (serving.server, configuration.drainSeconds)
         let stop = ClosingService { [self] in
             let isTaken = operators.endpoint.isTaken
-            if isTaken, let datapath = kernel.slot.current { await Self.drain(front.namespaces, datapath) }
+            if isTaken, let datapath = kernel.datapath.current { await Self.drain(serving.namespaces, datapath) }
             await server.stopAccepting()
             // From here on a new agent can begin.
             kernel.lock.release()
             await server.shutDownGracefully(within: .seconds(drainSeconds), keepsIdle: operators.endpoint.isTaken)
         }
         var stages = [
-            Stage(service: FailingService { [lost = front.openerLost] in try await lost.wait() }, abandon: {}),
+            Stage(service: FailingService { [lost = serving.openerLost] in try await lost.wait() }, abandon: {}),
             Stage(service: stop, abandon: { await server.shutDownGracefully(within: .zero) }),
             .runs { [self] in await sayReady() },
         ]

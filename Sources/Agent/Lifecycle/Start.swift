@@ -8,6 +8,7 @@ import MetadataServer
 import Operations
 import Restart
 import Settings
+import SpiffeEndpoint
 import Telemetry
 import Tokens
 
@@ -45,7 +46,7 @@ extension Parts {
         if let predecessor {
             await inherit(lock)
             try await Succession.replace(predecessor, lock)
-            front.namespaces.takeOver(datapath)
+            serving.namespaces.takeOver(datapath)
             try await predecessor.confirm()
             logger.info("took over from the agent that ran", metadata: ["predecessor": "\(predecessor.processID)"])
             try await startAdmin()
@@ -53,12 +54,12 @@ extension Parts {
         }
         offered.closeRest()
         try await upstreams.spiffe?.listen(
-            front.attributor, peers: UnixPeers(root: kernel.root, cgroups: kernel.cgroups))
+            serving.attributor, peers: UnixPeers(root: kernel.root, cgroups: kernel.cgroups))
         try await offerHandover()
         selfCheck.set(
             SelfCheck(
-                datapath: kernel.slot, pins: try HeldPins(kernel.pins), tracking: tracking,
-                namespaces: front.namespaces, node: kernel.start.node, arrivals: front.arrivals,
+                datapath: kernel.datapath, pins: try HeldPins(kernel.pins), tracking: tracking,
+                namespaces: serving.namespaces, node: kernel.start.node, arrivals: serving.arrivals,
                 admin: operators.admin, endpoint: operators.endpoint, incidents: incidents, logger: logger))
     }
 
@@ -110,7 +111,7 @@ extension Parts {
         _ datapath: Datapath, adopting kept: [SupervisorLink.Group], isSuccessor: Bool
     ) throws -> CgroupTracking {
         UplinkReport(logger: logger).start(datapath)
-        let namespaces = front.namespaces
+        let namespaces = serving.namespaces
         let tracking = try CgroupTracking(
             index: pods.index, root: kernel.root, kubepods: kernel.start.kubepods, cgroups: kernel.cgroups,
             pins: kernel.pins, datapath: datapath, enforcement: pods.enforcement, namespaces: namespaces,
@@ -133,7 +134,7 @@ extension Parts {
                 "pods": isListed ? "listed" : "not listed yet: requests are held",
                 "version": "\(AgentVersion.current)", "node": "\(configuration.nodeName)",
                 "kubepods": "\(kernel.root)", "cgroup-events": "\(tracking.current?.mechanism ?? "none")",
-                "namespaces": "\(front.namespaces.way)",
+                "namespaces": "\(serving.namespaces.way)",
                 "endpoints": "\(configuration.redirectEndpoints.map(\.text).joined(separator: ", "))",
             ])
         // The first tokens follow the start at once: their memory is released with it.

@@ -6,6 +6,7 @@ import KubernetesAPI
 import MetadataServer
 import Operations
 import Settings
+import SpiffeEndpoint
 import Telemetry
 import Tokens
 import UpstreamHTTP

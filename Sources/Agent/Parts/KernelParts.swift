@@ -9,7 +9,7 @@ struct KernelParts: Sendable {
     let cgroups: CgroupFileSystem
     let root: KubepodsRoot
     let pins: PinDirectory
-    let slot = AttachedDatapath()
+    let datapath = AttachedDatapath()
     let start: KernelStart
     let lock: PinLock
 
@@ -20,7 +20,7 @@ struct KernelParts: Sendable {
         self.root = root
         pins = PinDirectory(path: configuration.pinDirectory)
         start = try KernelStart(
-            configuration, kubepods: kubepods, root: root, cgroups: cgroups, node: .current(), slot: slot,
+            configuration, kubepods: kubepods, root: root, cgroups: cgroups, node: .current(), datapath: datapath,
             logger: logger)
         lock = try PinLock(pins)
     }

@@ -8,6 +8,7 @@ import NodeObject
 import Operations
 import Restart
 import Settings
+import SpiffeEndpoint
 import Telemetry
 import Tokens
 
@@ -24,33 +25,33 @@ struct OperatorParts: Sendable {
     /// Listens nowhere yet.
     init(
         _ configuration: AgentConfiguration, _ kernel: KernelParts, _ upstreams: UpstreamParts, _ pods: PodParts,
-        _ front: ServingParts, supervisor: SupervisorLink?, incidents: CounterTable<Incident>, recentLog: RecentLog,
+        _ serving: ServingParts, supervisor: SupervisorLink?, incidents: CounterTable<Incident>, recentLog: RecentLog,
         logger: Logger
     ) {
         let debug = DebugEndpoints(
-            configuration: configuration, reloader: front.reloader, root: kernel.root, index: pods.index,
+            configuration: configuration, reloader: serving.reloader, root: kernel.root, index: pods.index,
             directory: pods.directory, kubernetes: upstreams.kubernetes, watcher: pods.watcher,
             tokens: upstreams.tokens, clouds: upstreams.clouds, upstreams: upstreams.metered.meters,
-            counters: front.counters, datapath: kernel.slot, incidents: incidents, server: front.server,
-            namespaces: front.namespaces, audit: upstreams.audit, log: recentLog,
+            counters: serving.counters, datapath: kernel.datapath, incidents: incidents, server: serving.server,
+            namespaces: serving.namespaces, audit: upstreams.audit, log: recentLog,
             spiffe: upstreams.spiffe?.explainer)
-        let readiness = front.readiness
+        let readiness = serving.readiness
         let group = MultiThreadedEventLoopGroup.singleton
         admin = AdminServer(
             path: configuration.adminSocket, endpoints: debug.endpoints(readiness), queries: debug.queries(readiness),
             eventLoopGroup: group, logger: logger)
         let metrics = AgentMetrics(
-            requests: front.counters, attributions: front.attributions, upstreams: upstreams.metered.meters,
-            datapath: kernel.slot, server: { [server = front.server] in server.connectionCount },
+            requests: serving.counters, attributions: serving.attributions, upstreams: upstreams.metered.meters,
+            datapath: kernel.datapath, server: { [server = serving.server] in server.connectionCount },
             tokens: upstreams.tokens, index: pods.index, directory: pods.directory, watcher: pods.watcher,
-            credentials: upstreams.credentials, readiness: readiness, audit: upstreams.audit, events: front.events,
+            credentials: upstreams.credentials, readiness: readiness, audit: upstreams.audit, events: serving.events,
             incidents: incidents, spiffe: upstreams.spiffe)
         metricsServer = MetricsServer(
             address: configuration.metricsAddress.text, port: Int(configuration.metricsPort),
             collect: { metrics.families() }, readiness: { readiness.readiness }, eventLoopGroup: group, logger: logger)
         metricsPort = MetricsPort(configuration, server: metricsServer, incidents: incidents, logger: logger)
         endpoint = HandoverEndpoint(
-            adminSocket: configuration.adminSocket, namespaces: front.namespaces, lock: kernel.lock,
+            adminSocket: configuration.adminSocket, namespaces: serving.namespaces, lock: kernel.lock,
             supervisor: supervisor, credentials: { [tokens = upstreams.tokens] in tokens.heldCredentials().bytes },
             eventLoopGroup: group, logger: logger)
         startupTaint = upstreams.taintCredentials.map { credentials in

@@ -5,6 +5,7 @@ import NIOPosix
 import Operations
 import Restart
 import Settings
+import SpiffeEndpoint
 import Telemetry
 
 /// Every part of the agent, put together by purpose: the only place that knows them all.
@@ -21,7 +22,7 @@ struct Parts: Sendable {
     let kernel: KernelParts
     let upstreams: UpstreamParts
     let pods: PodParts
-    let front: ServingParts
+    let serving: ServingParts
     let operators: OperatorParts
 
     /// Attaches the hooks first of all, unless another agent runs. Sends nothing and listens nowhere.
@@ -47,11 +48,11 @@ struct Parts: Sendable {
         // Clients must be shut down: from here on nothing may throw past the end of this initializer.
         upstreams = try UpstreamParts(configuration, spiffe: spiffe, logger: logger)
         pods = PodParts(configuration, kernel, upstreams, incidents: incidents, logger: logger)
-        front = ServingParts(
+        serving = ServingParts(
             configuration, kernel, upstreams, pods, reload: reload, supervisor: supervisor, opener: opener,
             incidents: incidents, logger: logger)
         operators = OperatorParts(
-            configuration, kernel, upstreams, pods, front, supervisor: supervisor, incidents: incidents,
+            configuration, kernel, upstreams, pods, serving, supervisor: supervisor, incidents: incidents,
             recentLog: recentLog, logger: logger)
     }
 }

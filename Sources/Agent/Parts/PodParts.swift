@@ -4,6 +4,7 @@ import KubernetesAPI
 import Logging
 import Operations
 import Settings
+import SpiffeEndpoint
 import Telemetry
 import Tokens
 
@@ -37,7 +38,7 @@ struct PodParts: Sendable {
         let listed = Latch()
         self.listed = listed
         let enforcement = PolicyEnforcement(
-            root: kernel.root, directory: directory, policies: configuration.policies, datapath: kernel.slot,
+            root: kernel.root, directory: directory, policies: configuration.policies, datapath: kernel.datapath,
             logger: logger)
         self.enforcement = enforcement
         let watcher = PodWatcher(

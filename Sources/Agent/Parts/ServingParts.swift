@@ -11,6 +11,7 @@ import NodeObject
 import Operations
 import Restart
 import Settings
+import SpiffeEndpoint
 import Telemetry
 
 /// The parts that pods' connections meet: listeners, the metadata server, and what watches over both.
@@ -47,7 +48,7 @@ struct ServingParts: Sendable {
         attributions = AttributionCounters()
         arrivals = ArrivalMonitor(ownPod: configuration.podUID, index: pods.index, directory: pods.directory)
         let proof = ConnectionProof(
-            configuration, datapath: kernel.slot, directory: pods.directory, logger: logger)
+            configuration, datapath: kernel.datapath, directory: pods.directory, logger: logger)
         self.proof = proof
         attributor = Attributor(index: pods.index, directory: pods.directory)
         let server = MetadataServer(
@@ -56,8 +57,8 @@ struct ServingParts: Sendable {
                 attributor: attributor, tokens: upstreams.tokens, node: node, attributions: attributions,
                 callers: upstreams.callers),
             rooms: upstreams.clouds.flatMap(\.rooms),
-            readTag: { [slot = kernel.slot] descriptor in
-                let tag = slot.tag(ofAcceptedSocket: descriptor)
+            readTag: { [datapath = kernel.datapath] descriptor in
+                let tag = datapath.tag(ofAcceptedSocket: descriptor)
                 if let tag { proof.observe(tag) }
                 return tag
             },
@@ -68,11 +69,11 @@ struct ServingParts: Sendable {
         let openerLost = Failure<OpenerError>()
         self.openerLost = openerLost
         namespaces = NamespaceKeeper(
-            opener: opener, ports: ListenerPorts(first: configuration.listenPort), slot: kernel.slot,
+            opener: opener, ports: ListenerPorts(first: configuration.listenPort), datapath: kernel.datapath,
             cgroups: kernel.cgroups, server: server, supervisor: supervisor, incidents: incidents, logger: logger
         ) { openerLost.report($0) }
         readiness = ReadinessProbe(
-            datapath: kernel.slot, watcher: pods.watcher, credentials: upstreams.credentials, proof: proof,
+            datapath: kernel.datapath, watcher: pods.watcher, credentials: upstreams.credentials, proof: proof,
             arrivals: arrivals, isServing: { server.isAccepting })
     }
 }

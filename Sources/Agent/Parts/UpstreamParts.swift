@@ -5,6 +5,7 @@ import Logging
 import MetadataServer
 import NodeObject
 import Settings
+import SpiffeEndpoint
 import Telemetry
 import TokenExchange
 import Tokens

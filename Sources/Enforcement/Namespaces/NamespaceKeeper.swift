@@ -21,7 +21,7 @@ package final class NamespaceKeeper: Yielding {
     }
 
     private let opener: Opener
-    private let slot: AttachedDatapath
+    private let attached: AttachedDatapath
     private let cgroups: CgroupFileSystem
     private let server: MetadataServer
     private let logger: Logger
@@ -32,12 +32,13 @@ package final class NamespaceKeeper: Yielding {
     /// The keeper calls `lost` when the opener has ended: no listener can be opened any more, and the agent must
     /// restart.
     package init(
-        opener: Opener, ports: ListenerPorts, slot: AttachedDatapath, cgroups: CgroupFileSystem, server: MetadataServer,
+        opener: Opener, ports: ListenerPorts, datapath: AttachedDatapath, cgroups: CgroupFileSystem,
+        server: MetadataServer,
         supervisor: SupervisorLink?, incidents: CounterTable<Incident>, logger: Logger,
         lost: @escaping @Sendable (OpenerError) -> Void
     ) {
         self.opener = opener
-        self.slot = slot
+        self.attached = datapath
         self.cgroups = cgroups
         self.server = server
         self.logger = logger
@@ -161,7 +162,7 @@ package final class NamespaceKeeper: Yielding {
 
     /// Goes on where the successor did not begin.
     package func resume() {
-        guard let datapath = slot.current else { return }
+        guard let datapath = attached.current else { return }
         takeOver(datapath)
         walk(datapath)
     }

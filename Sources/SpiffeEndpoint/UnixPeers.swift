@@ -1,5 +1,5 @@
-import Attribution
-import BPF
+package import Attribution
+package import BPF
 import CSockets
 import NIOCore
 import NIOPosix
@@ -8,9 +8,14 @@ import NIOPosix
 ///
 /// The kernel names the cgroup of the task that connected; no process ID takes part. What a socket's creator was, the
 /// kernel does not say here: a connection is its connector's.
-struct UnixPeers: Sendable {
+package struct UnixPeers: Sendable {
     let root: KubepodsRoot
     let cgroups: CgroupFileSystem
+
+    package init(root: KubepodsRoot, cgroups: CgroupFileSystem) {
+        self.root = root
+        self.cgroups = cgroups
+    }
 
     /// The peer is in no pod's cgroup, or the kernel cannot say.
     struct NoPod: Error {}

@@ -1,23 +1,22 @@
-import Attribution
-import Diagnostics
+package import Attribution
 import EventLoops
-import KubernetesAPI
-import Logging
-import MetadataServer
+package import KubernetesAPI
+package import Logging
+package import MetadataServer
 import NIOCore
 import NIOPosix
-import Operations
+package import Operations
 import SignerExchange
-import SpiffeIdentity
-import SpiffeWorkload
+package import SpiffeIdentity
+package import SpiffeWorkload
 import Synchronization
-import Telemetry
-import Tokens
+package import Telemetry
+package import Tokens
 
 /// The SPIFFE endpoint of the agent, put together.
-final class SpiffeService: Sendable {
-    let settings: SpiffeSettings
-    let counters = SpiffeCounters()
+package final class SpiffeService: Sendable {
+    private let settings: SpiffeSettings
+    package let counters = SpiffeCounters()
     private let source: CertificateSource
     private let store: IdentityStore
     private let server: WorkloadServer
@@ -26,7 +25,7 @@ final class SpiffeService: Sendable {
     private let audit: AuditLog
     private let logger: Logger
 
-    init(
+    package init(
         _ settings: SpiffeSettings, tokens: any SubjectTokenIssuing, requests: PodCertificateClient, audit: AuditLog,
         logger: Logger
     ) {
@@ -45,7 +44,7 @@ final class SpiffeService: Sendable {
 
     /// The handlers before the metadata protocol on the port of TLS; `nil` without that port. `pods` knows the agent's
     /// own pod, which the certificate is for.
-    func secured(_ attributor: Attributor, pods: PodDirectory) -> SecuredPort? {
+    package func secured(_ attributor: Attributor, pods: PodDirectory) -> SecuredPort? {
         guard let metadata = settings.metadata else { return nil }
         let secure = SecureMetadata(
             port: metadata.port, ownPod: metadata.ownPod, trustDomain: settings.workload.trustDomain, source: source,
@@ -59,7 +58,7 @@ final class SpiffeService: Sendable {
     }
 
     /// Returns the service for connections to the endpoint's port, from pods that `attributor` knows; `nil` without a port.
-    func service(_ attributor: Attributor) -> OtherService? {
+    package func service(_ attributor: Attributor) -> OtherService? {
         guard settings.port != 0 else { return nil }
         return OtherService(port: settings.port) { [server] descriptor, tag in
             server.serve(
@@ -71,13 +70,13 @@ final class SpiffeService: Sendable {
     }
 
     /// Drops everything of a pod that is gone.
-    func forget(_ pod: PodUID) { store.forget(pod) }
+    package func forget(_ pod: PodUID) { store.forget(pod) }
 
     /// Keeps what is served up to date until the task is cancelled.
-    func run() async { await store.run() }
+    package func run() async { await store.run() }
 
     /// Listens on the Unix socket, if there is to be one.
-    func listen(_ attributor: Attributor, peers: UnixPeers) async throws(AdminServerError) {
+    package func listen(_ attributor: Attributor, peers: UnixPeers) async throws(AdminServerError) {
         guard let path = settings.socket else { return }
         let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { [server] channel in
@@ -97,13 +96,13 @@ final class SpiffeService: Sendable {
 
     /// Keeps the metadata server's own certificate fresh, as long as the agent runs. A service that returns ends the agent:
     /// without such a certificate this waits.
-    func runSecure() async {
+    package func runSecure() async {
         guard let secure = secure.withLock({ $0 }) else { return await untilCancelled() }
         await secure.run()
     }
 
     /// Ends every stream, spread over a part of `time`, and closes.
-    func shutdown(within time: Duration) async {
+    package func shutdown(within time: Duration) async {
         let listener = self.listener.withLock { listener in
             defer { listener = nil }
             return listener
@@ -114,7 +113,7 @@ final class SpiffeService: Sendable {
     }
 
     /// The stage that `explain` adds.
-    var explainer: DebugEndpoints.SpiffeExplainer { { [self] pod in await explain(pod) } }
+    package var explainer: @Sendable (PodRecord) async -> Explanation.Stage { { [self] pod in await explain(pod) } }
 
     /// Tries to get the pod's certificate, for `explain`, unless the pod has one.
     private func explain(_ pod: PodRecord) async -> Explanation.Stage {
@@ -132,14 +131,14 @@ final class SpiffeService: Sendable {
     }
 
     /// For the metrics.
-    var holdings: (connections: Int, streams: Int, certificates: Int, tokens: Int) {
+    package var holdings: (connections: Int, streams: Int, certificates: Int, tokens: Int) {
         let holdings = store.holdings
         return (server.connectionCount, holdings.streams, holdings.certificates, holdings.tokens)
     }
 }
 
 /// Counters of the endpoint.
-struct SpiffeCounters: Sendable {
+package struct SpiffeCounters: Sendable {
     /// A method, or what is none.
     enum Method: String, Sendable, Hashable, CaseIterable {
         case fetchX509SVID = "fetch_x509_svid"
@@ -167,12 +166,14 @@ struct SpiffeCounters: Sendable {
         uniqueKeysWithValues: Method.allCases.flatMap { method in
             GRPCStatus.Code.allCases.map { (Call(method: method, code: $0), MetricCounter()) }
         })
-    let issued = CounterTable<IssuedSVID.Kind>()
-    let failed = CounterTable<IssueFailure.Kind>()
-    let pushes = MetricCounter()
-    let refusedConnections = MetricCounter()
-    let rejections = MetricCounter()
-    let foreignCertificates = MetricCounter()
+    package let issued = CounterTable<IssuedSVID.Kind>()
+    package let failed = CounterTable<IssueFailure.Kind>()
+    package let pushes = MetricCounter()
+    package let refusedConnections = MetricCounter()
+    package let rejections = MetricCounter()
+    package let foreignCertificates = MetricCounter()
+
+    package init() {}
 
     private struct Call: Hashable {
         var method: Method
@@ -183,7 +184,7 @@ struct SpiffeCounters: Sendable {
         calls[Call(method: Method(method), code: code)]?.increment()
     }
 
-    var callSamples: [MetricSample] {
+    package var callSamples: [MetricSample] {
         Method.allCases.flatMap { method in
             GRPCStatus.Code.allCases.map { code in
                 MetricSample(

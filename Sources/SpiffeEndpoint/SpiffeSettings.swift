@@ -1,11 +1,11 @@
 import Attribution
-import Settings
+package import Settings
 import SignerExchange
 import SpiffeIdentity
 import SpiffeWorkload
 
 /// Settings of the SPIFFE endpoint, checked before anything is attached.
-struct SpiffeSettings: Sendable {
+package struct SpiffeSettings: Sendable {
     /// 0: none.
     let port: UInt16
     let socket: String?
@@ -17,7 +17,7 @@ struct SpiffeSettings: Sendable {
 
     /// - Returns: `nil` if there is no endpoint.
     /// - Throws: Which key is missing, or which file cannot be used.
-    init?(_ configuration: AgentConfiguration) throws(ConfigurationError) {
+    package init?(_ configuration: AgentConfiguration) throws(ConfigurationError) {
         guard configuration.servesSpiffe else { return nil }
         guard let domain = configuration.spiffeTrustDomain.flatMap({ TrustDomain($0) }) else {
             throw ConfigurationError(
