@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import Testing
 
-/// Numbered cases of the conformance checklist that need more than the HTTP front: the kernel, the API server, STS and
+/// Numbered cases of the conformance checklist that need more than the metadata server: the kernel, the API server, STS and
 /// IAM, all through the real redirect.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct ConformanceEndToEndTests {
@@ -80,7 +80,7 @@ struct ConformanceEndToEndTests {
             #expect(missing.body.hasPrefix("Unable to generate access token; IAM returned 404 Not Found:"))
             world.cluster.iamCredentials.allowImpersonation(
                 of: Self.account, by: .serviceAccount(namespace: "default", name: "app"))
-            let (answer, after) = try await pod.ask(within: .seconds(30)) { $0.status == 200 }
+            let (answer, after) = try await pod.ask(within: .seconds(60)) { $0.status == 200 }
             #expect(try world.owner(of: answer).account == Self.account)
             print("REFUSAL of IAM forgotten after \(after.text)")
         }

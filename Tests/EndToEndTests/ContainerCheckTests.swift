@@ -51,7 +51,7 @@ struct ContainerCheckTests {
             let before = try await container.check()
             #expect(before.status == 0, "\(before.complaints)")
             try await fault.inject(container)
-            let deadline = ContinuousClock.now + .seconds(30) * LabKernel.patience
+            let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
             var outcome = try await container.check()
             while outcome.items.first(where: { $0.id == fault.item })?.state ?? .ok == .ok,
                 ContinuousClock.now < deadline

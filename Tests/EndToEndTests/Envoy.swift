@@ -128,7 +128,7 @@ final class Envoy: Sendable {
 
     /// Reads `path` of its administration endpoint.
     func admin(_ path: String) async throws -> String {
-        try await pod.run("curl", "-s", "--max-time", "5", "http://127.0.0.1:9901" + path).output
+        try await pod.run("curl", "-s", "--max-time", "60", "http://127.0.0.1:9901" + path).output
     }
 
     /// The sum of the counters whose name ends so.

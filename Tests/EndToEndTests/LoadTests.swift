@@ -59,7 +59,7 @@ struct LoadTests {
             )
             try await first.served(atLeast: 100)
             await first.kill()
-            let refused = try await pod.run("curl", "-sS", "--max-time", "2", "http://169.254.169.254/")
+            let refused = try await pod.run("curl", "-sS", "--max-time", "60", "http://169.254.169.254/")
             #expect(refused.status == 7, "\(refused)")
 
             let second = try await world.startAgent()

@@ -24,7 +24,7 @@ struct NeighbourTests {
                 atPath: world.node.cgroupDirectory(pod), withIntermediateDirectories: true)
             try await agent.log.first { $0.contains("another kubepods cgroup") && $0.contains(tree) }
             func curl() async throws -> Int32 {
-                let curl = ["curl", "-s", "--max-time", "5", "http://169.254.169.254/"]
+                let curl = ["curl", "-s", "--max-time", "60", "http://169.254.169.254/"]
                 return try await Command.run(world.node.command(inCgroup: pod) + curl).status
             }
             #expect(try await curl() == 7)

@@ -253,6 +253,6 @@ extension AgentProcess {
 extension RunningPod {
     /// Whether a connection to the metadata address is refused (`ECONNREFUSED`).
     func isRefused() async throws -> Bool {
-        try await run("curl", "-s", "--max-time", "5", "http://169.254.169.254/").status == 7
+        try await run("curl", "-s", "--max-time", "60", "http://169.254.169.254/").status == 7
     }
 }

@@ -34,7 +34,7 @@ final class Postgres: Sendable {
             "ssl_key_file=\(folder)/svid.key", "ssl_ca_file=\(folder)/bundle.pem",
         ]
         let server = try Postgres(pod, folder, binaries, settings)
-        try await server.command.errorLines.first(within: .seconds(30)) { $0.contains("ready to accept") }
+        try await server.command.errorLines.first(within: .seconds(60)) { $0.contains("ready to accept") }
         return server
     }
 

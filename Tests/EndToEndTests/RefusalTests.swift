@@ -27,7 +27,7 @@ struct RefusalTests {
             let pod = try await world.addPod("a", serviceAccount: "app", isHostNetwork: true)
             _ = try await pod.token()
             world.cluster.kubernetes.deleteServiceAccount(namespace: "default", name: "app")
-            let end = try await pod.ask(within: .seconds(20)) { $0.status != 200 }.answer
+            let end = try await pod.ask(within: .seconds(60)) { $0.status != 200 }.answer
             #expect(end.status == 403)
             #expect(end.body.contains("(default/app), or the pod, does not exist any more"))
             let answer = try await refused(world, 403)
@@ -56,7 +56,7 @@ struct RefusalTests {
             let newUID = world.cluster.kubernetes.createPod(
                 namespace: "default", name: "a", serviceAccount: "app", node: LabWorld.nodeName)
             if watchDelay == .zero {
-                let answer = try await pod.ask(within: .seconds(20)) { $0.status != 200 }.answer
+                let answer = try await pod.ask(within: .seconds(60)) { $0.status != 200 }.answer
                 #expect(answer.status == 403)
                 #expect(answer.body.contains("is gone"))
             } else {
@@ -81,7 +81,7 @@ struct RefusalTests {
             world.cluster.kubernetes.addNode("node-b")
             world.cluster.kubernetes.updatePod(namespace: "default", name: "a") { $0.nodeName = "node-b" }
             // "no relationship" may mean an API server that has just started: the first answer may be "try again".
-            let answer = try await pod.ask(within: .seconds(20)) { $0.status != 503 }.answer
+            let answer = try await pod.ask(within: .seconds(60)) { $0.status != 503 }.answer
             #expect(answer.status == 403)
             if watchDelay != .zero { #expect(answer.body.contains("no relationship found between node 'node-a'")) }
             #expect(world.cluster.kubernetes.mints.total == 0)
@@ -97,7 +97,7 @@ struct RefusalTests {
             world.cluster.kubernetes.deletePod(namespace: "default", name: "a", .graceful(seconds: 30))
             #expect(try await pod.ask().status == 200)
             world.cluster.kubernetes.updatePod(namespace: "default", name: "a") { $0.phase = "Succeeded" }
-            let answer = try await pod.ask(within: .seconds(20)) { $0.status != 200 }.answer
+            let answer = try await pod.ask(within: .seconds(60)) { $0.status != 200 }.answer
             #expect(answer.status == 403)
             #expect(answer.body.contains("default/a is in phase Succeeded"))
         }

@@ -48,7 +48,7 @@ struct SingleFlightTests {
             #expect(answer.retryAfter != nil)
             #expect(answer.body.contains("Google STS"))
             world.cluster.securityTokenServiceServer.faults.clear()
-            _ = try await stuck.ask(within: .seconds(20)) { $0.status == 200 }
+            _ = try await stuck.ask(within: .seconds(60)) { $0.status == 200 }
         }
     }
 

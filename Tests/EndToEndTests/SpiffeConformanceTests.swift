@@ -31,7 +31,7 @@ struct SpiffeConformanceTests {
             // 9: another authority.
             #expect(try await world.workload(pod, "--authority", "attacker.example:9256").grpcStatus == 3)
             // 10: HTTP/1.1, which an SSRF would speak.
-            let curl = try await pod.run("curl", "-s", "--max-time", "5", "http://169.254.169.254:9256/")
+            let curl = try await pod.run("curl", "-s", "--max-time", "60", "http://169.254.169.254:9256/")
             #expect([52, 56, 1].contains(curl.status), "\(curl.status) \(curl.output)")
             // 11: a compressed message.
             #expect(try await world.workload(pod, "--body", "0100000000").grpcStatus == 12)

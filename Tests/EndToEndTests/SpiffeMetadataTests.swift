@@ -31,7 +31,7 @@ struct SpiffeMetadataTests {
             try await process.waitUntilReady()
             try await world.ending(process, signer) {
                 if isServed {
-                    try await process.log.first(within: .seconds(20)) { $0.contains("metadata over TLS is served") }
+                    try await process.log.first(within: .seconds(60)) { $0.contains("metadata over TLS is served") }
                 }
                 try await body(world, process, signer)
             }
@@ -148,7 +148,7 @@ struct SpiffeMetadataTests {
     func noAgent() async throws {
         try await Self.withSecureMetadata(signerOptions: [], isServed: false) { world, agent, _ in
             let pod = try await world.addPod("a", serviceAccount: "web")
-            try await agent.log.first(within: .seconds(20)) { $0.contains("--agent") }
+            try await agent.log.first(within: .seconds(60)) { $0.contains("--agent") }
             let closed = try await Self.curl(pod, ["-k", "https://169.254.169.254\(Self.path)"])
             #expect(!closed.succeeded, "\(closed.output)")
             #expect(try await pod.curl(Self.path).status == 200)

@@ -84,10 +84,7 @@ struct SpiffeTests {
 
 /// Where the real clients lie.
 enum ClientPath {
-    static var root: String {
-        URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().path
-    }
+    static var root: String { repositoryFolder }
     static var go: String { root + "/.build/clients/go-spiffe" }
     static var python: String { root + "/.build/clients/venv/bin/python" }
 

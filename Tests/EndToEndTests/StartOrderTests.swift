@@ -145,7 +145,7 @@ struct StartOrderTests {
             let script = "import socket; socket.socket().bind(('127.0.0.1', \(AgentProcess.port)))"
             #expect(try await pod.run("python3", "-c", script).status == 0)
             #expect(try await onHost.run("python3", "-c", script).status != 0)
-            #expect(try await onHost.run("curl", "-s", "--max-time", "5", "http://169.254.169.254/").status == 7)
+            #expect(try await onHost.run("curl", "-s", "--max-time", "60", "http://169.254.169.254/").status == 7)
             let agent = try await world.startAgent()
             #expect(try await onHost.token().expiresIn > 0)
             await agent.stop()

@@ -8,7 +8,7 @@ import Testing
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct FaultTests {
     /// Ends a test that hangs. How soon the agent answers and recovers is held by a simulated clock in `TokensTests`.
-    private static let deadline = Duration.seconds(30)
+    private static let deadline = Duration.seconds(60)
     /// Worlds at the same time: they mostly wait.
     private static let concurrency = 8
 

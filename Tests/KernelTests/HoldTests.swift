@@ -196,7 +196,7 @@ struct HoldTests {
     /// The IDs of a command's only child, in each of its `depth` PID namespaces, the outer one first.
     private static func child(of command: Command, depth: Int = 2) async throws -> [Int] {
         let process = command.processIdentifier
-        let deadline = ContinuousClock.now + .seconds(10)
+        let deadline = ContinuousClock.now + .seconds(60)
         while ContinuousClock.now < deadline {
             let children = try String(contentsOfFile: "/proc/\(process)/task/\(process)/children", encoding: .utf8)
             if let child = children.split(separator: " ").first,

@@ -50,7 +50,7 @@ struct LimitTests {
             ) async throws -> (command: Command, connected: Int, refused: Int) {
                 let command = try pod.attack(
                     ["queue", LabNode.metadataAddress, "80", "\(count)"], as: .unprivileged)
-                let lines = try await command.errorLines.wait(within: .seconds(20)) { $0.contains("holding") }
+                let lines = try await command.errorLines.wait(within: .seconds(60)) { $0.contains("holding") }
                 let numbers = lines[0].split(separator: " ").compactMap { Int($0) }
                 return (command, numbers[0], numbers[1])
             }

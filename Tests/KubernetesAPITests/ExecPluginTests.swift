@@ -326,7 +326,7 @@ private struct PluginFolder {
     }
 
     func credentials(
-        port: Int = 1, deadline: Duration = .seconds(10), pause: Duration = .seconds(1)
+        port: Int = 1, deadline: Duration = .seconds(60), pause: Duration = .seconds(1)
     ) throws -> NodeCredentials {
         try """
         current-context: x

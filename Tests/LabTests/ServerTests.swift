@@ -39,7 +39,7 @@ private func withClient<Result>(
 }
 
 extension HTTPClient {
-    fileprivate func get(_ url: String, within timeout: TimeAmount = .seconds(5)) async throws -> (Int, String) {
+    fileprivate func get(_ url: String, within timeout: TimeAmount = .seconds(60)) async throws -> (Int, String) {
         let response = try await execute(HTTPClientRequest(url: url), timeout: timeout)
         return (Int(response.status.code), String(buffer: try await response.body.collect(upTo: 1 << 20)))
     }
@@ -89,7 +89,7 @@ extension HTTPClient {
                 }
             )
         }) { _, client, url in
-            let response = try await client.execute(HTTPClientRequest(url: url), timeout: .seconds(5))
+            let response = try await client.execute(HTTPClientRequest(url: url), timeout: .seconds(60))
             for try await chunk in response.body {
                 #expect(String(buffer: chunk) == "line\n")
                 break
@@ -162,7 +162,7 @@ extension HTTPClient {
         let body = try await withClient { client in
             var request = HTTPClientRequest(url: "\(url)/computeMetadata/v1/instance/service-accounts/default/token")
             request.headers.add(name: "Metadata-Flavor", value: "Google")
-            let response = try await client.execute(request, timeout: .seconds(5))
+            let response = try await client.execute(request, timeout: .seconds(60))
             return String(buffer: try await response.body.collect(upTo: 4096))
         }
         #expect(body.contains(TrapServer.token))
@@ -271,7 +271,7 @@ extension HTTPClient {
             let credential = try cluster.pki.node("node-a")
             try await withClient(authorityPEM: cluster.pki.authorityPEM, credential: credential) { client in
                 cluster.kubernetes.createPod(namespace: "x", name: "one", node: "node-a")
-                let response = try await client.execute(HTTPClientRequest(url: url), timeout: .seconds(5))
+                let response = try await client.execute(HTTPClientRequest(url: url), timeout: .seconds(60))
                 var lines = ""
                 for try await chunk in response.body {
                     lines += String(buffer: chunk)

@@ -127,7 +127,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
                 try await server.connect { busy in
                     try await busy.send(get(token))
                     await backend.tokenRequestArrived()
-                    async let stopped: Void = server.server.shutDownGracefully(within: .seconds(20))
+                    async let stopped: Void = server.server.shutDownGracefully(within: .seconds(60))
                     #expect(try await idle.receiveAll() == "")
                     backend.releaseTokens()
                     let text = try await busy.receiveAll()
@@ -202,7 +202,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
                 try await oldest.send(get("/"))
                 _ = try await oldest.receive(until: "computeMetadata/\n")
                 for _ in 1...3 {
-                    // A kept connection, and one that ends with its answer: both fronts.
+                    // A kept connection, and one that ends with its answer: the fast path and NIO.
                     try await withKept(2, server) {
                         for header in ["X: y", "Connection: close"] {
                             try await server.connect { client in

@@ -61,6 +61,12 @@ import Testing
         await connection.close()
     }
 
+    @Test func `each protocol's time is within what its clients wait`() {
+        #expect(MetadataServerConfiguration.test.limits.waitBudget < .seconds(3))
+        #expect(AWSInstanceMetadata.waitBudget < .seconds(1) && AWSContainerCredentials.waitBudget < .seconds(2))
+        #expect(AzureInstanceMetadata.waitBudget < .seconds(8))
+    }
+
     @Test func `an answer within the time is untouched by it`() async throws {
         let connection = try await TestConnection(FakeBackend())
         #expect(try await connection.exchange(Self.token).status == 200)

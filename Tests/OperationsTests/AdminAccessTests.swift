@@ -141,7 +141,7 @@ import Testing
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")
         process.arguments = [
-            "--reuid", "\(user)", "--regid", "\(user)", "--clear-groups", "curl", "-s", "--max-time", "5",
+            "--reuid", "\(user)", "--regid", "\(user)", "--clear-groups", "curl", "-s", "--max-time", "60",
             "--unix-socket", path, "http://localhost/view",
         ]
         let output = Pipe()

@@ -17,7 +17,7 @@ struct SecurityTokenServiceTests {
     }
 
     private func exchange(
-        _ reply: @escaping @autoclosure @Sendable () -> ScriptedReply, timeout: Duration = .seconds(10)
+        _ reply: @escaping @autoclosure @Sendable () -> ScriptedReply, timeout: Duration = .seconds(60)
     ) async throws -> (Result<UpstreamToken, UpstreamFailure>, [ScriptedRequest]) {
         try await outcome(of: reply, timeout: timeout) { exchange throws(UpstreamFailure) in
             try await exchange.exchange(testSubject, scopes: ScopeSet(["https://www.googleapis.com/auth/b", "a"]))

@@ -12,7 +12,7 @@ let testAccount = "app@my-project.iam.gserviceaccount.com"
 /// Runs `call` against a server that gives `reply`; returns what came of it and the requests.
 func outcome(
     of reply: @escaping @Sendable () -> ScriptedReply,
-    timeout: Duration = .seconds(10),
+    timeout: Duration = .seconds(60),
     _ call: @escaping @Sendable (GoogleTokenExchange) async throws(UpstreamFailure) -> UpstreamToken
 ) async throws -> (Result<UpstreamToken, UpstreamFailure>, [ScriptedRequest]) {
     let authority = try TestAuthority()

@@ -18,7 +18,7 @@ struct UpstreamHTTPClientTests {
 
     /// Runs one call against a server that always replies the same.
     private func outcome(
-        of reply: ScriptedReply, bodyLimit: Int = 1000, timeout: Duration = .seconds(10)
+        of reply: ScriptedReply, bodyLimit: Int = 1000, timeout: Duration = .seconds(60)
     ) async throws -> (Result<UpstreamResponse, TransportError>, requests: Int) {
         let authority = try TestAuthority()
         let client = UpstreamHTTPClient(try options(authority))

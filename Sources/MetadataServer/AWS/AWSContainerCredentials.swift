@@ -18,7 +18,7 @@ package struct AWSContainerCredentials: CloudRoom {
     private static let path = "/v1/credentials"
     private static let operation = "container"
     /// Clients wait for 2 s and try three times.
-    private static let waitBudget = Duration.milliseconds(1_900)
+    static let waitBudget = Duration.milliseconds(1_900)
     private static let refreshBudget = Duration.seconds(1)
 
     /// `roles` says whose role is which.

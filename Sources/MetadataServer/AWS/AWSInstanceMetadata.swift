@@ -35,7 +35,7 @@ package struct AWSInstanceMetadata: CloudRoom {
     private let hostNames = HostNames(only: ["169.254.169.254", "fd00:ec2::254"])
 
     /// boto3 waits for 1 s and tries once; the Go SDK for 0.5 s, three times.
-    private static let waitBudget = Duration.milliseconds(950)
+    static let waitBudget = Duration.milliseconds(950)
     private static let refreshBudget = Duration.milliseconds(450)
 
     package init(_ configuration: Configuration, tokens: SessionTokens) {

@@ -30,7 +30,7 @@ package struct AzureInstanceMetadata: CloudRoom {
     /// Longer than any application ID URI.
     private static let longestResource = 1024
     /// Clients wait for 8 s and more, and some never ask again.
-    private static let waitBudget = Duration.milliseconds(2_900)
+    static let waitBudget = Duration.milliseconds(2_900)
     private static let refreshBudget = Duration.seconds(1)
 
     package init(_ configuration: Configuration) {
