@@ -128,7 +128,7 @@ final class SimulatedAgent: @unchecked Sendable {
 
     // MARK: Requests
 
-    /// Answers a request as the HTTP front does: from caches, or after a wait that ends.
+    /// Answers a request as the metadata server does: from caches, or after a wait that ends.
     func answer(_ number: Int, _ request: ClientRequest, _ tag: CallerTag, then: @escaping @Sendable (Response) -> Void)
     {
         guard !isDead else { return world.reset(number, by: id) }

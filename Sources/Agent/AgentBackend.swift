@@ -4,7 +4,7 @@ import NodeObject
 import Telemetry
 import Tokens
 
-/// Answers the HTTP front, from the attributor and the token service.
+/// Answers the metadata server, from the attributor and the token service.
 struct AgentBackend: TokenServiceBackend {
     let attributor: Attributor
     let tokens: TokenService

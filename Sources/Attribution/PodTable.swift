@@ -44,7 +44,7 @@ struct PodTable: Sendable {
 
     /// Applies a change.
     ///
-    /// Only a delete event is remembered as a departure: a list may be a little older than what was known, and a pod
+    /// Only a delete event is remembered as a termination: a list may be a little older than what was known, and a pod
     /// missing from it may come back. A list that names a terminated pod is believed, since no list is older than the
     /// events before it; an event may be.
     mutating func apply(_ event: PodEvent) -> Change {

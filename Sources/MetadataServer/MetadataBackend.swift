@@ -1,7 +1,7 @@
 package import Attribution
 package import Tokens
 
-/// The rest of the agent as the HTTP front asks it.
+/// The rest of the agent as the metadata server asks it.
 ///
 /// The methods that are not `async` are hash look-ups on the hot path: they run on an event loop and must not block.
 package protocol MetadataBackend: CloudBackend {

@@ -10,7 +10,7 @@ import NIOPosix
     import Musl
 #endif
 
-/// The HTTP front: accepts redirected connections and answers them in the GKE metadata server's protocol.
+/// The metadata server: accepts redirected connections and answers them in the GKE metadata server's protocol.
 ///
 /// Nothing is ever forwarded. A connection without a tag is reset unread. Threads of its own accept from every
 /// listening socket, and answer there what they can at once; everything else runs on the given event loops. `readTag`
@@ -26,7 +26,7 @@ package final class MetadataServer: Sendable {
     private let secured: SecuredPort?
     private let registry: ConnectionRegistry
     private let known = RequestCache()
-    private let fronts: [(loop: any EventLoop, front: NIOLoopBoundBox<LoopState>)]
+    private let loops: [(loop: any EventLoop, state: NIOLoopBoundBox<LoopState>)]
     private let pool: AcceptorPool
 
     /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing.
@@ -52,10 +52,10 @@ package final class MetadataServer: Sendable {
         self.elsewhere = elsewhere
         self.secured = secured
         self.registry = ConnectionRegistry(limits: configuration.limits)
-        self.fronts = eventLoopGroup.makeIterator().map { loop in
+        self.loops = eventLoopGroup.makeIterator().map { loop in
             (loop, .makeBoxSendingValue(LoopState(loop: loop), eventLoop: loop))
         }
-        self.pool = AcceptorPool(loops: fronts.map(\.loop), logger: logger, acceptFailed: acceptFailed)
+        self.pool = AcceptorPool(loops: loops.map(\.loop), logger: logger, acceptFailed: acceptFailed)
     }
 
     /// The parts that the connections of one event loop share.
@@ -101,7 +101,7 @@ package final class MetadataServer: Sendable {
         }
         configuration.limits.apply(toListeningSocket: descriptor, waitsForBytes: waitsForBytes)
         try pool.add(descriptor, namespace: namespace, isPaused: isPaused) { [self] index, queue in
-            let (loop, front) = fronts[index]
+            let (loop, state) = loops[index]
             return FastPath(
                 responder: responder, known: known, observer: observer, readTag: readTag, elsewhere: elsewhere,
                 securedPort: secured?.port
@@ -113,7 +113,7 @@ package final class MetadataServer: Sendable {
                 }
                 queue.enter()
                 loop.execute {
-                    self.serve(descriptor, tag, loop, front)
+                    self.serve(descriptor, tag, loop, state)
                     queue.leave()
                 }
             }
@@ -183,17 +183,17 @@ package final class MetadataServer: Sendable {
     }
 
     /// Takes over an accepted socket.
-    private func serve(_ descriptor: CInt, _ tag: CallerTag, _ loop: any EventLoop, _ front: NIOLoopBoundBox<LoopState>)
+    private func serve(_ descriptor: CInt, _ tag: CallerTag, _ loop: any EventLoop, _ state: NIOLoopBoundBox<LoopState>)
     {
         ClientBootstrap(group: loop)
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try self.accept(channel, tag, front.value) }
+                channel.eventLoop.makeCompletedFuture { try self.accept(channel, tag, state.value) }
             }
             .withConnectedSocket(descriptor).whenComplete { _ in }
     }
 
     /// Runs before the first byte is read.
-    private func accept(_ channel: any Channel, _ tag: CallerTag, _ front: LoopState) throws {
+    private func accept(_ channel: any Channel, _ tag: CallerTag, _ state: LoopState) throws {
         let owner = owner(of: tag)
         let record = ConnectionRecord(owner: owner, tag: tag)
         let (admission, displaced) = registry.admit(channel, owner: owner, record: record)
@@ -231,9 +231,9 @@ package final class MetadataServer: Sendable {
                     responder: responder,
                     limits: configuration.limits,
                     observer: observer,
-                    date: front.date,
-                    leased: front.leased,
-                    executor: front.executor,
+                    date: state.date,
+                    leased: state.leased,
+                    executor: state.executor,
                     record: record,
                     refusesAll: admission == .refuse,
                     registry: registry

@@ -6,7 +6,7 @@ package struct AgentStatus: Codable, Sendable, Equatable {
     package var hooks: [String: String]
     /// The kernel programs' counters.
     package var kernel: [String: UInt64]
-    /// The HTTP front's counters that are not 0.
+    /// The metadata server's counters that are not 0.
     package var requests: [String: UInt64]
     /// Network namespaces in which the agent listens, the node's own among them.
     package var namespaces: Int

@@ -84,7 +84,8 @@ enum SignerMetrics {
         "podidentd_signer_exchanges", .counter, labels: ["result"], "Exchanges, by how they ended.")
     static let requests = MetricDefinition(
         "podidentd_signer_pod_certificate_requests", .counter, labels: ["result"],
-        "PodCertificateRequests, by how they ended: signed, refused, or left open (failed).")
+        "PodCertificateRequests by their end: signed, refused, or failed (left open, gone, or decided by another signer)."
+    )
     static let connections = MetricDefinition(
         "podidentd_signer_connections", .gauge, "Connections that are open.")
     static let authorityEnd = MetricDefinition(

@@ -6,7 +6,7 @@ import NIOSSL
 import SpiffeIdentity
 import Synchronization
 
-/// The signer's HTTPS front: exchanges, and what relying parties read.
+/// The signer's HTTPS server: exchanges, and what relying parties read.
 package final class SignerServer: Sendable {
     /// Nodes keep one connection each, and come all at once when a signer was away.
     static let connectionLimit = 8192

@@ -1,7 +1,7 @@
 package import MetadataServer
 package import Operations
 
-/// Counts what the HTTP front does. One or two atomic additions an event, nothing shared to wait for.
+/// Counts what the metadata server does. One or two atomic additions an event, nothing shared to wait for.
 package final class RequestCounters: MetadataServerObserver {
     package let opened = MetricCounter()
     private let closed = MetricCounter()

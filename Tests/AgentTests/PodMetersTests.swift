@@ -25,7 +25,7 @@ import Testing
     }
 
     @Test("a pod that goes loses its counts, also if it asked once more after that")
-    func departed() throws {
+    func terminated() throws {
         let meters = PodMeters()
         let (a, b) = (try uid(1), try uid(2))
         for pod in [a, b] { meters.count(pod: pod, isRefusal: false, nanoseconds: 1) }

@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test("a pod that is gone keeps a refusal, and loses the way past the agent")
-    func departed() {
+    func terminated() {
         for standing in [PodStanding.terminated, .unknown] {
             var bindings = PolicyBindings()
             bindings.bind(id, to: web)

@@ -30,7 +30,7 @@ struct AgentCounters: Sendable {
             .reduce(into: [:]) { $0[$1.key] = $1.value - earlier[$1.key] }
     }
 
-    /// The rises of refusals and limits since `earlier`, in the kernel and in the HTTP front.
+    /// The rises of refusals and limits since `earlier`, in the kernel and in the metadata server.
     func limits(since earlier: AgentCounters) -> [String: UInt64] {
         rises(since: earlier).filter { name, _ in
             if name.hasPrefix("answers.") { return name.hasSuffix(".429") || name.hasSuffix(".503") }

@@ -22,7 +22,7 @@ package enum MetricNames {
         "podidentd_connection_resets", .counter, labels: ["reason"], "Connections reset at accept, unread, by reason.")
     package static let limitsHit = MetricDefinition(
         "podidentd_limits_hit", .counter, labels: ["limit"],
-        "Requests and connections that met a limit of the HTTP front.")
+        "Requests and connections that met a limit of the metadata server.")
 
     // MARK: Kernel
 

@@ -7,9 +7,10 @@ package import Tokens
 /// Records every token minted and every denial, naming who and what, never the token.
 package final class AuditLog: Sendable {
     private let node: String
-    /// `nil`: switched off, or ``sink`` takes the lines.
+    /// Takes each line; `nil`: the audit log is switched off.
+    private let write: (@Sendable (String) -> Void)?
+    /// The file behind ``write``, if there is one: to open again, to close, and to count.
     private let file: AuditFile?
-    private let sink: (@Sendable (String) -> Void)?
     private let clock: any TokenClock
     private let logger: Logger
     private let denials = Mutex(DenialAggregator())
@@ -20,15 +21,16 @@ package final class AuditLog: Sendable {
         self.node = node
         self.logger = logger
         self.callers = callers
-        sink = nil
         clock = SystemTokenClock()
-        file = try path.map { path in
+        let file = try path.map { path in
             try AuditFile(path: path, logger: logger) { count in
                 var record = AuditRecord(event: .lost, time: Self.now, node: node)
                 record.count = count
                 return record.line
             }
         }
+        self.file = file
+        if let file { write = { @Sendable line in file.append(line) } } else { write = nil }
     }
 
     /// Hands each line to `sink`, and counts repetitions by `clock`.
@@ -40,7 +42,7 @@ package final class AuditLog: Sendable {
         self.logger = logger
         self.callers = callers
         self.clock = clock
-        self.sink = sink
+        write = sink
         file = nil
     }
 
@@ -93,7 +95,7 @@ package final class AuditLog: Sendable {
 
     /// A refusal of the agent's own. It is not logged: a refused caller may ask as often as it likes.
     package func recordRefusal(of subject: AuditRecord.Subject, kind: String, reason: String, status: Int) {
-        guard file != nil || sink != nil else { return }
+        guard write != nil else { return }
         var record = AuditRecord(event: .refusal, time: Self.now, node: node)
         record.subject = subject
         record.object = AuditRecord.Object(kind: kind)
@@ -122,9 +124,7 @@ package final class AuditLog: Sendable {
         logger.warning(words, metadata: record.metadata)
     }
 
-    private func append(_ record: AuditRecord) {
-        if let sink { sink(record.line) } else { file?.append(record.line) }
-    }
+    private func append(_ record: AuditRecord) { write?(record.line) }
 
     private static var now: String { WallClock.precise() }
 }
