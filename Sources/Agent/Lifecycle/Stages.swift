@@ -19,7 +19,7 @@ import UpstreamHTTP
 extension Parts {
     /// Parts stop in reverse: the listeners first, what it needs last. A start that fails ends them in the same order.
     var stages: [Stage] {
-        recordStages + upstreamStages + kernelStages + operatorStages + podStages + frontStages
+        recordStages + upstreamStages + kernelStages + operatorStages + podStages + servingStages
     }
 
     private var recordStages: [Stage] {
@@ -83,7 +83,7 @@ extension Parts {
         ]
     }
 
-    private var frontStages: [Stage] {
+    private var servingStages: [Stage] {
         let (server, drainSeconds) = (serving.server, configuration.drainSeconds)
         let stop = ClosingService { [self] in
             let isTaken = operators.endpoint.isTaken
