@@ -153,7 +153,7 @@ bench: bpf ## Measures beside references and draws; QUICK=1, ONLY=1,5 (figures),
 	@SWIFT=$(SWIFT) .ci/release podidentd-lab podidentd-opener podidentd-init $(if $(AGENT),,podidentd) $(if $(SPIFFE),podidentd-signer)
 	@$(if $(CLOUDS),bash .ci/setup-clients all)$(if $(SPIFFE),bash .ci/setup-clients && bash .ci/install nghttp2-client)
 	@$(if $(CLOUDS),python3 Benchmarks/clouds.py,$(if $(SPIFFE),python3 Benchmarks/spiffe.py,python3 Benchmarks/bench.py $(if $(BEFORE),--before $(BEFORE)))) \
-		$(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) $(if $(ROWS),--rows $(ROWS)) $(if $(STARTS),--starts $(STARTS)) \
 		$(if $(QUICK),$(if $(SPIFFE),--quick)$(if $(CLOUDS)$(SPIFFE),,--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json))
 	@$(if $(CLOUDS)$(SPIFFE),,python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures))
 	@$(if $(QUICK)$(CLOUDS)$(SPIFFE),,python3 Benchmarks/readme.py)

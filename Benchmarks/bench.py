@@ -25,7 +25,7 @@ from harness.uncached import uncached_figure
 WAITS = {"restart": restart_rows, "first": first_rows, "killed": killed_rows, "runtimes": runtime_rows}
 RESULTS = os.path.join(BENCHMARKS, "results", "latest.json")
 FULL = {"rounds": 5, "seconds": 3, "idle_seconds": 4, "scale_seconds": 2, "scale_idle_seconds": 5, "fetch_rounds": 3,
-        "restarts": 5, "fresh_pods": 200, "starts": 200, "connect_rounds": 21, "connect_ms": 20, "memory_rounds": 1, "idle_for": 60, "most_pods": 500}
+        "restarts": 5, "fresh_pods": 200, "starts": 100, "connect_rounds": 21, "connect_ms": 20, "memory_rounds": 1, "idle_for": 60, "most_pods": 500}
 QUICK = {"rounds": 2, "seconds": 1, "idle_seconds": 1, "scale_seconds": 1, "scale_idle_seconds": 1, "fetch_rounds": 1,
          "restarts": 2, "fresh_pods": 50, "starts": 20, "connect_rounds": 5, "connect_ms": 10, "memory_rounds": 1, "idle_for": 10, "most_pods": 110}
 
