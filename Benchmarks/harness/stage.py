@@ -48,6 +48,10 @@ class Stage:
     def set_delay(self, milliseconds):
         self.command("delay", milliseconds=milliseconds)
 
+    def set_token_length(self, characters):
+        """How long Google's access tokens are that are fetched from now on."""
+        self.command("token-length", count=characters)
+
     def take_upstream_requests(self):
         """What upstreams were asked since the last call, without the agent's watches and lists."""
         return [request for request in self.command("upstream") or []

@@ -1,4 +1,5 @@
 import Attribution
+import NIOCore
 import NIOHTTP1
 import Testing
 
@@ -124,6 +125,29 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
             backend.update { $0.identification = .caller(caller) }
             #expect(throws: NotAnswered.self) { try ask() }
         }
+    }
+
+    @Test("The bytes of a cached answer are those that its first write had, in each form, with the date of now")
+    func bytes() throws {
+        _ = try ask()
+        let request = try responder.validate(.init(version: .http1_1, method: .GET, uri: token, headers: .asked))
+        let identification = backend.read(\.identification)
+        let cached = try #require(responder.cachedAnswer(to: request, as: identification, in: leased))
+        let dates = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT", "today"]
+        var given: [(bytes: ByteBuffer, expected: ByteBuffer)] = []
+        for version in [HTTPVersion.http1_0, .http1_1, .http1_1] {
+            for (method, keepsAlive) in [(HTTPMethod.GET, true), (.GET, false), (.HEAD, true)] {
+                for date in dates + dates {
+                    let head = HTTPRequestHead(version: version, method: method, uri: token)
+                    let framing = Response.Framing(head, keepsAlive: keepsAlive)
+                    var expected = ByteBuffer()
+                    cached.response.write(to: &expected, framing: framing, date: date)
+                    given.append((cached.bytes(framing: framing, date: date), expected))
+                }
+            }
+        }
+        // All at the end: what was given once stays as it was.
+        for (bytes, expected) in given { #expect(String(buffer: bytes) == String(buffer: expected)) }
     }
 
     @Test("A caller without an identity is refused, lease or not")

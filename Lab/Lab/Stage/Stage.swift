@@ -51,6 +51,10 @@ package final class Stage {
         case .delay:
             setDelay(.milliseconds(command.milliseconds ?? 0))
             return .null
+        case .tokenLength:
+            world.cluster.securityTokenService.setTokenLength(command.count ?? 0)
+            world.cluster.iamCredentials.setTokenLength(command.count ?? 0)
+            return .null
         case .upstream: return takeRequests()
         case .clouds: return try await startClouds()
         case .spiffe: return try await startSigner()

@@ -7,6 +7,8 @@ struct StageCommand: Decodable {
         case pods
         /// Upstreams answer `milliseconds` late.
         case delay
+        /// Google's access tokens have `count` characters from now on.
+        case tokenLength = "token-length"
         /// Prints the upstreams' requests since the last time.
         case upstream
         /// AWS and Azure, with identities for the pods' ServiceAccount, and a configuration file that serves them.

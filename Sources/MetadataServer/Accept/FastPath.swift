@@ -172,16 +172,25 @@ final class FastPath {
         let start = NIODeadline.now()
         // A refusal is handed off with its request: the code that refuses also reports it.
         let caller = responder.identify(tag)
-        guard case .answer(let response) = responder.respond(to: asked, as: caller, leased: leased),
-            response.cause == nil
-        else { return .notHere }
-        output.clear()
-        response.write(
-            to: &output, framing: Response.Framing(exchange.head, keepsAlive: false), date: date.value(at: start))
+        let framing = Response.Framing(exchange.head, keepsAlive: false)
+        let status: Response.Status
+        let bytes: ByteBuffer
+        if let cached = responder.cachedAnswer(to: asked, as: caller, in: leased), cached.response.cause == nil {
+            status = cached.response.status
+            bytes = cached.bytes(framing: framing, date: date.value(at: start))
+        } else {
+            guard case .answer(let response) = responder.decide(asked, as: caller, leased: leased),
+                response.cause == nil
+            else { return .notHere }
+            output.clear()
+            response.write(to: &output, framing: framing, date: date.value(at: start))
+            status = response.status
+            bytes = output
+        }
         if tidyUpTime == nil { tidyUpTime = start + .seconds(1) }
         // The end travels with the answer: one packet.
-        let length = output.readableBytes
-        let sent = unsafe output.withUnsafeReadableBytes { bytes in
+        let length = bytes.readableBytes
+        let sent = unsafe bytes.withUnsafeReadableBytes { bytes in
             unsafe send(descriptor, bytes.baseAddress, bytes.count, CInt(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE))
         }
         // No room for it: the event loop, which can wait for some, takes over. Any other error is the end of the
@@ -190,7 +199,7 @@ final class FastPath {
         observer.connectionOpened()
         observer.requestAnswered(
             AnsweredRequest(
-                route: asked.routeClass, status: response.status, source: .cached, pod: caller.pod,
+                route: asked.routeClass, status: status, source: .cached, pod: caller.pod,
                 nanoseconds: (NIODeadline.now() - start).nanoseconds))
         observer.connectionClosed()
         if sent >= 0, sent < length {

@@ -56,6 +56,29 @@ package struct MetadataResponder: Sendable {
     func respond(
         to request: MetadataRequest, as identification: Identification, leased: ResponseCache?
     ) -> Outcome {
+        if let cached = leased.flatMap({ cachedAnswer(to: request, as: identification, in: $0) }) {
+            return .answer(cached.response)
+        }
+        return decide(request, as: identification, leased: leased)
+    }
+
+    /// Returns the answer that the same pod got to the same request, if its lease holds.
+    func cachedAnswer(
+        to request: MetadataRequest, as identification: Identification, in leased: ResponseCache
+    ) -> CachedResponse? {
+        guard case .caller(let caller) = identification else { return nil }
+        // A lease's answer was decided for just this request of just this pod, session token included.
+        let isCredential = request.routeClass.isCredential
+        return leased.answer(to: request, from: caller.pod) { lease in
+            // Only an answer with a credential counts as a use of it.
+            isCredential ? backend.use(lease) : backend.holds(lease)
+        }
+    }
+
+    /// Answers a request to which `leased` has no answer.
+    func decide(
+        _ request: MetadataRequest, as identification: Identification, leased: ResponseCache?
+    ) -> Outcome {
         let caller: Caller
         switch identification {
         case .caller(let identified): caller = identified
@@ -64,13 +87,6 @@ package struct MetadataResponder: Sendable {
         case .pending: return .wait
         case .refused(let refusal): return .answer(form(errors.response(to: refusal), for: request))
         }
-        // A lease's answer was decided for just this request of just this pod, session token included.
-        let isCredential = request.routeClass.isCredential
-        let response = leased?.answer(to: request, from: caller.pod) { lease in
-            // Only an answer with a credential counts as a use of it.
-            isCredential ? backend.use(lease) : backend.holds(lease)
-        }
-        if let response { return .answer(response) }
         if case .cloud(let cloud) = request.route {
             return respond(to: cloud, request, for: caller.pod, leased: leased)
         }

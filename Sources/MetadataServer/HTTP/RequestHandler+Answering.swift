@@ -64,7 +64,12 @@ extension RequestHandler {
         }
         validated = request
         current = Current(exchange: exchange, request: request, startedAt: context.eventLoop.now)
-        switch responder.respond(to: request, from: tag, leased: leased) {
+        let caller = responder.identify(tag)
+        if let cached = responder.cachedAnswer(to: request, as: caller, in: leased) {
+            finish(cached.response, exchange, request.routeClass, cached: cached, context)
+            return
+        }
+        switch responder.decide(request, as: caller, leased: leased) {
         case .answer(let response): finish(response, exchange, request.routeClass, context)
         case let outcome: resolve(outcome, context)
         }
@@ -156,6 +161,7 @@ extension RequestHandler {
         _ exchange: ConnectionState.Exchange,
         _ routeClass: RouteClass,
         lingers: Bool = false,
+        cached: CachedResponse? = nil,
         _ context: ChannelHandlerContext
     ) {
         let closes = exchange.closes || response.closesConnection || state.isLastAnswer
@@ -165,9 +171,16 @@ extension RequestHandler {
         generation += 1
         record?.countAnswer()
         let framing = Response.Framing(exchange.head, keepsAlive: !closes)
-        // The head is about 250 bytes: room for it and the body at once, so that a token's answer is not moved.
-        var buffer = context.channel.allocator.buffer(capacity: 512 + (framing.isHead ? 0 : response.body.length ?? 0))
-        response.write(to: &buffer, framing: framing, date: date.value(at: now))
+        let buffer: ByteBuffer
+        if let cached {
+            buffer = cached.bytes(framing: framing, date: date.value(at: now))
+        } else {
+            // The head is about 250 bytes: room for it and the body at once, so that a token's answer is not moved.
+            var written = context.channel.allocator.buffer(
+                capacity: 512 + (framing.isHead ? 0 : response.body.length ?? 0))
+            response.write(to: &written, framing: framing, date: date.value(at: now))
+            buffer = written
+        }
         guard !closes else {
             writeLast(buffer, lingers: lingers, context)
             return

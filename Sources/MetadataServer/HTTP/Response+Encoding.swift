@@ -4,7 +4,7 @@ import Tokens
 
 extension Response {
     /// The parts of a response that depend on the connection and the request.
-    struct Framing {
+    struct Framing: Equatable {
         /// `HTTP/1.x`, as the request said.
         var minorVersion: Int
         var keepsAlive: Bool
@@ -18,11 +18,12 @@ extension Response {
         }
     }
 
-    /// Writes the whole response as one piece.
+    /// Writes the whole response as one piece, and returns the index of the date in it.
     ///
     /// Every response of Google's protocol carries `Metadata-Flavor`: without it Go and Node conclude that there is no
     /// metadata server.
-    func write(to buffer: inout ByteBuffer, framing: Framing, date: String) {
+    @discardableResult
+    func write(to buffer: inout ByteBuffer, framing: Framing, date: String) -> Int {
         // In pieces, not as interpolated strings: this is every request's, and each of those would be an allocation.
         buffer.writeStaticString(framing.minorVersion == 0 ? "HTTP/1.0 " : "HTTP/1.1 ")
         buffer.writeString(String(status.rawValue))
@@ -35,6 +36,7 @@ extension Response {
             buffer.writeString(dialect.server)
             buffer.writeStaticString("\r\nDate: ")
         }
+        let dateIndex = buffer.writerIndex
         buffer.writeString(date)
         if let length = body.length {
             buffer.writeStaticString("\r\nContent-Length: ")
@@ -76,13 +78,14 @@ extension Response {
         }
         buffer.writeStaticString("\r\n\r\n")
 
-        guard !framing.isHead else { return }
+        guard !framing.isHead else { return dateIndex }
         switch body {
         case .text(let text): buffer.writeString(text)
         case .secret(let token): buffer.writeString(token.exposed)
         case .document(let document): document.write(to: &buffer)
         case .unknown: break
         }
+        return dateIndex
     }
 }
 

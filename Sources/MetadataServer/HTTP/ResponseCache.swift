@@ -19,14 +19,8 @@ final class ResponseCache {
         let request: MetadataRequest
     }
 
-    private struct Entry {
-        let pod: PodRecord
-        let lease: TokenLease
-        let response: Response
-    }
-
     private let loop: (any EventLoop)?
-    private var entries: [Key: Entry] = [:]
+    private var entries: [Key: CachedResponse] = [:]
     /// How many of `entries` each pod has.
     private var counts: [PodUID: Int] = [:]
     private var isSweeping = false
@@ -39,11 +33,11 @@ final class ResponseCache {
 
     var count: Int { entries.count }
 
-    func answer(to request: MetadataRequest, from pod: PodRecord, isValid: (TokenLease) -> Bool) -> Response? {
+    func answer(to request: MetadataRequest, from pod: PodRecord, isValid: (TokenLease) -> Bool) -> CachedResponse? {
         guard let entry = entries[Key(pod: pod.uid, request: request)], entry.pod == pod, isValid(entry.lease) else {
             return nil
         }
-        return entry.response
+        return entry
     }
 
     /// Keeps the answer, unless its pod or all pods have as many as they may.
@@ -53,7 +47,7 @@ final class ResponseCache {
             guard entries.count < Self.limit, counts[pod.uid, default: 0] < Self.limitPerPod else { return }
             counts[pod.uid, default: 0] += 1
         }
-        entries[key] = Entry(pod: pod, lease: lease, response: response)
+        entries[key] = CachedResponse(response, for: pod, lease)
         sweepLater()
     }
 
