@@ -121,7 +121,9 @@ struct AuditCommand: AsyncParsableCommand {
                 try await kubectl.output(["logs", "--namespace", agent.namespace, agent.name] + options)
             }
         }
-        for line in AuditLines.merged(answers.compactMap { try? $0.result.get() }) { Console.write(line + "\n") }
+        for line in AuditLines.merged(answers.compactMap { try? $0.result.get() }) {
+            Console.write(VisibleText.line(line) + "\n")
+        }
         let silent = answers.filter { $0.failure != nil }
         for answer in silent { Console.warn("node \(answer.agent.node) gave no log: \(answer.failure ?? "")") }
         if !silent.isEmpty { throw ExitCode.failure }
