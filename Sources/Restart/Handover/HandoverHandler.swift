@@ -20,6 +20,8 @@ final class HandoverHandler: ChannelInboundHandler {
     private var received = ByteBuffer()
     private var isActive = false
     private var hasBegun = false
+    /// While the agent gives way, or takes back what it gave: no other session may begin.
+    private var isBetween = false
     private var deadline: Scheduled<Void>?
 
     init(endpoint: HandoverEndpoint) {
@@ -79,7 +81,14 @@ final class HandoverHandler: ChannelInboundHandler {
         isActive = false
         deadline?.cancel()
         perform(session.connectionEnded(), nil, context)
-        if hasBegun { endpoint.end() }
+        end()
+    }
+
+    /// Lets another session begin, once the connection has ended and this agent is what it was.
+    private func end() {
+        guard hasBegun, !isActive, !isBetween else { return }
+        hasBegun = false
+        endpoint.end()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -115,8 +124,13 @@ final class HandoverHandler: ChannelInboundHandler {
             if isSent != true { context.close(promise: nil) }
         case .yield:
             // The keeper may be waiting for the opener.
+            isBetween = true
             NIOThreadPool.singleton.runIfActive(eventLoop: context.eventLoop) { endpoint.yield() }
-                .assumeIsolated().whenSuccess { self.perform(self.session.yielded(), nil, context) }
+                .assumeIsolated().whenComplete { _ in
+                    self.isBetween = false
+                    self.perform(self.session.yielded(), nil, context)
+                    self.end()
+                }
         case .sayYours:
             let yours = HandoverMessage(.yours, abi: PinDirectory.abiVersion, processID: UInt32(getpid()))
             context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: yours.bytes)), promise: nil)
@@ -125,7 +139,12 @@ final class HandoverHandler: ChannelInboundHandler {
             context.close(promise: nil)
         case .sendCredentials: sendCredentials(context)
         case .resume:
-            NIOThreadPool.singleton.submit { _ in endpoint.resume() }
+            isBetween = true
+            NIOThreadPool.singleton.runIfActive(eventLoop: context.eventLoop) { endpoint.resume() }
+                .assumeIsolated().whenComplete { _ in
+                    self.isBetween = false
+                    self.end()
+                }
         }
     }
 }
