@@ -9,7 +9,7 @@ struct SoakCommand: AsyncParsableCommand {
         discussion: """
             A line for each window of the time: requests and what came of them, the agent's memory, descriptors and \
             threads, latencies. Windows marked * are an agent's first, in which it may grow. Exit status 1: not steady. \
-            A drift of the latency is told, but no part of the verdict.
+            A drift of the latency is reported, and is no failure.
             """
     )
 

@@ -3,7 +3,8 @@ import Tokens
 
 /// The system's clock, with the timers of an event loop: for waits that end by themselves, or are ended, within minutes.
 ///
-/// They do not count through suspension, as `now` does. After one they end by that much later.
+/// The timers stop while the machine is suspended, and `now` goes on: after a suspension of a minute a wait ends a minute
+/// late.
 struct LoopTokenClock: TokenClock {
     let executor: EventLoopExecutor
 

@@ -73,8 +73,8 @@ package enum HostGuard: Sendable, Equatable {
     }
 
     /// After the kernel's "raw" table and before connection tracking (-200): what is dropped leaves no trace there, and
-    /// no address translation has touched it. A priority holds one BPF program, and none that anything else has taken,
-    /// which rules out the tables' own (-150 is iptables' mangle); each upgrade takes the next free one.
+    /// no address translation has touched it. The kernel gives a priority to one BPF program, and to none where anything
+    /// else is registered, such as iptables (-150 is its mangle table). Each upgrade takes the next free priority.
     private static let priorities: ClosedRange<CInt> = -299 ... -284
 
     private static func attach(

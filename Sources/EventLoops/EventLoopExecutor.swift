@@ -21,7 +21,8 @@ package final class EventLoopExecutor: TaskExecutor {
 extension EventLoopExecutor {
     /// Returns after `duration` or later; throws when the task is cancelled.
     ///
-    /// `Task.sleep` has a thread for its timers, which wakes up for each that is set. The loop's own are its.
+    /// `Task.sleep` has a thread for its timers, which wakes up for each that is set. An event loop needs no other
+    /// thread for its timers.
     package func sleep(for duration: Duration) async throws(CancellationError) {
         let timer = eventLoop.scheduleTask(in: TimeAmount(duration)) {}
         do {

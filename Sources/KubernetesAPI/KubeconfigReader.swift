@@ -127,7 +127,8 @@ struct KubeconfigReader {
         case "Never", "IfAvailable": break
         case nil where version == .v1beta1: break
         case "Always":
-            throw exec.error("interactiveMode", "is Always: the plugin wants a person, and the agent has none")
+            throw exec.error(
+                "interactiveMode", "is Always: the plugin asks for input on a terminal, and the agent has none")
         default: throw exec.error("interactiveMode", "must be Never or IfAvailable")
         }
         let variables = try exec.sections("env")

@@ -1,6 +1,6 @@
 extension String {
-    /// Whether the text needs nothing escaped to stand in a JSON string (RFC 8259, section 7). That of tokens and names does
-    /// not, which is nearly everything that is written.
+    /// Whether the text needs nothing escaped to stand in a JSON string (RFC 8259, section 7). Tokens and names need
+    /// nothing escaped, and nearly every string that is written is one of these.
     package var isPlainJSON: Bool {
         let bytes = utf8Span.span
         for index in bytes.indices {

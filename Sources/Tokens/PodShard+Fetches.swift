@@ -10,7 +10,7 @@ extension PodShard {
         slots[key]?.waitingSince = since
         pendingFetches += 1
         guard let federation = key.federation else { return enqueue(key, now: now) }
-        // Down to its last minute the federated token is good for a call: refreshing early would be wasted on it.
+        // The federated token serves until its last minute: only calls need it, and a call takes seconds.
         if let token = slots[federation]?.entry.remaining(at: now) {
             return enqueue(key, federated: token, now: now)
         }

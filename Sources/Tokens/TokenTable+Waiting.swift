@@ -47,7 +47,7 @@ extension TokenTable {
             }
         self[queue].append(wait, deadline: now + limit)
         guard self[queue].count > Self.deadlineSlack else { return }
-        // Twice the living and some bounds the queue, and makes the clean-up cost little per waiter.
+        // The queue holds at most twice as many waits as callers wait for, and a few: a clean-up costs little per waiter.
         let living = pods.values.reduce(0) { $0 + $1.waiting }
         guard self[queue].count > 2 * living + Self.deadlineSlack else { return }
         var compacted = self[queue]

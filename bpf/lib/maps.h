@@ -72,8 +72,8 @@ struct {
 } nid_policies SEC(".maps");
 
 /* key:     a pod-level cgroup's ID
- * writer:  the connect hooks (redirected), the getpeername hooks (arrived), whoever
- *          reports a namespace (its share of the events)
+ * writer:  the connect hooks (redirected), the getpeername hooks (arrived), programs
+ *          that report a namespace (its share of the events)
  * deleter: the agent, when the cgroup is gone
  * size:    every pod of the node; no pod can make a second pod-level cgroup
  * full:    the pod's connections are not counted

@@ -3,9 +3,9 @@
  * guard, which sees no cgroup: the egress guard, which does, leaves a note of
  * each flow for as long as a packet can take from one to the other.
  *
- * Who sends with another's address and port within that time gets past as well.
- * The answers go to the other: no more than who can take a pod's traffic over
- * can take from a pod that talks to the machine's own server.
+ * A pod that sends with such a flow's address and port within that time gets
+ * past as well, but the answers go to the flow's own pod. A pod that can also
+ * take these answers over could read the flow itself.
  */
 #ifndef PODIDENTD_PASSED_H
 #define PODIDENTD_PASSED_H

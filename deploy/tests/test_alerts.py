@@ -52,7 +52,7 @@ CASES = [
     case("PodidentdAttack",
          [series("podidentd_kernel_events_total", "0x4 1x20", event="dropped_egress"),
           series("podidentd_kernel_events_total", "0+100x25", event="redirected")],
-         [4, 20], [5, 13], "The kernel guard on 10.0.0.1:9987 held somebody back (dropped_egress).",
+         [4, 20], [5, 13], "The kernel guard on 10.0.0.1:9987 blocked packets to protected addresses (dropped_egress).",
          event="dropped_egress"),
     case("PodidentdRefusedIdentities",
          [series("podidentd_refusals_total", "0x4 0+5x10", reason="unknown_host"),

@@ -12,7 +12,7 @@ extension AttackSuite {
             exchange("R11", "ambiguous framing: lengths, chunks, line ends", RequestCase.framing),
             exchange("R11", "too long, too large, too many", RequestCase.sizes),
             exchange("A9", "the header malformed, doubled, folded, forwarded", RequestCase.otherHeaders),
-            exchange("A10", "Host of somebody else's, twice, missing", RequestCase.hosts),
+            exchange("A10", "Host of another server, twice, missing", RequestCase.hosts),
         ]
     }
 

@@ -164,7 +164,7 @@ package struct AttackSuite: Sendable {
         if notice.wrong > 0 { text += ", \(notice.wrong) WRONG" }
         guard notice.answered > 0 else { return text }
         text += ", p99 \(Self.milliseconds(notice.p99))"
-        // A quantile of few is none.
+        // Fewer than 200 answers have no p99.
         guard notice.answered >= 200, quiet.p99 > 0 else { return text }
         text += " = quiet x \(Self.round(notice.p99 / quiet.p99))"
         if let neutral, neutral.p99 > 0 { text += " = such a load elsewhere x \(Self.round(notice.p99 / neutral.p99))" }

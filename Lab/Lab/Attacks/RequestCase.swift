@@ -59,7 +59,7 @@ struct RequestCase: Sendable {
 
     static let otherForms = [
         RequestCase("absolute-form", get("http://169.254.169.254\(token)"), "403"),
-        RequestCase("absolute-form of somebody else's", get("http://evil.example\(token)", flavor), "403"),
+        RequestCase("absolute-form of another server", get("http://evil.example\(token)", flavor), "403"),
         RequestCase("absolute-form with https", get("https://169.254.169.254\(token)", flavor), "400"),
         RequestCase(
             "absolute-form with credentials", get("http://metadata.google.internal@evil\(token)", flavor), "403"),
@@ -99,7 +99,7 @@ struct RequestCase: Sendable {
     ].map { RequestCase("header \($0.0)", get(token, $0.1), $0.2) }
 
     static let hosts = [
-        ("Host of somebody else's", #"Host: evil.example\r\n"#, "403"),
+        ("Host of another server", #"Host: evil.example\r\n"#, "403"),
         ("Host twice", #"Host: metadata.google.internal\r\nHost: evil.example\r\n"#, "400"),
         ("no Host", "", "400"),
         ("Host with a trailing zero byte", #"Host: metadata.google.internal\x00\r\n"#, "400"),

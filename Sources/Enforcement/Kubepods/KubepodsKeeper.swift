@@ -29,7 +29,7 @@ final class KubepodsKeeper: Sendable {
         incidents: CounterTable<Incident>, logger: Logger, rootChanged: @escaping @Sendable () -> Void
     ) {
         self.root = root
-        self.paths = Set(root.groupPaths + [root.path])
+        self.paths = Set(root.qosClassPaths + [root.path])
         self.current = Mutex(current)
         self.cgroups = cgroups
         self.datapath = datapath
@@ -87,12 +87,12 @@ final class KubepodsKeeper: Sendable {
 
     /// Compares with what is there, and tells the programs what has changed.
     func check() {
-        // Between its removal and its return no task can be in it.
+        // While the cgroup is gone it has no tasks, so nothing has to be told to the programs.
         guard let id = cgroups.id(of: root.path) else { return }
-        let groups = KubepodsSearch.groups(of: root, in: cgroups)
+        let qosClasses = KubepodsSearch.qosClasses(of: root, in: cgroups)
         let isNewRoot: Bool? = current.withLock { current in
             var found = current
-            found.groups = groups
+            found.qosClasses = qosClasses
             do throws(BPFError) {
                 if id != current.id {
                     guard let located = try cgroups.locate(root.path) else { return nil }

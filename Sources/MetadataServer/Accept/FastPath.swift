@@ -135,7 +135,7 @@ final class FastPath {
 
     /// When to call ``tidyUp(at:)``, if there is anything to do.
     var nextTime: NIODeadline? {
-        // The end of the first that waits is not much later than that of any other.
+        // All connections wait for the same time, so the first to come is the first to end.
         if let first = waiting.first { return min(first.end, tidyUpTime ?? first.end) }
         return tidyUpTime
     }

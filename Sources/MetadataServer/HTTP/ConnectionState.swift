@@ -173,9 +173,9 @@ package struct ConnectionState: Sendable {
         }
     }
 
-    /// The server is stopping: what has begun is answered, and is the last. A connection that has not asked anything
-    /// yet may still ask once, for its client has no reason to try again. With `keepsIdle` neither has one that is
-    /// idle: it stays until its next answer tells the client, and no request meets a closing connection.
+    /// Ends the connection after the request that has begun, because the server is stopping. A connection that has not
+    /// asked anything yet may still ask once, since its client has no reason to try again. With `keepsIdle` an idle
+    /// connection stays until its next answer tells the client to close: no request meets a closing connection.
     package mutating func drain(keepsIdle: Bool = false) -> Action {
         isDraining = true
         if input == .awaitingHead, !keepsIdle { input = .discarding }

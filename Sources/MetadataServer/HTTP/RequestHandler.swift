@@ -60,7 +60,7 @@ final class RequestHandler: ChannelDuplexHandler {
         var request: MetadataRequest
         var held: Held?
         var isFetching = false
-        /// When the request was complete, and its turn.
+        /// The moment when the request was complete and every request before it was answered.
         var startedAt: NIODeadline
         var hasFetched = false
     }
