@@ -108,7 +108,7 @@ let package = Package(
         .target(
             name: "KubernetesAPI",
             dependencies: [
-                "Linux", "YAML",
+                "Linux", "Text", "YAML",
                 "Attribution", "Tokens", "UpstreamHTTP", nioCore, nioPosix, nioHTTP1, nioSSL, logging,
             ],
             swiftSettings: small
@@ -116,7 +116,7 @@ let package = Package(
         .target(
             name: "TokenExchange",
             dependencies: [
-                "Attribution", "Tokens", "UpstreamHTTP", nioCore, nioHTTP1, nioSSL,
+                "Attribution", "Text", "Tokens", "UpstreamHTTP", nioCore, nioHTTP1, nioSSL,
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: strict
@@ -140,7 +140,8 @@ let package = Package(
         // SPIFFE: what IDs, certificates, tokens and bundles are (values, no I/O), the endpoint that pods ask, and the agent's
         // way to the signer.
         .target(
-            name: "SpiffeIdentity", dependencies: ["Attribution", "Tokens", x509, asn1, crypto], swiftSettings: small),
+            name: "SpiffeIdentity", dependencies: ["Attribution", "Text", "Tokens", x509, asn1, crypto],
+            swiftSettings: small),
         .target(
             name: "SpiffeWorkload",
             dependencies: [
@@ -303,7 +304,7 @@ let package = Package(
         .executableTarget(
             name: "kubectl-podidentd",
             dependencies: [
-                "KubectlPlugin", "Operations", "Text",
+                "KubectlPlugin", "Linux", "Operations", "Text",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict

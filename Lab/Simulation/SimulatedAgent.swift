@@ -70,7 +70,7 @@ final class SimulatedAgent: @unchecked Sendable {
         }
         self.directory = directory
         index = CgroupIndex(root: SimulatedNode.root, resolver: node)
-        let misses = world.options.mutation == .missesIgnored ? AsyncStream<Void> { _ in } : directory.misses
+        let misses = world.options.mutation == .missesIgnored ? AsyncStream<Void> { _ in } : directory.lookupMisses
         watcher = PodWatcher(
             client: kubernetes, nodeName: "node-\(node.number)", misses: misses, policies: SimulatedNode.policies,
             clock: clock, random: jitter,

@@ -42,17 +42,10 @@ package struct CallerTag: Sendable, Equatable {
 
 /// The metadata address that a caller connected to, before the redirect.
 package struct OriginalDestination: Sendable, Hashable {
-    package enum Address: Sendable, Hashable {
-        /// Four bytes in network order, most significant first.
-        case ipv4(UInt32)
-        /// The first and last eight bytes in network order.
-        case ipv6(UInt64, UInt64)
-    }
-
-    package var address: Address
+    package var address: IPAddress
     package var port: UInt16
 
-    package init(address: Address, port: UInt16) {
+    package init(address: IPAddress, port: UInt16) {
         self.address = address
         self.port = port
     }

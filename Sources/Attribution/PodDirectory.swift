@@ -2,11 +2,11 @@ import Synchronization
 
 /// This node's pods, as the pod watch tells, found by the UID that their cgroups' names carry.
 ///
-/// A request may come before the watch shows its pod. It can wait for the record: every wait is announced on `misses`,
-/// which the watch answers with a list, and ends with the record or at its deadline.
+/// A request may come before the watch shows its pod. It can wait for the record: every wait is announced on
+/// ``lookupMisses``, which the watch answers with a list, and ends with the record or at its deadline.
 package final class PodDirectory: Sendable {
     /// One element for each wait that begins; waits that begin before the last was taken share one. For one consumer.
-    package let misses: AsyncStream<Void>
+    package let lookupMisses: AsyncStream<Void>
 
     private struct Storage {
         var pods = PodTable()
@@ -31,7 +31,7 @@ package final class PodDirectory: Sendable {
         self.storage = Mutex(Storage(waiters: RecordWaiters(limit: waiterLimit)))
         self.clock = clock
         self.onDeparture = onDeparture
-        (self.misses, self.missSignal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (self.lookupMisses, self.missSignal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     /// Applies one change. Changes are the watch's alone to apply, one after the other.

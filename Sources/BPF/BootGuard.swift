@@ -22,7 +22,7 @@ package struct BootGuard: Sendable {
     ///   - protectedEndpoints: `redirect.protected`.
     ///   - hostCgroups: Cgroups of the host's own services.
     package init(
-        endpoints: [OriginalDestination.Address], protectedEndpoints: [ProtectedEndpoint], hostCgroups: [String]
+        endpoints: [IPAddress], protectedEndpoints: [ProtectedEndpoint], hostCgroups: [String]
     ) {
         self.endpoints = endpoints.map { ProtectedEndpoint(address: $0) } + protectedEndpoints
         self.hostCgroups = hostCgroups
@@ -45,7 +45,7 @@ package struct BootGuard: Sendable {
 
             """
         var entries: [String] = []
-        for (number, (address, ports)) in Self.grouped(endpoints).enumerated() {
+        for (number, (address, ports)) in endpoints.portsByAddress().enumerated() {
             var target = "all_ports"
             if !ports.contains(nil) {
                 target = "ports\(number)"
@@ -82,29 +82,13 @@ package struct BootGuard: Sendable {
     private static let harmless =
         "meta l4proto { icmp, icmpv6 } accept\n\t\tip frag-off & 0x3fff != 0 counter drop"
 
-    private static func grouped(_ endpoints: [ProtectedEndpoint]) -> [(OriginalDestination.Address, [UInt16?])] {
-        var groups: [(OriginalDestination.Address, [UInt16?])] = []
-        for endpoint in endpoints {
-            if let index = groups.firstIndex(where: { $0.0 == endpoint.address }) {
-                groups[index].1.append(endpoint.port)
-            } else {
-                groups.append((endpoint.address, [endpoint.port]))
-            }
-        }
-        return groups
-    }
-
     /// The destinations that mean an address: an IPv4 address also in its mapped form and behind a translator (RFC 6052).
-    private static func matches(_ address: OriginalDestination.Address) -> [String] {
+    private static func matches(_ address: IPAddress) -> [String] {
         func hex(_ word: UInt64) -> String { String(word & 0xffff, radix: 16) }
-        func ipv4(_ word: UInt32) -> [String] {
-            let bytes = [24, 16, 8, 0].map { String(word >> UInt32($0) & 0xff) }.joined(separator: ".")
-            let low = "\(hex(UInt64(word) >> 16)):\(hex(UInt64(word)))"
-            return ["ip daddr \(bytes)", "ip6 daddr { ::ffff:\(low), 64:ff9b::\(low) }"]
-        }
         switch address {
-        case .ipv4(let word): return ipv4(word)
-        case .ipv6(0, let low) where low >> 32 == 0xffff: return ipv4(UInt32(truncatingIfNeeded: low))
+        case .ipv4(let word):
+            let low = "\(hex(UInt64(word) >> 16)):\(hex(UInt64(word)))"
+            return ["ip daddr \(address.text)", "ip6 daddr { ::ffff:\(low), 64:ff9b::\(low) }"]
         case .ipv6(let high, let low):
             let groups = [high, low].flatMap { word in [48, 32, 16, 0].map { hex(word >> UInt64($0)) } }
             return ["ip6 daddr \(groups.joined(separator: ":"))"]

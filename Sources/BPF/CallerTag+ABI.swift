@@ -12,13 +12,13 @@ extension CallerTag {
             networkNamespaceCookie: tag.netns_cookie,
             socketCookie: tag.socket_cookie,
             originalDestination: OriginalDestination(
-                address: OriginalDestination.Address(tag.destination), port: tag.destination_port
+                address: IPAddress(tag.destination), port: tag.destination_port
             )
         )
     }
 }
 
-extension OriginalDestination.Address {
+extension IPAddress {
     init(_ address: nid_address) {
         let (a, b, c, d) = address.word
         let words = (UInt32(bigEndian: a), UInt32(bigEndian: b), UInt32(bigEndian: c), UInt32(bigEndian: d))
@@ -31,7 +31,7 @@ extension OriginalDestination.Address {
 }
 
 extension nid_address {
-    init(_ address: OriginalDestination.Address) {
+    init(_ address: IPAddress) {
         switch address {
         case .ipv4(let word):
             self.init(word: (0, 0, UInt32(0xffff).bigEndian, word.bigEndian))

@@ -79,7 +79,8 @@ extension Datapath {
         unsafe withUnsafeMutableBytes(of: &value.groups) { buffer in
             let groups = unsafe buffer.bindMemory(to: UInt64.self)
             for index in groups.indices {
-                unsafe groups[index] = (index < kubepods.groups.count ? kubepods.groups[index]?.rawValue : nil) ?? 0
+                unsafe groups[index] =
+                    (index < kubepods.qosClasses.count ? kubepods.qosClasses[index]?.rawValue : nil) ?? 0
             }
         }
         unsafe withUnsafeMutableBytes(of: &value.others) { buffer in

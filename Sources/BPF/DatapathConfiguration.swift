@@ -6,7 +6,7 @@ import CBPFPrograms
 package struct DatapathConfiguration: Sendable {
     package var pinDirectory: PinDirectory
     /// The addresses whose port 80 is redirected and whose other ports are refused, but for DNS and NTP.
-    package var endpoints: [OriginalDestination.Address]
+    package var endpoints: [IPAddress]
     /// Further TCP ports of ``endpoints`` that are redirected.
     package var furtherPorts: [UInt16] = []
     /// Endpoints that are refused altogether. At most 64 of all kinds.
@@ -21,7 +21,7 @@ package struct DatapathConfiguration: Sendable {
 
     package init(
         pinDirectory: PinDirectory,
-        endpoints: [OriginalDestination.Address],
+        endpoints: [IPAddress],
         protectedEndpoints: [ProtectedEndpoint] = [],
         requiresHostGuard: Bool = false,
         hostGuardMechanism: HostGuard.Mechanism? = nil,
@@ -41,9 +41,9 @@ package struct KubepodsCgroup: Sendable, Equatable {
     package var id: CgroupID
     /// The kernel's: see ``CgroupFileSystem/locate(_:)``.
     package var level: Int
-    /// The cgroups below it that hold pods and are none, in the order of ``KubepodsRoot/groupPaths``: the two QoS
+    /// The cgroups below it that hold pods and are none, in the order of ``KubepodsRoot/qosClassPaths``: the two QoS
     /// classes, the partition `system`, and its two; `nil` where there is none.
-    package var groups: [CgroupID?]
+    package var qosClasses: [CgroupID?]
     /// The kubepods trees of others, whose processes reach no protected address. At most ``othersMax`` count.
     package var others: [OtherTree]
 
@@ -62,10 +62,10 @@ package struct KubepodsCgroup: Sendable, Equatable {
         }
     }
 
-    package init(id: CgroupID, level: Int, groups: [CgroupID?] = [], others: [OtherTree] = []) {
+    package init(id: CgroupID, level: Int, qosClasses: [CgroupID?] = [], others: [OtherTree] = []) {
         self.id = id
         self.level = level
-        self.groups = groups
+        self.qosClasses = qosClasses
         self.others = others
     }
 }

@@ -4,7 +4,7 @@ import Glibc
 
 /// The addresses of the network namespace of the calling thread.
 struct LocalAddresses {
-    private let addresses: Set<OriginalDestination.Address>
+    private let addresses: Set<IPAddress>
 
     init() throws(BPFError) {
         var list: UnsafeMutablePointer<ifaddrs>?
@@ -12,7 +12,7 @@ struct LocalAddresses {
             throw BPFError("list the addresses of the network namespace", errorNumber: errno)
         }
         defer { unsafe freeifaddrs(list) }
-        var addresses: Set<OriginalDestination.Address> = []
+        var addresses: Set<IPAddress> = []
         var next = unsafe list
         while let entry = unsafe next {
             if let address = unsafe Self.address(entry.pointee.ifa_addr) { addresses.insert(address) }
@@ -28,7 +28,7 @@ struct LocalAddresses {
     }
 
     @unsafe
-    private static func address(_ socketAddress: UnsafeMutablePointer<sockaddr>?) -> OriginalDestination.Address? {
+    private static func address(_ socketAddress: UnsafeMutablePointer<sockaddr>?) -> IPAddress? {
         guard let socketAddress = unsafe socketAddress else { return nil }
         let bytes = UnsafeRawPointer(socketAddress)
         switch unsafe CInt(socketAddress.pointee.sa_family) {

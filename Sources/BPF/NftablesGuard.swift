@@ -67,8 +67,9 @@ enum NftablesGuard {
     private static func aims(
         _ configuration: DatapathConfiguration, _ prefix: String, _ drop: Drop, to chains: inout [NftablesTable.Chain]
     ) -> [[NftablesTable.Expression]] {
+        let guarded = configuration.endpoints.map { ProtectedEndpoint(address: $0) } + configuration.protectedEndpoints
         var entry: [[NftablesTable.Expression]] = []
-        for (number, (address, ports)) in guarded(configuration).enumerated() {
+        for (number, (address, ports)) in guarded.portsByAddress().enumerated() {
             for (family, destinations) in forms(of: address) {
                 let name = "\(prefix)\(number)" + (family == ipv4 ? "_ip" : "_ip6")
                 chains.append(
@@ -84,41 +85,16 @@ enum NftablesGuard {
         return entry
     }
 
-    /// Each protected address once, with the ports of its endpoints in their order; `nil` is every port.
-    private static func guarded(
-        _ configuration: DatapathConfiguration
-    ) -> [(OriginalDestination.Address, [UInt16?])] {
-        var addresses: [(OriginalDestination.Address, [UInt16?])] = []
-        let endpoints =
-            configuration.endpoints.map { ProtectedEndpoint(address: $0) } + configuration.protectedEndpoints
-        for endpoint in endpoints {
-            let address = bare(endpoint.address)
-            if let index = addresses.firstIndex(where: { $0.0 == address }) {
-                addresses[index].1.append(endpoint.port)
-            } else {
-                addresses.append((address, [endpoint.port]))
-            }
-        }
-        return addresses
-    }
-
-    /// An IPv4 address without the form `::ffff:0:0/96`.
-    private static func bare(_ address: OriginalDestination.Address) -> OriginalDestination.Address {
-        if case .ipv6(0, let low) = address, low >> 32 == 0xffff { return .ipv4(UInt32(truncatingIfNeeded: low)) }
-        return address
-    }
-
     /// The destinations in a packet's header that mean `address`, by family: an IPv4 address also behind a translator
     /// (RFC 6052) and in its mapped form.
-    private static func forms(of address: OriginalDestination.Address) -> [(family: UInt8, destinations: [[UInt8]])] {
+    private static func forms(of address: IPAddress) -> [(family: UInt8, destinations: [[UInt8]])] {
+        let bytes = address.bytes
         switch address {
-        case .ipv4(let word):
-            let bytes = bytes(of: UInt64(word)).suffix(4)
+        case .ipv4:
             let mapped = [UInt8](repeating: 0, count: 10) + [0xff, 0xff] + bytes
             let translated = [0x00, 0x64, 0xff, 0x9b] + [UInt8](repeating: 0, count: 8) + bytes
-            return [(ipv4, [Array(bytes)]), (ipv6, [mapped, translated])]
-        case .ipv6(let high, let low):
-            return [(ipv6, [bytes(of: high) + bytes(of: low)])]
+            return [(ipv4, [bytes]), (ipv6, [mapped, translated])]
+        case .ipv6: return [(ipv6, [bytes])]
         }
     }
 

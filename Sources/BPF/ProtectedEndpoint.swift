@@ -3,13 +3,30 @@ import CBPFPrograms
 
 /// An address, or one port of it, that no pod may reach, and that the agent does not answer for either.
 package struct ProtectedEndpoint: Sendable, Hashable {
-    package var address: OriginalDestination.Address
+    package var address: IPAddress
     /// `nil`: every port but those of DNS and NTP.
     package var port: UInt16?
 
-    package init(address: OriginalDestination.Address, port: UInt16? = nil) {
+    package init(address: IPAddress, port: UInt16? = nil) {
         self.address = address
         self.port = port
+    }
+}
+
+extension [ProtectedEndpoint] {
+    /// Each address once, with the ports of its endpoints in their order; `nil` is every port. An IPv4 address in its
+    /// mapped form is that address.
+    func portsByAddress() -> [(IPAddress, [UInt16?])] {
+        var addresses: [(IPAddress, [UInt16?])] = []
+        for endpoint in self {
+            let address = endpoint.address.unmapped
+            if let index = addresses.firstIndex(where: { $0.0 == address }) {
+                addresses[index].1.append(endpoint.port)
+            } else {
+                addresses.append((address, [endpoint.port]))
+            }
+        }
+        return addresses
     }
 }
 

@@ -56,7 +56,7 @@ package final class KernelStart: Sendable {
     /// - Throws: Why the hooks cannot be attached.
     package func open() throws -> Datapath {
         if attached.current == nil { try attach() }
-        guard let datapath = attached.current else { throw ConfigurationError("the hooks are not attached") }
+        guard let datapath = attached.current else { throw AgentError("the hooks are not attached") }
         return datapath
     }
 
@@ -94,7 +94,7 @@ package final class KernelStart: Sendable {
     /// The cgroup of this process, and of the opener that it has started.
     private static func ownCgroup(in cgroups: CgroupFileSystem) throws -> CgroupID {
         guard let path = cgroups.ownPath(), let id = cgroups.id(of: path) else {
-            throw ConfigurationError("the agent's own cgroup is not below cgroup.mount-point")
+            throw AgentError("the agent's own cgroup is not below cgroup.mount-point")
         }
         return id
     }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Text
 import Tokens
 import UpstreamHTTP
 
@@ -96,5 +97,5 @@ struct ExecInfo: Encodable {
                     certificateAuthorityData: authorityPEM.map { Data($0).base64EncodedString() }) : nil)
     }
 
-    var json: String { String(decoding: JSONBody.bytes(of: self), as: UTF8.self) }
+    var json: String { String(decoding: SortedJSON.bytes(of: self), as: UTF8.self) }
 }

@@ -1,4 +1,5 @@
 import NIOHTTP1
+import Text
 package import Tokens
 import UpstreamHTTP
 
@@ -39,7 +40,7 @@ extension KubernetesClient {
         let review = Review(
             apiVersion: "authorization.k8s.io/v1", kind: kind,
             spec: Review.Spec(resourceAttributes: attributes, user: user, groups: groups))
-        let body = JSONBody.bytes(of: review)
+        let body = SortedJSON.bytes(of: review)
         let answer = try await send(.POST, "/apis/authorization.k8s.io/v1/\(kind.lowercased())s", body: body)
         guard let verdict = ProjectedJSON.decode(Verdict.self, from: answer.body) else {
             throw .unusable(answer, "the answer to a \(kind) is not one")

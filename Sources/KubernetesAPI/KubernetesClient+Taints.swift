@@ -1,4 +1,5 @@
 import NIOHTTP1
+import Text
 package import Tokens
 import UpstreamHTTP
 
@@ -26,7 +27,7 @@ extension KubernetesClient {
                 PatchOperation(op: "remove", path: "/spec/taints/\(index)"),
             ]
         }
-        let body = JSONBody.bytes(of: patch)
+        let body = SortedJSON.bytes(of: patch)
         let reader = ObjectReader(mask: .members([:]))
         _ = try await read(.PATCH, try Self.path(ofNode: name), body: body, reader: reader) { call in
             call.headers.replaceOrAdd(name: "content-type", value: "application/json-patch+json")

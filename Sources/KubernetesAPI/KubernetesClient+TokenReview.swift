@@ -1,4 +1,5 @@
 import NIOHTTP1
+import Text
 package import Tokens
 import UpstreamHTTP
 
@@ -29,7 +30,7 @@ extension KubernetesClient {
         _ token: SecretToken, audience: String
     ) async throws(UpstreamFailure) -> TokenReviewResponse {
         let review = Review(spec: Review.Spec(token: token.exposed, audiences: [audience]))
-        let body = JSONBody.bytes(of: review)
+        let body = SortedJSON.bytes(of: review)
         let answer = try await send(.POST, "/apis/authentication.k8s.io/v1/tokenreviews", body: body)
         guard let status = ProjectedJSON.decode(Verdict.self, from: answer.body)?.status else {
             throw .unusable(answer, "the answer to a TokenReview is not one")

@@ -1,5 +1,6 @@
 import Attribution
 import FoundationEssentials
+import Text
 import Tokens
 import UpstreamHTTP
 
@@ -22,7 +23,7 @@ struct TokenRequest {
                 )
             )
         )
-        return JSONBody.bytes(of: wire)
+        return SortedJSON.bytes(of: wire)
     }
 
     /// The token of a 201, after making sure that it is the one that was asked for: both what the server says about

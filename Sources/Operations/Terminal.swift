@@ -33,6 +33,9 @@ package struct Terminal: Sendable, Equatable {
         return Terminal(isInteractive: true, columns: window.columns, rows: window.rows, usesColor: !refusesColor)
     }
 
+    /// Whether a person sees this process's standard error.
+    package static var isErrorInteractive: Bool { isatty(STDERR_FILENO) == 1 }
+
     private static func windowSize() -> (columns: Int?, rows: Int?) {
         var size = winsize()
         guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 else { return (nil, nil) }

@@ -8,9 +8,9 @@ package import Tokens
 package struct AgentConfiguration: Sendable, Equatable {
     package struct Address: Sendable, Equatable {
         package var text: String
-        package var value: OriginalDestination.Address
+        package var value: IPAddress
 
-        package init(text: String, value: OriginalDestination.Address) {
+        package init(text: String, value: IPAddress) {
             self.text = text
             self.value = value
         }

@@ -106,7 +106,10 @@ extension ConfigurationKey {
             "kubernetes.token-seconds", \.tokenLifetimeSeconds, default: "3600",
             allowed: "a number from 3600 to 86400 other than 3607",
             parse: { number(3600...86400)($0).flatMap { $0 == 3607 ? nil : $0 } },
-            "Life of the pod-bound tokens. Google's cap their result to it; the API server reads 3607 as a year."
+            """
+            Life of the pod-bound tokens. Google's access tokens live no longer than this token; the API server reads 3607 \
+            as a year.
+            """
         ),
         key(
             "kubernetes.pod-token-audiences", \.podTokenAudiences, default: "",
@@ -213,7 +216,7 @@ extension ConfigurationKey {
         ),
         key(
             "metrics.address", \.metricsAddress, default: "127.0.0.1", allowed: "an IP address",
-            parse: { address4($0) ?? address6($0) },
+            parse: address,
             "Where /metrics, /livez and /readyz are served, in plain HTTP and to everybody who can connect."
         ),
         key(

@@ -1,6 +1,5 @@
 import Attribution
 import BPF
-import Glibc
 
 /// The forms of values.
 extension ConfigurationKey {
@@ -17,24 +16,14 @@ extension ConfigurationKey {
         return Self.text(text).flatMap { $0.utf8.contains(UInt8(ascii: " ")) ? nil : $0 }
     }
 
-    static func address4(_ text: String) -> AgentConfiguration.Address? {
-        var address = in_addr()
-        guard unsafe inet_pton(AF_INET, text, &address) == 1 else { return nil }
-        return AgentConfiguration.Address(text: text, value: .ipv4(UInt32(bigEndian: address.s_addr)))
-    }
-
-    static func address6(_ text: String) -> AgentConfiguration.Address? {
-        var words: (UInt64, UInt64) = (0, 0)
-        guard unsafe inet_pton(AF_INET6, text, &words) == 1 else { return nil }
-        return AgentConfiguration.Address(
-            text: text, value: .ipv6(UInt64(bigEndian: words.0), UInt64(bigEndian: words.1))
-        )
+    static func address(_ text: String) -> AgentConfiguration.Address? {
+        IPAddress(text).map { AgentConfiguration.Address(text: text, value: $0) }
     }
 
     static func endpoints(_ text: String) -> [AgentConfiguration.Address]? {
         let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }
         guard (1...8).contains(parts.count) else { return nil }
-        let addresses = parts.compactMap { address4($0) ?? address6($0) }
+        let addresses = parts.compactMap { address($0) }
         return addresses.count == parts.count ? addresses : nil
     }
 
@@ -55,15 +44,11 @@ extension ConfigurationKey {
     }
 
     static func protectedEndpoint(_ text: String) -> ProtectedEndpoint? {
-        if let address = address4(text) ?? address6(text) { return ProtectedEndpoint(address: address.value) }
+        if let address = address(text) { return ProtectedEndpoint(address: address.value) }
         guard let colon = text.lastIndex(of: ":"),
             let port = number(1...UInt16.max)(String(text[text.index(after: colon)...]))
         else { return nil }
-        let host = text[..<colon]
-        let address =
-            host.hasPrefix("[") && host.hasSuffix("]")
-            ? address6(String(host.dropFirst().dropLast())) : address4(String(host))
-        return address.map { ProtectedEndpoint(address: $0.value, port: port) }
+        return IPAddress(host: text[..<colon]).map { ProtectedEndpoint(address: $0, port: port) }
     }
 
     static func number<Value: FixedWidthInteger & Sendable>(

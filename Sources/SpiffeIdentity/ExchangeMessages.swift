@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Text
 
 /// A node's request to the signer: `POST /v1/exchange`, beside the pod-bound token in the Authorization header.
 package struct ExchangeRequest: Codable, Sendable {
@@ -50,10 +51,7 @@ extension ExchangeRequest {
         self = request
     }
 
-    package var bytes: [UInt8] {
-        // Strings alone: there is nothing that could fail to encode.
-        (try? JSONEncoder().encode(self)).map { [UInt8]($0) } ?? []
-    }
+    package var bytes: [UInt8] { SortedJSON.bytes(of: self) }
 }
 
 extension ExchangeResponse {
@@ -62,8 +60,5 @@ extension ExchangeResponse {
         self = answer
     }
 
-    package var bytes: [UInt8] {
-        // Strings alone: there is nothing that could fail to encode.
-        (try? JSONEncoder().encode(self)).map { [UInt8]($0) } ?? []
-    }
+    package var bytes: [UInt8] { SortedJSON.bytes(of: self) }
 }

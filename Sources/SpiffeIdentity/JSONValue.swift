@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Text
 
 /// A JSON value of any form: the claims of a token whose meaning the agent does not know.
 package enum JSONValue: Sendable, Hashable {
@@ -73,10 +74,5 @@ extension JSONValue: Codable {
     }
 
     /// The bytes of the value, with the members of objects in the order of their names.
-    package var bytes: [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Nothing here is a number that JSON cannot write: what was read was finite.
-        return (try? encoder.encode(self)).map { [UInt8]($0) } ?? []
-    }
+    package var bytes: [UInt8] { SortedJSON.bytes(of: self) }
 }

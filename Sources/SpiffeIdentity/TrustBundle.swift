@@ -1,6 +1,7 @@
 package import Crypto
 import FoundationEssentials
 import SwiftASN1
+import Text
 import Tokens
 import X509
 
@@ -120,12 +121,7 @@ private struct Document: Codable {
         var x5c: [String]?
     }
 
-    var bytes: [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Strings and numbers: there is nothing that could fail to encode.
-        return (try? encoder.encode(self)).map { [UInt8]($0) } ?? []
-    }
+    var bytes: [UInt8] { SortedJSON.bytes(of: self) }
 }
 
 extension Document.Key {

@@ -2,12 +2,6 @@ import Attribution
 import NIOCore
 import NIOHPACK
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
 /// The head of a call, checked: what it may ask for before a byte of its message is read.
 enum CallRequest {
     /// The fault of a head that is not gRPC's: the answer is a plain HTTP status.
@@ -43,32 +37,10 @@ enum CallRequest {
 
     /// Whether `authority` is an address with its port; a name is none.
     private static func names(_ authority: String, one destinations: [OriginalDestination]) -> Bool {
-        guard let colon = authority.lastIndex(of: ":"), let port = UInt16(authority[authority.index(after: colon)...])
+        guard let colon = authority.lastIndex(of: ":"), let port = UInt16(authority[authority.index(after: colon)...]),
+            let address = IPAddress(host: authority[..<colon])
         else { return false }
-        let host = authority[..<colon]
-        let address: OriginalDestination.Address?
-        if host.hasPrefix("["), host.hasSuffix("]") {
-            address = ipv6(String(host.dropFirst().dropLast()))
-        } else {
-            address = ipv4(String(host))
-        }
-        guard let address else { return false }
-        return destinations.contains(OriginalDestination(address: address, port: port))
-    }
-
-    private static func ipv4(_ text: String) -> OriginalDestination.Address? {
-        var address = in_addr()
-        guard unsafe inet_pton(AF_INET, text, &address) == 1 else { return nil }
-        return .ipv4(UInt32(bigEndian: address.s_addr))
-    }
-
-    /// An IPv4 address in its mapped form is that address.
-    private static func ipv6(_ text: String) -> OriginalDestination.Address? {
-        var words: (UInt64, UInt64) = (0, 0)
-        guard unsafe inet_pton(AF_INET6, text, &words) == 1 else { return nil }
-        let (high, low) = (UInt64(bigEndian: words.0), UInt64(bigEndian: words.1))
-        if high == 0, low >> 32 == 0xffff { return .ipv4(UInt32(truncatingIfNeeded: low)) }
-        return .ipv6(high, low)
+        return destinations.contains(OriginalDestination(address: address.unmapped, port: port))
     }
 }
 

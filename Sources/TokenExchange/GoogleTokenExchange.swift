@@ -2,6 +2,7 @@ import FoundationEssentials
 import NIOCore
 import NIOHTTP1
 import NIOSSL
+import Text
 package import Tokens
 package import UpstreamHTTP
 
@@ -124,7 +125,7 @@ package final class GoogleTokenExchange: TokenExchanging {
                 "authorization": "Bearer \(federated.token.exposed)", "content-type": "application/json",
                 "accept": "application/json", "user-agent": configuration.userAgent,
             ],
-            body: ByteBuffer(bytes: JSONBody.bytes(of: request))
+            body: ByteBuffer(bytes: SortedJSON.bytes(of: request))
         )
         if let quotaProject {
             guard Self.isProject(quotaProject) else {

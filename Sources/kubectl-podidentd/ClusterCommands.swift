@@ -1,6 +1,7 @@
 import ArgumentParser
 import FoundationEssentials
 import KubectlPlugin
+import Linux
 import Operations
 import Text
 
@@ -145,7 +146,7 @@ struct BundleCommand: AsyncParsableCommand {
         // Before anything is asked: a user who cannot write need not wait.
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
-            Console.warn("Error: cannot write \(path): \(unsafe String(cString: strerror(errno)))")
+            Console.warn("Error: cannot write \(path): \(errorText(errno))")
             throw ExitCode(EX_USAGE)
         }
         var isWritten = false
@@ -167,7 +168,7 @@ struct BundleCommand: AsyncParsableCommand {
             answers, status: NodeStatus.table(lines, on: .plain), modified: WallClock.seconds)
         isWritten = true
         guard StandardStream.write(bytes, to: descriptor) else {
-            Console.warn("Error: \(path) is incomplete: \(unsafe String(cString: strerror(errno)))")
+            Console.warn("Error: \(path) is incomplete: \(errorText(errno))")
             throw ExitCode.failure
         }
         Console.write("wrote \(path), \(bytes.count) bytes, \(answers.count) nodes\n")

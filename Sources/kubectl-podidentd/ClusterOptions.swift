@@ -65,7 +65,7 @@ enum Console {
 
     /// Says on a terminal how far a long wait is; nothing elsewhere.
     static func progress(of count: Int) -> @Sendable (Int) -> Void {
-        guard isatty(STDERR_FILENO) == 1, count > 1 else { return { _ in } }
+        guard Terminal.isErrorInteractive, count > 1 else { return { _ in } }
         return { answered in
             let end = answered == count ? "\r\u{1b}[K" : ""
             StandardStream.error.write("\r\(answered) of \(count) nodes have answered\(end)")

@@ -102,12 +102,12 @@ struct DebugBundleCommand: AsyncParsableCommand {
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             let reason = errorText(errno)
-            throw ConfigurationError("cannot write \(path): \(reason)")
+            throw AgentError("cannot write \(path): \(reason)")
         }
         defer { close(descriptor) }
         guard StandardStream.write(bytes, to: descriptor) else {
-            let reason = unsafe String(cString: strerror(errno))
-            throw ConfigurationError("\(path) is incomplete: \(reason)")
+            let reason = errorText(errno)
+            throw AgentError("\(path) is incomplete: \(reason)")
         }
     }
 }

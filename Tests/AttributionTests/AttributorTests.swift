@@ -140,7 +140,7 @@ import Testing
     }
 
     private func expectWait() async {
-        var misses = self.directory.misses.makeAsyncIterator()
+        var misses = self.directory.lookupMisses.makeAsyncIterator()
         var sleeps = self.clock.sleeps.makeAsyncIterator()
         await misses.next()
         await sleeps.next()

@@ -171,7 +171,7 @@ final class Departures: Sendable {
 
     /// Waits until `count` waits have both enlisted and begun to sleep.
     private func expectWaits(_ count: Int, in directory: PodDirectory) async {
-        var misses = directory.misses.makeAsyncIterator()
+        var misses = directory.lookupMisses.makeAsyncIterator()
         var sleeps = self.clock.sleeps.makeAsyncIterator()
         for _ in 0..<count { await sleeps.next() }
         await misses.next()

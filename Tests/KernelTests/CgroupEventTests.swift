@@ -258,6 +258,7 @@ extension DatapathLab {
         let root = try KubepodsRoot(node.kubepods)
         let kubepods = try #require(try cgroups.locate(root.path))
         try datapath.setKubepods(
-            KubepodsCgroup(id: kubepods.id, level: kubepods.level, groups: root.groupPaths.map { cgroups.id(of: $0) }))
+            KubepodsCgroup(
+                id: kubepods.id, level: kubepods.level, qosClasses: root.qosClassPaths.map { cgroups.id(of: $0) }))
     }
 }

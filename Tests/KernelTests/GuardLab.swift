@@ -37,7 +37,7 @@ struct GuardLab {
         let kubepods = try #require(try cgroups.locate(root.path))
         try datapath.setKubepods(
             KubepodsCgroup(
-                id: kubepods.id, level: kubepods.level, groups: root.groupPaths.map { cgroups.id(of: $0) },
+                id: kubepods.id, level: kubepods.level, qosClasses: root.qosClassPaths.map { cgroups.id(of: $0) },
                 others: others
             )
         )
@@ -88,7 +88,7 @@ func withGuards(
         let cgroups = try CgroupFileSystem(mountPoint: node.cgroupMountPointInside)
         let trap = try node.network.listen(host: LabNode.metadataAddress, port: 80)
         defer { close(trap) }
-        let azure = OriginalDestination.Address.ipv4(0xa83f_8110)
+        let azure = IPAddress.ipv4(0xa83f_8110)
         let configuration = DatapathConfiguration(
             pinDirectory: pins,
             endpoints: [.ipv4(0xa9fe_a9fe), .ipv6(0xfd20_00ce_0000_0000, 0x254)],

@@ -26,7 +26,7 @@ extension Parts {
         var offered = OfferedSockets(kept.filter { $0.key == SupervisorLink.plain }.flatMap(\.descriptors))
         let lock = kernel.lock
         if try !lock.tryAcquire(), await !pods.listed.wait(atMost: Self.listLimit.successor) {
-            throw ConfigurationError(
+            throw AgentError(
                 "an agent runs already, and goes on: this one cannot list the pods to take over from it: "
                     + (pods.watcher.status.lastError ?? "the API server does not answer"))
         }

@@ -42,7 +42,7 @@ struct PodParts: Sendable {
             logger: logger)
         self.enforcement = enforcement
         let watcher = PodWatcher(
-            client: upstreams.kubernetes, nodeName: configuration.nodeName, misses: directory.misses,
+            client: upstreams.kubernetes, nodeName: configuration.nodeName, misses: directory.lookupMisses,
             policies: configuration.policies, logger: logger
         ) { event in
             guard directory.apply(event) else {

@@ -28,7 +28,7 @@ struct FrameProbe {
         ipv4: [192, 0, 2, 1] as [UInt8], ipv6: [0x20, 0x01, 0x0d, 0xb8] + [UInt8](repeating: 0, count: 12)
     )
 
-    let destinations: [OriginalDestination.Address]
+    let destinations: [IPAddress]
     let port: UInt16
 
     /// Sends the packets, and compares what the guard counted. A received packet has passed the guard when write(2)
@@ -51,24 +51,20 @@ struct FrameProbe {
     }
 
     /// An IP packet with a TCP header.
-    static func packet(to destination: OriginalDestination.Address, port: UInt16) -> [UInt8] {
+    static func packet(to destination: IPAddress, port: UInt16) -> [UInt8] {
         let segment: [UInt8] = [
             0x80, 0, UInt8(port >> 8), UInt8(port & 0xff), 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0,
         ]
         switch destination {
-        case .ipv4(let word):
-            let address = stride(from: 24, through: 0, by: -8).map { UInt8(truncatingIfNeeded: word >> UInt32($0)) }
+        case .ipv4:
             var header: [UInt8] = [0x45, 0, 0, UInt8(20 + segment.count), 0, 0, 0x40, 0, 1, protocolTCP, 0, 0]
-            header += source.ipv4 + address
+            header += source.ipv4 + destination.bytes
             let sum = checksum(header)
             header[10] = UInt8(sum >> 8)
             header[11] = UInt8(sum & 0xff)
             return header + segment
-        case .ipv6(let high, let low):
-            let address = [high, low].flatMap { word in
-                stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: word >> UInt64($0)) }
-            }
-            return [0x60, 0, 0, 0, 0, UInt8(segment.count), protocolTCP, 1] + source.ipv6 + address + segment
+        case .ipv6:
+            return [0x60, 0, 0, 0, 0, UInt8(segment.count), protocolTCP, 1] + source.ipv6 + destination.bytes + segment
         }
     }
 

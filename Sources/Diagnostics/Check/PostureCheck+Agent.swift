@@ -142,7 +142,7 @@ extension PostureCheck {
             group.addTask { try await body() }
             group.addTask {
                 try await Task.sleep(for: limit)
-                throw ConfigurationError("no answer within \(limit)")
+                throw AgentError("no answer within \(limit)")
             }
             defer { group.cancelAll() }
             guard let value = try await group.next() else { throw CancellationError() }

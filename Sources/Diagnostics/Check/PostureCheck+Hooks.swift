@@ -161,16 +161,3 @@ extension ProtectedEndpoint {
         return (host.contains(":") ? "[\(host)]" : host) + ":\(port)"
     }
 }
-
-extension OriginalDestination.Address {
-    /// As `inet_ntop` writes it.
-    var text: String {
-        func bytes(_ word: UInt64) -> [UInt8] {
-            stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: word >> UInt64($0)) }
-        }
-        switch self {
-        case .ipv4(let word): return SocketTable.address(Array(bytes(UInt64(word)).suffix(4))) ?? ""
-        case .ipv6(let high, let low): return SocketTable.address(bytes(high) + bytes(low)) ?? ""
-        }
-    }
-}

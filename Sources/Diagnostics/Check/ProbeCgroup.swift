@@ -22,7 +22,7 @@ final class ProbeCgroup: Sendable {
     private static let patience: CInt = 30_000
     private static let outputBytesMax = 1 << 20
 
-    init(below root: KubepodsRoot, in cgroups: CgroupFileSystem, maps: PinnedMaps) throws(ConfigurationError) {
+    init(below root: KubepodsRoot, in cgroups: CgroupFileSystem, maps: PinnedMaps) throws(AgentError) {
         let parent = cgroups.mountPoint + root.description
         // Cgroups of a check that was killed are left; one in use cannot be removed.
         for (_, path) in cgroups.children(of: root.path) {
@@ -32,7 +32,7 @@ final class ProbeCgroup: Sendable {
         let name = Self.prefix + "\(getpid())-" + String(UInt32.random(in: 0...UInt32.max), radix: 16)
         directory = "\(parent)/\(name)"
         guard unsafe mkdir(directory, 0o755) == 0 else {
-            throw ConfigurationError("cannot make the cgroup \(directory): \(errorText(errno))")
+            throw AgentError("cannot make the cgroup \(directory): \(errorText(errno))")
         }
         self.maps = maps
         id = cgroups.id(of: root.path + [UInt8]("/\(name)".utf8))
@@ -64,7 +64,7 @@ final class ProbeCgroup: Sendable {
             throw error
         }
         guard let report = try? JSONDecoder().decode(SocketProbeReport.self, from: Data(output))
-        else { throw ConfigurationError("the probing process said nothing that can be understood") }
+        else { throw AgentError("the probing process said nothing that can be understood") }
         return report
     }
 
@@ -112,14 +112,14 @@ final class ProbeCgroup: Sendable {
         var status: CInt = 0
         while unsafe waitpid(child, &status, 0) < 0, errno == EINTR {}
         process.withLock { $0 = nil }
-        guard let output else { throw ConfigurationError("the probing process did not end in time") }
+        guard let output else { throw AgentError("the probing process did not end in time") }
         guard status == 0 else {
-            throw ConfigurationError("the probing process failed: \(String(decoding: output, as: UTF8.self))")
+            throw AgentError("the probing process failed: \(String(decoding: output, as: UTF8.self))")
         }
         return output
     }
 
-    private func spawn(_ arguments: [String], output: CInt) throws(ConfigurationError) -> pid_t {
+    private func spawn(_ arguments: [String], output: CInt) throws(AgentError) -> pid_t {
         do throws(SystemError) {
             return try SpawnRequest(
                 path: "/proc/self/exe", arguments: arguments,
@@ -146,7 +146,7 @@ final class ProbeCgroup: Sendable {
         return nil
     }
 
-    private func failure(_ operation: String, _ number: CInt) -> ConfigurationError {
-        ConfigurationError("cannot \(operation): \(errorText(number))")
+    private func failure(_ operation: String, _ number: CInt) -> AgentError {
+        AgentError("cannot \(operation): \(errorText(number))")
     }
 }

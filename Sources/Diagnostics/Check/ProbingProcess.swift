@@ -17,7 +17,7 @@ package enum ProbingProcess {
     ///   - directory: The cgroup's directory.
     ///   - probes: A JSON array of ``SocketProbe``.
     /// - Returns: A ``SocketProbeReport`` as JSON.
-    /// - Throws: ``ConfigurationError`` if this process cannot be there.
+    /// - Throws: ``AgentError`` if this process cannot be there.
     package static func run(cgroup directory: String, probes: String) throws -> String {
         alarm(lifetime)
         let probes = try JSONDecoder().decode([SocketProbe].self, from: Data(probes.utf8))
@@ -41,7 +41,7 @@ package enum ProbingProcess {
         let descriptor = unsafe open(path, O_WRONLY | O_CLOEXEC)
         defer { if descriptor >= 0 { close(descriptor) } }
         guard descriptor >= 0, unsafe write(descriptor, "0", 1) == 1 else {
-            throw ConfigurationError("cannot move a process to \(path): \(errorText(errno))")
+            throw AgentError("cannot move a process to \(path): \(errorText(errno))")
         }
     }
 

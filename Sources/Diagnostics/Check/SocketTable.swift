@@ -1,3 +1,5 @@
+import Attribution
+import BPF
 import Glibc
 import Linux
 
@@ -34,9 +36,9 @@ enum SocketTable {
             words.append(word)
             digits = digits.dropFirst(8)
         }
-        var bytes = words.flatMap { word in withBytes(of: word) }
-        if bytes.count == 16, bytes.prefix(12) == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff] { bytes.removeFirst(12) }
-        return address(bytes).map { bytes.count == 4 ? "\($0):\(port)" : "[\($0)]:\(port)" }
+        return IPAddress(bytes: words.flatMap { word in withBytes(of: word) }).map {
+            ProtectedEndpoint(address: $0.unmapped, port: port).text
+        }
     }
 
     private static func withBytes(of word: UInt32) -> [UInt8] {
@@ -46,15 +48,6 @@ enum SocketTable {
         #else
             return bytes
         #endif
-    }
-
-    /// 4 or 16 bytes as people write them.
-    static func address(_ bytes: [UInt8]) -> String? {
-        guard bytes.count == 4 || bytes.count == 16 else { return nil }
-        var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
-        let family = bytes.count == 4 ? AF_INET : AF_INET6
-        guard unsafe inet_ntop(family, bytes, &text, socklen_t(text.count)) != nil else { return nil }
-        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     private static func read(_ path: String) -> String {

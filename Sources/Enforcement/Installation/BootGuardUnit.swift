@@ -62,11 +62,11 @@ package struct BootGuardUnit: Sendable {
     /// - Parameters:
     ///   - guarding: The rules.
     ///   - pinDirectory: `bpf.pin-directory` of the agent, as the host sees it.
-    /// - Throws: ``ConfigurationError`` that names the file.
+    /// - Throws: ``AgentError`` that names the file.
     /// - Returns: The paths on the host.
     package func install(_ guarding: BootGuard, pinDirectory: String) throws -> [String] {
         guard unsafe access(hostRoot + "/etc/systemd/system", F_OK) == 0 else {
-            throw ConfigurationError("\(hostRoot)/etc/systemd/system: no such directory; does the node use systemd?")
+            throw AgentError("\(hostRoot)/etc/systemd/system: no such directory; does the node use systemd?")
         }
         try write(guarding.rules, to: Self.rulesPath)
         try write(guarding.cgroupRules, to: Self.cgroupRulesPath)
@@ -92,7 +92,7 @@ package struct BootGuardUnit: Sendable {
         do {
             try Data(text.utf8).write(to: URL(filePath: hostRoot + path), options: .atomic)
         } catch {
-            throw ConfigurationError("cannot write \(hostRoot + path): \(error)")
+            throw AgentError("cannot write \(hostRoot + path): \(error)")
         }
         guard unsafe chmod(hostRoot + path, 0o644) == 0 else { throw failure(path) }
     }
@@ -102,7 +102,7 @@ package struct BootGuardUnit: Sendable {
         guard unsafe mkdir(directory, 0o755) == 0 || errno == EEXIST else { throw failure(path) }
     }
 
-    private func failure(_ path: String) -> ConfigurationError {
-        ConfigurationError("cannot write \(hostRoot + path): \(errorText(errno))")
+    private func failure(_ path: String) -> AgentError {
+        AgentError("cannot write \(hostRoot + path): \(errorText(errno))")
     }
 }

@@ -13,7 +13,7 @@ package enum Uninstallation {
     ///   - adminSocket: `admin.socket` of the agent.
     ///   - hostRoot: Where the host's root is mounted; empty: at the root. The boot guard's unit lies below it.
     ///   - isForced: Whether to remove what a running agent uses.
-    /// - Throws: ``ConfigurationError`` while an agent runs or answers at `adminSocket`; otherwise what could not be removed, after everything else
+    /// - Throws: ``AgentError`` while an agent runs or answers at `adminSocket`; otherwise what could not be removed, after everything else
     ///   was.
     /// - Returns: What was removed, in order: the attachments first.
     package static func run(pinDirectory: String, adminSocket: String, hostRoot: String = "", isForced: Bool)
@@ -25,14 +25,14 @@ package enum Uninstallation {
         let isRunning = try lock.map { try !$0.tryAcquire() } ?? false
         if isRunning, !isForced {
             let holder = lock?.holder.map { "PID \($0)" } ?? "in another PID namespace"
-            throw ConfigurationError(
+            throw AgentError(
                 "an agent (\(holder)) runs with bpf.pin-directory \(pinDirectory); stop it first, or use --force: "
                     + "what is attached then goes with the agent")
         }
         // A running agent's sockets stay, whatever becomes of these pins.
         let isServed = isRunning || Predecessor.answers(at: adminSocket)
         if isServed, !isRunning, !isForced {
-            throw ConfigurationError(
+            throw AgentError(
                 "an agent answers at admin.socket \(adminSocket), and does not use \(pinDirectory): name its "
                     + "bpf.pin-directory by --pin-directory, or use --force to remove what is there and leave that "
                     + "agent alone")

@@ -62,7 +62,7 @@ package enum KubepodsSearch {
         guard let found = try cgroups.locate(root.path) else { throw missing(root, in: cgroups) }
         let others = try OtherKubepods.all(beside: root, in: cgroups)
         return KubepodsCgroup(
-            id: found.id, level: found.level, groups: groups(of: root, in: cgroups), others: others.map(\.tree))
+            id: found.id, level: found.level, qosClasses: qosClasses(of: root, in: cgroups), others: others.map(\.tree))
     }
 
     private static func missing(_ root: KubepodsRoot, in cgroups: CgroupFileSystem) -> ConfigurationError {
@@ -75,9 +75,9 @@ package enum KubepodsSearch {
         KubepodsRoot.defaults.map { ($0, cgroups.id(of: $0.path) != nil) }
     }
 
-    /// The QoS classes and the like that there are by now, in the order of ``KubepodsCgroup/groups``.
-    static func groups(of root: KubepodsRoot, in cgroups: CgroupFileSystem) -> [CgroupID?] {
-        root.groupPaths.map { cgroups.id(of: $0) }
+    /// The QoS classes and the like that there are by now, in the order of ``KubepodsCgroup/qosClasses``.
+    static func qosClasses(of root: KubepodsRoot, in cgroups: CgroupFileSystem) -> [CgroupID?] {
+        root.qosClassPaths.map { cgroups.id(of: $0) }
     }
 }
 

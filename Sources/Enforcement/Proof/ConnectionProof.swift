@@ -115,7 +115,7 @@ package final class ConnectionProof: Sendable {
     private func attempt(_ endpoint: AgentConfiguration.Address, as podUID: PodUID) async -> String? {
         if let problem = OwnConnection.redirectProblem(at: endpoint.text) { return problem }
         let connection: OwnConnection
-        do throws(ConfigurationError) {
+        do throws(AgentError) {
             connection = try OwnConnection(to: endpoint.text)
         } catch {
             return error.description

@@ -25,12 +25,12 @@ package struct OwnConnection {
     let cookie: UInt64
     private let address: String
 
-    init(to address: String) throws(ConfigurationError) {
+    init(to address: String) throws(AgentError) {
         guard let name = SocketName(address, port: Self.port) else {
-            throw ConfigurationError("'\(address)' is no address")
+            throw AgentError("'\(address)' is no address")
         }
         descriptor = Self.socket(name, SOCK_STREAM.rawValue)
-        guard descriptor >= 0 else { throw ConfigurationError("no socket: \(Self.text(errno))") }
+        guard descriptor >= 0 else { throw AgentError("no socket: \(Self.text(errno))") }
         self.name = name
         self.address = address
         var cookie: UInt64 = 0
@@ -38,7 +38,7 @@ package struct OwnConnection {
         guard unsafe getsockopt(descriptor, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 else {
             let reason = errno
             Glibc.close(descriptor)
-            throw ConfigurationError("no SO_COOKIE: \(Self.text(reason))")
+            throw AgentError("no SO_COOKIE: \(Self.text(reason))")
         }
         self.cookie = cookie
     }

@@ -1,3 +1,4 @@
+import Attribution
 import Glibc
 
 /// The kernel's form of an address and port.
@@ -6,9 +7,8 @@ package struct SocketName {
     private let bytes: [UInt8]
 
     package init?(_ address: String, port: UInt16) {
-        family = address.contains(":") ? AF_INET6 : AF_INET
-        var words = [UInt8](repeating: 0, count: family == AF_INET ? 4 : 16)
-        guard unsafe inet_pton(family, address, &words) == 1 else { return nil }
+        guard let words = IPAddress(address)?.bytes else { return nil }
+        family = words.count == 4 ? AF_INET : AF_INET6
         let head =
             unsafe withUnsafeBytes(of: sa_family_t(family)) { unsafe Array($0) } + [
                 UInt8(port >> 8), UInt8(port & 0xff),

@@ -1,6 +1,7 @@
 import Attribution
 import FoundationEssentials
 import NIOHTTP1
+import Text
 import Tokens
 import UpstreamHTTP
 
@@ -10,7 +11,7 @@ extension KubernetesClient {
     func createEvent(_ warning: PodWarning, nodeName: String) async throws(UpstreamFailure) -> String {
         let now = Date()
         let event = WireEvent(warning, nodeName: nodeName, now: now)
-        _ = try await send(.POST, try Self.eventsPath(warning), body: JSONBody.bytes(of: event))
+        _ = try await send(.POST, try Self.eventsPath(warning), body: SortedJSON.bytes(of: event))
         return event.metadata.name
     }
 
@@ -18,7 +19,7 @@ extension KubernetesClient {
     func updateEvent(_ name: String, _ warning: PodWarning, count: Int) async throws(UpstreamFailure) {
         let patch = EventPatch(count: count, lastTimestamp: Date().formatted(.iso8601), message: warning.boundedMessage)
         guard let segment = PercentEncoding.segment(name) else { return }
-        _ = try await send(.PATCH, try Self.eventsPath(warning) + "/" + segment, body: JSONBody.bytes(of: patch)) {
+        _ = try await send(.PATCH, try Self.eventsPath(warning) + "/" + segment, body: SortedJSON.bytes(of: patch)) {
             call in
             call.headers.replaceOrAdd(name: "content-type", value: "application/merge-patch+json")
         }

@@ -1,4 +1,5 @@
 import NIOHTTP1
+import Text
 package import Tokens
 import UpstreamHTTP
 
@@ -24,7 +25,7 @@ extension KubernetesClient {
         let isNew = lease.metadata.resourceVersion == nil
         let path = try Self.path(ofLease: isNew ? nil : name, in: namespace)
         do throws(UpstreamFailure) {
-            _ = try await send(isNew ? .POST : .PUT, path, body: JSONBody.bytes(of: lease))
+            _ = try await send(isNew ? .POST : .PUT, path, body: SortedJSON.bytes(of: lease))
             return true
         } catch  where error.status == 409 {
             return false

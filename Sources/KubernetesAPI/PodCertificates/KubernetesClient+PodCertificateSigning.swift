@@ -1,4 +1,5 @@
 import NIOHTTP1
+import Text
 package import Tokens
 import UpstreamHTTP
 
@@ -75,7 +76,7 @@ extension KubernetesClient {
         let patch = StatusPatch(
             metadata: StatusPatch.Metadata(
                 uid: request.metadata.uid, resourceVersion: request.metadata.resourceVersion), status: status)
-        _ = try await send(.PATCH, path + "/status", body: JSONBody.bytes(of: patch)) {
+        _ = try await send(.PATCH, path + "/status", body: SortedJSON.bytes(of: patch)) {
             $0.headers.replaceOrAdd(name: "content-type", value: "application/merge-patch+json")
         }
     }

@@ -1,4 +1,5 @@
 import NIOHTTP1
+import Text
 package import Tokens
 import UpstreamHTTP
 
@@ -30,7 +31,7 @@ extension KubernetesClient {
         wire.apiVersion = version.groupVersion
         wire.kind = "PodCertificateRequest"
         let path = try Self.path(version, namespace: request.metadata.namespace)
-        let answer = try await send(.POST, path, body: JSONBody.bytes(of: wire))
+        let answer = try await send(.POST, path, body: SortedJSON.bytes(of: wire))
         guard let created = ProjectedJSON.decode(PodCertificateRequest.self, from: answer.body),
             created.metadata.name == request.metadata.name, created.metadata.uid?.isEmpty == false,
             created.spec.podUID == request.spec.podUID,

@@ -27,7 +27,7 @@ package enum Succession {
             } catch {
                 guard ContinuousClock.now < deadline else {
                     let holder = lock.holder.map { "PID \($0)" } ?? "in another PID namespace"
-                    throw ConfigurationError(
+                    throw AgentError(
                         "another agent (\(holder)) runs with bpf.pin-directory \(pins) and hands nothing over: \(error); "
                             + "stop it first, or give both the same admin.socket")
                 }
@@ -43,7 +43,7 @@ package enum Succession {
         let deadline = ContinuousClock.now + .seconds(1)
         while try !lock.tryAcquire() {
             guard ContinuousClock.now < deadline else {
-                throw ConfigurationError("another agent took the lock of bpf.pin-directory during the hand-over")
+                throw AgentError("another agent took the lock of bpf.pin-directory during the hand-over")
             }
             try await Task.sleep(for: .milliseconds(5))
         }

@@ -16,7 +16,7 @@ package enum ListeningSocket {
     ///   - key: The address's configuration key, such as `metrics.address`.
     ///   - portKey: The port's configuration key.
     ///   - isDualStack: Whether an IPv6 socket also accepts IPv4.
-    /// - Throws: ``PortHeld``, or ``ConfigurationError`` for everything else.
+    /// - Throws: ``PortHeld``, ``ConfigurationError`` for an address of another node, or ``AgentError``.
     /// - Returns: The descriptor, which the caller owns.
     static func open(
         _ address: AgentConfiguration.Address, port: UInt16, key: String, portKey: String,
@@ -52,7 +52,7 @@ package enum ListeningSocket {
     }
 
     private static func bind(
-        _ descriptor: CInt, to address: OriginalDestination.Address, port: UInt16
+        _ descriptor: CInt, to address: IPAddress, port: UInt16
     ) -> CInt {
         switch address {
         case .ipv4(let word):
@@ -94,7 +94,7 @@ package enum ListeningSocket {
             return ConfigurationError(
                 "\(place): it is not an address of this node; set \(key) to one (status.hostIP)")
         default:
-            return ConfigurationError("\(place): \(errorText(number))")
+            return AgentError("\(place): \(errorText(number))")
         }
     }
 }

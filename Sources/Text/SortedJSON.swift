@@ -1,8 +1,8 @@
 import FoundationEssentials
 
-/// The body of a request in JSON: members in the order of their names, so that equal requests have equal bytes.
-package enum JSONBody {
-    /// Encodes a value of strings, numbers and flags: there is nothing in it that could fail to encode.
+/// JSON with members in the order of their names, so that equal values have equal bytes.
+package enum SortedJSON {
+    /// Encodes a value of strings, finite numbers and flags: there is nothing in it that could fail to encode.
     package static func bytes(of value: some Encodable) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
