@@ -30,7 +30,7 @@ package struct NodeStatus: Codable, Sendable, Equatable {
     package static func ask(_ agent: AgentPod, _ kubectl: Kubectl) async -> NodeStatus {
         var line = NodeStatus(node: agent.node, pod: "\(agent.namespace)/\(agent.name)", isReady: agent.isReady)
         do throws(PluginError) {
-            let status = try await agent.value(AgentStatus.self, ["debug", "status"], kubectl)
+            let status = try await agent.value(AgentStatus.self, ["debug", "status", "--output", "json"], kubectl)
             let cgroups = try await agent.value(CgroupDump.self, ["debug", "cgroups", "--output", "json"], kubectl)
             let tokens = try await agent.value(TokenDump.self, ["debug", "tokens", "--output", "json"], kubectl)
             let posture = try await agent.value(Posture.self, ["check", "--output", "json"], kubectl)

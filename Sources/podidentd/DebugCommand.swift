@@ -151,7 +151,7 @@ struct DebugStatusCommand: AsyncParsableCommand {
     @OptionGroup var agent: AgentOptions
 
     @Option(name: .shortAndLong, help: OutputForm.help)
-    var output = OutputForm.json
+    var output = OutputForm.table
 
     func run() async throws {
         let status = try await agent.location().fetch("/debug/status", as: JSONTree.self)

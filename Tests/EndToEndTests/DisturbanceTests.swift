@@ -144,7 +144,7 @@ struct DisturbanceTests {
 
     private static func tokenEntries(_ world: LabWorld, _ agent: AgentProcess) async throws -> Int {
         let text = try await Command.require(
-            [world.binaries + "/podidentd", "debug", "status", "--socket", agent.adminSocket])
+            [world.binaries + "/podidentd", "debug", "status", "--output", "json", "--socket", agent.adminSocket])
         let status = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
         return try #require(status?["tokenEntries"] as? Int)
     }

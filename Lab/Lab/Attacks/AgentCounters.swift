@@ -12,7 +12,7 @@ struct AgentCounters: Sendable {
     /// Asks the agent.
     init(of agent: AgentProcess, world: LabWorld) async throws {
         let output = try await Command.require(
-            [world.binaries + "/podidentd", "debug", "status", "--socket", agent.adminSocket]
+            [world.binaries + "/podidentd", "debug", "status", "--output", "json", "--socket", agent.adminSocket]
         )
         let status = try JSON(parsing: output.utf8)
         for section in ["kernel", "requests"] {

@@ -195,7 +195,8 @@ package struct CloudClientReport: Sendable {
 extension AgentProcess {
     /// The agent's counters of answers, by `CLASS.STATUS`.
     func answers(by binaries: String) async throws -> [String: UInt64] {
-        let status = try await Command.require([binaries + "/podidentd", "debug", "status", "--socket", adminSocket])
+        let status = try await Command.require(
+            [binaries + "/podidentd", "debug", "status", "--output", "json", "--socket", adminSocket])
         let prefix = "answers."
         let members = try JSON(parsing: status.utf8)["requests"]?.members ?? []
         return Dictionary(

@@ -108,7 +108,7 @@ package struct MillionTrial: Sendable {
         let deadline = ContinuousClock.now + .seconds(10)
         repeat {
             let output = try await Command.require(
-                [world.binaries + "/podidentd", "debug", "status", "--socket", agent.adminSocket])
+                [world.binaries + "/podidentd", "debug", "status", "--output", "json", "--socket", agent.adminSocket])
             let status = try JSON(parsing: output.utf8)
             result.namespacesLeft = Int(status["namespaces"]?.integer ?? -1) - 1
             result.held = UInt64(status["kernel"]?["held"]?.integer ?? 0)

@@ -14,7 +14,7 @@ package struct AgentTables: Codable, Sendable, Equatable {
     /// Asks `agent`.
     static func read(from agent: AgentProcess, of world: LabWorld) async throws -> AgentTables {
         let output = try await Command.require(
-            [world.binaries + "/podidentd", "debug", "status", "--socket", agent.adminSocket])
+            [world.binaries + "/podidentd", "debug", "status", "--output", "json", "--socket", agent.adminSocket])
         return try JSONDecoder().decode(AgentTables.self, from: Data(output.utf8))
     }
 
