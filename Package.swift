@@ -15,16 +15,20 @@ let strict: [SwiftSetting] = [
 /// Prefers small code, for modules that no cached answer passes through.
 let small: [SwiftSetting] = strict + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
 
+/// Swift's static libraries as .ci/release makes them, or those of the toolchain.
+let swiftResources = Context.environment["PODIDENTD_SWIFT_RESOURCES"].map { ["-resource-dir", $0] } ?? []
+
 /// Links the programs of the images. A release exports no symbol, so that the linker can leave out functions without a
 /// caller. It packs the relocations, and .ci/release.ld leaves out the tables for unwinding.
 let imageLinking: [LinkerSetting] = [
     // lld keeps read-only data out of the writable segment, so that it is never the process's own memory.
     .unsafeFlags(["-use-ld=lld"]),
     .unsafeFlags(
-        [
-            "--no-export-dynamic", "-z", "pack-relative-relocs", "--no-eh-frame-hdr",
-            "\(Context.packageDirectory)/.ci/release.ld",
-        ].flatMap { ["-Xlinker", $0] },
+        swiftResources
+            + [
+                "--no-export-dynamic", "-z", "pack-relative-relocs", "--no-eh-frame-hdr",
+                "\(Context.packageDirectory)/.ci/release.ld",
+            ].flatMap { ["-Xlinker", $0] },
         .when(configuration: .release)
     ),
 ]
