@@ -1,5 +1,4 @@
-import CLibbpf
-import Glibc
+import CBPFPrograms
 import Synchronization
 
 /// libbpf's own messages: kept, not printed, so that a failed load can say what the verifier said.
@@ -10,18 +9,13 @@ enum LibbpfLog {
 
     /// Routes libbpf's warnings here. libbpf keeps one printer per process.
     static func capture() {
-        unsafe libbpf_set_print { level, format, arguments in
-            guard level == LIBBPF_WARN, let format = unsafe format, let arguments = unsafe arguments else {
-                return 0
-            }
-            var line = [CChar](repeating: 0, count: 1024)
-            let written = unsafe vsnprintf(&line, line.count, format, arguments)
-            let text = line.prefix(Int(min(max(written, 0), CInt(line.count - 1)))).map { UInt8(bitPattern: $0) }
+        unsafe nid_take_warnings { text in
+            guard let text = unsafe text else { return }
+            let bytes = Array(unsafe String(cString: text).utf8)
             LibbpfLog.recent.withLock { kept in
-                kept.append(contentsOf: text)
+                kept.append(contentsOf: bytes)
                 kept.removeFirst(max(0, kept.count - LibbpfLog.bytesMax))
             }
-            return 0
         }
     }
 

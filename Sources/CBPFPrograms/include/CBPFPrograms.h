@@ -1,4 +1,4 @@
-/* The kernel programs as skeletons, and the types they share with the agent. */
+/* The kernel programs as skeletons, the types they share with the agent, and libbpf's warnings of them. */
 #pragma once
 
 #if !__has_include("redirect.skel.h")
@@ -12,4 +12,5 @@
 #include "uplink.skel.h"
 #include "cgroups.skel.h"
 #include "level.skel.h"
+#include "warnings.h"
 #endif
