@@ -1,5 +1,5 @@
 #!/bin/bash
-# aardvark-dns, Podman's name server, denies a container's name that is not in small letters, and in a later version any type but A and AAAA.
+# aardvark-dns, Podman's name server, denies a name in capital letters, and in a later version each type that a name does not have.
 #
 # Versions: aardvark-dns 1.4.0-3 (Debian 12) and 1.14.0-3 (Debian 13).
 # Expected: names are compared without regard to case (RFC 4343), and clients that mix it on purpose get the same answer. NXDOMAIN means
@@ -57,7 +57,8 @@ PY
 # The server goes into the background, and ends with the process namespace.
 for version in old new; do
     "$version/usr/lib/podman/aardvark-dns" --version
-    unshare --net --pid --fork --kill-child --mount-proc bash -c 'ip link set lo up; ip address add 10.89.0.1/24 dev lo; python3 ask.py "$0"' \
+    unshare --net --pid --fork --kill-child --mount-proc \
+        bash -c 'ip link set lo up; ip address add 10.89.0.1/24 dev lo; python3 ask.py "$0"' \
         "$version/usr/lib/podman/aardvark-dns" | tee "$version.json"
 done
 python3 - <<'PY'

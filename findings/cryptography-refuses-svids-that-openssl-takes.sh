@@ -71,7 +71,8 @@ expected = {
 }
 for leaf, wanted in expected.items():
     ca = leaf.split("-")[0]
-    subprocess.run(["openssl", "verify", "-purpose", "sslclient", "-CAfile", "root.pem", "-untrusted", f"{ca}.pem", f"{leaf}.pem"], check=True)
+    subprocess.run(
+        ["openssl", "verify", "-purpose", "sslclient", "-CAfile", "root.pem", "-untrusted", f"{ca}.pem", f"{leaf}.pem"], check=True)
     use_pyhanko(leaf, ca)
     said = use_cryptography(leaf, ca)
     print(f"    cryptography: {said}")

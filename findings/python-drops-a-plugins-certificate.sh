@@ -70,7 +70,8 @@ threading.Thread(target=server.serve_forever, daemon=True).start()
 VERSION = "client.authentication.k8s.io/v1beta1"
 pathlib.Path("config").write_text(json.dumps({
     "apiVersion": "v1", "kind": "Config", "current-context": "c",
-    "clusters": [{"name": "c", "cluster": {"server": f"https://127.0.0.1:{server.server_port}", "certificate-authority": str(here / "ca.pem")}}],
+    "clusters": [{"name": "c", "cluster": {
+        "server": f"https://127.0.0.1:{server.server_port}", "certificate-authority": str(here / "ca.pem")}}],
     "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "default"}}],
     "users": [{"name": "u", "user": {"exec": {"apiVersion": VERSION, "command": str(here / "plugin"), "interactiveMode": "Never"}}}]}))
 
@@ -131,7 +132,8 @@ alone = try_all(**certificate)
 print("both:")
 both = try_all(token="example", **certificate)
 assert alone == {**dict.fromkeys(CLIENTS, (True, None)), "lightkube": "KeyError"}, "a client behaves differently now"
-assert both == {**dict.fromkeys(CLIENTS, (False, "Bearer example")), "kubectl": (True, "Bearer example")}, "a client behaves differently now"
+assert both == {
+    **dict.fromkeys(CLIENTS, (False, "Bearer example")), "kubectl": (True, "Bearer example")}, "a client behaves differently now"
 assert tellers == {"kubectl", "kubernetes", "kubernetes_asyncio"}, "a client behaves differently now"
 PY
 env -i PATH="$PATH" HOME="$folder" venv/bin/python -W ignore ask.py venv/bin/kubectl

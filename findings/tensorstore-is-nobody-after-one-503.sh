@@ -89,5 +89,6 @@ echo "variable, refusals, status, client: [requests to the metadata server, Auth
 expect "[2, [$own, $own, $own]]" GCE_METADATA_ROOT 0 503 tensorstore
 expect "[1, [null, null, null]]" GCE_METADATA_ROOT 1 503 tensorstore
 expect "[1, [null, null, null]]" GCE_METADATA_ROOT 1 403 tensorstore
+expect "[1, [null, null, null]]" GCE_METADATA_ROOT 1 404 tensorstore
 expect "[0, [null, null, null]]" GCE_METADATA_HOST 0 503 tensorstore
 expect "[3, [$own]]" GCE_METADATA_HOST 1 503 google-auth
