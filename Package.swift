@@ -269,8 +269,8 @@ let package = Package(
             name: "Agent",
             dependencies: [
                 "Attribution", "Tokens", "BPF", "Clouds", "Diagnostics", "Enforcement", "EventLoops", "UpstreamHTTP",
-                "KubernetesAPI", "MetadataServer", "NodeObject", "Operations", "Restart", "Settings", "SpiffeEndpoint",
-                "Telemetry", "TokenExchange", nioPosix, logging,
+                "Hardening", "KubernetesAPI", "MetadataServer", "NodeObject", "Operations", "Restart", "Settings",
+                "SpiffeEndpoint", "Telemetry", "TokenExchange", nioPosix, logging,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],

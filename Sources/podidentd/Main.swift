@@ -15,6 +15,7 @@ enum Main {
         // The other commands are short, and their caller's own doing.
         if CommandLine.arguments.dropFirst().first == RunCommand.configuration.commandName {
             do {
+                ProcessHeap.limit()
                 ProcessRights.raiseDescriptorLimit()
                 // The opener keeps rights that this process gives up.
                 opener.withLock { $0 = Result { try Opener(executable: Opener.path) } }

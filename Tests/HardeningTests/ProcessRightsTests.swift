@@ -35,4 +35,15 @@ import Testing
             expect(test_is_dumpable(), 0)
         }
     }
+
+    @Test("threads share two heaps, though they would have one each")
+    func heaps() async {
+        await #expect(processExitsWith: .success) { require(test_heaps_with_threads(4) > 4, "heaps without a limit") }
+        await #expect(processExitsWith: .success) {
+            ProcessHeap.limit()
+            let before = test_heaps_with_threads(1)
+            require(before > 0 && test_heaps_with_threads(4) <= max(before, 2), "heaps with a limit")
+            ProcessHeap.releaseFree()
+        }
+    }
 }

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import Hardening
 
 /// The pages of the program's file and its libraries that are in memory, most of which only the start needed: looking
 /// up conformances, parsing configuration and certificates, making tables.
@@ -11,11 +12,12 @@ enum StartUpPages {
     }
 
     /// Takes them out of the resident set. The kernel keeps them in its page cache as long as no other process needs
-    /// the room; what is used again is mapped again, without reading it.
+    /// the room; what is used again is mapped again, without reading it. What is free in the heap goes as well.
     ///
     /// - Returns: How many bytes of mappings were let go, resident or not.
     @discardableResult
     static func release() -> Int {
+        defer { ProcessHeap.releaseFree() }
         guard let bytes = FileManager.default.contents(atPath: "/proc/self/smaps") else { return 0 }
         var released = 0
         for mapping in unchanged(in: String(decoding: bytes, as: UTF8.self)) {

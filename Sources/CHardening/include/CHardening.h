@@ -1,4 +1,4 @@
-/* The system calls by which the agent gives up rights, and the filter over those that it keeps.
+/* The system calls by which the agent gives up rights, the filter over those that it keeps, and its heap.
  *
  * Each returns 0, or -1 with errno.
  */
@@ -37,3 +37,9 @@ int hardening_filter_system_calls(void);
  * there any more, and no socket configures the network.
  */
 int hardening_filter_serving(void);
+
+/* Has threads that start later share so many heaps (M_ARENA_MAX of mallopt(3)). */
+void hardening_limit_heaps(int count);
+
+/* Gives the pages of what is free in every heap back to the kernel (malloc_trim(3)). */
+void hardening_release_free_heap(void);

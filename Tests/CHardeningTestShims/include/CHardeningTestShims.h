@@ -38,3 +38,6 @@ static inline int test_call(enum test_call call, long first, long second, long t
 
 /* Installs the system call filter of podidentd-opener for good. Returns 0 if it is in force. */
 int test_filter_opener(int by_process);
+
+/* How many heaps the process has while so many more threads have memory. -1: they could not be made. */
+int test_heaps_with_threads(int count);
