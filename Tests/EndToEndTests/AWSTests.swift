@@ -112,6 +112,24 @@ private let roles = "/latest/meta-data/iam/security-credentials"
         }
     }
 
+    @Test("cloud case 25 what STS refuses for good is asked for once, and told")
+    func finalFailures() async throws {
+        try await withAWSAgent { world, aws, _ in
+            for (status, code) in [
+                (403, "IDPRejectedClaim"), (403, "RegionDisabledException"), (400, "MalformedPolicyDocument"),
+                (400, "PackedPolicyTooLarge"), (400, "ValidationError"),
+            ] {
+                let pod = try await world.addPod(code.lowercased(), serviceAccount: "reader")
+                let before = aws.tokenServer.requests.total
+                aws.tokens.fail(with: [(status, code)])
+                let answer = try await pod.aws("\(roles)/reader")
+                #expect(answer.status == 401 && answer.body.contains(code), "\(code): \(answer.status)")
+                #expect(aws.tokenServer.requests.total == before + 1, "\(code)")
+                #expect(world.cluster.tokenRequests(of: pod).count == 1, "\(code)")
+            }
+        }
+    }
+
     @Test("cloud case 25 a role that does not trust the ServiceAccount: 401, an Event, and 404 at the listing")
     func untrusted() async throws {
         try await withAWS { world, aws, _ in

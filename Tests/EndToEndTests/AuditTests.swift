@@ -30,6 +30,7 @@ struct AuditTests {
 
             let text = try String(contentsOfFile: path, encoding: .utf8)
             let lines = try text.split(separator: "\n").map { try JSON(parsing: $0.utf8) }
+            #expect(lines.count >= 6)
             try Self.check(lines, against: try Schema(repositoryFile("docs/operate/audit.md")))
             #expect(!text.contains(token.accessToken))
 
@@ -51,6 +52,64 @@ struct AuditTests {
             let flavors = lines.filter { $0["reason"]?.string == "missing_flavor" }
             #expect(flavors.map { $0["count"]?.integer } == [1, 4])
             #expect(flavors.allSatisfy { $0["podUid"]?.string == plain.uid })
+        }
+    }
+
+    @Test("mints and denials of AWS and Azure are lines of the same schema, and no line, log or view has their secrets")
+    func clouds() async throws {
+        try await withWorld { world in
+            let (aws, azure) = (try await world.startAWS(), try await world.startAzure())
+            let (client, resource) = ("aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee", "https://storage.azure.com")
+            azure.addServiceAccount("cloud", clientID: client)
+            aws.addServiceAccount(
+                "cloud", role: "reader",
+                annotations: [AzureLab.clientAnnotation: client, AzureLab.tenantAnnotation: AzureLab.tenant])
+            aws.addServiceAccount("stranger", role: "admin", isTrusted: false)
+            let path = world.node.directory + "/audit.log"
+            let agent = try await world.startAgent(
+                aws.agentConfiguration.merging(azure.agentConfiguration) { $1 }
+                    .merging(["clouds": "google, aws, azure", "audit.path": path, "log.level": "trace"]) { $1 })
+            let pod = try await world.addPod("a", serviceAccount: "cloud")
+            let stranger = try await world.addPod("c", serviceAccount: "stranger")
+            let roles = "/latest/meta-data/iam/security-credentials"
+            let session = try await pod.sessionToken()
+            let credentials = try AWSCredentials(
+                try await pod.request("GET", "\(roles)/reader", ["X-aws-ec2-metadata-token: \(session)"]))
+            let answer = try await pod.request(
+                "GET", "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=\(resource)",
+                ["Metadata: true"])
+            let token = try #require(try JSON(parsing: answer.body.utf8)["access_token"]?.string)
+            let refused = try await stranger.aws("\(roles)/admin")
+            #expect(refused.status == 401)
+            let view = try await Command.require(
+                [world.binaries + "/podidentd", "debug", "tokens", "--socket", agent.adminSocket])
+            let said = await agent.stop()
+
+            let text = try String(contentsOfFile: path, encoding: .utf8)
+            let lines = try text.split(separator: "\n").map { try JSON(parsing: $0.utf8) }
+            try Self.check(lines, against: try Schema(repositoryFile("docs/operate/audit.md")))
+            let mints = lines.filter { $0["podUid"]?.string == pod.uid && $0["kind"]?.string == "cloud_credential" }
+            #expect(mints.map { $0["result"]?.string } == ["minted", "minted"])
+            #expect(mints.map { $0["audience"]?.string } == [nil, resource])
+            #expect(
+                mints.map { $0["targetAccount"]?.string } == [AWSLab.role("reader"), "\(client)@\(AzureLab.tenant)"])
+            #expect(mints.allSatisfy { $0["tokenId"]?.string?.count == 16 })
+            let denial = try #require(
+                lines.first { $0["podUid"]?.string == stranger.uid && $0["event"]?.string == "mint" })
+            #expect(denial["result"]?.string == "denied" && denial["upstream"]?.string == "aws")
+            #expect(denial["message"]?.string?.contains("AccessDenied") == true)
+
+            let sent = (aws.tokenServer.requests.events + azure.entraServer.requests.events)
+                .flatMap { FormEncoding.decode($0.request.bodyText) }
+                .filter { ["WebIdentityToken", "client_assertion"].contains($0.name) }.map(\.value)
+            #expect(sent.count == 3)
+            // By their ends: half a secret in a log is as bad as all of it.
+            let secrets = (sent + [credentials.secretAccessKey, credentials.token, token, session])
+                .map { $0.suffix(20) }
+            for place in [text, said.output, said.errorOutput, view, refused.body] {
+                #expect(!secrets.contains { place.contains($0) })
+            }
+            #expect(said.errorOutput.contains("token minted"))
         }
     }
 
@@ -103,7 +162,6 @@ struct AuditTests {
     }
 
     private static func check(_ lines: [JSON], against schema: Schema) throws {
-        #expect(lines.count >= 6)
         #expect(schema.fields.count > 15)
         for line in lines {
             let members = try #require(line.members)

@@ -107,6 +107,22 @@ private let clientID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
         }
     }
 
+    @Test("cloud case 44 what Entra ID refuses for good is asked for once, and told")
+    func finalFailures() async throws {
+        try await withAzure { world in
+            for (status, code) in [
+                (400, 70_021), (401, 700_211), (401, 700_212), (401, 700_213), (400, 700_016), (400, 90_002),
+            ] {
+                let before = world.azure.entraServer.requests.total
+                world.azure.entra.fail(with: [(status, code)])
+                let answer = try await world.pod.azure("?resource=https://\(code).example")
+                #expect(answer.status == 400 && answer.isJSON, "\(code): \(answer.status)")
+                #expect(answer.body.contains("AADSTS\(code)"))
+                #expect(world.azure.entraServer.requests.total == before + 1, "\(code)")
+            }
+        }
+    }
+
     @Test("cloud case 47 one pod of three clouds gets three credentials of its own, and each cloud's own header")
     func together() async throws {
         try await withAzure { world in

@@ -74,4 +74,81 @@ private struct FakeCloud: CloudCredentialExchanging {
         #expect(try #require(remaining.min()) >= 360)
         #expect((3...5).contains(exchanges))
     }
+
+    @Test(
+        "no failure of a refresh, of whatever kind, is answered while a valid credential is here",
+        arguments: UpstreamFailure.Kind.allCases)
+    func failures(kind: UpstreamFailure.Kind) async throws {
+        for lifetimes in [AWSSecurityTokenService.lifetimes, EntraTokenExchange.lifetimes] {
+            let (clock, upstream, name) = (ManualClock(), FakeUpstream(), CloudName("other"))
+            let cloud = FakeCloud(cloud: name, lifetimes: lifetimes, upstream: upstream)
+            let service = TokenService(
+                issuer: upstream, accounts: upstream, exchanger: upstream, clouds: [cloud], clock: clock, jitter: { 0 })
+            /// Asks, and lets time pass until there is an answer: repetitions and limits wait for it.
+            func ask() async -> Result<ServedToken, TokenFailure>? {
+                let answers = Answers<Result<ServedToken, TokenFailure>>()
+                let key = TokenKey(pod: pod.uid, account: account, credential: credential)
+                _ = service.requestToken(key, for: pod, account: account, completion: answers.append)
+                while answers.isEmpty, !Task.isCancelled {
+                    clock.advance(by: .milliseconds(10))
+                    await Task.yield()
+                }
+                return answers.all.first
+            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { await service.run() }
+                let first = try await service.credential(credential, for: pod, account: account)
+                let end = clock.now + .seconds(first.expiresIn)
+                upstream.fail(.exchange, with: UpstreamFailure(upstream: .cloud(name), kind: kind, message: "no"))
+                var served = 0
+                while clock.now < end - .seconds(75) {
+                    clock.advance(by: .seconds(10))
+                    switch await ask() {
+                    case .success(let token):
+                        #expect(token.token == first.token)
+                        served += 1
+                    case .failure, nil: #expect(clock.now > end - .seconds(61), "an error with life left")
+                    }
+                }
+                #expect(served > 100 && upstream.count(.exchange) > 2)
+                clock.advance(by: .seconds(120))
+                guard case .failure? = await ask() else {
+                    Issue.record("a credential that has ended was served")
+                    return
+                }
+                group.cancelAll()
+            }
+        }
+    }
+
+    @Test("a pod that asks for new resources without end keeps a bounded number, and another pod keeps its own")
+    func resources() async throws {
+        var configuration = TokenServiceConfiguration()
+        configuration.fetchRatePerPod = 1_000_000
+        configuration.fetchBurstPerPod = 1_000_000
+        configuration.cloudCredentialsPerPod = 8
+        let (clock, upstream, other) = (ManualClock(), FakeUpstream(), PodRecord.sample("other"))
+        let cloud = FakeCloud(
+            cloud: CloudName("other"), lifetimes: EntraTokenExchange.lifetimes, upstream: upstream)
+        let service = TokenService(
+            configuration: configuration, issuer: upstream, accounts: upstream, exchanger: upstream, clouds: [cloud],
+            clock: clock, jitter: { 0 })
+        func resource(_ number: Int) -> CloudCredential {
+            CloudCredential(identity: credential.identity, resource: "https://\(number).example")
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await service.run() }
+            _ = try await service.credential(resource(0), for: other, account: account)
+            for number in 0..<1000 {
+                _ = try await service.credential(resource(number), for: pod, account: account)
+                clock.advance(by: .microseconds(1))
+            }
+            #expect(service.snapshot().count { $0.pod == pod.uid } == 8)
+            #expect(service.counters.evicted == 992)
+            #expect(service.holds(resource(992), for: pod, account: account))
+            #expect(!service.holds(resource(991), for: pod, account: account))
+            #expect(service.holds(resource(0), for: other, account: account))
+            group.cancelAll()
+        }
+    }
 }

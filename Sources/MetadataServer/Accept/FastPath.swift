@@ -179,7 +179,8 @@ final class FastPath {
         let framing = Response.Framing(exchange.head, keepsAlive: false)
         let status: Response.Status
         let bytes: ByteBuffer
-        if let cached = responder.cachedAnswer(to: asked, as: caller, in: leased), cached.response.cause == nil {
+        if let cached = responder.cachedAnswer(to: asked, as: caller, in: leased) {
+            guard cached.response.cause == nil else { return .notHere }
             status = cached.response.status
             bytes = cached.bytes(framing: framing, date: date.value(at: start))
         } else {

@@ -30,7 +30,7 @@ final class CachedResponse {
             dateIndex = response.write(to: &encoded, framing: framing, date: date)
             self.date = date
         } else if date != self.date {
-            // Whoever still sends the bytes of the second before keeps those.
+            // Answers of the second before that are still being sent keep their bytes.
             encoded.setString(date, at: dateIndex)
             self.date = date
         }
