@@ -117,9 +117,37 @@ struct PodCertificateController: Sendable {
         }
     }
 
-    /// The requests that are being decided, by UID: a list shows them again.
+    /// The requests that are being decided, by UID: lists and changes show them again.
     private final class UnderWay: Sendable {
-        let uids = Mutex<Set<String>>([])
+        private struct Entry {
+            /// The request as it was shown last, if that was after its decision began.
+            var newer: PodCertificateRequest?
+        }
+
+        private let entries = Mutex<[String: Entry]>([:])
+
+        /// Notes that a request is decided from now on.
+        ///
+        /// - Returns: `false` if it is already; what it is now is kept.
+        func begin(_ request: PodCertificateRequest, _ uid: String) -> Bool {
+            entries.withLock { entries in
+                guard entries[uid] == nil else {
+                    entries[uid]?.newer = request
+                    return false
+                }
+                entries[uid] = Entry()
+                return true
+            }
+        }
+
+        /// Ends the decision of a request, or returns what it has become where the decision did not fit that.
+        func end(_ uid: String, isDecided: Bool) -> PodCertificateRequest? {
+            entries.withLock { entries in
+                let newer = isDecided ? nil : entries[uid]?.newer
+                entries[uid] = newer == nil ? nil : Entry()
+                return newer
+            }
+        }
     }
 
     private func decideAll(_ requests: AsyncStream<PodCertificateRequest>, _ version: PodCertificateVersion) async {
@@ -128,39 +156,50 @@ struct PodCertificateController: Sendable {
             var running = 0
             for await request in requests {
                 let uid = request.metadata.uid ?? ""
-                guard underWay.uids.withLock({ $0.insert(uid).inserted }) else { continue }
+                guard underWay.begin(request, uid) else { continue }
                 if running == Self.width {
                     await group.next()
                     running -= 1
                 }
                 running += 1
                 group.addTask {
-                    await decide(request, version)
-                    underWay.uids.withLock { _ = $0.remove(uid) }
+                    var latest = request
+                    while true {
+                        let isDecided = await decide(latest, version)
+                        guard let newer = underWay.end(uid, isDecided: isDecided) else { return }
+                        latest = newer
+                    }
                 }
             }
         }
     }
 
     /// Decides one request, and tries again what did not answer.
-    private func decide(_ request: PodCertificateRequest, _ version: PodCertificateVersion) async {
+    ///
+    /// - Returns: `false` if the request is another by now, or gone.
+    private func decide(_ request: PodCertificateRequest, _ version: PodCertificateVersion) async -> Bool {
         let end = ContinuousClock.now + Self.patience
         var attempts = 0
         while !Task.isCancelled {
             let verdict = await judge.judge(request, keys: keys.current)
             let problem: String
             switch await write(verdict, request, version) {
-            case .written: return log.record(verdict, of: request)
+            case .written:
+                log.record(verdict, of: request)
+                return true
             case .superseded:
-                return log.record(.pending("the request was decided by another, or is gone"), of: request)
+                log.record(.pending("the request was decided by another, has changed, or is gone"), of: request)
+                return false
             case .failed(let reason): problem = reason
             }
             attempts += 1
             let pause = Self.backoff.pause(after: attempts)
             guard ContinuousClock.now + pause < end, (try? await Task.sleep(for: pause)) != nil else {
-                return log.record(.pending(problem), of: request)
+                log.record(.pending(problem), of: request)
+                return true
             }
         }
+        return true
     }
 
     private enum Writing: Sendable {
