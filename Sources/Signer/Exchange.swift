@@ -13,6 +13,8 @@ package struct ReviewedPod: Sendable, Hashable {
     package var nodeUID: String?
     /// The `jti` of the token, by which the API server's audit log names it.
     package var credentialID: String?
+    /// The ID of the container that asked, in the node's words: good for a claim once the API server has it as well.
+    package var container: String?
 
     package init(
         namespace: String, serviceAccount: String, serviceAccountUID: String, name: String, uid: String,
@@ -69,6 +71,8 @@ package struct Exchange: Sendable {
         /// Whether the certificate names the metadata server.
         package var isServing = false
         package var tokenID: String?
+        /// The attributes that became a claim of the token.
+        package var attributes: PodAttributes?
     }
 
     package func exchange(
@@ -78,7 +82,8 @@ package struct Exchange: Sendable {
             throw ExchangeRefusal(status: 401, reason: "no bearer token")
         }
         try Self.check(request)
-        let pod = try await review(token)
+        var pod = try await review(token)
+        pod.container = request.container
         guard
             let id = SpiffeID(
                 configuration.trustDomain, namespace: pod.namespace, serviceAccount: pod.serviceAccount)
@@ -106,7 +111,9 @@ package struct Exchange: Sendable {
             let tokenID = UUID().uuidString.lowercased()
             var claims = claims(of: pod, id, audience, tokenID, now)
             if !configuration.claims.isEmpty {
-                claims["podidentd.io"] = try await reviewer.attributes(configuration.claims, of: pod).claim
+                let attributes = try await reviewer.attributes(configuration.claims, of: pod)
+                claims["podidentd.io"] = attributes.claim
+                outcome.attributes = attributes
             }
             do throws(SpiffeError) {
                 outcome.answer.token = try JWTSVID.sign(
@@ -139,6 +146,9 @@ package struct Exchange: Sendable {
     private static func check(_ request: ExchangeRequest) throws(ExchangeRefusal) {
         guard request.csr != nil || request.audience != nil else {
             throw ExchangeRefusal(status: 400, reason: "neither csr nor audience: nothing is asked for")
+        }
+        guard request.container.map({ $0.utf8.count <= ExchangeRequest.longestContainer }) ?? true else {
+            throw ExchangeRefusal(status: 400, reason: "container is longer than a container's ID")
         }
         guard let audience = request.audience else { return }
         let limit = ExchangeRequest.audienceLimit

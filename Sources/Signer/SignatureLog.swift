@@ -33,6 +33,9 @@ package final class SignatureLog: Sendable {
         if let audience {
             fields.append(("audience", "[" + audience.map(JSONText.string).joined(separator: ",") + "]"))
         }
+        if let attributes = outcome.attributes {
+            fields.append(("attributes", String(decoding: attributes.claim.bytes, as: UTF8.self)))
+        }
         emit("sign", .signed, fields)
     }
 

@@ -80,8 +80,10 @@ package struct SignerClient: SVIDIssuing {
         return chain
     }
 
-    package func token(for pod: PodRecord, audience: [String]) async throws(IssueFailure) -> String {
-        let answer = try await exchange(ExchangeRequest(audience: audience), for: pod)
+    package func token(
+        for pod: PodRecord, container: String?, audience: [String]
+    ) async throws(IssueFailure) -> String {
+        let answer = try await exchange(ExchangeRequest(audience: audience, container: container), for: pod)
         guard let token = answer.token else { throw IssueFailure(.unavailable, "the signer's answer has no token") }
         return token
     }

@@ -10,6 +10,7 @@ extension AuditLog {
         var record = mintRecord(of: pod, kind: svid.kind.rawValue)
         record.object?.target = svid.id.description
         if !svid.audience.isEmpty { record.object?.audience = svid.audience.joined(separator: " ") }
+        if let container = svid.container { record.subject.container = container }
         record.result = .minted
         record.tokenID = svid.serialNumber.isEmpty ? nil : svid.serialNumber
         record.milliseconds = took.wholeMilliseconds

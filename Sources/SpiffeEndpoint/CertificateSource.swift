@@ -41,8 +41,10 @@ final class CertificateSource: SVIDIssuing {
         return try await signer.servingCertificate(for: pod, request: request)
     }
 
-    func token(for pod: PodRecord, audience: [String]) async throws(IssueFailure) -> String {
-        try await signer.token(for: pod, audience: audience)
+    func token(
+        for pod: PodRecord, container: String?, audience: [String]
+    ) async throws(IssueFailure) -> String {
+        try await signer.token(for: pod, container: container, audience: audience)
     }
 
     func bundle() async throws(IssueFailure) -> TrustBundle { try await signer.bundle() }

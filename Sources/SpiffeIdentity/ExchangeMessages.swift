@@ -9,16 +9,23 @@ package struct ExchangeRequest: Codable, Sendable {
     package var audience: [String]?
     /// Whether the certificate is to name the metadata server, which the signer gives to agents alone.
     package var serving: Bool?
+    /// The ID of the container that asked for the JWT-SVID, which the signer compares with the API server's.
+    package var container: String?
 
     package static let path = "/v1/exchange"
     package static let bundlePath = "/v1/bundle"
     /// Audiences of one token, and the bytes of one.
     package static let audienceLimit = (count: 16, bytes: 1024)
+    /// A container's ID has 64 digits, or a name that a runtime of tests gave.
+    package static let longestContainer = 128
 
-    package init(csr: [UInt8]? = nil, audience: [String]? = nil, serving: Bool? = nil) {
+    package init(
+        csr: [UInt8]? = nil, audience: [String]? = nil, serving: Bool? = nil, container: String? = nil
+    ) {
         self.csr = csr.map { Data($0).base64EncodedString() }
         self.audience = audience
         self.serving = serving
+        self.container = container
     }
 
     package var csrBytes: [UInt8]? { csr.flatMap { Data(base64Encoded: $0) }.map { [UInt8]($0) } }

@@ -4,8 +4,8 @@ package import Attribution
 package protocol SVIDIssuing: Sendable {
     /// A certificate chain in DER for the key of a signing request, of the identity of exactly this pod.
     func certificate(for pod: PodRecord, request: [UInt8]) async throws(IssueFailure) -> [[UInt8]]
-    /// A JWT-SVID of exactly this pod.
-    func token(for pod: PodRecord, audience: [String]) async throws(IssueFailure) -> String
+    /// A JWT-SVID of exactly this pod. `container` is the ID of the container that asked, for a claim.
+    func token(for pod: PodRecord, container: String?, audience: [String]) async throws(IssueFailure) -> String
     /// Fetches the trust domain's bundle as it is now.
     func bundle() async throws(IssueFailure) -> TrustBundle
 }

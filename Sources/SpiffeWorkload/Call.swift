@@ -51,40 +51,43 @@ enum Call: Sendable, Equatable {
     }
 
     /// The answer, where it needs no other party.
-    func answerAtHand(for pod: PodRecord, _ store: IdentityStore) -> ByteBuffer? {
+    func answerAtHand(for caller: Caller, _ store: IdentityStore) -> ByteBuffer? {
+        let pod = caller.pod
         switch self {
-        case .certificate: store.certificateMessage(for: pod)
-        case .bundle(let method): store.message(of: method, for: pod)
+        case .certificate: return store.certificateMessage(for: pod)
+        case .bundle(let method): return store.message(of: method, for: pod)
         case .token(let audience, let spiffeID):
-            spiffeID.isEmpty || spiffeID == (try? store.spiffeID(of: pod))?.description
-                ? store.tokenMessage(for: pod, audience: audience) : nil
-        case .validation: nil
+            guard spiffeID.isEmpty || spiffeID == (try? store.spiffeID(of: pod))?.description else { return nil }
+            return store.tokenMessage(for: pod, audience: audience, container: caller.containerID)
+        case .validation: return nil
         }
     }
 
     /// The answer, whatever it takes: the pod's record, and what has to be obtained for it.
     func answer(_ peer: WorkloadPeer, _ store: IdentityStore) async -> Result<(PodRecord, ByteBuffer), GRPCStatus> {
-        let pod: PodRecord
+        let caller: Caller
         switch await peer.identifyHolding(store.configuration.holdLimit) {
         case .refused(let refusal): return .failure(refusal.status)
         case .pending: return .failure(GRPCStatus(.unavailable, "the pod is not known yet; ask again"))
-        case .caller(let caller): pod = caller.pod
+        case .caller(let found): caller = found
         }
         do throws(GRPCStatus) {
-            return .success((pod, try await message(for: pod, store)))
+            return .success((caller.pod, try await message(for: caller, store)))
         } catch {
             return .failure(error)
         }
     }
 
-    private func message(for pod: PodRecord, _ store: IdentityStore) async throws(GRPCStatus) -> ByteBuffer {
+    private func message(for caller: Caller, _ store: IdentityStore) async throws(GRPCStatus) -> ByteBuffer {
+        let pod = caller.pod
         switch self {
         case .certificate: return try await store.fetchCertificateMessage(for: pod)
         case .bundle(let method): return try await store.fetchBundleMessage(method)
         case .token(let audience, let spiffeID):
             let own = try? store.spiffeID(of: pod).description
             guard spiffeID.isEmpty || spiffeID == own else { throw .noIdentity("the SPIFFE ID is not the caller's") }
-            return try await store.fetchTokenMessage(for: pod, audience: audience)
+            return try await store.fetchTokenMessage(
+                for: pod, audience: audience, container: caller.containerID)
         case .validation(let audience, let token):
             return try await store.validationMessage(.init(audience: audience, token: token))
         }

@@ -121,7 +121,7 @@ final class CallHandler: ChannelInboundHandler, RemovableChannelHandler {
         } catch {
             return end(error, context)
         }
-        if case .caller(let caller) = peer.identify(), let answer = call.answerAtHand(for: caller.pod, store) {
+        if case .caller(let caller) = peer.identify(), let answer = call.answerAtHand(for: caller, store) {
             return finish(.success((caller.pod, answer)), method, context)
         }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)

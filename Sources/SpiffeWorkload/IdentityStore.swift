@@ -48,7 +48,7 @@ package final class IdentityStore: Sendable {
         var failure: (failure: IssueFailure, until: ContinuousClock.Instant)?
         var renewal: Scheduled<Void>?
         var streams: [Int: OpenStream] = [:]
-        var tokens: [[String]: HeldToken] = [:]
+        var tokens: [TokenQuery: HeldToken] = [:]
     }
 
     // MARK: Certificates

@@ -40,6 +40,8 @@ package struct IssuedSVID: Sendable, Hashable {
     /// The certificate's; empty for a token.
     package var serialNumber: String
     package var audience: [String]
+    /// The container that asked for a token; `nil` for a certificate, which is the whole pod's.
+    package var container: String?
 }
 
 extension IssueFailure {

@@ -54,6 +54,11 @@ struct SignerCommand: AsyncParsableCommand {
     var claimZone = false
     @Flag(
         help: ArgumentHelp(
+            "Makes the container that asks a claim of JWT-SVIDs: needs the right to get pods.",
+            discussion: "By name and ID, where the API server has a container of the ID that the node names."))
+    var claimContainer = false
+    @Flag(
+        help: ArgumentHelp(
             "Gives X.509-SVIDs a subject, for servers that know no URI names, such as PostgreSQL and MySQL.",
             discussion: "O=TRUST-DOMAIN, OU=NAMESPACE, CN=SERVICEACCOUNT; none where one is longer than 64 bytes."))
     var namedSubject = false
@@ -117,6 +122,7 @@ struct SignerCommand: AsyncParsableCommand {
         configuration.agent = agent
         configuration.claims.labels = claimLabel
         configuration.claims.hasZone = claimZone
+        configuration.claims.hasContainer = claimContainer
         configuration.namesSubject = namedSubject
         if let parts = lease?.split(separator: "/").map(String.init) {
             configuration.lease = (parts[0], parts[1])

@@ -50,23 +50,9 @@ struct SpiffeVerifierTests {
             #expect(try await read(other, foreign).contains("subject"))
             let elsewhere = try #require(try await shop.spiffe("jwt", "elsewhere")["token"]?.string)
             #expect(try await read(shop, elsewhere).contains("audience"))
-            // Tokens like the signer's, each with one fault.
-            let now = Int64(Date().timeIntervalSince1970)
-            func claims(_ issuer: String = Self.issuer, life: Int64 = 300) -> JSON {
-                [
-                    "iss": .string(issuer), "sub": .string(Self.id + "shop"), "aud": ["openbao"],
-                    "iat": .integer(now - 900),
-                    "exp": .integer(now + life),
-                ]
-            }
-            #expect(try await read(shop, try signer.token(claims())) == "open-sesame", "the forgery itself is good")
-            for (name, token) in [
-                ("expired", try signer.token(claims(life: -600))),
-                ("another key of that name", try signer.token(claims(), byOwnKey: false)),
-                ("another issuer", try signer.token(claims("https://elsewhere.example"))),
-                ("no algorithm", try signer.token(claims(), algorithm: "none")),
-                ("HMAC", try signer.token(claims(), algorithm: "HS256")),
-            ] {
+            let forged = try signer.forgeries(of: Self.id + "shop", audience: "openbao", issuer: Self.issuer)
+            #expect(try await read(shop, forged.good) == "open-sesame", "the forgery itself is good")
+            for (name, token) in forged.bad {
                 let answer = try await read(shop, token)
                 #expect(answer.hasPrefix("refused: "), "\(name): \(answer)")
             }
@@ -137,6 +123,49 @@ struct SpiffeVerifierTests {
         }
     }
 
+    @Test("finer than the pod: a rule on the container that asks, once the API server has a container of that ID")
+    func containers() async throws {
+        try await Self.withOpenBao(["--claim-container"]) { world, bao, signer in
+            let pod = try await world.addPod("a", serviceAccount: "shop")
+            let names = ["app": pod.containerID, "sidecar": String(repeating: "5d", count: 32)]
+            try await bao.require("auth", "enable", "jwt")
+            try await bao.require(
+                "write", "auth/jwt/config", "jwks_url=\(signer.keysURL)", "jwks_ca_pem=@\(world.cluster.authorityPath)")
+            let claims: JSON = ["/podidentd.io/container/name": "app"]
+            let role: JSON = [
+                "role_type": "jwt", "user_claim": "sub", "bound_audiences": "openbao", "token_policies": "app",
+                "bound_claims": claims,
+            ]
+            let path = world.node.directory + "/role.json"
+            try role.text.write(toFile: path, atomically: true, encoding: .utf8)
+            try await bao.require("write", "auth/jwt/role/app", "@\(path)")
+
+            /// Asks as a process of one of the pod's containers. Returns its claim, and what OpenBao answers.
+            func ask(_ name: String, _ audience: String) async throws -> (claim: JSON?, secret: String) {
+                let cgroup = pod.cgroup + world.node.layout.container(id: try #require(names[name]))
+                try FileManager.default.createDirectory(
+                    atPath: world.node.cgroupDirectory(cgroup), withIntermediateDirectories: true)
+                let result = try await Command.run(
+                    pod.commandLine(SpiffeTests.command("jwt", "openbao", audience), cgroup: cgroup))
+                try #require(result.succeeded, "\(result.errorOutput)")
+                let answer = try JSON(parsing: Array(result.output.utf8))
+                let token = try #require(answer["token"]?.string)
+                return (
+                    answer["claims"]?["podidentd.io"]?["container"],
+                    try await bao.read(from: pod, mount: "jwt", ["role": "app", "jwt": token])
+                )
+            }
+            let unknown = try await ask("app", "early")
+            #expect(unknown.claim == nil && unknown.secret.contains("claim"), "the kubelet has told nobody: \(unknown)")
+            world.cluster.kubernetes.updatePod(namespace: "default", name: "a") { $0.containerIDs = names }
+            for name in ["app", "sidecar"] {
+                let found = try await ask(name, "late")
+                #expect(found.claim?["name"]?.string == name && found.claim?["id"]?.string == names[name], "\(found)")
+                #expect(name == "app" ? found.secret == "open-sesame" : found.secret.contains("claim"), "\(found)")
+            }
+        }
+    }
+
     @Test("OpenBao's cert method takes an X.509-SVID by its URI, and refuses another pod's")
     func certificates() async throws {
         // OpenBao names an entity by the subject alone, and refuses a certificate without one.
@@ -184,6 +213,30 @@ struct SpiffeVerifierTests {
             }
             await server.stop()
         }
+    }
+}
+
+extension LabSigner {
+    /// Tokens like the signer's own: one that is good, and others with one fault each.
+    func forgeries(
+        of subject: String, audience: String, issuer: String
+    ) throws -> (good: String, bad: [(name: String, token: String)]) {
+        let now = Int64(Date().timeIntervalSince1970)
+        func claims(_ issuer: String, life: Int64 = 300) -> JSON {
+            [
+                "iss": .string(issuer), "sub": .string(subject), "aud": [.string(audience)], "iat": .integer(now - 900),
+                "exp": .integer(now + life),
+            ]
+        }
+        let good = claims(issuer)
+        let bad = [
+            ("expired", try token(claims(issuer, life: -600))),
+            ("another key of that name", try token(good, byOwnKey: false)),
+            ("another issuer", try token(claims("https://elsewhere.example"))),
+            ("no algorithm", try token(good, algorithm: "none")),
+            ("HMAC", try token(good, algorithm: "HS256")),
+        ]
+        return (try token(good), bad)
     }
 }
 

@@ -2,6 +2,7 @@ import Crypto
 import Foundation
 import KubernetesAPI
 import Logging
+import Synchronization
 import Testing
 
 @testable import Signer
@@ -16,7 +17,8 @@ private struct ScriptedReviewer: TokenReviewing {
     func attributes(
         _ wanted: ClaimConfiguration, of pod: ReviewedPod
     ) async throws(ExchangeRefusal) -> PodAttributes {
-        PodAttributes(labels: ["tier": "web"], zone: "zone-a")
+        let container = wanted.hasContainer ? pod.container.map { PodContainer(name: "app", id: $0) } : nil
+        return PodAttributes(labels: ["tier": "web"], zone: "zone-a", container: container)
     }
 }
 
@@ -85,6 +87,33 @@ private struct ScriptedReviewer: TokenReviewing {
         }
     }
 
+    @Test("the container that asks is a claim where that is wanted, and the audit line says which claims there are")
+    func container() async throws {
+        try await Self.withFolder { _, configuration in
+            let keys = try Self.keys(configuration)
+            for isWanted in [true, false] {
+                var configuration = configuration
+                configuration.claims.labels = ["tier"]
+                configuration.claims.hasContainer = isWanted
+                let exchange = Exchange(configuration, reviewer: ScriptedReviewer(verdict: .pod(Self.pod)))
+                let request = ExchangeRequest(audience: ["vault"], container: "c0ffee")
+                let outcome = try await exchange.exchange(request, token: "token", keys: keys)
+                let verified = try JWTSVID.verify(
+                    try #require(outcome.answer.token), audience: "vault", bundle: keys.bundle,
+                    now: Date().timeIntervalSince1970)
+                let claim = verified.claims["podidentd.io"]?["container"]
+                #expect(claim?["name"]?.string == (isWanted ? "app" : nil))
+                #expect(claim?["id"]?.string == (isWanted ? "c0ffee" : nil))
+                let lines = Mutex<[String]>([])
+                SignatureLog { line in lines.withLock { $0.append(line) } }.record(outcome, audience: ["vault"])
+                let text = try #require(lines.withLock { $0 }.first)
+                let line = try #require(JSONValue(parsing: Array(text.utf8)))
+                #expect(line["attributes"]?["labels"]?["tier"]?.string == "web")
+                #expect(line["attributes"]?["container"]?["name"]?.string == (isWanted ? "app" : nil))
+            }
+        }
+    }
+
     @Test("who is not proved, or asks for nothing or too much, gets nothing")
     func refusals() async throws {
         try await Self.withFolder { _, configuration in
@@ -100,6 +129,8 @@ private struct ScriptedReviewer: TokenReviewing {
             }
             let good = ExchangeRequest(audience: ["vault"])
             #expect(await status(good, .pod(Self.pod)) == 200)
+            let long = ExchangeRequest(audience: ["vault"], container: String(repeating: "c", count: 129))
+            #expect(await status(long, .pod(Self.pod)) == 400)
             #expect(await status(good, .pod(Self.pod), token: nil) == 401)
             #expect(await status(good, .pod(Self.pod), token: String(repeating: "x", count: 20_000)) == 401)
             #expect(await status(good, .refused("no")) == 401)

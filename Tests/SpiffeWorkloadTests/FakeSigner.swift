@@ -77,7 +77,9 @@ final class FakeSigner: SVIDIssuing {
         }
     }
 
-    func token(for pod: PodRecord, audience: [String]) async throws(IssueFailure) -> String {
+    func token(
+        for pod: PodRecord, container: String?, audience: [String]
+    ) async throws(IssueFailure) -> String {
         state.withLock { $0.tokenRequests += 1 }
         await pass()
         if let failure = state.withLock(\.failure) { throw failure }

@@ -262,12 +262,14 @@ import X509
         #expect(store.tokenMessage(for: pod, audience: ["a", "b"]) == first)
         #expect(store.tokenMessage(for: pod, audience: ["a"]) == nil)
         #expect(store.tokenMessage(for: Self.pod(2), audience: ["a", "b"]) == nil)
+        #expect(store.tokenMessage(for: pod, audience: ["a", "b"], container: "c") == nil)
+        let query = TokenQuery(audience: ["a", "b"], container: nil)
         // As if half of its life had passed.
-        store.storage.withLock { $0.pods[pod.uid]?.tokens[["a", "b"]]?.token?.refreshAt = .now }
+        store.storage.withLock { $0.pods[pod.uid]?.tokens[query]?.token?.refreshAt = .now }
         signer.state.withLock { $0.failure = IssueFailure(.unavailable, "down") }
         #expect(try await store.fetchTokenMessage(for: pod, audience: ["a", "b"]) == first)
         // As if less than a minute were left.
-        store.storage.withLock { $0.pods[pod.uid]?.tokens[["a", "b"]]?.token?.endsAt = .now }
+        store.storage.withLock { $0.pods[pod.uid]?.tokens[query]?.token?.endsAt = .now }
         let ended = Self.store(signer) { $0.holdLimit = .milliseconds(100) }
         await #expect(throws: GRPCStatus.self) { try await ended.fetchTokenMessage(for: pod, audience: ["a", "b"]) }
     }

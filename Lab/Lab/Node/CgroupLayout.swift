@@ -71,7 +71,7 @@ package struct CgroupLayout: Sendable, Hashable, CaseIterable, CustomStringConve
     }
 
     /// The container's cgroup, below the pod's.
-    func container(id: String) -> String {
+    package func container(id: String) -> String {
         switch driver {
         case .cgroupfs: "/\(id)"
         case .systemd: "/cri-containerd-\(id).scope"

@@ -30,7 +30,7 @@ package struct AuditRecord: Sendable, Equatable {
         var pod: String?
         var uid: String?
         /// A label, from the cgroup's name.
-        var container: String?
+        package var container: String?
         /// The pod-level cgroup.
         var cgroup: UInt64?
         var serviceAccount: String?
@@ -62,7 +62,7 @@ package struct AuditRecord: Sendable, Equatable {
     var event: Event
     var time: String
     var node: String
-    var subject = Subject()
+    package var subject = Subject()
     package var object: Object?
     package var result: Result?
     /// A refusal's cause, or what an upstream's failure is, in snake case.

@@ -39,6 +39,8 @@ package struct LabPod: Sendable, Equatable {
     package var volumeAudiences: [String]
     /// The signers of projected `podCertificate` volumes.
     package var volumeSigners: Set<String> = []
+    /// The ID of each container that its status shows, by the container's name.
+    package var containerIDs: [String: String] = [:]
     package var resourceVersion: UInt64
     /// The value of an environment variable, where a pod is to be large.
     package var environmentValue: JSON?
@@ -100,7 +102,11 @@ package struct LabPod: Sendable, Equatable {
     private var status: JSON {
         let hostIPs = hostIP.map { JSON.array([["ip": .string($0)]]) }
         let podIPs = podIP.map { JSON.array([["ip": .string($0)]]) }
+        let containers = containerIDs.sorted { $0.key < $1.key }.map { name, id -> JSON in
+            ["name": .string(name), "containerID": .string("containerd://" + id)]
+        }
         return [
+            "containerStatuses": containers.isEmpty ? nil : .array(containers),
             "phase": .string(phase), "hostIP": hostIP.map { .string($0) }, "hostIPs": hostIPs,
             "podIP": podIP.map { .string($0) }, "podIPs": podIPs,
         ]
