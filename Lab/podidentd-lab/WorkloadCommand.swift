@@ -13,6 +13,10 @@ struct WorkloadCommand: AsyncParsableCommand {
     var address = "169.254.169.254"
     @Option(help: "The server's port.")
     var port = LabSigner.endpointPort
+    @Option(help: "The server's Unix socket, in place of the address.")
+    var socket: String?
+    @Option(help: "The number of a connected socket, in place of the address.")
+    var descriptor: CInt?
     @Option(help: "The path, or the name of a method.")
     var path = "FetchX509SVID"
     @Option(help: "The :authority. Default: address and port.")
@@ -44,10 +48,15 @@ struct WorkloadCommand: AsyncParsableCommand {
             request.body = [0] + length + [UInt8](repeating: 0, count: zeros)
         }
         request.messages = messages == 0 ? nil : messages
-        let answer = try await WorkloadProbe.call(request, host: address, port: port)
+        let answer = try await WorkloadProbe.call(request, endpoint)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
         print(String(decoding: try encoder.encode(answer), as: UTF8.self))
+    }
+
+    private var endpoint: WorkloadProbe.Endpoint {
+        if let descriptor { return .descriptor(descriptor) }
+        return socket.map { .unix(path: $0) } ?? .tcp(host: address, port: port)
     }
 
     private static func bytes(_ text: String) -> [UInt8] {

@@ -18,7 +18,7 @@ struct AttackTests {
             let attributions = (1...13).map { "A\($0)" }
             let others =
                 ["A2b", "D1", "D2", "D3", "D4", "D6", "D7", "D8", "D9", "D10", "N1", "H1"]
-                + (1...6).map { "C\($0)" }
+                + (1...6).map { "C\($0)" } + (1...5).map { "S\($0)" }
             for number in routes + attributions + others {
                 #expect(numbers.contains(number), "nothing tries \(number)")
             }

@@ -25,7 +25,10 @@ final class AttackStage: Sendable {
     let machine: NetworkNamespace
     private let listeners: [CInt]
     private let currentAgent = Mutex<AgentProcess?>(nil)
+    private let currentSigner = Mutex<LabSigner?>(nil)
+    private let ownPod = Mutex<RunningPod?>(nil)
 
+    private static let agentNamespace = "podidentd"
     static let targetRole = "ledger"
     static let malloryRole = "guest"
     static let targetClient = "aaaaaaaa-1111-2222-3333-444444444444"
@@ -90,6 +93,7 @@ final class AttackStage: Sendable {
     }
 
     func close() async {
+        await currentSigner.withLock({ $0 })?.stop()
         for listener in listeners { Glibc.close(listener) }
         _ = try? await Command.run(["ip", "netns", "delete", machine.name])
     }
@@ -97,11 +101,39 @@ final class AttackStage: Sendable {
     // MARK: The agent
 
     /// All three clouds are served: what is held is held with every protocol there is.
-    func startAgent(_ changes: [String: String?] = [:]) async throws {
+    func startAgent(_ changes: [String: String?] = [:], in pod: RunningPod? = nil) async throws {
         let clouds = aws.agentConfiguration.merging(azure.agentConfiguration) { $1 }
             .merging(["clouds": "google, aws, azure"]) { $1 }
-        let agent = try await world.startAgent(clouds.mapValues { $0 as String? }.merging(changes) { $1 })
+        let enter = pod.map {
+            [
+                "sh", "-c", "echo 0 > \"$0\" && exec \"$@\"",
+                world.node.cgroupDirectory($0.containerCgroup) + "/cgroup.procs",
+            ]
+        }
+        let agent = try await world.startAgent(
+            clouds.mapValues { $0 as String? }.merging(changes) { $1 }, prefix: enter ?? [])
         currentAgent.withLock { $0 = agent }
+    }
+
+    /// The signer of SVIDs, started at the first call, with an API server that serves PodCertificateRequests from then on.
+    func signer() async throws -> LabSigner {
+        if let signer = currentSigner.withLock({ $0 }) { return signer }
+        world.cluster.kubernetes.serve(.v1)
+        try LabSigner.allowRequests(of: "podidentd.io/spiffe", in: world)
+        let signer = try await LabSigner.start(
+            in: world, options: LabSigner.signsRequests + ["--agent", "\(Self.agentNamespace)/podidentd"])
+        currentSigner.withLock { $0 = signer }
+        return signer
+    }
+
+    /// The agent's own pod, which has an identity where metadata is served over TLS, made at the first call.
+    func agentPod() async throws -> RunningPod {
+        if let pod = ownPod.withLock({ $0 }) { return pod }
+        world.cluster.kubernetes.createServiceAccount(namespace: Self.agentNamespace, name: "podidentd")
+        let pod = try await world.addPod(
+            "podidentd-1", namespace: Self.agentNamespace, serviceAccount: "podidentd", isHostNetwork: true)
+        ownPod.withLock { $0 = pod }
+        return pod
     }
 
     func killAgent() async throws {

@@ -75,7 +75,7 @@ package struct AttackSuite: Sendable {
         connects + layouts + packets + detours + ports + requests + outsiders + descriptors + farEnds + namespaces
             + cgroups
             + connections + exhaustion + resources + names + clouds + detoursOfPackets + handover + outages + starts
-            + tenants + googleAlone + meshes
+            + tenants + googleAlone + identities + meshes
     }
 
     func perform(_ attack: Attack, quiet: VictimProbe.Notice) async throws -> AttackReport {

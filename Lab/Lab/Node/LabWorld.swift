@@ -162,8 +162,10 @@ package final class LabWorld: Sendable {
     }
 
     /// Starts the agent and waits until it serves.
-    package func startAgent(_ changes: [String: String?] = [:]) async throws -> AgentProcess {
-        let agent = try launchAgent(changes)
+    package func startAgent(
+        _ changes: [String: String?] = [:], prefix: [String] = []
+    ) async throws -> AgentProcess {
+        let agent = try launchAgent(changes, prefix: prefix)
         do {
             try await agent.waitUntilReady()
         } catch {

@@ -16,7 +16,7 @@ package struct WorkloadSVID: Sendable {
     /// Asks the endpoint at the metadata address for the SVID of the pod that runs this.
     package static func fetch() async throws -> WorkloadSVID {
         let answer = try await WorkloadProbe.call(
-            WorkloadRequest(), host: LabNode.metadataAddress, port: LabSigner.endpointPort)
+            WorkloadRequest(), .tcp(host: LabNode.metadataAddress, port: LabSigner.endpointPort))
         guard let message = answer.messages.first.flatMap({ Data(base64Encoded: $0) }) else {
             throw LabError(
                 "no SVID: " + (answer.grpcMessage ?? answer.failure ?? "the endpoint answered without a message"))

@@ -34,15 +34,23 @@ package struct WorkloadResponse: Sendable, Codable, Equatable {
 
 /// Makes raw calls, each on a connection of its own, and says what came back.
 package enum WorkloadProbe {
+    /// The server's end of a call, as its client finds it.
+    package enum Endpoint: Sendable {
+        case tcp(host: String, port: Int)
+        case unix(path: String)
+        /// A connected socket that the client was given.
+        case descriptor(CInt)
+    }
+
     /// Connects, calls, and returns when the call has ended or `deadline` has passed.
     package static func call(
-        _ request: WorkloadRequest, host: String, port: Int, deadline: Duration = .seconds(15),
+        _ request: WorkloadRequest, _ endpoint: Endpoint, deadline: Duration = .seconds(15),
         group: MultiThreadedEventLoopGroup = .singleton
     ) async throws -> WorkloadResponse {
         let collector = AnswerCollector(group.next(), wanted: request.messages)
         let channel: any Channel
         do {
-            channel = try await ClientBootstrap(group: collector.eventLoop)
+            let bootstrap = ClientBootstrap(group: collector.eventLoop)
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         _ = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
@@ -51,7 +59,11 @@ package enum WorkloadProbe {
                         try channel.pipeline.syncOperations.addHandler(ConnectionEnd(collector))
                     }
                 }
-                .connect(host: host, port: port).get()
+            switch endpoint {
+            case .tcp(let host, let port): channel = try await bootstrap.connect(host: host, port: port).get()
+            case .unix(let path): channel = try await bootstrap.connect(unixDomainSocketPath: path).get()
+            case .descriptor(let number): channel = try await bootstrap.withConnectedSocket(number).get()
+            }
         } catch {
             collector.eventLoop.execute { collector.end("\(error)") }
             return try await collector.answer.get()
@@ -59,8 +71,16 @@ package enum WorkloadProbe {
         let timer = channel.eventLoop.scheduleTask(in: TimeAmount(deadline)) {
             collector.end("no end within \(deadline)")
         }
-        let multiplexer = try await channel.pipeline.handler(type: NIOHTTP2Handler.self).flatMap { $0.multiplexer }
-            .get()
+        let multiplexer: NIOHTTP2Handler.StreamMultiplexer
+        do {
+            multiplexer = try await channel.pipeline.handler(type: NIOHTTP2Handler.self).flatMap { $0.multiplexer }
+                .get()
+        } catch {
+            // A server that closes at once has taken the pipeline apart by now.
+            collector.eventLoop.execute { collector.end("the connection was closed: \(error)") }
+            timer.cancel()
+            return try await collector.answer.get()
+        }
         multiplexer.createStreamChannel(promise: nil) { stream in
             stream.eventLoop.makeCompletedFuture {
                 try stream.pipeline.syncOperations.addHandler(RawCall(request, collector))

@@ -9,6 +9,24 @@ extension KubernetesEmulator {
         storage.withLock { $0.certificates.requests.values.sorted { $0.resourceVersion < $1.resourceVersion } }
     }
 
+    /// Serves PodCertificateRequests in another version from now on.
+    package func serve(_ support: PodCertificateSupport) {
+        storage.withLock { $0.state.options.podCertificates = support }
+    }
+
+    /// The fields of a request that must be those of the pod.
+    package func certificateFacts(namespace: String, pod name: String) throws(LabError) -> [String: String] {
+        let state = storage.withLock { $0.state }
+        guard let pod = state.pods[LabPod.Key(namespace, name)], let node = pod.nodeName,
+            let account = state.serviceAccounts[LabPod.Key(namespace, pod.serviceAccountName)],
+            let nodeUID = state.nodes[node]?.uid
+        else { throw LabError("no pod \(namespace)/\(name) runs on a node") }
+        return [
+            "podName": name, "podUID": pod.uid, "serviceAccountName": pod.serviceAccountName,
+            "serviceAccountUID": account.uid, "nodeName": node, "nodeUID": nodeUID,
+        ]
+    }
+
     /// The holder of each Lease, by name.
     package var leaseHolders: [String: String] {
         storage.withLock { storage in
