@@ -219,7 +219,7 @@ struct ExecPluginTests {
             ("apiVersion: client.authentication.k8s.io/v1, command: /bin/true", "interactiveMode"),
             (
                 "apiVersion: client.authentication.k8s.io/v1, command: /bin/true, interactiveMode: Always",
-                "wants a person"
+                "asks for input on a terminal"
             ),
             ("apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never", "command"),
             ("apiVersion: client.authentication.k8s.io/v1beta1, command: /nowhere/plugin", "/nowhere/plugin"),
