@@ -104,9 +104,21 @@ class Limits:
 def run(arguments, record, show, limits=None, command=None, note=print, explain=None):
     """Runs the tests and feeds `record`; `show` gets each line that is not routine, `note` what this function has to say.
 
-    Returns the exit status; that of a run that was ended for hanging is 124.
+    Returns the exit status; that of a run that was ended for hanging is 124. A run that is told to end (SIGTERM, SIGINT)
+    ends all its processes first.
     """
-    limits = limits or Limits()
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        return watched(arguments, record, show, limits or Limits(), command, note, explain)
+    except BaseException:
+        end_all()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def watched(arguments, record, show, limits, command, note, explain):
+    """Runs the tests, and ends those that hang."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     command = (command or TEST) + list(arguments)
     # Line by line, or a test's last words stay in a buffer when it hangs.

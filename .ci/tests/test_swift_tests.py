@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import signal
+import subprocess
 import sys
 import unittest
 
@@ -75,6 +77,20 @@ class RunTests(unittest.TestCase):
         self.assertIn("Begun and not ended: hangs()", self.notes)
         orphan = int(self.lines[0])
         self.assertFalse(os.path.exists(f"/proc/{orphan}"))
+
+    def test_a_run_that_is_told_to_end_leaves_no_process(self):
+        script = (
+            "import sys; sys.path.insert(0, sys.argv[1]); import swift_tests\n"
+            "swift_tests.run([], swift_tests.Record(), print, command=['bash', '-c', 'sleep 3600 & echo $!; wait'])\n")
+        runner = subprocess.Popen(
+            [sys.executable, "-uc", script, str(pathlib.Path(swift_tests.__file__).parent)],
+            stdout=subprocess.PIPE, text=True)
+        sleeper = int(runner.stdout.readline())
+        runner.terminate()
+        self.assertEqual(runner.wait(timeout=60), 128 + signal.SIGTERM)
+        runner.stdout.close()
+        with self.assertRaises(ProcessLookupError):
+            os.kill(sleeper, 0)
 
     def test_a_long_run_says_that_it_goes_on(self):
         self.assertEqual(self.run_shell("echo '✔ Test a() passed after 1 seconds.'", progress=0), 0)
