@@ -18,11 +18,21 @@ def main():
         options.rounds, options.seconds, options.pods = 2, 1, 20
         options.output = os.path.join(tools.BUILD, "spiffe.json")
         os.makedirs(tools.BUILD, exist_ok=True)
+
+    def ending(rows):
+        def measure(subject):
+            try:
+                return rows(subject)
+            finally:
+                subject.end()
+        return measure
+
     measures = {
         "cached": lambda subject: spiffe.cached_rows(subject, options.rounds, options.seconds),
         "memory": lambda subject: spiffe.memory_rows(subject, options.pods, 5),
         "signer": lambda subject: spiffe.signer_rows(subject, 2 * options.seconds, 8),
     }
+    measures = {name: ending(rows) for name, rows in measures.items()}
     return parts.main(
         "spiffe", options, measures, lambda stage: spiffe.Spiffe(stage, options.agent, options.lab), "SPIFFE",
         "Made by `make bench SPIFFE=1`: one release build of agent and signer, one run for each part.")

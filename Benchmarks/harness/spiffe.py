@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -35,6 +36,13 @@ class Spiffe:
         self.signer = stage.command("spiffe")
         stage.node["configuration"] = self.signer["configuration"]
         self.agent = Agent(stage, agent_path)
+
+    def end(self):
+        """Ends the signer, which outlives the stage."""
+        try:
+            os.kill(self.signer["pid"], signal.SIGTERM)
+        except ProcessLookupError:
+            pass
 
     def rate(self, pod, method, seconds, *words):
         """Calls a second of two clients, each on one kept connection after the other: one client would be the limit."""
