@@ -36,6 +36,11 @@ package struct TokenDump: Codable, Sendable, Equatable {
         /// The upstream that a fetch under way waits for.
         package var stage: String?
         package var lastFailure: Failure?
+
+        /// What entries are sorted by; those of unknown pods come last.
+        fileprivate var order: [String] {
+            [namespace ?? "~", pod ?? "~", uid, kind, audience ?? "", scopes?.joined() ?? ""]
+        }
     }
 
     package var node: String
@@ -45,8 +50,7 @@ package struct TokenDump: Codable, Sendable, Equatable {
     package init(node: String, entries: [TokenEntrySnapshot], record: (PodUID) -> PodRecord?) {
         self.node = node
         self.entries = entries.map { Entry($0, pod: record($0.pod)) }.sorted {
-            ($0.namespace ?? "~", $0.pod ?? "~", $0.uid, $0.kind, $0.audience ?? "", $0.scopes?.joined() ?? "")
-                < ($1.namespace ?? "~", $1.pod ?? "~", $1.uid, $1.kind, $1.audience ?? "", $1.scopes?.joined() ?? "")
+            $0.order.lexicographicallyPrecedes($1.order)
         }
     }
 
