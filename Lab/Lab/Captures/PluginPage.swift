@@ -61,8 +61,8 @@ extension PluginPage {
         Who may exec into the agent's pod may act as the agent: give these rights to operators of the nodes only.
 
         ```sh
-        swift build -c release --static-swift-stdlib --product kubectl-podidentd
-        install .build/release/kubectl-podidentd /usr/local/bin/     # any folder in PATH
+        .ci/release kubectl-podidentd
+        install .build-release/release/kubectl-podidentd /usr/local/bin/     # any folder in PATH
         kubectl plugin list
         ```
 
