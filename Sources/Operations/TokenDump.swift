@@ -37,7 +37,7 @@ package struct TokenDump: Codable, Sendable, Equatable {
         package var stage: String?
         package var lastFailure: Failure?
 
-        /// What entries are sorted by; those of unknown pods come last.
+        /// The words that entries are sorted by; those of unknown pods come last.
         fileprivate var order: [String] {
             [namespace ?? "~", pod ?? "~", uid, kind, audience ?? "", scopes?.joined() ?? ""]
         }
