@@ -339,10 +339,13 @@ let package = Package(
             path: "Lab/Simulation",
             swiftSettings: strict
         ),
+        // The token services of thousands of nodes in virtual time, before upstreams with quotas.
+        .target(name: "Fleet", dependencies: ["Attribution", "Tokens"], path: "Lab/Fleet", swiftSettings: strict),
         .executableTarget(
             name: "podidentd-lab",
             dependencies: [
-                "Lab", "Simulation", nioCore, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Fleet", "Lab", "Simulation", nioCore,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             path: "Lab/podidentd-lab",
@@ -461,7 +464,7 @@ let package = Package(
         .testTarget(
             name: "DocumentationTests", dependencies: ["Clouds", "Operations", "Settings", "YAML"],
             swiftSettings: strict),
-        .testTarget(name: "SimulationTests", dependencies: ["Simulation"], swiftSettings: strict),
+        .testTarget(name: "SimulationTests", dependencies: ["Fleet", "Simulation"], swiftSettings: strict),
         .testTarget(
             name: "LabTests",
             dependencies: ["Lab", asyncHTTPClient, nioCore, nioHTTP1, nioSSL],

@@ -46,9 +46,10 @@ package struct Simulation {
         world.timeline.advance(by: disturbed)
         comeToRest()
         world.timeline.advance(by: Self.rest)
+        world.paceEnd = .nanoseconds(world.timeline.elapsed) + world.paceBound
         askEverybody()
         askUnannounced()
-        world.timeline.advance(by: Self.lastLook)
+        world.timeline.advance(by: Self.lastLook + world.paceBound)
         for node in world.nodes {
             if let agent = node.agent { world.end(agent, on: node, crashing: false) }
         }

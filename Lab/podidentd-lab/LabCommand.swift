@@ -10,7 +10,7 @@ struct LabCommand: AsyncParsableCommand {
             DemoCommand.self, ClientsCommand.self, AttackCommand.self, CleanCommand.self, ProbeCommand.self,
             SoakCommand.self, RequestCommand.self, StageCommand.self, CapturesCommand.self, MemoryCommand.self,
             StormCommand.self, WorkloadCommand.self, WorkloadLoadCommand.self, PeerCommand.self, MillionCommand.self,
-            GoogleCommand.self, SimulateCommand.self,
+            GoogleCommand.self, SimulateCommand.self, FleetCommand.self,
         ]
     )
 

@@ -37,16 +37,16 @@ extension PodShard {
         }
     }
 
-    private mutating func enqueue(_ key: TokenKey, federated: MintedToken? = nil, now: Instant) {
+    mutating func enqueue(_ key: TokenKey, federated: MintedToken? = nil, now: Instant) {
         slots[key, default: Slot(now: now)].fetch = .queued
         slots[key]?.progressed(.stage(.queue))
         queue.append(QueuedFetch(key: key, federated: federated, waitingSince: slots[key]?.waitingSince ?? now))
     }
 
-    /// The next fetch to run, if the pod may run one more.
-    mutating func startNextFetch(_ id: FetchID) -> TokenFetch? {
-        guard canStartFetch else { return nil }
-        let next = queue.removeFirst()
+    /// The next fetch of those that `isWanted` by key and federated token, if the pod may run one more.
+    mutating func startFetch(_ id: FetchID, where isWanted: (TokenKey, MintedToken?) -> Bool) -> TokenFetch? {
+        guard canStartFetch, let index = queue.firstIndex(where: { isWanted($0.key, $0.federated) }) else { return nil }
+        let next = queue.remove(at: index)
         slots[next.key]?.fetch = .running(id)
         running.insert(id)
         return TokenFetch(
@@ -82,6 +82,10 @@ extension PodShard {
                 resume(fetch, on: federation, now: now, counters: &counters, outbox: &outbox)
                 return .repeated
             }
+        }
+        if case .failure(let failure) = result, isPaced(fetch, after: failure) {
+            hold(fetch, after: failure, now: now, outbox: &outbox)
+            return .repeated
         }
         conclude(fetch.key, result, now: now, counters: &counters, outbox: &outbox)
         return .ended

@@ -16,7 +16,14 @@ struct RetrySchedule: Sendable {
     ) -> Duration? {
         failures += 1
         guard failures < configuration.attemptsPerStep else { return nil }
-        guard failure.kind == .unavailable || failure.kind == .rateLimited else { return nil }
+        switch failure.kind {
+        case .unavailable: break
+        // A quota that is used up is not given back within a fetch. Where the upstream names a moment, it is.
+        case .rateLimited:
+            let isPaced = configuration.pacing != nil && failure.upstream != .kubernetes
+            guard failure.retryAfter != nil || !isPaced else { return nil }
+        case .denied, .notFound, .misconfigured, .staleSubjectToken: return nil
+        }
         let backoff = Backoff.doubled(configuration.retryPause, failures) * (0.5 + 0.5 * jitter)
         let pause = max(backoff, failure.retryAfter ?? .zero)
         return now + pause <= startedAt + configuration.retryBudget ? pause : nil

@@ -8,6 +8,7 @@ extension TokenService {
                 await self.expireWaiters(in: .serviceAccount, whenever: self.serviceAccountDeadlinesChanged)
             }
             group.addTask { await self.sweepRegularly() }
+            group.addTask { await self.continueSpacedFetches() }
             for await job in jobs {
                 group.addTask {
                     switch job {
@@ -50,7 +51,7 @@ extension TokenService {
         } onDeadline: {
             settle(.failure(self.overdue(in: self.read { $0.stage(of: fetch) })))
         }
-        update(ending: .none) { table, _ in table.release(fetch) }
+        update(ending: .none) { table, now in table.release(fetch, now: now) }
     }
 
     private func execute(_ fetch: ServiceAccountFetch) async {
@@ -112,6 +113,16 @@ extension TokenService {
                 do { try await clock.sleep(until: deadline) } catch { return }
                 // The deadline of a request that was answered long ago changes nothing, and ends no lease.
                 update(onlyIfWorkFollows: true) { table, now in table.expireWaiters(in: queue, now: now) }
+            }
+        }
+    }
+
+    /// Starts the fetches that wait for the pace of their upstream, each when its moment has come.
+    private func continueSpacedFetches() async {
+        for await _ in pacesChanged {
+            while let moment = read({ $0.pacedUntil }) {
+                do { try await clock.sleep(until: moment) } catch { return }
+                update(ending: .none) { table, now in table.continueSpacedFetches(now: now) }
             }
         }
     }

@@ -23,6 +23,8 @@ package final class TokenService: Sendable {
     private let tokenDeadlinesContinuation: AsyncStream<Void>.Continuation
     let serviceAccountDeadlinesChanged: AsyncStream<Void>
     private let serviceAccountDeadlinesContinuation: AsyncStream<Void>.Continuation
+    let pacesChanged: AsyncStream<Void>
+    private let pacesContinuation: AsyncStream<Void>.Continuation
     private let table: Mutex<TokenTable>
     /// How often the table was changed in a way that could show in an answer. Grows with the lock held.
     private let epochs = LeaseEpochs()
@@ -57,6 +59,7 @@ package final class TokenService: Sendable {
             AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         (self.serviceAccountDeadlinesChanged, self.serviceAccountDeadlinesContinuation) =
             AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (self.pacesChanged, self.pacesContinuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.table = Mutex(TokenTable(configuration: configuration, jitter: jitter))
     }
 
@@ -67,8 +70,9 @@ package final class TokenService: Sendable {
         ending leases: EndedLeases = .all, onlyIfWorkFollows: Bool = false,
         _ decide: (inout TokenTable, ContinuousClock.Instant) -> Outcome
     ) -> Outcome {
-        let (outcome, outbox, wakesTokens, wakesServiceAccounts) = table.withLock { table in
+        let (outcome, outbox, wakesTokens, wakesServiceAccounts, wakesPaces) = table.withLock { table in
             let hadTokenDeadlines = !table.tokenDeadlines.isEmpty
+            let wasPaced = table.pacedUntil != nil
             let hadServiceAccountDeadlines = !table.serviceAccountDeadlines.isEmpty
             // Time is read under the lock, so that it never goes back from one decision to the next.
             let outcome = decide(&table, clock.now)
@@ -77,11 +81,13 @@ package final class TokenService: Sendable {
             return (
                 outcome, outbox,
                 !hadTokenDeadlines && !table.tokenDeadlines.isEmpty,
-                !hadServiceAccountDeadlines && !table.serviceAccountDeadlines.isEmpty
+                !hadServiceAccountDeadlines && !table.serviceAccountDeadlines.isEmpty,
+                !wasPaced && table.pacedUntil != nil
             )
         }
         if wakesTokens { tokenDeadlinesContinuation.yield() }
         if wakesServiceAccounts { serviceAccountDeadlinesContinuation.yield() }
+        if wakesPaces { pacesContinuation.yield() }
         if !outbox.isEmpty { outbox.carryOut { jobContinuation.yield($0) } }
         return outcome
     }

@@ -100,6 +100,8 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
     package var cloudCredentialsPerPod = 64
     /// Requests of one pod that wait for a fetch.
     package var waitersPerPod = 256
+    /// How calls are spaced after an upstream refused one because there were too many; `nil`: not at all.
+    package var pacing: PacingPolicy? = PacingPolicy()
     /// How often what has expired is removed.
     package var sweepInterval: Duration = .seconds(30)
 

@@ -27,6 +27,7 @@ extension TokenTable {
         for (reference, slot) in serviceAccounts where !slot.isPinned && slot.entry.isSpent(at: now) {
             serviceAccounts[reference] = nil
         }
+        paces = paces.filter { $0.value.isSpaced(at: now) }
         for (pod, end) in forgottenPods where now >= end { forgottenPods[pod] = nil }
     }
 

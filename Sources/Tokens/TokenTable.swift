@@ -18,6 +18,11 @@ struct TokenTable: Sendable {
     var runningCount = 0
     /// Pods with queued fetches, in the order in which they get their turn.
     var readyPods: [PodUID] = []
+    /// The quotas from which calls were refused because there were too many. At most one for a key of a pod's; the sweep removes
+    /// what is forgotten.
+    var paces: [PaceKey: ExchangePace] = [:]
+    /// When the next fetch may start that waits for its upstream's pace; `nil` where none waits.
+    var pacedUntil: Instant?
     /// Pods that went, until no request can be under way that was attributed before.
     var forgottenPods: [PodUID: Instant] = [:]
     var tokenDeadlines = DeadlineQueue<TokenWait>()
@@ -50,7 +55,7 @@ struct TokenTable: Sendable {
         guard !isStopped else { return nil }
         let refreshes = counters.backgroundRefreshes
         let token = pods[pod.uid]?.cachedToken(key, for: pod, now: now, counters: &counters, outbox: &outbox)
-        if counters.backgroundRefreshes != refreshes { startFetches(ofReady: pod.uid) }
+        if counters.backgroundRefreshes != refreshes { startFetches(ofReady: pod.uid, now: now) }
         return token
     }
 
@@ -77,7 +82,7 @@ struct TokenTable: Sendable {
         if isWaiting {
             appendDeadline(TokenWait(id: waiter.id, pod: pod.uid, target: .token(key)), to: .token, now: now)
         }
-        startFetches(ofReady: pod.uid)
+        startFetches(ofReady: pod.uid, now: now)
     }
 
     func refusal(for pod: PodUID, now: Instant) -> TokenFailure? {
@@ -94,14 +99,15 @@ struct TokenTable: Sendable {
 
     // MARK: Fetches
 
-    mutating func startFetches(ofReady pod: PodUID) {
+    mutating func startFetches(ofReady pod: PodUID, now: Instant) {
         guard pods[pod]?.canStartFetch == true else { return }
         if !readyPods.contains(pod) { readyPods.append(pod) }
-        startFetches()
+        startFetches(now: now)
     }
 
-    /// Starts what the limits allow, one fetch per pod and turn.
-    private mutating func startFetches() {
+    /// Starts what the limits and the paces allow, of what is not spaced one fetch per pod and turn.
+    mutating func startFetches(now: Instant) {
+        let spaced = Set(paces.filter { $0.value.isSpaced(at: now) }.keys)
         var hasProgress = true
         while hasProgress {
             hasProgress = false
@@ -114,15 +120,18 @@ struct TokenTable: Sendable {
                     continue
                 }
                 let id = FetchID(rawValue: makeID())
-                if let fetch = pods[pod]?.startNextFetch(id) {
-                    runningCount += 1
-                    outbox.jobs.append(.token(fetch))
-                    hasProgress = true
-                    waiting.append(pod)
+                waiting.append(pod)
+                let fetch = pods[pod]?.startFetch(id) { key, federated in
+                    key.pace(with: federated).map { !spaced.contains($0) } ?? true
                 }
+                guard let fetch else { continue }
+                runningCount += 1
+                outbox.jobs.append(.token(fetch))
+                hasProgress = true
             }
             readyPods = waiting
         }
+        if spaced.isEmpty { pacedUntil = nil } else { startSpacedFetches(now: now) }
     }
 
     mutating func progressed(_ fetch: TokenFetch, _ progress: FetchProgress) {
@@ -142,23 +151,24 @@ struct TokenTable: Sendable {
     ) -> Bool {
         let settlement =
             pods[fetch.key.pod]?.settle(fetch, result, now: now, counters: &counters, outbox: &outbox) ?? .discarded
+        learn(from: fetch, result, now: now)
         if case .repeated = settlement {
             if case .failure(let failure) = result { count(.setback(failure)) }
         } else {
             counters.tokenFetches[Self.outcome(result, isWanted: settlement == .ended), default: 0] += 1
         }
-        startFetches(ofReady: fetch.key.pod)
+        startFetches(ofReady: fetch.key.pod, now: now)
         return settlement == .ended
     }
 
     /// The fetch holds no connection and no task any more.
-    mutating func release(_ fetch: TokenFetch) {
+    mutating func release(_ fetch: TokenFetch, now: Instant) {
         runningCount -= 1
         pods[fetch.key.pod]?.running.remove(fetch.id)
         if pods[fetch.key.pod]?.canStartFetch == true, !readyPods.contains(fetch.key.pod) {
             readyPods.append(fetch.key.pod)
         }
-        startFetches()
+        startFetches(now: now)
     }
 
     /// The stage that a fetch without a result is in, for the failure that its deadline makes of it.

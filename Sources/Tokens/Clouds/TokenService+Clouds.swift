@@ -73,7 +73,7 @@ extension TokenTable {
         guard refusal(for: pod.uid, now: now) == nil else { return }
         addShard(for: pod, now: now)
         pods[pod.uid]?.prepareToken(key, for: pod, now: now, counters: &counters, outbox: &outbox)
-        startFetches(ofReady: pod.uid)
+        startFetches(ofReady: pod.uid, now: now)
     }
 }
 

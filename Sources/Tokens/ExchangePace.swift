@@ -1,0 +1,78 @@
+/// How an agent learns its share of a quota from refusals alone.
+///
+/// All nodes of a cluster share the quota of one project, and no node knows how many others there are. Each therefore pauses
+/// between calls. The pause grows with each refusal and shrinks with each success, as TCP finds its share of a line.
+package struct PacingPolicy: Sendable, Hashable {
+    /// The pause after a first refusal.
+    package var firstPause: Duration = .milliseconds(500)
+    /// The longest pause: a quota of 6,000 a minute, shared by 5,000 nodes, is a call in 50 s: nodes that wait somewhat less use all
+    /// of it, and a few calls too many are refused.
+    package var longestPause: Duration = .seconds(40)
+    /// A refusal multiplies the pause by this.
+    package var growth = 2.0
+    /// A success multiplies the pause by this, a second in a row by its square, and so on. A node that finds the quota free soon
+    /// makes calls without a pause.
+    package var shrink = 0.8
+    /// For so long after a refusal a refresh waits until `refreshRemaining` is left of its token's use: pods without a token, be they
+    /// other nodes', need the quota more.
+    package var pressure: Duration = .seconds(300)
+    package var refreshRemaining: Duration = .seconds(360)
+
+    package init() {}
+}
+
+/// The present pace of an agent's calls to one upstream.
+struct ExchangePace: Sendable {
+    typealias Instant = ContinuousClock.Instant
+
+    private let policy: PacingPolicy
+    /// Zero: calls are not spaced.
+    private var pause = Duration.zero
+    private var nextAt: Instant?
+    private var successesInARow = 0
+    private var pressedUntil: Instant
+    /// Why calls are spaced.
+    private(set) var refusal: UpstreamFailure?
+
+    init(_ policy: PacingPolicy, now: Instant) {
+        self.policy = policy
+        pressedUntil = now
+    }
+
+    /// Whether calls are spaced, or refreshes wait.
+    func isSpaced(at now: Instant) -> Bool { pause > .zero || now < pressedUntil }
+
+    /// When the next call may start; `nil` means now.
+    func pauseEnd(at now: Instant) -> Instant? {
+        guard let nextAt, now < nextAt else { return nil }
+        return nextAt
+    }
+
+    /// A call started. `jitter` in `0..<1` keeps nodes from falling into step.
+    mutating func started(at now: Instant, jitter: Double) {
+        if pause > .zero { nextAt = now + spread(jitter) }
+    }
+
+    /// The pause in whole milliseconds, from a half of it to three halves.
+    private func spread(_ jitter: Double) -> Duration {
+        .milliseconds(Int64((pause * (0.5 + jitter) / .milliseconds(1)).rounded(.up)))
+    }
+
+    mutating func succeeded() {
+        successesInARow += 1
+        for _ in 0..<min(successesInARow, 8) { pause = pause * policy.shrink }
+        if pause < policy.firstPause {
+            pause = .zero
+            (nextAt, refusal) = (nil, nil)
+        }
+    }
+
+    /// The upstream refused a call because there were too many.
+    mutating func refused(_ failure: UpstreamFailure, at now: Instant, jitter: Double) {
+        pause = min(max(pause * policy.growth, policy.firstPause), policy.longestPause)
+        (refusal, successesInARow) = (failure, 0)
+        pressedUntil = now + policy.pressure
+        let asked = min(failure.retryAfter ?? .zero, policy.longestPause)
+        nextAt = max(nextAt ?? now, now + max(asked, spread(jitter)))
+    }
+}

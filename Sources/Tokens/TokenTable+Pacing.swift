@@ -1,0 +1,149 @@
+import Attribution
+
+extension TokenTable {
+    /// A fetch that could start now, were it not for the pace.
+    private struct Candidate {
+        var pod: PodUID
+        var key: TokenKey
+        var pace: PaceKey
+        /// When the token ends that is served meanwhile; `nil` where there is none.
+        var end: Instant?
+    }
+
+    /// Learns from the end of a fetch.
+    mutating func learn(from fetch: TokenFetch, _ result: Result<MintedToken, UpstreamFailure>, now: Instant) {
+        guard let policy = configuration.pacing, let key = fetch.key.pace(with: fetch.federated) else { return }
+        switch result {
+        case .success:
+            paces[key]?.succeeded()
+        case .failure(let failure):
+            guard failure.kind == .rateLimited, failure.upstream == key.upstream else { return }
+            let spread = jitter()
+            paces[key, default: ExchangePace(policy, now: now)].refused(failure, at: now, jitter: spread)
+        }
+    }
+
+    /// Starts the queued fetches that the paces allow. Those of pods without a token come first, pod after pod; then the refresh
+    /// whose token ends first.
+    mutating func startSpacedFetches(now: Instant) {
+        pacedUntil = nil
+        for candidate in spacedFetches(now: now) {
+            guard let pace = paces[candidate.pace], let shard = pods[candidate.pod], shard.canStartFetch,
+                runningCount < configuration.fetchesInTotal || shard.running.isEmpty
+            else { continue }
+            var startsAt = pace.pauseEnd(at: now) ?? now
+            if let end = candidate.end {
+                startsAt = max(startsAt, end - (configuration.pacing?.refreshRemaining ?? .zero))
+            }
+            guard startsAt <= now else {
+                pacedUntil = min(pacedUntil ?? startsAt, startsAt)
+                continue
+            }
+            let id = FetchID(rawValue: makeID())
+            let fetch = pods[candidate.pod]?.startFetch(id) { key, _ in key == candidate.key }
+            guard let fetch else { continue }
+            let spread = jitter()
+            paces[candidate.pace]?.started(at: now, jitter: spread)
+            runningCount += 1
+            outbox.jobs.append(.token(fetch))
+            // The pod's next turn comes after everybody else's.
+            readyPods.removeAll { $0 == candidate.pod }
+            readyPods.append(candidate.pod)
+        }
+        // In whole milliseconds, rounded up: no clock is so coarse that its sleeper wakes before this.
+        if let moment = pacedUntil {
+            pacedUntil = now + .milliseconds(Int64(((moment - now) / .milliseconds(1)).rounded(.up)))
+        }
+    }
+
+    private mutating func spacedFetches(now: Instant) -> [Candidate] {
+        var (urgent, refreshes): ([Candidate], [Candidate]) = ([], [])
+        for pod in readyPods {
+            guard let shard = pods[pod], shard.canStartFetch else { continue }
+            for fetch in shard.queue {
+                guard let key = fetch.key.pace(with: fetch.federated), let pace = paces[key],
+                    pace.isSpaced(at: now)
+                else { continue }
+                let end = shard.end(of: fetch.key, at: now)
+                let candidate = Candidate(pod: pod, key: fetch.key, pace: key, end: end)
+                if end == nil { urgent.append(candidate) } else { refreshes.append(candidate) }
+                if let refusal = pace.refusal { pods[pod]?.slots[fetch.key]?.progressed(.setback(refusal)) }
+            }
+        }
+        return urgent + refreshes.sorted { ($0.end ?? now) < ($1.end ?? now) }
+    }
+
+    /// Starts the fetches whose moment in the pace has come.
+    mutating func continueSpacedFetches(now: Instant) {
+        pacedUntil = nil
+        startFetches(now: now)
+    }
+}
+
+extension PodShard {
+    /// Whether the fetch goes on after `failure`, at the pace of its upstream.
+    func isPaced(_ fetch: TokenFetch, after failure: UpstreamFailure) -> Bool {
+        configuration.pacing != nil && failure.kind == .rateLimited
+            && failure.upstream == fetch.key.pace(with: fetch.federated)?.upstream
+    }
+
+    /// Puts a fetch back that its upstream refused because there were too many. Its callers are answered at once.
+    /// The fetch stays in the queue, so that the pod's token does not depend on when the pod asks again.
+    mutating func hold(_ fetch: TokenFetch, after failure: UpstreamFailure, now: Instant, outbox: inout Outbox) {
+        let pause = max(failure.retryAfter ?? .zero, configuration.tokens.failures.transientFailure)
+        var keys = [fetch.key]
+        if fetch.key.kind == .federation {
+            let blocked = slots.filter { $0.value.fetch == .blocked && $0.key.federation == fetch.key }
+            keys += blocked.sorted { $0.value.turn < $1.value.turn }.map(\.key)
+        }
+        for key in keys {
+            let waiters = slots[key]?.takeWaiters() ?? []
+            waiting -= waiters.count
+            let left = slots[key]?.entry.remaining(at: now)
+            for waiter in waiters {
+                outbox.answer(
+                    waiter, left.map { .success($0) } ?? .failure(tokenFailure(failure, retryAfter: pause, key: key)))
+            }
+        }
+        enqueue(fetch.key, federated: fetch.federated, now: now)
+        slots[fetch.key]?.progressed(.setback(failure))
+    }
+
+    /// When the first of the tokens ends that this fetch renews, its own or those that wait for the federated token; `nil` where
+    /// there is nothing to serve meanwhile.
+    func end(of key: TokenKey, at now: Instant) -> Instant? {
+        guard key.kind == .federation else { return slots[key]?.entry.servedUntil(at: now) }
+        var first: Instant?
+        for (other, slot) in slots where slot.fetch == .blocked && other.federation == key {
+            guard let end = slot.entry.servedUntil(at: now) else { return nil }
+            first = min(first ?? end, end)
+        }
+        return first
+    }
+}
+
+extension RefreshingEntry {
+    fileprivate func servedUntil(at now: Instant) -> Instant? { remaining(at: now) == nil ? nil : endsAt }
+}
+
+/// The quota that a call takes from.
+struct PaceKey: Hashable, Sendable {
+    var upstream: UpstreamFailure.Upstream
+    /// `nil` for STS, whose quota is that of the provider's project. Elsewhere a tenant's own account, role or project may be what is
+    /// refused, which must slow no other pod.
+    var target: TokenKey.Target?
+    var quotaProject: String?
+}
+
+extension TokenKey {
+    /// The quota that a fetch of this token takes from. A pod token is the API server's, which says itself when to come again.
+    func pace(with federated: MintedToken?) -> PaceKey? {
+        switch (kind, target) {
+        case (.podToken, _): nil
+        case (_, .cloud(let identity)): PaceKey(upstream: .cloud(identity.cloud), target: target)
+        case (_, .googleServiceAccount) where federated != nil:
+            PaceKey(upstream: .iamCredentials, target: target, quotaProject: quotaProject)
+        default: PaceKey(upstream: .securityTokenService)
+        }
+    }
+}

@@ -1,0 +1,36 @@
+import Fleet
+import Testing
+
+/// Many agents before one quota. `make fleet` runs 5,000 of them.
+@Suite struct FleetTests {
+    private func run(_ scenario: FleetScenario, paces: Bool) -> FleetReport {
+        var options = FleetOptions(scenario: scenario)
+        (options.nodes, options.podsPerNode) = (20, 10)
+        (options.exchangesPerMinute, options.impersonationsPerMinute) = (8, 80)
+        options.paces = paces
+        return Fleet(options).run()
+    }
+
+    private func refused(_ report: FleetReport) -> Int { report.minutes.reduce(0) { $0 + $1.refusedExchanges } }
+
+    @Test func theSameSeedHasTheSameMinutes() {
+        #expect(run(.coldStart, paces: true).json == run(.coldStart, paces: true).json)
+    }
+
+    @Test func refusalsTeachTheFleetItsQuota() throws {
+        let (before, after) = (run(.coldStart, paces: false), run(.coldStart, paces: true))
+        #expect(refused(after) * 10 < refused(before))
+        let recovery = try #require(after.recovery)
+        // Minutes are counted whole, and a fleet of 20 nodes is coarse.
+        #expect(recovery <= after.leastRecovery * 1.5)
+        #expect(after.minutes.allSatisfy { $0.exchanges - $0.refusedExchanges <= 8 })
+    }
+
+    @Test func whereTheQuotaSufficesNothingIsRefused() {
+        var options = FleetOptions(scenario: .coldStart)
+        (options.nodes, options.podsPerNode, options.exchangesPerMinute) = (20, 10, 6_000)
+        let report = Fleet(options).run()
+        #expect(refused(report) == 0)
+        #expect(report.recovery == .seconds(600) || report.recovery == .seconds(660))
+    }
+}

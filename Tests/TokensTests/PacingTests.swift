@@ -1,0 +1,81 @@
+import Attribution
+import Testing
+
+@testable import Tokens
+
+/// The share of a quota that an agent learns from refusals.
+@Suite struct ExchangePaceTests {
+    private let start = ContinuousClock.now
+    private let refusal = UpstreamFailure.sts(.rateLimited, 429)
+
+    private func pace() -> ExchangePace { ExchangePace(PacingPolicy(), now: start) }
+
+    @Test func withoutARefusalNothingWaits() {
+        var pace = pace()
+        pace.started(at: start, jitter: 1)
+        #expect(pace.pauseEnd(at: start) == nil)
+        #expect(!pace.isSpaced(at: start))
+    }
+
+    @Test func refusalsDoubleThePauseUpToTheLongest() {
+        var (pace, now, pauses) = (pace(), start, [Duration]())
+        for _ in 0..<9 {
+            pace.refused(refusal, at: now, jitter: 0.5)
+            let end = pace.pauseEnd(at: now) ?? now
+            pauses.append(end - now)
+            now = end
+        }
+        let seconds: [Double] = [0.5, 1, 2, 4, 8, 16, 32, 40, 40]
+        #expect(pauses == seconds.map { .seconds($0) })
+    }
+
+    @Test func successesInARowSoonHaveTheWholeLine() {
+        var (pace, now, count) = (pace(), start, 0)
+        for _ in 0..<9 { pace.refused(refusal, at: now, jitter: 0.5) }
+        now = pace.pauseEnd(at: now) ?? now
+        while pace.pauseEnd(at: now) != nil || count == 0 {
+            pace.started(at: now, jitter: 0.5)
+            pace.succeeded()
+            now = pace.pauseEnd(at: now) ?? now
+            count += 1
+            if count > 20 { break }
+        }
+        #expect(count <= 8)
+        #expect(now - start < .seconds(250))
+    }
+
+    @Test func retryAfterIsFollowed() {
+        var pace = pace()
+        pace.refused(.sts(.rateLimited, 429, retryAfter: .seconds(20)), at: start, jitter: 0)
+        #expect(pace.pauseEnd(at: start) == start + .seconds(20))
+    }
+
+    @Test func refreshesWaitForAWhileAfterARefusal() {
+        var pace = pace()
+        pace.refused(refusal, at: start, jitter: 0)
+        for _ in 0..<9 { pace.succeeded() }
+        #expect(pace.isSpaced(at: start + .seconds(299)))
+        #expect(pace.pauseEnd(at: start) == nil)
+        #expect(!pace.isSpaced(at: start + .seconds(300)))
+    }
+}
+
+/// The token table under the pace of STS.
+@Suite(.timeLimit(.minutes(10))) struct PacingTests {
+    private let account = ServiceAccountRecord.direct
+
+    @Test func aRefusedFetchGoesOnWithoutItsCaller() async throws {
+        try await World.run { world in
+            world.upstream.failNext(.exchange, with: .sts(.rateLimited, 429))
+            let pod = PodRecord.sample()
+            await #expect(throws: TokenFailure.self) { try await world.token(pod, account) }
+            #expect(world.upstream.count(.exchange) == 1)
+            // No pod asks; the pace alone starts the fetch again.
+            await world.clock.sleeper(until: world.clock.now + .milliseconds(250))
+            world.clock.advance(by: .milliseconds(750))
+            await eventually { world.service.cachedAccessToken(for: pod, account: account, scopes: .default) != nil }
+            #expect(world.upstream.count(.exchange) == 2)
+            #expect(world.service.read { $0.pacedUntil } == nil)
+        }
+    }
+}
