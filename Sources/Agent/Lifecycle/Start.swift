@@ -110,7 +110,10 @@ extension Parts {
     private func serve(
         _ datapath: Datapath, adopting kept: [SupervisorLink.Group], isSuccessor: Bool
     ) throws -> CgroupTracking {
-        UplinkReport(logger: logger).start(datapath)
+        let uplinks = UplinkReport(logger: logger)
+        // Programs that an earlier agent left guard the interfaces meanwhile: pods need not wait until others are loaded.
+        let isGuarded = datapath.hooks.allSatisfy { $0.origin == .adopted }
+        if !isGuarded { uplinks.start(datapath) }
         let namespaces = serving.namespaces
         let tracking = try CgroupTracking(
             index: pods.index, root: kernel.root, kubepods: kernel.start.kubepods, cgroups: kernel.cgroups,
@@ -120,6 +123,7 @@ extension Parts {
         try namespaces.start(datapath, node: kernel.start.node, adopting: kept, isSuccessor: isSuccessor)
         logger.info(
             "serving metadata", metadata: ["namespaces": "\(namespaces.open.count)", "by": "\(namespaces.way)"])
+        if isGuarded { uplinks.start(datapath) }
         return tracking
     }
 
