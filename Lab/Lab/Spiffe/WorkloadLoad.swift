@@ -62,7 +62,8 @@ package struct WorkloadLoad: Sendable {
             let part = min(perConnection, calls - report.calls)
             let next = try await connection(part, from: report.calls, until: end, group)
             report.add(next)
-            if next.calls == 0 {
+            // A connection that was made in the last moment has no time left for a call.
+            if next.calls == 0, next.firstFailure != nil || ContinuousClock.now < end {
                 report.calls += 1
                 report.failed += 1
                 report.firstFailure = report.firstFailure ?? "no call ended"
