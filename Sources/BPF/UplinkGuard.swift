@@ -28,7 +28,7 @@ package final class UplinkGuard: Sendable {
     private let interfaces: Mutex<NetworkInterfaces>
     /// The interfaces that have been looked at, by index and name: an index may be used again.
     private let known = Mutex<[UInt32: String]>([:])
-    /// Those whose guard failed, which are tried again with each look and told once.
+    /// The interfaces whose guard failed: each look tries them again, and the first alone reports them.
     private let failed = Mutex<[UInt32: String]>([:])
 
     /// Loads the program. Nothing is attached before ``refresh()``.

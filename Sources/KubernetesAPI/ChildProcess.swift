@@ -159,7 +159,7 @@ private struct Supervision {
     /// Reads what is there already, and no more.
     private func drained(_ polled: [pollfd], into outcome: inout ChildProcess.Outcome) -> [pollfd] {
         var polled = polled
-        // What a helper writes without end is not read for longer than the program may run.
+        // A helper may write without end: it is read for no longer than the program may run.
         while milliseconds() != nil, unsafe poll(&polled, nfds_t(polled.count), 0) > 0 {
             var hasRead = false
             for index in polled.indices where polled[index].fd >= 0 && polled[index].revents != 0 {

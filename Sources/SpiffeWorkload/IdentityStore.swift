@@ -163,7 +163,7 @@ package final class IdentityStore: Sendable {
             case .failure(let failure):
                 let memory = configuration.memory(of: failure)
                 identity.failure = (failure, .now + memory)
-                // Not earlier: a renewal that finds the failure asks nobody, and nothing sets the time of the next.
+                // Not earlier: a renewal that finds the failure does not ask, and nothing sets the time of the next.
                 wait = max(configuration.renewalDelay(of: identity.svid, failed: true), TimeAmount(memory))
             }
             identity.renewal?.cancel()

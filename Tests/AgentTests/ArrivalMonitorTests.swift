@@ -4,7 +4,7 @@ import Testing
 
 @testable import Enforcement
 
-/// What follows from connections that were redirected and did not arrive.
+/// Findings about connections that were redirected and did not arrive.
 @Suite struct ArrivalMonitorTests {
     private struct NoCgroups: CgroupPathResolving {
         func path(of id: CgroupID) -> [UInt8]? { nil }

@@ -36,7 +36,7 @@ static __always_inline bool nid_is_others_bind(struct bpf_sock_addr *ctx)
 }
 
 /* Whether a pod that names one of the agent's ports does so in the node's network namespace.
- * Such a connection is nobody's to the agent, and is counted for nobody while it waits in the
+ * Such a connection has no pod for the agent, and no count for its pod while it waits in the
  * queue that all pods of that namespace share. In a pod's own namespace the queue is the pod's.
  */
 static __always_inline bool nid_is_uninvited(struct bpf_sock_addr *ctx)
