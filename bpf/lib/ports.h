@@ -36,8 +36,8 @@ static __always_inline bool nid_is_others_bind(struct bpf_sock_addr *ctx)
 }
 
 /* Whether a pod that names one of the agent's ports does so in the node's network namespace.
- * Such a connection has no pod for the agent, and no count for its pod while it waits in the
- * queue that all pods of that namespace share. In a pod's own namespace the queue is the pod's.
+ * The agent knows no pod of such a connection, and no pod's count has it. It waits in the queue
+ * that all pods of that namespace share; in a pod's own namespace the queue is the pod's.
  */
 static __always_inline bool nid_is_uninvited(struct bpf_sock_addr *ctx)
 {
