@@ -110,6 +110,12 @@ private struct FakeCloud: CloudCredentialExchanging {
                     case .failure, nil: #expect(clock.now > end - .seconds(61), "an error with life left")
                     }
                 }
+                // Refreshes run beside this loop, and may be behind it.
+                while upstream.count(.exchange) <= 2, !Task.isCancelled {
+                    _ = await ask()
+                    clock.advance(by: .milliseconds(1))
+                    await Task.yield()
+                }
                 #expect(served > 100 && upstream.count(.exchange) > 2)
                 clock.advance(by: .seconds(120))
                 guard case .failure? = await ask() else {
