@@ -61,6 +61,8 @@ extension PodShard {
         case ended
         /// The fetch goes on with a new federated token.
         case repeated
+        /// The fetch has failed, and is queued again, to start at its upstream's pace.
+        case held
         /// The fetch's result came too late to matter.
         case discarded
     }
@@ -85,7 +87,7 @@ extension PodShard {
         }
         if case .failure(let failure) = result, isPaced(fetch, after: failure) {
             hold(fetch, after: failure, now: now, outbox: &outbox)
-            return .repeated
+            return .held
         }
         conclude(fetch.key, result, now: now, counters: &counters, outbox: &outbox)
         return .ended

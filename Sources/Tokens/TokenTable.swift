@@ -145,7 +145,7 @@ struct TokenTable: Sendable {
     }
 
     /// The result of a fetch, or the end of its time. `false` when no caller is left to have it, or when the fetch goes
-    /// on.
+    /// on and has told its callers nothing.
     mutating func settle(
         _ fetch: TokenFetch, _ result: Result<MintedToken, UpstreamFailure>, now: Instant
     ) -> Bool {
@@ -155,10 +155,10 @@ struct TokenTable: Sendable {
         if case .repeated = settlement {
             if case .failure(let failure) = result { count(.setback(failure)) }
         } else {
-            counters.tokenFetches[Self.outcome(result, isWanted: settlement == .ended), default: 0] += 1
+            counters.tokenFetches[Self.outcome(result, isWanted: settlement != .discarded), default: 0] += 1
         }
         startFetches(ofReady: fetch.key.pod, now: now)
-        return settlement == .ended
+        return settlement == .ended || settlement == .held
     }
 
     /// The fetch holds no connection and no task any more.

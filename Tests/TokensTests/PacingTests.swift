@@ -76,6 +76,10 @@ import Testing
             await eventually { world.service.cachedAccessToken(for: pod, account: account, scopes: .default) != nil }
             #expect(world.upstream.count(.exchange) == 2)
             #expect(world.service.read { $0.pacedUntil } == nil)
+            // Operators learn of the refusal, as of any other.
+            #expect(world.service.counters.tokenFetches == [.rateLimited: 1, .succeeded: 1])
+            await eventually { world.reports.all.count == 2 }
+            #expect(world.reports.all.map { $0.failure?.kind } == [.rateLimited, nil])
         }
     }
 }
