@@ -20,7 +20,7 @@ override CLOUDS := $(filter-out 0,$(CLOUDS))
 override SPIFFE := $(filter-out 0,$(SPIFFE))
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image arm64 fuzz fuzz-coverage faults conformance spiffe demo \
-	clients attack cost soak simulate reference captures dashboard memory million storm bench bench-test ci-test busy rooms model model-test kernels clean
+	clients attack cost soak simulate fleet reference captures dashboard memory million storm bench bench-test ci-test busy rooms model model-test kernels clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -132,6 +132,12 @@ simulate: bpf ## The agent's decisions in a simulated world: SEEDS (10000) of HO
 	@echo "Building for release (the first time takes some minutes)"
 	@SWIFT=$(SWIFT) .ci/release podidentd-lab
 	@.ci/simulate --seeds $(or $(SEEDS),10000) --hours $(or $(HOURS),24) --minutes $(or $(MINUTES),25)
+
+fleet: bpf ## Thousands of agents before Google's quotas, in virtual time: NODES (5000), BEFORE (250, without pacing); writes docs/scale.md
+	@command -v python3 > /dev/null || bash .ci/install python3
+	@echo "Building for release (the first time takes some minutes)"
+	@SWIFT=$(SWIFT) .ci/release podidentd-lab
+	@.ci/fleet --nodes $(or $(NODES),5000) --before $(or $(BEFORE),250)
 
 reference: bpf ## Writes the tables of docs/operate/configuration.md from the code
 	@$(SWIFT) build --product podidentd
