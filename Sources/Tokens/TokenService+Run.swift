@@ -119,10 +119,13 @@ extension TokenService {
 
     /// Starts the fetches that wait for the pace of their upstream, each when its moment has come.
     private func continueSpacedFetches() async {
-        for await _ in pacesChanged {
-            while let moment = read({ $0.pacedUntil }) {
-                do { try await clock.sleep(until: moment) } catch { return }
-                update(ending: .none) { table, now in table.continueSpacedFetches(now: now) }
+        await withDiscardingTaskGroup { group in
+            for await _ in pacesChanged {
+                guard let moment = update(ending: .none, { table, _ in table.takePacedWake() }) else { continue }
+                group.addTask {
+                    do { try await self.clock.sleep(until: moment) } catch { return }
+                    self.update(ending: .none) { table, now in table.continueSpacedFetches(at: moment, now: now) }
+                }
             }
         }
     }

@@ -72,7 +72,6 @@ package final class TokenService: Sendable {
     ) -> Outcome {
         let (outcome, outbox, wakesTokens, wakesServiceAccounts, wakesPaces) = table.withLock { table in
             let hadTokenDeadlines = !table.tokenDeadlines.isEmpty
-            let wasPaced = table.pacedUntil != nil
             let hadServiceAccountDeadlines = !table.serviceAccountDeadlines.isEmpty
             // Time is read under the lock, so that it never goes back from one decision to the next.
             let outcome = decide(&table, clock.now)
@@ -82,7 +81,7 @@ package final class TokenService: Sendable {
                 outcome, outbox,
                 !hadTokenDeadlines && !table.tokenDeadlines.isEmpty,
                 !hadServiceAccountDeadlines && !table.serviceAccountDeadlines.isEmpty,
-                !wasPaced && table.pacedUntil != nil
+                table.needsPacedWake
             )
         }
         if wakesTokens { tokenDeadlinesContinuation.yield() }

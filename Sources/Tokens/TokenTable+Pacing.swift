@@ -73,8 +73,22 @@ extension TokenTable {
         return urgent + refreshes.sorted { ($0.end ?? now) < ($1.end ?? now) }
     }
 
-    /// Starts the fetches whose moment in the pace has come.
-    mutating func continueSpacedFetches(now: Instant) {
+    /// Whether nobody wakes as early as the next fetch may start, to the millisecond.
+    var needsPacedWake: Bool {
+        guard let pacedUntil else { return false }
+        return pacedWakes.last.map { pacedUntil + .milliseconds(1) <= $0 } ?? true
+    }
+
+    /// Returns when the caller is to wake; `nil` where somebody wakes early enough.
+    mutating func takePacedWake() -> Instant? {
+        guard needsPacedWake, let pacedUntil else { return nil }
+        pacedWakes.append(pacedUntil)
+        return pacedUntil
+    }
+
+    /// Starts the fetches whose moment in the pace has come, for the caller that wakes at `moment`.
+    mutating func continueSpacedFetches(at moment: Instant, now: Instant) {
+        pacedWakes.removeAll { $0 == moment }
         pacedUntil = nil
         startFetches(now: now)
     }

@@ -82,4 +82,20 @@ import Testing
             #expect(world.reports.all.map { $0.failure?.kind } == [.rateLimited, nil])
         }
     }
+
+    @Test func aRefreshThatWaitsLongKeepsNoOtherPodFromItsMoment() async throws {
+        try await World.run { world in
+            let (first, second) = (PodRecord.sample("a"), PodRecord.sample("b"))
+            _ = try await world.token(first, account)
+            world.clock.advance(by: .seconds(2_900))
+            world.upstream.failNext(.exchange, with: .sts(.rateLimited, 429))
+            // The refresh is refused, and waits for minutes.
+            #expect(world.service.cachedAccessToken(for: first, account: account, scopes: .default) != nil)
+            await eventually { world.service.read { $0.pacedWakes.count } == 1 }
+            let answers = world.ask(second, account)
+            await world.clock.sleeper(until: world.clock.now + .milliseconds(250))
+            world.clock.advance(by: .milliseconds(250))
+            #expect(await answers.token != nil)
+        }
+    }
 }
