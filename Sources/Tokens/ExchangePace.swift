@@ -42,6 +42,9 @@ struct ExchangePace: Sendable {
     /// Whether calls are spaced, or refreshes wait.
     func isSpaced(at now: Instant) -> Bool { pause > .zero || now < pressedUntil }
 
+    /// Whether the latest refusal says nothing of the quota any more. A pace without calls has no success that ends it.
+    func isOutdated(at now: Instant) -> Bool { now >= pressedUntil && pauseEnd(at: now) == nil }
+
     /// When the next call may start; `nil` means now.
     func pauseEnd(at now: Instant) -> Instant? {
         guard let nextAt, now < nextAt else { return nil }

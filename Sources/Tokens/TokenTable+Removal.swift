@@ -27,7 +27,13 @@ extension TokenTable {
         for (reference, slot) in serviceAccounts where !slot.isPinned && slot.entry.isSpent(at: now) {
             serviceAccounts[reference] = nil
         }
-        paces = paces.filter { $0.value.isSpaced(at: now) }
+        if !paces.isEmpty {
+            let queued = pods.values.flatMap(\.queue)
+            let awaited = Set(queued.compactMap { $0.key.pace(with: $0.federated) })
+            paces = paces.filter { key, pace in
+                pace.isSpaced(at: now) && (awaited.contains(key) || !pace.isOutdated(at: now))
+            }
+        }
         for (pod, end) in forgottenPods where now >= end { forgottenPods[pod] = nil }
     }
 

@@ -83,6 +83,20 @@ import Testing
         }
     }
 
+    @Test func aPaceThatNoFetchWaitsForIsForgotten() async throws {
+        try await World.run { world in
+            world.upstream.failNext(.exchange, with: .sts(.rateLimited, 429))
+            let pod = PodRecord.sample()
+            await #expect(throws: TokenFailure.self) { try await world.token(pod, account) }
+            world.service.forget(pod.uid)
+            for (seconds, count) in [(299, 1), (300, 0)] {
+                let moment = world.clock.now + .seconds(seconds)
+                world.service.update { table, _ in table.sweep(now: moment) }
+                #expect(world.service.read { $0.paces.count } == count)
+            }
+        }
+    }
+
     @Test func aRefreshThatWaitsLongKeepsNoOtherPodFromItsMoment() async throws {
         try await World.run { world in
             let (first, second) = (PodRecord.sample("a"), PodRecord.sample("b"))
