@@ -67,7 +67,10 @@ extension TokenTable {
                 let end = shard.end(of: fetch.key, at: now)
                 let candidate = Candidate(pod: pod, key: fetch.key, pace: key, end: end)
                 if end == nil { urgent.append(candidate) } else { refreshes.append(candidate) }
-                if let refusal = pace.refusal { pods[pod]?.slots[fetch.key]?.progressed(.setback(refusal)) }
+                // Once for each wait: a change copies the pod's slots.
+                if let refusal = pace.refusal, shard.slots[fetch.key]?.setback == nil {
+                    pods[pod]?.slots[fetch.key]?.progressed(.setback(refusal))
+                }
             }
         }
         return urgent + refreshes.sorted { ($0.end ?? now) < ($1.end ?? now) }

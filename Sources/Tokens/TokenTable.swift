@@ -78,13 +78,15 @@ struct TokenTable: Sendable {
     ) {
         if let refusal = refusal(for: pod.uid, now: now) { return outbox.answer(waiter, .failure(refusal)) }
         addShard(for: pod, now: now)
+        let fetches = counters.misses + counters.backgroundRefreshes
         let isWaiting =
             pods[pod.uid]?.requestToken(
                 key, for: pod, waiter: waiter, now: now, counters: &counters, outbox: &outbox) ?? false
         if isWaiting {
             appendDeadline(TokenWait(id: waiter.id, pod: pod.uid, target: .token(key)), to: .token, now: now)
         }
-        startFetches(ofReady: pod.uid, now: now)
+        // A request that joins a fetch starts none: the end of another, or the pace, starts what is queued.
+        if counters.misses + counters.backgroundRefreshes != fetches { startFetches(ofReady: pod.uid, now: now) }
     }
 
     func refusal(for pod: PodUID, now: Instant) -> TokenFailure? {
