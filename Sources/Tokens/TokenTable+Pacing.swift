@@ -33,7 +33,12 @@ extension TokenTable {
             else { continue }
             var startsAt = pace.pauseEnd(at: now) ?? now
             if let end = candidate.end {
-                startsAt = max(startsAt, end - (configuration.pacing?.refreshRemaining ?? .zero))
+                // No longer than callers get the token without waiting for another: AWS's clients ask with every call once
+                // less than 15 minutes are left.
+                let left = max(
+                    configuration.pacing?.refreshRemaining ?? .zero,
+                    configuration.policy(for: candidate.key).guaranteedRemaining)
+                startsAt = max(startsAt, end - left)
             }
             guard startsAt <= now else {
                 pacedUntil = min(pacedUntil ?? startsAt, startsAt)
