@@ -85,7 +85,8 @@ extension PodShard {
                 return .repeated
             }
         }
-        if case .failure(let failure) = result, isPaced(fetch, after: failure) {
+        // What the ServiceAccount no longer names is not worth another call.
+        if case .failure(let failure) = result, !slot.isRetired, isPaced(fetch, after: failure) {
             hold(fetch, after: failure, now: now, outbox: &outbox)
             return .held
         }
