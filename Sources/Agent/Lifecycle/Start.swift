@@ -112,7 +112,7 @@ extension Parts {
     ) throws -> CgroupTracking {
         let uplinks = UplinkReport(logger: logger)
         // Programs that an earlier agent left guard the interfaces meanwhile: pods need not wait until others are loaded.
-        let isGuarded = datapath.hooks.allSatisfy { $0.origin == .adopted }
+        let isGuarded = !kernel.pins.uplinks.isEmpty && datapath.hooks.allSatisfy { $0.origin == .adopted }
         if !isGuarded { uplinks.start(datapath) }
         let namespaces = serving.namespaces
         let tracking = try CgroupTracking(
