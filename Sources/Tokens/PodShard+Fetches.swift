@@ -85,7 +85,7 @@ extension PodShard {
                 return .repeated
             }
         }
-        // What the ServiceAccount no longer names is not worth another call.
+        // A token that the ServiceAccount no longer names is not worth another call.
         if case .failure(let failure) = result, !slot.isRetired, isPaced(fetch, after: failure) {
             hold(fetch, after: failure, now: now, outbox: &outbox)
             return .held

@@ -81,13 +81,13 @@ extension TokenTable {
         return urgent + refreshes.sorted { ($0.end ?? now) < ($1.end ?? now) }
     }
 
-    /// Whether nobody wakes as early as the next fetch may start, to the millisecond.
+    /// Whether every planned wake is later than the next fetch may start, by a millisecond or more.
     var needsPacedWake: Bool {
         guard let pacedUntil else { return false }
         return pacedWakes.last.map { pacedUntil + .milliseconds(1) <= $0 } ?? true
     }
 
-    /// Returns when the caller is to wake; `nil` where somebody wakes early enough.
+    /// Plans a wake, and returns when the caller is to wake; `nil` where a planned one is early enough.
     mutating func takePacedWake() -> Instant? {
         guard needsPacedWake, let pacedUntil else { return nil }
         pacedWakes.append(pacedUntil)

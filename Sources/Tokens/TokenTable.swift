@@ -23,7 +23,7 @@ struct TokenTable: Sendable {
     var paces: [PaceKey: ExchangePace] = [:]
     /// When the next fetch may start that waits for its upstream's pace; `nil` where none waits.
     var pacedUntil: Instant?
-    /// When somebody wakes for the paces, each moment before the one in front of it.
+    /// The planned wakes for the paces, each earlier than the one in front of it.
     var pacedWakes: [Instant] = []
     /// Pods that went, until no request can be under way that was attributed before.
     var forgottenPods: [PodUID: Instant] = [:]
