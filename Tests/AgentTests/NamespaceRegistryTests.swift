@@ -79,7 +79,8 @@ import Testing
             registry.seen(Self.id(5), pod: Self.other, at: Self.start + .seconds(10)) == .open(replacing: nil))
     }
 
-    @Test func `a pod at its limit whose process is in one more namespace, and does not connect there, changes nothing`() {
+    @Test
+    func `a pod at its limit whose process is in one more namespace, and does not connect there, changes nothing`() {
         var registry = Self.registry(8)
         let later = Self.start + .seconds(90)
         #expect(registry.seen(Self.id(9), pod: Self.pod, connects: false, at: Self.start) == .none)

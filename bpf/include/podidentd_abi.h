@@ -324,7 +324,7 @@ struct nid_namespace_event {
 	__u32 reserved;
 };
 
-/* Indices of nid_stats. Names in Sources/BPF/DatapathCounters.swift. */
+/* Indices of nid_stats. Names in Sources/BPF/Maps/DatapathCounters.swift. */
 enum nid_stat {
 	/* Connects that were redirected to the agent's listener. */
 	NID_STAT_REDIRECTED = 0,

@@ -70,7 +70,7 @@ struct ConformanceEndToEndTests {
         }
     }
 
-    @Test func `case 78 a quota that is used up is answered at once, and asked for again by the agent itself`() async throws {
+    @Test func `case 78 a used-up quota is answered at once, and asked for again by the agent itself`() async throws {
         try await withAgent { world, _ in
             world.addServiceAccount("app", impersonating: Self.account)
             let pod = try await world.addPod("a", serviceAccount: "app", isHostNetwork: true)
