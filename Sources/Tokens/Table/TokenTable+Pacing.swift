@@ -8,6 +8,8 @@ extension TokenTable {
         var pace: PaceKey
         /// When the token ends that is served meanwhile; `nil` where there is none.
         var end: Instant?
+        /// Whether a request waits for it.
+        var isAwaited: Bool
     }
 
     /// Learns from the end of a fetch.
@@ -32,7 +34,7 @@ extension TokenTable {
                 runningCount < configuration.fetchesInTotal || shard.running.isEmpty
             else { continue }
             var startsAt = pace.pauseEnd(at: now) ?? now
-            if let end = candidate.end {
+            if let end = candidate.end, !candidate.isAwaited {
                 // No longer than callers get the token without waiting for another: AWS's clients ask with every call once
                 // less than 15 minutes are left.
                 let left = max(
@@ -70,7 +72,8 @@ extension TokenTable {
                     pace.isSpaced(at: now)
                 else { continue }
                 let end = shard.end(of: fetch.key, at: now)
-                let candidate = Candidate(pod: pod, key: fetch.key, pace: key, end: end)
+                let candidate = Candidate(
+                    pod: pod, key: fetch.key, pace: key, end: end, isAwaited: shard.isAwaited(fetch.key))
                 if end == nil { urgent.append(candidate) } else { refreshes.append(candidate) }
                 // Once for each wait: a change copies the pod's slots.
                 if let refusal = pace.refusal, shard.slots[fetch.key]?.setback == nil {
@@ -103,6 +106,15 @@ extension TokenTable {
 }
 
 extension PodShard {
+    /// Whether a request waits for the token, or for one that is fetched with it.
+    func isAwaited(_ key: TokenKey) -> Bool {
+        if slots[key]?.waiters.isEmpty == false { return true }
+        return key.kind == .federation
+            && slots.contains { other, slot in
+                slot.fetch == .blocked && other.federation == key && !slot.waiters.isEmpty
+            }
+    }
+
     /// Whether the fetch goes on after `failure`, at the pace of its upstream.
     func isPaced(_ fetch: TokenFetch, after failure: UpstreamFailure) -> Bool {
         configuration.pacing != nil && failure.kind == .rateLimited

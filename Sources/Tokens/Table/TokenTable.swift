@@ -85,8 +85,12 @@ struct TokenTable: Sendable {
         if isWaiting {
             appendDeadline(TokenWait(id: waiter.id, pod: pod.uid, target: .token(key)), to: .token, now: now)
         }
-        // A request that joins a fetch starts none: the end of another, or the pace, starts what is queued.
-        if counters.misses + counters.backgroundRefreshes != fetches { startFetches(ofReady: pod.uid, now: now) }
+        // The first request that waits for a token changes the turn of its fetch. For later ones it stays: the end of
+        // another fetch, or the pace, starts it.
+        let isFirst = isWaiting && pods[pod.uid]?.slots[key]?.waiters.count == 1
+        if isFirst || counters.misses + counters.backgroundRefreshes != fetches {
+            startFetches(ofReady: pod.uid, now: now)
+        }
     }
 
     func refusal(for pod: PodUID, now: Instant) -> TokenFailure? {
