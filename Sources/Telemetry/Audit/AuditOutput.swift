@@ -5,7 +5,8 @@ import Settings
 
 /// The open file behind the audit stream. Writes whole lines or nothing.
 struct AuditOutput: ~Copyable {
-    private let path: String
+    // Never changed. Swift 6.2, which compiles for arm64, takes open() in the initializer for a change of a constant.
+    private var path: String
     private var descriptor: CInt = -1
     private var isFailing = false
     /// Whether a line was cut where it cannot be taken back: the next one begins on a line of its own.
