@@ -16,7 +16,7 @@ package final class Command: Sendable {
     private let outputs: Task<(output: String, errors: String), Never>
 
     /// The lines of its standard error so far.
-    package let errorLines = EventLog<String>()
+    package let errorLines = EventLog<String>(capacity: 32_768)
 
     package var processIdentifier: Int32 { process.identifier }
     package var isRunning: Bool { process.isRunning }
