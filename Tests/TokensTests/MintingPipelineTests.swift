@@ -89,22 +89,25 @@ import Testing
     }
 
     @Test(arguments: [429, 500, 503]) func transientAnswersAreRepeatedWithinTheBudget(_ status: Int) async throws {
-        upstream.failNext(.exchange, with: .sts(.unavailable, 503), .sts(.unavailable, 503))
-        upstream.failNext(.subject, with: .kubernetes(status == 429 ? .rateLimited : .unavailable, status))
+        let kind: UpstreamFailure.Kind = status == 429 ? .rateLimited : .unavailable
+        upstream.failNext(.exchange, with: .sts(kind, status), .sts(kind, status))
+        upstream.failNext(.subject, with: .kubernetes(kind, status))
         _ = try await mint(fetch(.accessToken(.default)))
         #expect(clock.sleeps == [.milliseconds(100), .milliseconds(100), .milliseconds(200)])
         #expect(upstream.count(.exchange) == 3)
         #expect(Set(upstream.calls.compactMap(\.presented)).count == 1)
     }
 
-    @Test func aQuotaThatIsUsedUpIsNotAskedAgainWithinTheFetch() async {
+    @Test func aQuotaThatIsKnownToBeUsedUpIsNotAskedAgainWithinTheFetch() async {
         upstream.fail(.exchange, with: .sts(.rateLimited, 429))
-        #expect(await failure(of: fetch(.accessToken(.default)))?.kind == .rateLimited)
+        var fetch = fetch(.accessToken(.default))
+        fetch.isSpaced = true
+        #expect(await failure(of: fetch)?.kind == .rateLimited)
         #expect(upstream.count(.exchange) == 1)
     }
 
     @Test func iamIsRepeatedWithTheSameFederatedToken() async throws {
-        upstream.failNext(.accessToken, with: .iam(.unavailable, 503), .iam(.unavailable, 500))
+        upstream.failNext(.accessToken, with: .iam(.unavailable, 503), .iam(.rateLimited, 429))
         _ = try await mint(fetch(.accessToken(.default), as: .impersonating))
         #expect(upstream.calls.map(\.presented) == Array(repeating: "fed|\(PodRecord.sample().uid)|0", count: 3))
     }

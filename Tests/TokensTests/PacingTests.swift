@@ -60,19 +60,19 @@ import Testing
     }
 }
 
-/// The token table under the pace of STS.
+/// The token table under the pace of STS. The refusals name a moment beyond the fetch, so that the fetch repeats none.
 @Suite(.timeLimit(.minutes(10))) struct PacingTests {
     private let account = ServiceAccountRecord.direct
 
     @Test func aRefusedFetchGoesOnWithoutItsCaller() async throws {
         try await World.run { world in
-            world.upstream.failNext(.exchange, with: .sts(.rateLimited, 429))
+            world.upstream.failNext(.exchange, with: .sts(.rateLimited, 429, retryAfter: .milliseconds(2_100)))
             let pod = PodRecord.sample()
             await #expect(throws: TokenFailure.self) { try await world.token(pod, account) }
             #expect(world.upstream.count(.exchange) == 1)
             // No pod asks; the pace alone starts the fetch again.
-            await world.clock.sleeper(until: world.clock.now + .milliseconds(250))
-            world.clock.advance(by: .milliseconds(750))
+            await world.clock.sleeper(until: world.clock.now + .milliseconds(2_100))
+            world.clock.advance(by: .milliseconds(2_100))
             await eventually { world.service.cachedAccessToken(for: pod, account: account, scopes: .default) != nil }
             #expect(world.upstream.count(.exchange) == 2)
             #expect(world.service.read { $0.pacedUntil } == nil)
@@ -85,7 +85,7 @@ import Testing
 
     @Test func aPaceThatNoFetchWaitsForIsForgotten() async throws {
         try await World.run { world in
-            world.upstream.failNext(.exchange, with: .sts(.rateLimited, 429))
+            world.upstream.failNext(.exchange, with: .sts(.rateLimited, 429, retryAfter: .milliseconds(2_100)))
             let pod = PodRecord.sample()
             await #expect(throws: TokenFailure.self) { try await world.token(pod, account) }
             world.service.forget(pod.uid)
@@ -102,13 +102,13 @@ import Testing
             let (first, second) = (PodRecord.sample("a"), PodRecord.sample("b"))
             _ = try await world.token(first, account)
             world.clock.advance(by: .seconds(2_900))
-            world.upstream.failNext(.exchange, with: .sts(.rateLimited, 429))
+            world.upstream.failNext(.exchange, with: .sts(.rateLimited, 429, retryAfter: .milliseconds(2_100)))
             // The refresh is refused, and waits for minutes.
             #expect(world.service.cachedAccessToken(for: first, account: account, scopes: .default) != nil)
             await eventually { world.service.read { $0.pacedWakes.count } == 1 }
             let answers = world.ask(second, account)
-            await world.clock.sleeper(until: world.clock.now + .milliseconds(250))
-            world.clock.advance(by: .milliseconds(250))
+            await world.clock.sleeper(until: world.clock.now + .milliseconds(2_100))
+            world.clock.advance(by: .milliseconds(2_100))
             #expect(await answers.token != nil)
         }
     }

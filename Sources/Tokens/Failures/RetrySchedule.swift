@@ -2,12 +2,15 @@
 struct RetrySchedule: Sendable {
     private let startedAt: ContinuousClock.Instant
     private let configuration: TokenServiceConfiguration
+    private let isSpaced: Bool
     private var failures = 0
 
-    /// `startedAt` is the beginning of the whole fetch: its steps share the budget, each has its own attempts.
-    init(startedAt: ContinuousClock.Instant, configuration: TokenServiceConfiguration) {
+    /// `startedAt` is the beginning of the whole fetch: its steps share the budget, each has its own attempts. `isSpaced` says
+    /// whether the upstream's pace decides when a refused call is made again.
+    init(startedAt: ContinuousClock.Instant, configuration: TokenServiceConfiguration, isSpaced: Bool = false) {
         self.startedAt = startedAt
         self.configuration = configuration
+        self.isSpaced = isSpaced
     }
 
     /// How long to pause before repeating after `failure`; `nil` when that would be wrong or too late.
@@ -18,10 +21,10 @@ struct RetrySchedule: Sendable {
         guard failures < configuration.attemptsPerStep else { return nil }
         switch failure.kind {
         case .unavailable: break
-        // A quota that is used up is not given back within a fetch. Where the upstream names a moment, it is.
+        // A first refusal may be a moment's, and many clients do not ask again. A quota that is known to be used up is not given
+        // back within a fetch, unless the upstream names a moment.
         case .rateLimited:
-            let isPaced = configuration.pacing != nil && failure.upstream != .kubernetes
-            guard failure.retryAfter != nil || !isPaced else { return nil }
+            guard failure.retryAfter != nil || !isSpaced || failure.upstream == .kubernetes else { return nil }
         case .denied, .notFound, .misconfigured, .staleSubjectToken: return nil
         }
         let backoff = Backoff.doubled(configuration.retryPause, failures) * (0.5 + 0.5 * jitter)

@@ -44,7 +44,8 @@ struct MintingPipeline: Sendable {
                 fetch, at: exchanger, for: request, stage: .exchange, startedAt: startedAt, progress: progress)
         }
         progress(.stage(.impersonation))
-        return try await repeating(since: startedAt, progress) { () async throws(UpstreamFailure) in
+        return try await repeating(since: startedAt, isSpaced: fetch.isSpaced, progress) {
+            () async throws(UpstreamFailure) in
             try await impersonate(account, for: fetch.key, with: federated)
         }
     }
@@ -91,7 +92,8 @@ struct MintingPipeline: Sendable {
         let subject = try await issueSubject(
             for: fetch, audience: exchanger.subjectAudience, startedAt: startedAt, progress: progress)
         progress(.stage(stage))
-        return try await repeating(since: startedAt, progress) { () async throws(UpstreamFailure) in
+        return try await repeating(since: startedAt, isSpaced: fetch.isSpaced, progress) {
+            () async throws(UpstreamFailure) in
             let askedAt = clock.now
             let answer = try await exchanger.exchange(
                 SubjectToken(token: subject.token, lifetime: subject.expiresAt - askedAt), for: request)
@@ -105,7 +107,7 @@ struct MintingPipeline: Sendable {
     private func issueSubject(
         for fetch: TokenFetch, audience: SubjectAudience, startedAt: ContinuousClock.Instant, progress: Progress
     ) async throws(UpstreamFailure) -> MintedToken {
-        try await repeating(since: startedAt, progress) { () async throws(UpstreamFailure) in
+        try await repeating(since: startedAt, isSpaced: fetch.isSpaced, progress) { () async throws(UpstreamFailure) in
             let askedAt = clock.now
             let subject = try await issuer.issueSubjectToken(
                 for: fetch.pod, serviceAccountUID: fetch.key.serviceAccountUID, audience: audience)
@@ -157,10 +159,10 @@ struct MintingPipeline: Sendable {
     }
 
     private func repeating<Answer: Sendable>(
-        since startedAt: ContinuousClock.Instant, _ progress: Progress,
+        since startedAt: ContinuousClock.Instant, isSpaced: Bool = false, _ progress: Progress,
         _ step: () async throws(UpstreamFailure) -> Answer
     ) async throws(UpstreamFailure) -> Answer {
-        var schedule = RetrySchedule(startedAt: startedAt, configuration: configuration)
+        var schedule = RetrySchedule(startedAt: startedAt, configuration: configuration, isSpaced: isSpaced)
         while true {
             do {
                 return try await step()

@@ -47,8 +47,9 @@ extension TokenTable {
                 continue
             }
             let id = FetchID(rawValue: makeID())
-            let fetch = pods[candidate.pod]?.startFetch(id) { key, _ in key == candidate.key }
-            guard let fetch else { continue }
+            let started = pods[candidate.pod]?.startFetch(id) { key, _ in key == candidate.key }
+            guard var fetch = started else { continue }
+            fetch.isSpaced = true
             let spread = jitter()
             paces[candidate.pace]?.started(at: now, jitter: spread)
             runningCount += 1

@@ -98,6 +98,7 @@ private let roles = "/latest/meta-data/iam/security-credentials"
         "cloud case 25 STS's failures: repeated, with a new token, or told",
         arguments: [
             (status: 400, code: "IDPCommunicationError", tokenRequests: 1),
+            (status: 400, code: "Throttling", tokenRequests: 1),
             (status: 500, code: "InternalFailure", tokenRequests: 1),
             (status: 400, code: "InvalidIdentityToken", tokenRequests: 2),
             (status: 400, code: "ExpiredTokenException", tokenRequests: 2),
@@ -108,21 +109,6 @@ private let roles = "/latest/meta-data/iam/security-credentials"
             let answer = try await pod.aws("\(roles)/reader")
             #expect(answer.status == 200)
             #expect(world.cluster.tokenRequests(of: pod).count == failure.tokenRequests)
-        }
-    }
-
-    @Test("cloud case 25 a request too many for STS is told at once, and the agent itself asks again")
-    func throttling() async throws {
-        try await withAWSAgent { _, aws, pod in
-            aws.tokens.fail(with: [(400, "Throttling")])
-            let before = aws.tokenServer.requests.total
-            let refused = try await pod.aws("\(roles)/reader")
-            #expect(refused.status == 503 && refused.retryAfter != nil, "\(refused)")
-            var status = refused.status
-            let end = ContinuousClock.now + .seconds(60)
-            while status == 503, ContinuousClock.now < end { status = try await pod.aws("\(roles)/reader").status }
-            #expect(status == 200)
-            #expect(aws.tokenServer.requests.total == before + 2)
         }
     }
 
