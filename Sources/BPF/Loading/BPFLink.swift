@@ -1,3 +1,4 @@
+import CBPFPrograms
 import CLibbpf
 import Glibc
 
