@@ -21,10 +21,10 @@ struct RetrySchedule: Sendable {
         guard failures < configuration.attemptsPerStep else { return nil }
         switch failure.kind {
         case .unavailable: break
-        // A first refusal may be a moment's, and many clients do not ask again. A quota that is known to be used up is not given
+        // A first refusal may be momentary, and many clients do not ask again. A quota that is known to be used up is not given
         // back within a fetch, unless the upstream names a moment.
         case .rateLimited:
-            guard failure.retryAfter != nil || !isSpaced || failure.upstream == .kubernetes else { return nil }
+            guard failure.retryAfter != nil || !isSpaced else { return nil }
         case .denied, .notFound, .misconfigured, .staleSubjectToken: return nil
         }
         let backoff = Backoff.doubled(configuration.retryPause, failures) * (0.5 + 0.5 * jitter)

@@ -107,7 +107,7 @@ struct MintingPipeline: Sendable {
     private func issueSubject(
         for fetch: TokenFetch, audience: SubjectAudience, startedAt: ContinuousClock.Instant, progress: Progress
     ) async throws(UpstreamFailure) -> MintedToken {
-        try await repeating(since: startedAt, isSpaced: fetch.isSpaced, progress) { () async throws(UpstreamFailure) in
+        try await repeating(since: startedAt, progress) { () async throws(UpstreamFailure) in
             let askedAt = clock.now
             let subject = try await issuer.issueSubjectToken(
                 for: fetch.pod, serviceAccountUID: fetch.key.serviceAccountUID, audience: audience)

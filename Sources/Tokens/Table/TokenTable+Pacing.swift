@@ -31,7 +31,7 @@ extension TokenTable {
         pacedUntil = nil
         for candidate in spacedFetches(now: now) {
             guard let pace = paces[candidate.pace], let shard = pods[candidate.pod], shard.canStartFetch,
-                runningCount < configuration.fetchesInTotal || shard.running.isEmpty
+                mayRunAnother(of: shard)
             else { continue }
             var startsAt = pace.pauseEnd(at: now) ?? now
             if let end = candidate.end, !candidate.isAwaited {
@@ -54,7 +54,7 @@ extension TokenTable {
             paces[candidate.pace]?.started(at: now, jitter: spread)
             runningCount += 1
             outbox.jobs.append(.token(fetch))
-            // The pod's next turn comes after everybody else's.
+            // The pod's next turn comes after those of all other pods.
             readyPods.removeAll { $0 == candidate.pod }
             readyPods.append(candidate.pod)
         }
@@ -101,7 +101,6 @@ extension TokenTable {
     /// Starts the fetches whose moment in the pace has come, for the caller that wakes at `moment`.
     mutating func continueSpacedFetches(at moment: Instant, now: Instant) {
         pacedWakes.removeAll { $0 == moment }
-        pacedUntil = nil
         startFetches(now: now)
     }
 }

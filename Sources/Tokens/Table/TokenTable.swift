@@ -18,8 +18,8 @@ struct TokenTable: Sendable {
     var runningCount = 0
     /// Pods with queued fetches, in the order in which they get their turn.
     var readyPods: [PodUID] = []
-    /// The quotas from which calls were refused because there were too many. At most one for a key of a pod's; the sweep removes
-    /// what is forgotten.
+    /// The paces of quotas whose upstream refused a call because there were too many. At most one for each token key of a pod; the
+    /// sweep removes outdated ones.
     var paces: [PaceKey: ExchangePace] = [:]
     /// When the next fetch may start that waits for its upstream's pace; `nil` where none waits.
     var pacedUntil: Instant?
@@ -122,8 +122,7 @@ struct TokenTable: Sendable {
             var waiting: [PodUID] = []
             for pod in readyPods {
                 guard let shard = pods[pod], shard.canStartFetch else { continue }
-                // The first fetch of a pod needs no room, so that no set of slow pods keeps it from its token.
-                guard runningCount < configuration.fetchesInTotal || shard.running.isEmpty else {
+                guard mayRunAnother(of: shard) else {
                     waiting.append(pod)
                     continue
                 }
@@ -140,6 +139,12 @@ struct TokenTable: Sendable {
             readyPods = waiting
         }
         if spaced.isEmpty { pacedUntil = nil } else { startSpacedFetches(now: now) }
+    }
+
+    /// Whether the limit of all pods allows one more fetch of this one. The first fetch of a pod needs no room, so that no set of
+    /// slow pods keeps it from its token.
+    func mayRunAnother(of shard: PodShard) -> Bool {
+        runningCount < configuration.fetchesInTotal || shard.running.isEmpty
     }
 
     mutating func progressed(_ fetch: TokenFetch, _ progress: FetchProgress) {
