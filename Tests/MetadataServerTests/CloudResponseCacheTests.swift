@@ -39,7 +39,7 @@ private let role = "/latest/meta-data/iam/security-credentials/reader"
         var all: HTTPHeaders = ["Host": "169.254.169.254"]
         all.add(contentsOf: headers)
         let request = try responder.validate(.init(version: .http1_1, method: method, uri: target, headers: all))
-        return responder.respond(to: request, from: .test, leased: leased)
+        return responder.respond(to: request, leased: leased)
     }
 
     private var pod: PodUID { TestPod.p1.record.uid }

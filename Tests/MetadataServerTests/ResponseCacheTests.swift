@@ -26,7 +26,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
 
     private func ask(_ target: String = token) throws -> Response {
         let request = try responder.validate(.init(version: .http1_1, method: .GET, uri: target, headers: .asked))
-        guard case .answer(let response) = responder.respond(to: request, from: .test, leased: leased) else {
+        guard case .answer(let response) = responder.respond(to: request, leased: leased) else {
             throw NotAnswered()
         }
         return response

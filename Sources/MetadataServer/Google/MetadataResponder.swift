@@ -39,30 +39,17 @@ package struct MetadataResponder: Sendable {
         try validator.validate(head)
     }
 
+    /// Answers without a look at leased answers.
     package func respond(to request: MetadataRequest, from tag: CallerTag) -> Outcome {
-        respond(to: request, from: tag, leased: nil)
+        decide(request, as: identify(tag), leased: nil)
     }
 
     /// Identifies the caller of a connection, now.
     func identify(_ tag: CallerTag) -> Identification { backend.identify(tag) }
 
-    func respond(to request: MetadataRequest, from tag: CallerTag, leased: ResponseCache?) -> Outcome {
-        respond(to: request, as: identify(tag), leased: leased)
-    }
-
-    /// Answers from caches, without suspension: on the event loop, for every request.
+    /// Returns the answer that the same pod got to the same request, if its lease holds.
     ///
     /// `identification` is of this moment: a pod may vanish under a kept-alive connection.
-    func respond(
-        to request: MetadataRequest, as identification: Identification, leased: ResponseCache?
-    ) -> Outcome {
-        if let cached = leased.flatMap({ cachedAnswer(to: request, as: identification, in: $0) }) {
-            return .answer(cached.response)
-        }
-        return decide(request, as: identification, leased: leased)
-    }
-
-    /// Returns the answer that the same pod got to the same request, if its lease holds.
     func cachedAnswer(
         to request: MetadataRequest, as identification: Identification, in leased: ResponseCache
     ) -> CachedResponse? {
@@ -75,7 +62,7 @@ package struct MetadataResponder: Sendable {
         }
     }
 
-    /// Answers a request to which `leased` has no answer.
+    /// Answers a request to which `leased` has no answer, from the backend's caches, without suspension: on the event loop.
     func decide(
         _ request: MetadataRequest, as identification: Identification, leased: ResponseCache?
     ) -> Outcome {

@@ -175,9 +175,7 @@ extension RequestHandler {
         if let cached {
             buffer = cached.bytes(framing: framing, date: date.value(at: now))
         } else {
-            // The head is about 250 bytes: room for it and the body at once, so that a token's answer is not moved.
-            var written = context.channel.allocator.buffer(
-                capacity: 512 + (framing.isHead ? 0 : response.body.length ?? 0))
+            var written = context.channel.allocator.buffer(capacity: response.capacity(framing: framing))
             response.write(to: &written, framing: framing, date: date.value(at: now))
             buffer = written
         }

@@ -26,7 +26,7 @@ final class CachedResponse {
     func bytes(framing: Response.Framing, date: String) -> ByteBuffer {
         if framing != self.framing || date.utf8.count != self.date.utf8.count {
             self.framing = framing
-            encoded = ByteBufferAllocator().buffer(capacity: 512 + (framing.isHead ? 0 : response.body.length ?? 0))
+            encoded = ByteBufferAllocator().buffer(capacity: response.capacity(framing: framing))
             dateIndex = response.write(to: &encoded, framing: framing, date: date)
             self.date = date
         } else if date != self.date {

@@ -18,6 +18,9 @@ extension Response {
         }
     }
 
+    /// Room for the whole response at once, so that a token is not moved: the head is about 250 bytes.
+    func capacity(framing: Framing) -> Int { 512 + (framing.isHead ? 0 : body.length ?? 0) }
+
     /// Writes the whole response as one piece, and returns the index of the date in it.
     ///
     /// Every response of Google's protocol carries `Metadata-Flavor`: without it Go and Node conclude that there is no
