@@ -22,11 +22,8 @@ extension IPAddress {
     init(_ address: nid_address) {
         let (a, b, c, d) = address.word
         let words = (UInt32(bigEndian: a), UInt32(bigEndian: b), UInt32(bigEndian: c), UInt32(bigEndian: d))
-        if words.0 == 0, words.1 == 0, words.2 == 0xffff {
-            self = .ipv4(words.3)
-        } else {
-            self = .ipv6(UInt64(words.0) << 32 | UInt64(words.1), UInt64(words.2) << 32 | UInt64(words.3))
-        }
+        let (high, low) = (UInt64(words.0) << 32 | UInt64(words.1), UInt64(words.2) << 32 | UInt64(words.3))
+        self = IPAddress.ipv6(high, low).unmapped
     }
 }
 

@@ -37,11 +37,7 @@ struct LocalAddresses {
             return .ipv4(UInt32(bigEndian: address.sin_addr.s_addr))
         case AF_INET6:
             let address = unsafe bytes.loadUnaligned(as: sockaddr_in6.self)
-            return unsafe withUnsafeBytes(of: address.sin6_addr) { words in
-                let high = unsafe UInt64(bigEndian: words.loadUnaligned(as: UInt64.self))
-                let low = unsafe UInt64(bigEndian: words.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-                return .ipv6(high, low)
-            }
+            return unsafe withUnsafeBytes(of: address.sin6_addr) { unsafe IPAddress(bytes: Array($0)) }
         default:
             return nil
         }

@@ -26,10 +26,15 @@ package final class UplinkGuard: Sendable {
     private let pins: PinDirectory
     private let program: Mutex<UplinkProgram>
     private let interfaces: Mutex<NetworkInterfaces>
-    /// The interfaces that have been looked at, by index and name: an index may be used again.
-    private let known = Mutex<[UInt32: String]>([:])
-    /// The interfaces whose guard failed: each look tries them again, and the first alone reports them.
-    private let failed = Mutex<[UInt32: String]>([:])
+    /// The interfaces that have been looked at, by index.
+    private let known = Mutex<[UInt32: KnownInterface]>([:])
+
+    private struct KnownInterface {
+        /// The interface's name: an index may be used again.
+        var name: String
+        /// Whether the guard failed: each look tries it again, and the first alone reports it.
+        var hasFailed: Bool
+    }
 
     /// Loads the program. Nothing is attached before ``refresh()``.
     package init(_ configuration: DatapathConfiguration) throws(BPFError) {
@@ -64,13 +69,16 @@ package final class UplinkGuard: Sendable {
         }
         let uplinks = found.filter(Self.isUplink)
         var changes: [Change] = []
-        for interface in uplinks where known.withLock({ $0[interface.index] }) != interface.name {
+        for interface in uplinks {
+            let last = known.withLock { $0[interface.index] }.flatMap { $0.name == interface.name ? $0 : nil }
+            if let last, !last.hasFailed { continue }
             let change = attach(to: interface)
-            if isNews(change, interface) { changes.append(change) }
+            let hasFailed = if case .failed = change { true } else { false }
+            known.withLock { $0[interface.index] = KnownInterface(name: interface.name, hasFailed: hasFailed) }
+            if last == nil || !hasFailed { changes.append(change) }
         }
         let indices = Set(uplinks.map(\.index))
         known.withLock { known in known = known.filter { indices.contains($0.key) } }
-        failed.withLock { failed in failed = failed.filter { indices.contains($0.key) } }
         for index in pins.uplinks where !indices.contains(index) {
             unsafe unlink(pin(index))
             changes.append(.forgotten(index: index))
@@ -78,20 +86,10 @@ package final class UplinkGuard: Sendable {
         return changes
     }
 
-    /// Notes what became of an interface. Says whether that was not known: a failure that goes on is not told again.
-    private func isNews(_ change: Change, _ interface: NetworkInterface) -> Bool {
-        if case .failed = change {
-            return failed.withLock { $0.updateValue(interface.name, forKey: interface.index) != interface.name }
-        }
-        failed.withLock { $0[interface.index] = nil }
-        known.withLock { $0[interface.index] = interface.name }
-        return true
-    }
-
     /// Has the next ``refresh()`` attach to every interface again: the pins' file system is gone, and the links with
     /// it.
     package func forgetLinks() {
-        known.withLock { $0 = [:] }
+        known.withLock { known in known = known.filter(\.value.hasFailed) }
     }
 
     private func pin(_ index: UInt32) -> String { "\(pins.links)/\(Self.pinPrefix)\(index)" }
