@@ -91,13 +91,10 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
             : "nothing is pinned at \(location.pinDirectory): podidentd is not installed on this node"
     }
 
-    private func text(of view: View, on terminal: Terminal) throws -> String {
-        switch output {
-        case .json: try Screen.json(view.shown)
-        case .yaml: try JSONTree(of: view.shown).yaml
-        case .tree: view.dump.summary(shown: view.shown.rows.count) + "\n" + view.shown.tree(on: terminal)
-        case .table: view.dump.summary(shown: view.shown.rows.count) + "\n" + view.shown.table(on: terminal)
-        }
+    private func text(of view: View, on terminal: Terminal, isInSeries: Bool = false) throws -> String {
+        func summary() -> String { view.dump.summary(shown: view.shown.rows.count) + "\n" }
+        if output == .tree { return summary() + view.shown.tree(on: terminal) }
+        return try output.text(view.shown, isInSeries: isInSeries) { summary() + view.shown.table(on: terminal) }
     }
 
     private func redraw(_ view: View, on terminal: Terminal) throws {
@@ -107,9 +104,9 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
 
     private func append(_ view: View, after last: View?) throws {
         if let notice = view.notice, notice != last?.notice { Screen.warn(notice) }
-        if output == .json { return Screen.write(try Screen.json(view.shown, isCompact: true)) }
-        if output == .yaml { return Screen.write("---\n" + (try JSONTree(of: view.shown).yaml)) }
-        guard let last else { return Screen.write(try text(of: view, on: .plain)) }
+        guard let last, output == .table || output == .tree else {
+            return Screen.write(try text(of: view, on: .plain, isInSeries: true))
+        }
         for change in view.shown.changes(since: last.shown) {
             Screen.write("\(WallClock.timestamp()) \(change)\n")
         }

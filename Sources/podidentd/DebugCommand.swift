@@ -126,8 +126,8 @@ enum Screen {
         StandardStream.error.write(text + "\n")
     }
 
-    static func json(_ value: some Encodable, isCompact: Bool = false) throws -> String {
-        String(decoding: try JSONOutput.bytes(of: value, isCompact: isCompact), as: UTF8.self) + "\n"
+    static func json(_ value: some Encodable) throws -> String {
+        String(decoding: try JSONOutput.bytes(of: value), as: UTF8.self) + "\n"
     }
 
     /// Prints `value` in any form, as a table by `table`.
