@@ -257,9 +257,8 @@ let package = Package(
             name: "SpiffeEndpoint",
             dependencies: [
                 "Attribution", "BPF", "CSockets", "EventLoops", "KubernetesAPI", "MetadataServer", "Operations",
-                "Settings",
-                "SignerExchange", "SpiffeIdentity", "SpiffeWorkload", "Telemetry", "Tokens", nioCore, nioPosix, nioSSL,
-                nioTLS, logging,
+                "Settings", "SignerExchange", "SpiffeIdentity", "SpiffeWorkload", "Telemetry", "Tokens", nioCore,
+                nioPosix, nioSSL, nioTLS, logging,
             ],
             swiftSettings: small
         ),

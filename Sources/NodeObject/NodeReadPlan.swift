@@ -9,7 +9,6 @@ struct NodeStep: Equatable {
 
 /// When the agent reads its own Node object again, and whether the end of a read is worth a line in the log.
 struct NodeReadPlan: Equatable {
-
     /// Labels of a Node hardly ever change, and nothing urgent hangs on them.
     static let refreshInterval = Duration.seconds(600)
     /// The pauses after failures that may pass, while nothing is known.

@@ -89,7 +89,6 @@ package struct StartupTaint: Sendable {
 
 /// When the startup taint is looked at again.
 struct StartupTaintPlan: Equatable {
-
     /// While the agent is not ready.
     static let readinessPause = Duration.milliseconds(200)
     /// A Node object that was deleted and made again by the kubelet is tainted again.

@@ -147,7 +147,7 @@ package struct Exchange: Sendable {
         guard request.csr != nil || request.audience != nil else {
             throw ExchangeRefusal(status: 400, reason: "neither csr nor audience: nothing is asked for")
         }
-        guard request.container.map({ $0.utf8.count <= ExchangeRequest.longestContainer }) ?? true else {
+        guard (request.container?.utf8.count ?? 0) <= ExchangeRequest.longestContainer else {
             throw ExchangeRefusal(status: 400, reason: "container is longer than a container's ID")
         }
         guard let audience = request.audience else { return }

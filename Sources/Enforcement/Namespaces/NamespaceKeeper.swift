@@ -33,8 +33,7 @@ package final class NamespaceKeeper: Yielding {
     /// restart.
     package init(
         opener: Opener, ports: ListenerPorts, datapath: AttachedDatapath, cgroups: CgroupFileSystem,
-        server: MetadataServer,
-        supervisor: SupervisorLink?, incidents: CounterTable<Incident>, logger: Logger,
+        server: MetadataServer, supervisor: SupervisorLink?, incidents: CounterTable<Incident>, logger: Logger,
         lost: @escaping @Sendable (OpenerError) -> Void
     ) {
         self.opener = opener
