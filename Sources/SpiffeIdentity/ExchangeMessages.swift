@@ -16,7 +16,7 @@ package struct ExchangeRequest: Codable, Sendable {
     package static let bundlePath = "/v1/bundle"
     /// Audiences of one token, and the bytes of one.
     package static let audienceLimit = (count: 16, bytes: 1024)
-    /// A container's ID has 64 digits, or a name that a runtime of tests gave.
+    /// The bytes of a container's ID at most: runtimes give 64 digits, those of tests a name.
     package static let longestContainer = 128
 
     package init(

@@ -49,7 +49,8 @@ package struct WorkloadConfiguration: Sendable {
         failure.rest ?? (failure.kind == .unavailable ? failedMemory : deniedMemory)
     }
 
-    /// No certificate or token counts as living longer, in seconds: what a signer writes may be no number of a clock's.
+    /// The longest life that a certificate or token counts as having, in seconds: a signer may write an end beyond a clock's
+    /// range.
     static let longestLife: TimeInterval = 366 * 86_400
 
     /// When to renew a certificate that was just obtained, or could not be renewed.

@@ -4,8 +4,8 @@
  * each flow for as long as a packet can take from one to the other.
  *
  * A pod that sends with such a flow's address and port within that time gets
- * past as well. The answers go to the flow's own pod: whom they reach could
- * have read the flow itself.
+ * past as well. The answers go to the flow's own pod: a pod that receives them
+ * could have read the flow itself.
  */
 #ifndef PODIDENTD_PASSED_H
 #define PODIDENTD_PASSED_H

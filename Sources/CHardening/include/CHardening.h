@@ -1,6 +1,6 @@
 /* The system calls by which the agent gives up rights, the filter over those that it keeps, and its heap.
  *
- * Each returns 0, or -1 with errno.
+ * Calls that can fail return 0, or -1 with errno.
  */
 #pragma once
 

@@ -20,7 +20,7 @@ final class HandoverHandler: ChannelInboundHandler {
     private var received = ByteBuffer()
     private var isActive = false
     private var hasBegun = false
-    /// While the agent gives way, or takes back what it gave: no other session may begin.
+    /// Whether the agent is giving way, or taking back what it gave: no other session may begin then.
     private var isBetween = false
     private var deadline: Scheduled<Void>?
 

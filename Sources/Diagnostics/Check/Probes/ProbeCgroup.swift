@@ -24,7 +24,7 @@ final class ProbeCgroup: Sendable {
 
     init(below root: KubepodsRoot, in cgroups: CgroupFileSystem, maps: PinnedMaps) throws(AgentError) {
         let parent = cgroups.mountPoint + root.description
-        // Cgroups of a check that was killed are left; one in use cannot be removed.
+        // A check that was killed leaves its cgroup. The kernel refuses to remove one that is in use.
         for (_, path) in cgroups.children(of: root.path) {
             let name = String(decoding: path, as: UTF8.self)
             if name.contains("/" + Self.prefix) { unsafe rmdir(cgroups.mountPoint + name) }

@@ -40,7 +40,7 @@ package struct RequestQuery: Sendable, Hashable {
     /// of which is decoded on an event loop of all pods'.
     private static let parametersMax = 64
 
-    /// The parameters of a query, not empty, with their names.
+    /// The parameters of a query, each with its name; empty ones are left out.
     static func pairs(of query: String) throws(RequestRefusal) -> [Substring.UTF8View] {
         guard query.utf8.count(where: { $0 == UInt8(ascii: "&") }) < parametersMax else {
             throw .badQuery("The query may have at most \(parametersMax) parameters.")
