@@ -9,8 +9,8 @@
  * tp_btf/sched_process_exec  a pod's process was executed
  * iter/task                  those that run already, when the agent starts
  *
- * Which namespace a process is in is the kernel's word: nothing is read from /proc, and
- * no process can hide there.
+ * The kernel says which namespace a process is in: nothing is read from /proc, and no
+ * process can hide there.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>

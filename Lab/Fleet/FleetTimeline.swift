@@ -2,8 +2,8 @@ import Tokens
 
 /// The virtual time of a fleet, and the one thread on which everything in it happens.
 ///
-/// It is an executor and a clock of its own, because the agents of 5,000 nodes cancel a timer for every fetch: a cancelled timer
-/// stays in the queue until it is due, which costs nothing to find.
+/// A cancelled timer stays in the queue until it is due. The agents of 5,000 nodes cancel one for every fetch, and NIO's
+/// `EmbeddedEventLoop`, the clock of `Simulation`, searches its queue for each.
 final class FleetTimeline: TaskExecutor, TokenClock, @unchecked Sendable {
     private struct Timer {
         var due: Int64

@@ -4,7 +4,7 @@ import Operations
 
 /// Whether an agent of this node answers: what `podidentd live` tells the kubelet.
 ///
-/// It depends on no port, because another process may hold that, and not on the admin socket's existence, because a full
+/// Liveness depends on no port, because another process may hold that, and not on the admin socket's existence, because a full
 /// disk may prevent it: an agent that serves pods is not to be ended for either.
 package enum Liveness {
     /// A kubelet waits as long as its probe's `timeoutSeconds`.

@@ -3,7 +3,7 @@ package import BPF
 
 /// A cloud by the addresses of its metadata server that are not 169.254.169.254.
 ///
-/// That one address is also DigitalOcean's, Exoscale's, Hetzner's, Huawei's, IBM's, UpCloud's, Vultr's and Yandex's.
+/// 169.254.169.254 is also DigitalOcean's, Exoscale's, Hetzner's, Huawei's, IBM's, UpCloud's, Vultr's and Yandex's.
 /// `docs/operate/clouds.md` has the sources.
 package enum Cloud: String, Sendable, CaseIterable {
     case alibaba

@@ -3,7 +3,7 @@ import UpstreamHTTP
 
 /// The name of a Google service account in a URL: its e-mail address.
 ///
-/// It comes from an annotation, that is, from a user who may edit a ServiceAccount; it is checked before it becomes
+/// The name comes from an annotation, that is, from a user who may edit a ServiceAccount; it is checked before it becomes
 /// part of a URL.
 struct GoogleServiceAccountName: Sendable, Hashable {
     let pathSegment: String

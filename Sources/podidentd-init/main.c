@@ -5,8 +5,8 @@
  *   podidentd-init /podidentd run ...     supervises
  *   podidentd-init /podidentd OTHER ...   becomes the program, which needs no supervisor
  *
- * It reads no bytes but messages of sixteen, the agent's (Sources/Restart/Supervision/SupervisorLink.swift) and holds no capability
- * itself; those that the agent needs are only permitted, so that the agent can have them.
+ * The program reads no bytes but messages of sixteen, the agent's (Sources/Restart/Supervision/SupervisorLink.swift), and holds
+ * no capability itself; those that the agent needs are only permitted, so that the agent can have them.
  *
  * Ends with the agent's own status in three cases: the agent ended as it was told to, failed before it served, or has
  * crashed too often. What started the container then decides.

@@ -36,10 +36,12 @@ struct ProseRules {
     func violations(inComment comment: String) -> [String] {
         let prose = plain(comment)
         var found: [String] = []
-        if let first = prose.split(whereSeparator: { !$0.isLetter }).first, Self.openers.contains(first),
-            prose.hasPrefix(first)
-        {
-            found.append("begins with '\(first)' and not with the thing that it names, or with a verb")
+        for paragraph in prose.split(separator: "\n") {
+            let text = paragraph.drop { $0 == " " }
+            let first = text.prefix { $0.isLetter }
+            if Self.openers.contains(first) {
+                found.append("begins with '\(first)' and not with the thing that it names, or with a verb")
+            }
         }
         return found + violations(in: prose)
     }

@@ -79,6 +79,7 @@ import Testing
         arguments: [
             ("What tells of this agent, which is not to be taken for the one that it replaces.", "begins with 'What'"),
             ("Of the kind alone: keys meet in a pod's table", "begins with 'Of'"),
+            ("A promise about one cached token.\n\nIt ends by itself when a refresh is due.", "begins with 'It'"),
             (
                 "Also of one that nobody was told of: whoever asked for it by its ID may know it.",
                 "'nobody' has a plain word"

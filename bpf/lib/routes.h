@@ -131,7 +131,7 @@ static __always_inline __u32 nid_extension_bytes(__u8 protocol,
 
 /* Notes the addresses of a routing header.
  *
- * Of the types that the kernel follows, RPL's (3, RFC 6554) leaves parts of its
+ * RPL's type (3, RFC 6554), which the kernel follows as well, leaves parts of its
  * addresses out, and is off unless an operator switches it on.
  *
  * Returns false if the header cannot be read to its end.

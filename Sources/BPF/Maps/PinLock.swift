@@ -4,8 +4,8 @@ import Synchronization
 
 /// The right to be the agent of a pin directory: one process holds it, and its end, however it comes, gives it up.
 ///
-/// It is an flock(2) on the directory itself, so that agents with other run directories, or in other containers, meet
-/// it.
+/// The lock is an flock(2) on the directory itself, so that agents with other run directories, or in other containers,
+/// meet it.
 package final class PinLock: Sendable {
     private let pins: PinDirectory
     private let descriptor: Mutex<CInt>

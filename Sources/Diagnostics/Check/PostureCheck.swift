@@ -7,7 +7,7 @@ package import Settings
 
 /// `podidentd check`: looks at one node from all sides and changes nothing on it, with an agent or without.
 ///
-/// What each part finds is in an extension of its own; the first failures decide what the later ones can still look at.
+/// Each part is in an extension of its own; the first failures decide what the later ones can still look at.
 package struct PostureCheck: Sendable {
     let configuration: AgentConfiguration
     /// Keys that were taken from the running agent.

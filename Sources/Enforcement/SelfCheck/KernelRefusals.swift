@@ -1,6 +1,6 @@
 /// Sums up what the kernel programs had to refuse because something was full or wrong, for the log.
 ///
-/// They cannot log themselves, and a pod that is refused in the kernel never reaches the agent. One line for all of them
+/// The programs cannot log, and a pod that is refused in the kernel never reaches the agent. One line for all of them
 /// and at most one a minute: an attacker can make these counters rise as fast as he likes.
 struct KernelRefusals: Sendable {
     /// Counters that do not rise on a healthy node.

@@ -2,7 +2,7 @@
 package enum NodeKubeconfig {
     /// The places that are looked at, in this order, and who uses each.
     ///
-    /// What a distribution has to itself comes before what several share, so that leftovers of another kind of
+    /// Places that a distribution has to itself come before those that several share, so that leftovers of another kind of
     /// installation do not win: a machine that was once a kubeadm node and runs k3s now still has kubeadm's file.
     package static let places: [(path: String, owner: String)] = [
         ("/var/lib/rancher/k3s/agent/kubelet.kubeconfig", "k3s"),

@@ -250,7 +250,7 @@ final class Acceptor: Sendable {
 
 /// The connections that are on their way from one thread that accepts to the event loop that serves them.
 ///
-/// They are few at a time: a pod that opens all it may at once must not stand in the loop's way all at once.
+/// The queue is short: a pod that opens all it may at once must not stand in the loop's way all at once.
 final class ServingQueue: Sendable {
     private static let limit = 16
 

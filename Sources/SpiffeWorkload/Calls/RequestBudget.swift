@@ -3,7 +3,7 @@ import Synchronization
 
 /// The bytes of requests that the endpoint keeps: of one pod, and of all pods.
 ///
-/// What one call may bring is bounded by ``WorkloadConfiguration``; without this a pod could bring it on every stream of every
+/// ``WorkloadConfiguration`` bounds what one call may bring; without the budget a pod could bring it on every stream of every
 /// connection at once.
 final class RequestBudget: Sendable {
     private struct Storage {

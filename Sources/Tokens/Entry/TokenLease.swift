@@ -4,7 +4,7 @@ import Synchronization
 /// A promise about one cached token: while it holds, a request for that token, of that pod and ServiceAccount, gets the
 /// same answer, down to the seconds that remain. Nothing is fetched for it.
 ///
-/// It ends by itself when the remaining seconds fall or a refresh is due, so within a second. It ends at once with any
+/// A lease ends by itself when the remaining seconds fall or a refresh is due, so within a second. It ends at once with any
 /// change of what the token service holds for the pod or for all pods: simple to be right about, and changes are few beside
 /// requests. Other pods' requests do not end it, however many they are.
 package struct TokenLease: Sendable {
