@@ -63,7 +63,7 @@ extension Fault {
             // A later event of the same watch: from here on the agent has read the others.
             let marker = try await stage.servedPod("marker")
             let answer = try await stage.ask(pod)
-            #expect(answer.outcome.answer?.status != 200, "\(stage.name): a deleted pod gets a token")
+            #expect(answer.outcome.answer?.status == 403, "\(stage.name): \(answer.outcome.text)")
             #expect(try await stage.ask(marker).outcome.answer?.status == 200)
             return FaultRow(
                 sees: answer.outcome.text, answered: answer.after, recovered: .zero,

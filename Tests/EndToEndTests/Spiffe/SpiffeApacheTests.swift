@@ -65,9 +65,10 @@ struct SpiffeApacheTests {
             let shop = try await world.addPod("shop", serviceAccount: "shop")
             let other = try await world.addPod("other", serviceAccount: "other")
             for (pod, answer) in [(shop, "open-sesame"), (other, "401")] {
-                let token = try await pod.curl("/podidentd/v1/token?audience=\(Apache.audience)").body
-                #expect(try await apache.read(from: pod, "pod", token: token) == answer, "\(pod.name)")
-                #expect(try await apache.read(from: pod, "svid", token: token) == "401", "\(pod.name)")
+                let token = try await pod.curl("/podidentd/v1/token?audience=\(Apache.audience)")
+                try #require(token.status == 200, "\(pod.name): \(token.body)")
+                #expect(try await apache.read(from: pod, "pod", token: token.body) == answer, "\(pod.name)")
+                #expect(try await apache.read(from: pod, "svid", token: token.body) == "401", "\(pod.name)")
             }
             let svid = try #require(try await shop.spiffe("jwt", Apache.audience)["token"]?.string)
             #expect(try await apache.read(from: shop, "pod", token: svid) == "401")
