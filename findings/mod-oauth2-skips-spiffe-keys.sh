@@ -10,8 +10,7 @@
 # So what:  who signs JWT-SVIDs publishes the keys twice: in the bundle, and as an OpenID key set with use "sig".
 set -euo pipefail
 folder=$(mktemp -d)
-server=
-trap '[ -z "$server" ] || kill "$server"; rm -rf "$folder"' EXIT
+trap 'rm -rf "$folder"' EXIT
 chmod 755 "$folder"
 cd "$folder"
 mkdir packages root htdocs

@@ -27,7 +27,6 @@ struct CallCounts {
     var exchanges = 0
     var refusedExchanges = 0
     var impersonations = 0
-    var refusedImpersonations = 0
 }
 
 /// The API server, STS and IAM Credentials of a fleet: what they answer, and when they refuse. No bytes.
@@ -105,7 +104,6 @@ final class FleetUpstreams: SubjectTokenIssuing, ServiceAccountReading, TokenExc
         try await travel(.milliseconds(90), to: .iamCredentials)
         counts.impersonations += 1
         guard impersonations.admits(at: timeline.elapsed) else {
-            counts.refusedImpersonations += 1
             throw UpstreamFailure(upstream: .iamCredentials, kind: .rateLimited, status: 429, message: "quota exceeded")
         }
         return UpstreamToken(token: Self.token, lifetime: .seconds(3_600))

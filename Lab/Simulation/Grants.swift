@@ -25,7 +25,7 @@ struct Grant {
     var isRevoked = false
 }
 
-/// The time by the clocks on the walls of the simulated world.
+/// The calendar time of the simulated world.
 enum WallTime {
     /// 2026-11-29T00:00:00Z.
     static let beginning: Int64 = 1_795_910_400

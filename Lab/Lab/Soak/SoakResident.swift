@@ -3,7 +3,7 @@ struct SoakResident: Sendable {
     private struct Question {
         var visit: ClientRequest
         var expectation: ResponseOracle.Expectation
-        /// A cached token's time is this one's.
+        /// Whether the answer's time counts as that of a cached token.
         var isMeasured = false
     }
 

@@ -26,7 +26,7 @@ final class World: @unchecked Sendable {
     /// Whether the world has come to rest: no fault is injected any more.
     var isQuiet = false
 
-    /// Until when a pod may have to ask again because its node still keeps the pace that refusals taught it.
+    /// The moment up to which a pod may have to ask again, because its node still keeps the pace that refusals taught it.
     var paceEnd = Duration.zero
     /// The longest time that a node takes to find out that a quota is free again: the pauses of `PacingPolicy` from the longest to
     /// the shortest, each half as long again at worst.

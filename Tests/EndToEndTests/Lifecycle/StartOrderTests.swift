@@ -72,18 +72,10 @@ struct StartOrderTests {
             #expect(world.cluster.trap?.connections == 0)
             #expect(try await agent.status().incidents["port_held", default: 0] > 0)
             await holders[0].end()
-            try await Self.eventually { try await onHost.ask().status == 200 }
+            try await world.eventually("hostNetwork pods are not served") { (try? await onHost.ask().status) == 200 }
             for holder in holders { await holder.end() }
             #expect(agent.isRunning)
             await agent.stop()
-        }
-    }
-
-    /// Asks again for at most a minute.
-    private static func eventually(_ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
-        while !((try? await condition()) ?? false) {
-            guard ContinuousClock.now < deadline else { throw LabError("it did not come about within a minute") }
         }
     }
 
