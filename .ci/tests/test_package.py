@@ -41,6 +41,18 @@ class PackageTests(unittest.TestCase):
                 stale.append(f"{target['name']}: {', '.join(sorted(unused))}")
         self.assertEqual(stale, [], "targets with dependencies that they do not import")
 
+    def test_the_types_of_libbpf_have_one_home(self):
+        """A header that includes libbpf's again must take CLibbpf's first: which module a type is of depends on chance else."""
+        found = 0
+        for module in ROOT.glob("*/C*/include"):
+            umbrella = module / f"{module.parent.name}.h"
+            text = umbrella.read_text() if umbrella.exists() else ""
+            if ".skel.h" in text:
+                found += 1
+                beginning = text[:re.search(r'^#include "\w+\.skel\.h"', text, re.MULTILINE).start()]
+                self.assertIn("#pragma clang module import CLibbpf", beginning, umbrella)
+        self.assertEqual(found, 2)
+
 
 if __name__ == "__main__":
     unittest.main()

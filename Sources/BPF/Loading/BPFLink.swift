@@ -1,4 +1,3 @@
-import CBPFPrograms
 import CLibbpf
 import Glibc
 
