@@ -19,8 +19,8 @@ struct IdentityTests {
         }
     }
 
-    /// The level of kubepods is the kernel's. By a level counted from a path no process of a nested node would be a pod's, and
-    /// this pod would reach the machine's own metadata server.
+    /// The level of kubepods is the kernel's. By one counted from a path no process of a nested node would be a pod's. This pod
+    /// would reach the machine's own metadata server.
     @Test("a hostNetwork pod receives its own token, and never the machine's", arguments: CgroupLayout.allCases)
     func hostNetwork(layout: CgroupLayout) async throws {
         try await withAgent(layout: layout) { world, agent in
