@@ -18,7 +18,7 @@ struct DemoCommand: AsyncParsableCommand {
     func run() async throws {
         // A terminal's Ctrl-C must not end the process before it has cleaned up.
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
-        try await withThrowingTaskGroup(of: Bool.self) { group in
+        let isInterrupted = try await withThrowingTaskGroup(of: Bool.self) { group in
             group.addTask {
                 for await _ in signals { return true }
                 return false
@@ -28,10 +28,13 @@ struct DemoCommand: AsyncParsableCommand {
                 return false
             }
             defer { group.cancelAll() }
-            if try await group.next() == true {
-                print("\nInterrupted: cleaning up.")
-            }
+            guard try await group.next() == true else { return false }
+            print("\nInterrupted: cleaning up.")
+            return true
         }
+        print("\nCleaned up: no link, map, namespace, cgroup or mount of the demo is left.")
+        // With --keep an interrupt is the end that was meant.
+        if isInterrupted, !keep { throw ExitCode(130) }
     }
 
     private func show() async throws {
@@ -45,7 +48,6 @@ struct DemoCommand: AsyncParsableCommand {
                 await agent.stop()
             }
         }
-        print("\nCleaned up: no link, map, namespace, cgroup or mount of the demo is left.")
     }
 }
 

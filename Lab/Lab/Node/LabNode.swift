@@ -168,10 +168,21 @@ package final class LabNode: Sendable {
     package func tearDown() async {
         for pod in pods { await remove(pod) }
         await CgroupTree.remove(ownCgroups)
-        _ = try? await Command.run(["ip", "netns", "delete", network.name])
+        await Self.removeNamespace(network.name)
         _ = try? await Command.run(["umount", "--quiet", bpfFileSystem])
         _ = try? await Command.run(["umount", "--quiet", "--lazy", cgroupBind])
         try? FileManager.default.removeItem(atPath: directory)
+    }
+
+    /// Removes a network namespace with the processes in it: agents and signers of a run that was interrupted are in no
+    /// cgroup of the lab's.
+    static func removeNamespace(_ name: String) async {
+        let processes = try? await Command.run(["ip", "netns", "pids", name])
+        for process in (processes?.output ?? "").split(separator: "\n").compactMap({ Int32($0) })
+        where process != getpid() {
+            kill(process, SIGKILL)
+        }
+        _ = try? await Command.run(["ip", "netns", "delete", name])
     }
 
     /// Removes the host guard's nftables table, if it is there: what the removal of its links' pins is elsewhere.

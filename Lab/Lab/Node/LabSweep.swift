@@ -40,12 +40,7 @@ package enum LabSweep {
         }
         for namespace in (try? FileManager.default.contentsOfDirectory(atPath: "/run/netns")) ?? []
         where namespace.hasPrefix(identifier + "-") {
-            // The agent is in no cgroup of the lab's.
-            let processes = try? await Command.run(["ip", "netns", "pids", namespace])
-            for process in (processes?.output ?? "").split(separator: "\n").compactMap({ Int32($0) }) {
-                kill(process, SIGKILL)
-            }
-            _ = try? await Command.run(["ip", "netns", "delete", namespace])
+            await LabNode.removeNamespace(namespace)
         }
         // The pins go with their file system, and the attachments with the pins.
         for mount in ["/bpf", "/cgroup"] {
