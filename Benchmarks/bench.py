@@ -48,6 +48,9 @@ def arguments():
         if getattr(options, key, None) is None:
             setattr(options, key, value)
     options.only = [word for word in options.only.split(",") if word]
+    figures = parser.get_default("only").split(",")
+    if unknown := set(options.only) - set(figures):
+        parser.error(f"--only: no such figures: {', '.join(sorted(unknown))}; there are {', '.join(figures)}")
     options.rows = [word for word in options.rows.split(",") if word]
     if unknown := set(options.rows) - WAITS.keys():
         parser.error(f"--rows: no such rows: {', '.join(sorted(unknown))}; there are {', '.join(WAITS)}")

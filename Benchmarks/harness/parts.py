@@ -15,7 +15,12 @@ def parser(description, name, only):
     result = argparse.ArgumentParser(description=description)
     result.add_argument("--agent", default=f"{ROOT}/.build-release/release/podidentd", help="the agent under test")
     result.add_argument("--lab", default=f"{ROOT}/.build-release/release/podidentd-lab", help="the embedded lab")
-    result.add_argument("--only", default=",".join(only), type=lambda text: text.split(","), help="parts")
+    def chosen(text):
+        if unknown := set(text.split(",")) - set(only):
+            raise argparse.ArgumentTypeError(f"no such parts: {', '.join(sorted(unknown))}; there are {', '.join(only)}")
+        return text.split(",")
+
+    result.add_argument("--only", default=",".join(only), type=chosen, help="parts")
     result.add_argument("--output", default=os.path.join(BENCHMARKS, "results", f"{name}.json"),
                         help="the results; parts that are not measured stay")
     return result

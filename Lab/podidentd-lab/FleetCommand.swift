@@ -26,7 +26,8 @@ struct FleetCommand: ParsableCommand {
     var withoutPacing = false
 
     func validate() throws {
-        guard nodes >= 5, pods > 0 else { throw ValidationError("5 nodes and 1 pod are the least") }
+        guard (5...100_000).contains(nodes) else { throw ValidationError("--nodes is from 5 to 100000") }
+        guard (1...500).contains(pods) else { throw ValidationError("--pods is from 1 to 500") }
         for name in scenarios where FleetScenario(rawValue: name) == nil {
             let names = FleetScenario.allCases.map(\.rawValue).joined(separator: ", ")
             throw ValidationError("\(name) is none of \(names)")

@@ -26,7 +26,8 @@ struct MillionCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard (1...500).contains(pods) else { throw ValidationError("--pods is from 1 to 500") }
-        guard connections > 0, perLife >= 8 else { throw ValidationError("--per-life is at least 8") }
+        guard connections > 0 else { throw ValidationError("--connections is at least 1") }
+        guard perLife >= 8 else { throw ValidationError("--per-life is at least 8") }
     }
 
     func run() async throws {

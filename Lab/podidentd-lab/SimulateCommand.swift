@@ -42,7 +42,9 @@ struct SimulateCommand: ParsableCommand {
     var list = false
 
     func validate() throws {
-        guard hours > 0, seeds > 0, nodes > 0, pods > 0 else { throw ValidationError("numbers must be above 0") }
+        guard seeds > 0, nodes > 0, pods > 0, faultPause > 0 else { throw ValidationError("numbers must be above 0") }
+        guard hours > 0, hours <= 100_000 else { throw ValidationError("--hours is above 0, and 100000 at most") }
+        guard UInt64.max - seed >= UInt64(seeds) else { throw ValidationError("--seed is too large for so many seeds") }
         for name in only where Fault(rawValue: name) == nil { throw ValidationError("\(name) is no fault") }
         if let mutation, Mutation(rawValue: mutation) == nil { throw ValidationError("\(mutation) is no mutation") }
     }
