@@ -58,7 +58,8 @@ image: build ## Builds the container image into .build/image, and starts it; IMA
 	@IMAGE="$(IMAGE)" bash deploy/image/build
 
 arm64: bpf ## Builds the programs and the image for arm64 by cross compilation, and starts them under qemu (1.2 GB from Debian)
-	@bash .ci/install buildah libdeflate-tools python3
+	@bash .ci/install buildah libdeflate-tools python3 binutils
+	@$(SWIFT) package resolve
 	@.ci/arm64
 
 fuzz: build ## Feeds every parser ITERATIONS inputs made from seeds (default: 100000)
