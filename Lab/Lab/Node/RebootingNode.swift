@@ -25,6 +25,8 @@ package struct RebootingNode {
 
     /// Removes everything of the agent's, as a reboot does.
     package func reboot(_ pods: [RunningPod]) async throws {
+        // Detached first: a mount namespace that some process of the machine made meanwhile keeps the file system's pins alive.
+        try await Command.require(world.uninstallCommand)
         try await Command.require(["umount", world.node.bpfFileSystem])
         try await Command.require(["mount", "-t", "bpf", "bpf", world.node.bpfFileSystem])
         try await inNetwork("nft flush ruleset")
