@@ -21,7 +21,7 @@ SECONDS = "PODIDENTD_TEST_SECONDS"
 BEGUN = re.compile(r"^◇ (?:Test|Suite) (?!case |run )(.*) started\.$")
 ENDED = re.compile(r"^. (?:Test|Suite) (?!run )(.*?)(?: with \d+ test cases?)? (passed|failed) after .*$")
 SKIPPED = re.compile(r"^[➜⚠].*skipped")
-ROUTINE = re.compile(r"^[◇↳]|passed after|Test Case|started\.$")
+ROUTINE = re.compile(r"^◇|passed after|Test Case|started\.$")
 ROW = re.compile(r'^◇ Test case passing .* → ((?:cloud )?case \d+ .*) to "[^"]*" started\.$')
 TITLE = re.compile(r'^◇ Test "((?:cloud )?case \d+ .*)" started\.$')
 
