@@ -117,21 +117,51 @@ let package = Package(
             ],
             swiftSettings: small
         ),
+        // The exchange at a cloud's token service: a module each, of what they share.
+        .target(name: "TokenExchange", dependencies: ["Tokens", "UpstreamHTTP", nioSSL], swiftSettings: strict),
         .target(
-            name: "TokenExchange",
-            dependencies: [
-                "Attribution", "Text", "Tokens", "UpstreamHTTP", nioCore, nioHTTP1, nioSSL,
-                .product(name: "Crypto", package: "swift-crypto"),
-            ],
+            name: "GoogleTokenExchange",
+            dependencies: ["Text", "TokenExchange", "Tokens", "UpstreamHTTP", nioCore, nioHTTP1],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "AWSSecurityTokenService",
+            dependencies: ["Attribution", "TokenExchange", "Tokens", "UpstreamHTTP", nioCore, nioHTTP1, crypto],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "EntraTokenExchange",
+            dependencies: ["Attribution", "TokenExchange", "Tokens", "UpstreamHTTP", nioCore, nioHTTP1],
+            swiftSettings: strict
+        ),
+        // The metadata protocols: a module each, of what rooms are made of. None knows another, nor the server.
+        .target(
+            name: "MetadataProtocol",
+            dependencies: ["Attribution", "EventLoops", "Text", "Tokens", nioCore, nioHTTP1, crypto],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "GoogleMetadata",
+            dependencies: ["Attribution", "EventLoops", "MetadataProtocol", "Text", "Tokens", nioHTTP1],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "AWSInstanceMetadata",
+            dependencies: ["Attribution", "MetadataProtocol", "Text", "Tokens", nioHTTP1],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "AzureInstanceMetadata",
+            dependencies: ["Attribution", "MetadataProtocol", "Tokens", nioHTTP1],
             swiftSettings: strict
         ),
         .target(name: "CSockets", cSettings: [.define("_GNU_SOURCE")]),
+        // Accepts and answers, in the protocols of the rooms that it is given.
         .target(
             name: "MetadataServer",
             dependencies: [
-                "Linux",
-                "CSockets", "EventLoops", "Attribution", "Text", "Tokens", nioCore, nioPosix, nioHTTP1, logging,
-                .product(name: "Crypto", package: "swift-crypto"),
+                "Attribution", "CSockets", "EventLoops", "Linux", "MetadataProtocol", "Tokens", nioCore, nioPosix,
+                nioHTTP1, logging,
             ],
             swiftSettings: strict
         ),
@@ -195,7 +225,9 @@ let package = Package(
         .target(
             name: "Clouds",
             dependencies: [
-                "Attribution", "MetadataServer", "Operations", "Settings", "TokenExchange", "Tokens", logging,
+                "AWSInstanceMetadata", "AWSSecurityTokenService", "Attribution", "AzureInstanceMetadata",
+                "EntraTokenExchange", "GoogleMetadata", "GoogleTokenExchange", "MetadataProtocol", "Operations",
+                "Settings", "Tokens", logging,
             ],
             swiftSettings: small
         ),
@@ -204,7 +236,8 @@ let package = Package(
             name: "Telemetry",
             dependencies: [
                 "Linux",
-                "Attribution", "KubernetesAPI", "MetadataServer", "Operations", "Settings", "Tokens", logging, crypto,
+                "Attribution", "KubernetesAPI", "MetadataProtocol", "MetadataServer", "Operations", "Settings",
+                "Tokens", logging, crypto,
                 nioPosix,
             ],
             swiftSettings: small
@@ -225,7 +258,7 @@ let package = Package(
             name: "Enforcement",
             dependencies: [
                 "Linux",
-                "Attribution", "BPF", "EventLoops", "MetadataServer", "Operations",
+                "Attribution", "BPF", "EventLoops", "MetadataProtocol", "MetadataServer", "Operations",
                 "Restart",
                 "Settings", "Telemetry", "Tokens", nioPosix, logging, nioCore,
             ],
@@ -235,7 +268,7 @@ let package = Package(
         .target(
             name: "NodeObject",
             dependencies: [
-                "Clouds", "KubernetesAPI", "MetadataServer", "Settings", "Text", "Tokens", logging,
+                "Clouds", "GoogleMetadata", "KubernetesAPI", "Settings", "Text", "Tokens", logging,
             ],
             swiftSettings: small
         ),
@@ -244,9 +277,9 @@ let package = Package(
             name: "Diagnostics",
             dependencies: [
                 "Linux",
-                "Attribution", "BPF", "Clouds", "Enforcement", "KubernetesAPI", "MetadataServer", "Operations",
-                "Settings",
-                "Telemetry", "TokenExchange", "Tokens", "UpstreamHTTP", nioPosix, logging, "CSockets", "Netlink",
+                "Attribution", "BPF", "Clouds", "Enforcement", "GoogleMetadata", "GoogleTokenExchange", "KubernetesAPI",
+                "MetadataProtocol", "MetadataServer", "Operations", "Settings", "Telemetry", "Tokens", "UpstreamHTTP",
+                nioPosix, logging, "CSockets", "Netlink",
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: small
@@ -268,8 +301,8 @@ let package = Package(
             name: "Agent",
             dependencies: [
                 "Attribution", "Tokens", "BPF", "Clouds", "Diagnostics", "Enforcement", "EventLoops", "UpstreamHTTP",
-                "Hardening", "KubernetesAPI", "MetadataServer", "NodeObject", "Operations", "Restart", "Settings",
-                "SpiffeEndpoint", "Telemetry", "TokenExchange", nioPosix, logging,
+                "GoogleTokenExchange", "Hardening", "KubernetesAPI", "MetadataProtocol", "MetadataServer", "NodeObject",
+                "Operations", "Restart", "Settings", "SpiffeEndpoint", "Telemetry", nioPosix, logging,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -331,7 +364,8 @@ let package = Package(
         .target(
             name: "Simulation",
             dependencies: [
-                "Attribution", "EventLoops", "KubernetesAPI", "MetadataServer", "Telemetry", "TokenExchange", "Tokens",
+                "Attribution", "EventLoops", "GoogleMetadata", "GoogleTokenExchange", "KubernetesAPI",
+                "MetadataProtocol", "MetadataServer", "Telemetry", "Tokens",
                 "UpstreamHTTP", nioCore, nioHTTP1, nioSSL, logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
@@ -360,7 +394,10 @@ let package = Package(
         // The cost of a cached token, counted in instructions: see .ci/cost.
         .executableTarget(
             name: "request-cost",
-            dependencies: ["Attribution", "MetadataServer", "Tokens", nioCore, nioPosix, logging],
+            dependencies: [
+                "Attribution", "GoogleMetadata", "MetadataProtocol", "MetadataServer", "Tokens", nioCore, nioPosix,
+                logging,
+            ],
             path: "Benchmarks/request-cost",
             swiftSettings: strict
         ),
@@ -379,7 +416,8 @@ let package = Package(
         .testTarget(name: "TextTests", dependencies: ["Text"], swiftSettings: strict),
         .testTarget(name: "YAMLTests", dependencies: ["YAML", "Fuzzing"], swiftSettings: strict),
         .testTarget(
-            name: "TokensTests", dependencies: ["Tokens", "Attribution", "TokenExchange", "Fuzzing"],
+            name: "TokensTests",
+            dependencies: ["Tokens", "Attribution", "AWSSecurityTokenService", "EntraTokenExchange", "Fuzzing"],
             swiftSettings: strict),
         // A scripted HTTPS server and certificates, for the tests of the upstream clients.
         .target(
@@ -404,13 +442,17 @@ let package = Package(
         ),
         .testTarget(
             name: "TokenExchangeTests",
-            dependencies: ["TokenExchange", "Attribution", "Tokens", "UpstreamTesting", nioHTTP1],
+            dependencies: [
+                "TokenExchange", "GoogleTokenExchange", "AWSSecurityTokenService", "Attribution", "Tokens",
+                "UpstreamTesting", nioHTTP1,
+            ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "MetadataServerTests",
             dependencies: [
-                "MetadataServer", "EventLoops", "Fuzzing", nioPosix,
+                "MetadataServer", "MetadataProtocol", "GoogleMetadata", "AWSInstanceMetadata", "AzureInstanceMetadata",
+                "EventLoops", "Fuzzing", nioPosix,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             resources: [.copy("Corpus")],
@@ -454,9 +496,9 @@ let package = Package(
             name: "AgentTests",
             dependencies: [
                 "Linux",
-                "Agent", "Attribution", "BPF", "Clouds", "Diagnostics", "Enforcement", "KubernetesAPI",
-                "MetadataServer",
-                "NodeObject", "Operations", "Restart", "Settings", "Telemetry", "Tokens", logging,
+                "Agent", "Attribution", "BPF", "Clouds", "Diagnostics", "Enforcement", "GoogleMetadata",
+                "KubernetesAPI", "MetadataProtocol", "MetadataServer", "NodeObject", "Operations", "Restart",
+                "Settings", "Telemetry", "Tokens", logging,
             ],
             swiftSettings: strict),
         // The documents, held against the code and the programs.

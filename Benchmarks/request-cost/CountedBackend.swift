@@ -1,5 +1,5 @@
 import Attribution
-import MetadataServer
+import MetadataProtocol
 import Tokens
 
 /// One pod with one cached token, answered by the agent's own attributor and token service.
@@ -33,12 +33,6 @@ struct CountedBackend: TokenServiceBackend {
         configuration.serviceAccounts.awaitAge = .seconds(3600)
         tokens = TokenService(
             configuration: configuration, issuer: upstreams, accounts: upstreams, exchanger: upstreams)
-    }
-
-    var instance: InstanceAttributes {
-        InstanceAttributes(
-            id: 1, hostname: "node", name: "node", zone: "zone", clusterName: "cluster", clusterLocation: "location",
-            clusterUID: "uid")
     }
 
     func identify(_ tag: CallerTag) -> Identification { attributor.identify(tag) }

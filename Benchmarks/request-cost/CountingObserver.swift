@@ -1,3 +1,4 @@
+import MetadataProtocol
 import MetadataServer
 import Synchronization
 

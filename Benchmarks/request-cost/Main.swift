@@ -1,4 +1,5 @@
 import Glibc
+import GoogleMetadata
 import Logging
 import MetadataServer
 import NIOCore
@@ -26,11 +27,17 @@ struct RequestCost {
         let fetches = Task { await backend.tokens.run() }
         // One loop: which of several serves a connection would be chance, and so would be the count.
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let server = MetadataServer(
-            configuration: MetadataServerConfiguration(
+        let google = GoogleMetadataRoom(
+            GoogleMetadataConfiguration(
                 projectID: "project", numericProjectID: 1, poolName: "project.svc.id.goog",
-                identityProvider: "//iam.googleapis.com/provider", subjectTokenAudience: "https://wif.example"),
-            backend: backend, readTag: { _ in CountedBackend.tag }, eventLoopGroup: loops,
+                identityProvider: "//iam.googleapis.com/provider", subjectTokenAudience: "https://wif.example")
+        ) {
+            InstanceAttributes(
+                id: 1, hostname: "node", name: "node", zone: "zone", clusterName: "cluster",
+                clusterLocation: "location", clusterUID: "uid")
+        }
+        let server = MetadataServer(
+            backend: backend, rooms: [google], readTag: { _ in CountedBackend.tag }, eventLoopGroup: loops,
             logger: Logger(label: "request-cost") { _ in SwiftLogNoOpLogHandler() }, observer: observer)
         let (listener, port) = try Loopback.listen()
         // As in a pod's own network namespace.

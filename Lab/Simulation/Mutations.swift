@@ -1,18 +1,18 @@
 import Attribution
+import GoogleTokenExchange
 import KubernetesAPI
 import MetadataServer
-import TokenExchange
 import Tokens
 
 /// The upstream clients with the bug that was asked for; without one, the clients themselves.
 final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging, @unchecked Sendable {
     private let kubernetes: KubernetesClient
-    private let google: GoogleTokenExchange
+    private let google: GoogleTokenService
     private let world: World
     private var accounts: [ServiceAccountReference: (record: ServiceAccountRecord, at: ContinuousClock.Instant)] = [:]
     private var exchanged: [String: UpstreamToken] = [:]
 
-    init(kubernetes: KubernetesClient, google: GoogleTokenExchange, world: World) {
+    init(kubernetes: KubernetesClient, google: GoogleTokenService, world: World) {
         (self.kubernetes, self.google, self.world) = (kubernetes, google, world)
     }
 

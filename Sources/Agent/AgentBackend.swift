@@ -1,6 +1,5 @@
 import Attribution
-import MetadataServer
-import NodeObject
+import MetadataProtocol
 import Telemetry
 import Tokens
 
@@ -8,14 +7,11 @@ import Tokens
 struct AgentBackend: TokenServiceBackend {
     let attributor: Attributor
     let tokens: TokenService
-    let node: NodeInformation
     let attributions: AttributionCounters
     let callers: RecentCallers
 
     /// How long a request may wait for its pod's record. Well below the 3 s after which Google's clients give up.
     private static let holdLimit = Duration.seconds(2)
-
-    var instance: InstanceAttributes { node.attributes }
 
     func identify(_ tag: CallerTag) -> Identification {
         let identification = attributor.identify(tag)

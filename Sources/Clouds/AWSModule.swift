@@ -1,15 +1,16 @@
+import AWSInstanceMetadata
+import AWSSecurityTokenService
 import Attribution
-import MetadataServer
+import MetadataProtocol
 import Settings
-import TokenExchange
 import Tokens
 
 /// AWS: temporary credentials of an IAM role, at the addresses of EC2's instance metadata service.
 struct AWSModule: CloudModule {
     static let name = CloudName("aws")
-    static let annotations = [AWSInstanceMetadata.annotation]
+    static let annotations = [AWSMetadataRoom.annotation]
 
-    private let service: AWSSecurityTokenService
+    private let service: AWSTokenService
     let rooms: [any CloudRoom]
 
     private static let minimumSeconds = 3600
@@ -89,15 +90,15 @@ struct AWSModule: CloudModule {
         let place = parts.place
         let configured = settings["aws.region"]
         let region: @Sendable () -> String? = { configured ?? place.region }
-        var service = AWSSecurityTokenService.Configuration(
+        var service = AWSTokenService.Configuration(
             audience: Self.audience(configuration),
             seconds: settings["aws.duration-seconds"].flatMap { Int($0) } ?? Self.minimumSeconds,
             userAgent: "podidentd/\(AgentVersion.current)", region: region)
         service.url = settings["aws.sts-url"]
         service.trustRootsPath = settings["aws.ca-file"]
-        self.service = try AWSSecurityTokenService(Self.name, service)
-        let instance = AWSInstanceMetadata(
-            AWSInstanceMetadata.Configuration(
+        self.service = try AWSTokenService(Self.name, service)
+        let instance = AWSMetadataRoom(
+            AWSMetadataRoom.Configuration(
                 cloud: Self.name, servesVersion1: settings["aws.imds-v1"] == "allow",
                 allowed: settings["aws.role-allow"].flatMap { CloudAllowList($0) } ?? CloudAllowList(),
                 region: region, zone: { place.zone }),
@@ -115,7 +116,7 @@ struct AWSModule: CloudModule {
     func remedy(
         _ failure: UpstreamFailure, _ credential: CloudCredential, _ account: ServiceAccountReference
     ) -> String {
-        AWSInstanceMetadata.remedy(failure, credential, account)
+        AWSMetadataRoom.remedy(failure, credential, account)
     }
 
     func reach() async -> (host: String, failure: UpstreamFailure?) { await service.reach() }

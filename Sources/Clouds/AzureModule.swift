@@ -1,14 +1,15 @@
-import MetadataServer
+import AzureInstanceMetadata
+import EntraTokenExchange
+import MetadataProtocol
 import Settings
-import TokenExchange
 import Tokens
 
 /// Azure: access tokens of an application or managed identity, at the address of Azure's instance metadata service.
 struct AzureModule: CloudModule {
     static let name = CloudName("azure")
-    static let annotations = [AzureInstanceMetadata.clientAnnotation, AzureInstanceMetadata.tenantAnnotation]
+    static let annotations = [AzureMetadataRoom.clientAnnotation, AzureMetadataRoom.tenantAnnotation]
 
-    private let service: EntraTokenExchange
+    private let service: EntraTokenService
     let rooms: [any CloudRoom]
 
     static let keys: [ConfigurationKey] = [
@@ -46,14 +47,14 @@ struct AzureModule: CloudModule {
 
     init(_ configuration: AgentConfiguration, _ parts: CloudParts) throws {
         let settings = configuration.cloudSettings
-        var service = EntraTokenExchange.Configuration(
+        var service = EntraTokenService.Configuration(
             authority: settings["azure.authority"] ?? "", audience: Self.audience(configuration),
             userAgent: "podidentd/\(AgentVersion.current)")
         service.trustRootsPath = settings["azure.ca-file"]
-        self.service = try EntraTokenExchange(Self.name, service)
+        self.service = try EntraTokenService(Self.name, service)
         rooms = [
-            AzureInstanceMetadata(
-                AzureInstanceMetadata.Configuration(
+            AzureMetadataRoom(
+                AzureMetadataRoom.Configuration(
                     cloud: Self.name, tenant: settings["azure.tenant"],
                     allowed: settings["azure.client-allow"].flatMap { CloudAllowList($0) } ?? CloudAllowList()))
         ]
@@ -70,7 +71,7 @@ struct AzureModule: CloudModule {
     func remedy(
         _ failure: UpstreamFailure, _ credential: CloudCredential, _ account: ServiceAccountReference
     ) -> String {
-        AzureInstanceMetadata.remedy(failure, credential, account)
+        AzureMetadataRoom.remedy(failure, credential, account)
     }
 
     func reach() async -> (host: String, failure: UpstreamFailure?) { await service.reach() }

@@ -1,6 +1,6 @@
 import FoundationEssentials
 import Logging
-package import MetadataServer
+package import MetadataProtocol
 import Operations
 package import Settings
 package import Tokens

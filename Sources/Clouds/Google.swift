@@ -1,12 +1,13 @@
-package import MetadataServer
-import Settings
-package import TokenExchange
+package import GoogleMetadata
+package import GoogleTokenExchange
+package import MetadataProtocol
+package import Settings
 package import Tokens
 
 extension AgentConfiguration {
     /// How tokens are exchanged at Google.
-    package var tokenExchange: TokenExchangeConfiguration {
-        var exchange = TokenExchangeConfiguration(
+    package var tokenExchange: GoogleTokenService.Configuration {
+        var exchange = GoogleTokenService.Configuration(
             audience: providerAudience, version: AgentVersion.current
         )
         exchange.stsURL = stsURL
@@ -15,9 +16,9 @@ extension AgentConfiguration {
         return exchange
     }
 
-    /// The metadata server's answers that are the same for all pods.
-    package var metadataServer: MetadataServerConfiguration {
-        MetadataServerConfiguration(
+    /// The answers of Google's protocol that are the same for all pods.
+    package var googleMetadata: GoogleMetadataConfiguration {
+        GoogleMetadataConfiguration(
             projectID: projectID,
             numericProjectID: projectNumber,
             universeDomain: universeDomain,
@@ -32,6 +33,17 @@ extension AgentConfiguration {
 
     /// The audience of the tokens that are exchanged at Google; `nil` where Google's protocol is not served.
     package var googleAudience: String? { servesGoogle ? tokenAudience ?? providerAudience : nil }
+}
+
+extension CloudModules {
+    /// The protocols that are served, in the order in which they are asked whose a path is: Google's takes what is left.
+    package static func rooms(
+        _ configuration: AgentConfiguration, _ clouds: [any CloudModule],
+        instance: @escaping @Sendable () -> InstanceAttributes
+    ) -> [any MetadataRoom] {
+        let others = clouds.flatMap(\.rooms)
+        return others + [GoogleMetadataRoom(configuration.googleMetadata, besides: others, instance: instance)]
+    }
 }
 
 /// Stands for Google's token services where Google's protocol is not served: refuses every exchange.

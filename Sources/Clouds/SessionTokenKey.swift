@@ -1,6 +1,6 @@
 import Glibc
 package import Logging
-import MetadataServer
+import MetadataProtocol
 
 /// The key of the session tokens: in a file beside the admin socket, so that the agent that follows in a restart or an
 /// upgrade accepts the tokens that pods hold.

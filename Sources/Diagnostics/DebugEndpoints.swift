@@ -2,6 +2,7 @@ package import Attribution
 import BPF
 package import Clouds
 package import Enforcement
+import GoogleMetadata
 package import KubernetesAPI
 package import MetadataServer
 package import Operations
@@ -83,7 +84,7 @@ package struct DebugEndpoints: Sendable {
             tokens: tokens, datapath: datapath, readiness: readiness,
             remedies: ExplainRemedies(
                 configuration: configuration,
-                errors: ErrorResponse(configuration: configuration.metadataServer)),
+                failures: GoogleFailures(configuration.googleMetadata)),
             clouds: CloudExplainer(modules: clouds, tokens: tokens), spiffe: spiffe
         )
         return [

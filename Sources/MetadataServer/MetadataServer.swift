@@ -1,6 +1,7 @@
 package import Attribution
 import EventLoops
 package import Logging
+package import MetadataProtocol
 package import NIOCore
 import NIOPosix
 
@@ -10,13 +11,13 @@ import NIOPosix
     import Musl
 #endif
 
-/// The metadata server: accepts redirected connections and answers them in the GKE metadata server's protocol.
+/// The metadata server: accepts redirected connections and answers them in the protocols of its rooms.
 ///
 /// Nothing is ever forwarded. A connection without a tag is reset unread. Threads of its own accept from every
 /// listening socket, and answer there what they can at once; everything else runs on the given event loops. `readTag`
 /// is called once per connection, on such a thread, and must not block.
 package final class MetadataServer: Sendable {
-    private let configuration: MetadataServerConfiguration
+    private let limits: MetadataServerLimits
     private let responder: MetadataResponder
     private let backend: any MetadataBackend
     private let readTag: @Sendable (CInt) -> CallerTag?
@@ -29,13 +30,13 @@ package final class MetadataServer: Sendable {
     private let loops: [(loop: any EventLoop, state: NIOLoopBoundBox<LoopState>)]
     private let pool: AcceptorPool
 
-    /// `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing.
+    /// The first of `rooms` that owns a path serves it. `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing.
     /// `acceptFailed` is called whenever a connection could not be accepted; it waits with the kernel and is tried
     /// again. `elsewhere` takes the connections to its port; on the port of `secured` requests come through its handlers.
     package init(
-        configuration: MetadataServerConfiguration,
+        limits: MetadataServerLimits = MetadataServerLimits(),
         backend: any MetadataBackend,
-        rooms: [any CloudRoom] = [],
+        rooms: [any MetadataRoom],
         readTag: @escaping @Sendable (CInt) -> CallerTag?,
         eventLoopGroup: any EventLoopGroup,
         logger: Logger,
@@ -43,15 +44,15 @@ package final class MetadataServer: Sendable {
         acceptFailed: @escaping @Sendable () -> Void = {}, elsewhere: OtherService? = nil,
         secured: SecuredPort? = nil
     ) {
-        self.configuration = configuration
-        self.responder = MetadataResponder(configuration: configuration, backend: backend, rooms: rooms)
+        self.limits = limits
+        self.responder = MetadataResponder(backend: backend, rooms: rooms)
         self.backend = backend
         self.readTag = readTag
         self.eventLoopGroup = eventLoopGroup
         self.observer = observer
         self.elsewhere = elsewhere
         self.secured = secured
-        self.registry = ConnectionRegistry(limits: configuration.limits)
+        self.registry = ConnectionRegistry(limits: limits)
         self.loops = eventLoopGroup.makeIterator().map { loop in
             (loop, .makeBoxSendingValue(LoopState(loop: loop), eventLoop: loop))
         }
@@ -94,12 +95,12 @@ package final class MetadataServer: Sendable {
         onListeningSocket descriptor: CInt, namespace: UInt64? = nil, waitsForBytes: Bool = false,
         isPaused: Bool = false
     ) throws(MetadataServerError) {
-        guard listen(descriptor, configuration.limits.listenBacklog) == 0 else {
+        guard listen(descriptor, limits.listenBacklog) == 0 else {
             let reason = errno
             close(descriptor)
             throw MetadataServerError("cannot set the backlog of descriptor \(descriptor): errno \(reason)")
         }
-        configuration.limits.apply(toListeningSocket: descriptor, waitsForBytes: waitsForBytes)
+        limits.apply(toListeningSocket: descriptor, waitsForBytes: waitsForBytes)
         try pool.add(descriptor, namespace: namespace, isPaused: isPaused) { [self] index, queue in
             let (loop, state) = loops[index]
             return FastPath(
@@ -229,7 +230,7 @@ package final class MetadataServer: Sendable {
                 RequestHandler(
                     tag: tag,
                     responder: responder,
-                    limits: configuration.limits,
+                    limits: limits,
                     observer: observer,
                     date: state.date,
                     leased: state.leased,
@@ -237,14 +238,14 @@ package final class MetadataServer: Sendable {
                     record: record,
                     refusesAll: admission == .refuse,
                     registry: registry
-                ), known: known, limits: configuration.limits))
+                ), known: known, limits: limits))
     }
 
     static let answersInMemory = ChannelOptions.Types.WriteBufferWaterMark(low: 2048, high: 4096)
 
     /// The pipeline of one connection, from the socket inwards.
     static func handlers(
-        _ handler: RequestHandler, known: RequestCache, limits: MetadataServerConfiguration.Limits
+        _ handler: RequestHandler, known: RequestCache, limits: MetadataServerLimits
     ) -> [any ChannelHandler] {
         [ArrivalHandler(handler, known: known, limits: limits), handler]
     }

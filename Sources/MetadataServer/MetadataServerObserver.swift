@@ -1,4 +1,5 @@
 package import Attribution
+package import MetadataProtocol
 
 /// Observes what the server does, for counters. Called on event loops and on threads that accept: implementations only
 /// count.
@@ -75,38 +76,6 @@ package enum ConnectionReset: String, Sendable, Hashable, CaseIterable {
     case stopping
 }
 
-/// The class of a request's path.
-package enum RouteClass: String, Sendable, Hashable, CaseIterable {
-    case root
-    case directory
-    case value
-    case account
-    case accessToken = "access_token"
-    case identityToken = "identity_token"
-    case podToken = "pod_token"
-    case podUID = "pod_uid"
-    /// AWS's token that a client fetches first.
-    case sessionToken = "session_token"
-    /// The identity of another cloud, by name.
-    case cloudListing = "cloud_listing"
-    case cloudCredential = "cloud_credential"
-    case cloudValue = "cloud_value"
-    /// Nothing that this server serves.
-    case unknown
-    /// Refused before its route was known.
-    case unrouted
-
-    /// Whether a GET may mint.
-    var isCredential: Bool {
-        switch self {
-        case .accessToken, .identityToken, .podToken, .cloudCredential: true
-        case .root, .directory, .value, .account, .podUID, .sessionToken, .cloudListing, .cloudValue, .unknown,
-            .unrouted:
-            false
-        }
-    }
-}
-
 /// A bound that a caller ran into.
 package enum LimitKind: String, Sendable, Hashable, CaseIterable {
     case requestTarget = "request_target"
@@ -122,4 +91,19 @@ package enum LimitKind: String, Sendable, Hashable, CaseIterable {
     case idleConnections = "idle_connections"
     /// A connection was closed because unanswered requests of all pods held too many bytes.
     case unfinishedBytes = "unfinished_bytes"
+}
+
+extension RequestRefusal {
+    /// The bound that the request broke, if it is refused for that.
+    var limit: LimitKind? {
+        switch self {
+        case .requestTargetTooLong: .requestTarget
+        case .headersTooLarge: .headers
+        case .bodyTooLarge: .body
+        case .requestTimedOut: .requestTimeout
+        case .answerTimedOut: .answerTimeout
+        case .tooManyConnections: .connectionsPerPod
+        case .malformed, .badQuery, .forwarded, .unknownHost, .methodNotAllowed, .notFound, .room: nil
+        }
+    }
 }

@@ -1,5 +1,5 @@
+package import GoogleMetadata
 package import KubernetesAPI
-package import MetadataServer
 package import Settings
 import Text
 

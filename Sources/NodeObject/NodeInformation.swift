@@ -1,7 +1,7 @@
 package import Clouds
+package import GoogleMetadata
 package import KubernetesAPI
 package import Logging
-package import MetadataServer
 package import Settings
 import Synchronization
 import Tokens

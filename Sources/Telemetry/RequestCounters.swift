@@ -1,3 +1,4 @@
+package import MetadataProtocol
 package import MetadataServer
 package import Operations
 

@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import MetadataProtocol
 import MetadataServer
 import Operations
 import Testing

@@ -1,5 +1,5 @@
+import GoogleMetadata
 import KubernetesAPI
-import MetadataServer
 import Testing
 import Tokens
 

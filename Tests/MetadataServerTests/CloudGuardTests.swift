@@ -2,6 +2,9 @@ import Attribution
 import NIOHTTP1
 import Testing
 
+@testable import AWSInstanceMetadata
+@testable import AzureInstanceMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 @testable import Tokens
 
@@ -79,7 +82,7 @@ private struct Weakened: CloudRoom {
     init() {
         backend.update { state in
             state.account.annotations = [
-                AWSInstanceMetadata.annotation: ownRole, AzureInstanceMetadata.clientAnnotation: ownClient,
+                AWSMetadataRoom.annotation: ownRole, AzureMetadataRoom.clientAnnotation: ownClient,
             ]
             state.credential = ServedToken(
                 token: AWSSessionCredentials(accessKeyID: "ASIA", secretAccessKey: "s", sessionToken: "t").token,
@@ -91,8 +94,8 @@ private struct Weakened: CloudRoom {
         lacking missing: Weakened.Guard = .none, _ target: String, _ headers: HTTPHeaders,
         host: String = "169.254.169.254"
     ) -> Int? {
-        let aws = AWSInstanceMetadata(.init(cloud: CloudName("aws"), region: { "r" }, zone: { nil }), tokens: tokens)
-        let azure = AzureInstanceMetadata(.init(cloud: CloudName("azure"), tenant: "t.example"))
+        let aws = AWSMetadataRoom(.init(cloud: CloudName("aws"), region: { "r" }, zone: { nil }), tokens: tokens)
+        let azure = AzureMetadataRoom(.init(cloud: CloudName("azure"), tenant: "t.example"))
         let responder = MetadataResponder(
             configuration: .test, backend: backend,
             rooms: [Weakened(inner: aws, lacks: missing), Weakened(inner: azure, lacks: missing)])

@@ -2,6 +2,9 @@ import Attribution
 import NIOHTTP1
 import Testing
 
+@testable import AWSInstanceMetadata
+@testable import AzureInstanceMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 @testable import Tokens
 
@@ -15,15 +18,15 @@ private let role = "/latest/meta-data/iam/security-credentials/reader"
     private let responder: MetadataResponder
 
     init() {
-        let aws = AWSInstanceMetadata(.init(cloud: CloudName("aws"), region: { "r" }, zone: { nil }), tokens: tokens)
+        let aws = AWSMetadataRoom(.init(cloud: CloudName("aws"), region: { "r" }, zone: { nil }), tokens: tokens)
         let backend = backend
         responder = MetadataResponder(
             configuration: .test, backend: backend,
-            rooms: [aws, AzureInstanceMetadata(.init(cloud: CloudName("azure"), tenant: "t.example"))])
+            rooms: [aws, AzureMetadataRoom(.init(cloud: CloudName("azure"), tenant: "t.example"))])
         backend.update { state in
             state.account.annotations = [
-                AWSInstanceMetadata.annotation: "arn:aws:iam::111122223333:role/reader",
-                AzureInstanceMetadata.clientAnnotation: "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+                AWSMetadataRoom.annotation: "arn:aws:iam::111122223333:role/reader",
+                AzureMetadataRoom.clientAnnotation: "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
             ]
             state.credential = ServedToken(
                 token: AWSSessionCredentials(accessKeyID: "ASIA", secretAccessKey: "s", sessionToken: "t").token,

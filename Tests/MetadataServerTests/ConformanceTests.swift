@@ -1,6 +1,10 @@
 import Testing
 import Tokens
 
+@testable import AWSInstanceMetadata
+@testable import AzureInstanceMetadata
+@testable import GoogleMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 private let v1 = "/computeMetadata/v1"
@@ -320,10 +324,10 @@ extension String {
             + ConformanceCase.serviceAccounts + ConformanceCase.identity)
     func besideOtherClouds(_ test: ConformanceCase) async throws {
         let tokens = SessionTokens(key: [UInt8](repeating: 1, count: 32))
-        let aws = AWSInstanceMetadata(
+        let aws = AWSMetadataRoom(
             .init(cloud: CloudName("aws"), region: { "r" }, zone: { "z" }), tokens: tokens)
         let rooms: [any CloudRoom] = [
-            aws, AWSContainerCredentials(roles: aws), AzureInstanceMetadata(.init(cloud: CloudName("azure"))),
+            aws, AWSContainerCredentials(roles: aws), AzureMetadataRoom(.init(cloud: CloudName("azure"))),
         ]
         // A path that Google's protocol calls another cloud's is that cloud's here.
         guard test.title != "another cloud's path" else { return }

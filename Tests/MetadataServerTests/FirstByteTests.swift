@@ -2,6 +2,7 @@ import NIOCore
 import Synchronization
 import Testing
 
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"
@@ -10,7 +11,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
 @Suite(.timeLimit(.minutes(10))) struct FirstByteTests {
     /// Accepted connections, while one that is silent waits before one that asks.
     private func accepted(waitsForBytes: Bool, _ next: (Int, any Channel) async throws -> Void) async throws {
-        var configuration = MetadataServerConfiguration.test
+        var configuration = TestConfiguration.test
         configuration.limits.firstByteDelay = 120
         let accepted = Atomic<Int>(0)
         try await withServer(

@@ -2,6 +2,8 @@ import Attribution
 import Testing
 import Tokens
 
+@testable import GoogleMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 private let path = "/podidentd/v1/token"
@@ -95,8 +97,8 @@ private let error = "text/plain; charset=utf-8"
     }
 
     @Test func `without configured audiences the path does not exist`() async throws {
-        var configuration = MetadataServerConfiguration.test
-        configuration.podTokenAudiences = []
+        var configuration = TestConfiguration.test
+        configuration.google.podTokenAudiences = []
         let connection = try await TestConnection(FakeBackend(), configuration: configuration)
         let nothing = try await connection.exchange(get("/podidentd/v1/nothing"))
         for query in ["", "?audience=", "?audience=\(vault)", "?wait_for_change=true"] {

@@ -3,6 +3,7 @@ import NIOCore
 import NIOHTTP1
 import Testing
 
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"

@@ -3,6 +3,7 @@ import NIOCore
 import NIOHTTP1
 import Testing
 
+@testable import MetadataProtocol
 @testable import MetadataServer
 @testable import Tokens
 

@@ -1,6 +1,9 @@
 import Attribution
 import Testing
 
+@testable import AWSInstanceMetadata
+@testable import AzureInstanceMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 /// All that one request waits for shares one deadline.
@@ -8,7 +11,7 @@ import Testing
     private static let token = get("/computeMetadata/v1/instance/service-accounts/default/token")
 
     private static func connection(_ backend: FakeBackend) async throws -> TestConnection {
-        var configuration = MetadataServerConfiguration.test
+        var configuration = TestConfiguration.test
         configuration.limits.waitBudget = .milliseconds(20)
         return try await TestConnection(backend, configuration: configuration)
     }
@@ -62,9 +65,9 @@ import Testing
     }
 
     @Test func `each protocol's time is within what its clients wait`() {
-        #expect(MetadataServerConfiguration.test.limits.waitBudget < .seconds(3))
-        #expect(AWSInstanceMetadata.waitBudget < .seconds(1) && AWSContainerCredentials.waitBudget < .seconds(2))
-        #expect(AzureInstanceMetadata.waitBudget < .seconds(8))
+        #expect(TestConfiguration.test.limits.waitBudget < .seconds(3))
+        #expect(AWSMetadataRoom.waitBudget < .seconds(1) && AWSContainerCredentials.waitBudget < .seconds(2))
+        #expect(AzureMetadataRoom.waitBudget < .seconds(8))
     }
 
     @Test func `an answer within the time is untouched by it`() async throws {

@@ -1,6 +1,10 @@
 import Attribution
 import Testing
 
+@testable import AWSInstanceMetadata
+@testable import AzureInstanceMetadata
+@testable import GoogleMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 @testable import Tokens
 
@@ -15,12 +19,12 @@ private let listing = "/latest/meta-data/iam/security-credentials/"
     ]
 
     private func connection(_ backend: FakeBackend, servesGoogle: Bool = false) async throws -> TestConnection {
-        var configuration = MetadataServerConfiguration.test
-        configuration.servesGoogle = servesGoogle
-        let aws = AWSInstanceMetadata(
+        var configuration = TestConfiguration.test
+        configuration.google.servesGoogle = servesGoogle
+        let aws = AWSMetadataRoom(
             .init(cloud: CloudName("aws"), region: { "r" }, zone: { "z" }),
             tokens: SessionTokens(key: [UInt8](repeating: 1, count: 32)))
-        let azure = AzureInstanceMetadata(.init(cloud: CloudName("azure"), tenant: "t.example"))
+        let azure = AzureMetadataRoom(.init(cloud: CloudName("azure"), tenant: "t.example"))
         return try await TestConnection(backend, configuration: configuration, rooms: [aws, azure])
     }
 
@@ -64,7 +68,7 @@ private let listing = "/latest/meta-data/iam/security-credentials/"
         let backend = FakeBackend(.p1)
         backend.update { $0.account.annotations = Self.annotations }
         let connection = try await connection(backend)
-        let uid = try await connection.exchange(get(Route.podUIDPath))
+        let uid = try await connection.exchange(get(OwnPath.podUID))
         #expect(uid.status == 200 && uid.body == TestPod.p1.record.uid.description)
         let put = try await connection.exchange(
             "PUT /latest/api/token HTTP/1.1\r\nHost: 169.254.169.254\r\n"

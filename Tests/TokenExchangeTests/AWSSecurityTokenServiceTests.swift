@@ -2,7 +2,7 @@ import Attribution
 import Testing
 import Tokens
 
-@testable import TokenExchange
+@testable import AWSSecurityTokenService
 
 @Suite struct XMLElementTests {
     private func parse(_ text: String) -> XMLElement? { XMLElement(document: Array(text.utf8)) }

@@ -4,7 +4,7 @@ import Testing
 import Tokens
 import UpstreamTesting
 
-@testable import TokenExchange
+@testable import GoogleTokenExchange
 
 @Suite("IAM Credentials")
 struct IAMCredentialsTests {

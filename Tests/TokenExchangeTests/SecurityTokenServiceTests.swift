@@ -1,9 +1,10 @@
 import NIOHTTP1
 import Testing
+import TokenExchange
 import Tokens
 import UpstreamTesting
 
-@testable import TokenExchange
+@testable import GoogleTokenExchange
 
 @Suite("Security Token Service")
 struct SecurityTokenServiceTests {
@@ -158,15 +159,15 @@ struct SecurityTokenServiceTests {
             "http://sts.googleapis.com/v1/token", "sts.googleapis.com", "https://", "https://a/?b", "https://u@a",
             "https://a/",
         ] {
-            var configuration = TokenExchangeConfiguration(audience: testProvider, version: "1")
+            var configuration = GoogleTokenService.Configuration(audience: testProvider, version: "1")
             configuration.stsURL = url
-            #expect(throws: TokenExchangeError.self) { try GoogleTokenExchange(configuration) }
+            #expect(throws: TokenExchangeError.self) { try GoogleTokenService(configuration) }
         }
         #expect(throws: TokenExchangeError.self) {
-            try GoogleTokenExchange(TokenExchangeConfiguration(audience: "", version: "1"))
+            try GoogleTokenService(GoogleTokenService.Configuration(audience: "", version: "1"))
         }
-        var configuration = TokenExchangeConfiguration(audience: testProvider, version: "1")
+        var configuration = GoogleTokenService.Configuration(audience: testProvider, version: "1")
         configuration.trustRootsPath = "/nowhere"
-        #expect(throws: TokenExchangeError.self) { try GoogleTokenExchange(configuration) }
+        #expect(throws: TokenExchangeError.self) { try GoogleTokenService(configuration) }
     }
 }

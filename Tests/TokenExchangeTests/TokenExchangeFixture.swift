@@ -2,7 +2,7 @@ import Foundation
 import Tokens
 import UpstreamTesting
 
-@testable import TokenExchange
+@testable import GoogleTokenExchange
 
 let testProvider = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/k"
 let testSubject = SubjectToken(token: SecretToken(testJWT(#"{"sub":"pod"}"#)), lifetime: .seconds(3600))
@@ -13,7 +13,7 @@ let testAccount = "app@my-project.iam.gserviceaccount.com"
 func outcome(
     of reply: @escaping @Sendable () -> ScriptedReply,
     timeout: Duration = .seconds(60),
-    _ call: @escaping @Sendable (GoogleTokenExchange) async throws(UpstreamFailure) -> UpstreamToken
+    _ call: @escaping @Sendable (GoogleTokenService) async throws(UpstreamFailure) -> UpstreamToken
 ) async throws -> (Result<UpstreamToken, UpstreamFailure>, [ScriptedRequest]) {
     let authority = try TestAuthority()
     let folder = try temporaryFolder()
@@ -22,12 +22,12 @@ func outcome(
     return try await ScriptedServer.serve(tls: authority.serverConfiguration()) { _ in
         reply()
     } body: { server in
-        var configuration = TokenExchangeConfiguration(audience: testProvider, version: "1.2")
+        var configuration = GoogleTokenService.Configuration(audience: testProvider, version: "1.2")
         configuration.stsURL = server.url + "/v1/token"
         configuration.iamCredentialsURL = server.url
         configuration.trustRootsPath = folder + "/ca.pem"
         configuration.callTimeout = timeout
-        let exchange = try GoogleTokenExchange(configuration)
+        let exchange = try GoogleTokenService(configuration)
         let result: Result<UpstreamToken, UpstreamFailure>
         do throws(UpstreamFailure) { result = .success(try await call(exchange)) } catch { result = .failure(error) }
         await exchange.shutdown()

@@ -1,6 +1,7 @@
+import AWSSecurityTokenService
 import Attribution
+import EntraTokenExchange
 import Testing
-import TokenExchange
 
 @testable import Tokens
 
@@ -59,7 +60,7 @@ private struct FakeCloud: CloudCredentialExchanging {
         "cloud case 23 AWS credentials are used until half an hour is left, and none has less than 25 minutes",
         arguments: [0, 0.5, 0.999])
     func aws(jitter: Double) async throws {
-        let (remaining, exchanges) = try await use(AWSSecurityTokenService.lifetimes, jitter: jitter)
+        let (remaining, exchanges) = try await use(AWSTokenService.lifetimes, jitter: jitter)
         // An hour each, of which half is used.
         #expect((5...7).contains(exchanges))
         let least = try #require(remaining.min())
@@ -70,7 +71,7 @@ private struct FakeCloud: CloudCredentialExchanging {
 
     @Test("cloud case 43 tokens of Azure always have at least six minutes", arguments: [0, 0.5, 0.999])
     func azure(jitter: Double) async throws {
-        let (remaining, exchanges) = try await use(EntraTokenExchange.lifetimes, jitter: jitter)
+        let (remaining, exchanges) = try await use(EntraTokenService.lifetimes, jitter: jitter)
         #expect(try #require(remaining.min()) >= 360)
         #expect((3...5).contains(exchanges))
     }
@@ -79,7 +80,7 @@ private struct FakeCloud: CloudCredentialExchanging {
         "no failure of a refresh, of whatever kind, is answered while a valid credential is here",
         arguments: UpstreamFailure.Kind.allCases)
     func failures(kind: UpstreamFailure.Kind) async throws {
-        for lifetimes in [AWSSecurityTokenService.lifetimes, EntraTokenExchange.lifetimes] {
+        for lifetimes in [AWSTokenService.lifetimes, EntraTokenService.lifetimes] {
             let (clock, upstream, name) = (ManualClock(), FakeUpstream(), CloudName("other"))
             let cloud = FakeCloud(cloud: name, lifetimes: lifetimes, upstream: upstream)
             let service = TokenService(
@@ -135,7 +136,7 @@ private struct FakeCloud: CloudCredentialExchanging {
         configuration.cloudCredentialsPerPod = 8
         let (clock, upstream, other) = (ManualClock(), FakeUpstream(), PodRecord.sample("other"))
         let cloud = FakeCloud(
-            cloud: CloudName("other"), lifetimes: EntraTokenExchange.lifetimes, upstream: upstream)
+            cloud: CloudName("other"), lifetimes: EntraTokenService.lifetimes, upstream: upstream)
         let service = TokenService(
             configuration: configuration, issuer: upstream, accounts: upstream, exchanger: upstream, clouds: [cloud],
             clock: clock, jitter: { 0 })

@@ -1,6 +1,6 @@
 import Attribution
 import FoundationEssentials
-import MetadataServer
+import MetadataProtocol
 import NIOCore
 import NIOHTTP1
 import UpstreamHTTP

@@ -1,10 +1,12 @@
 import Attribution
+import GoogleMetadata
+import GoogleTokenExchange
 import KubernetesAPI
 import Logging
+import MetadataProtocol
 import MetadataServer
 import NIOHTTP1
 import Telemetry
-import TokenExchange
 import Tokens
 
 /// One process of the agent: its real parts, composed as `Agent` does, around a simulated kernel and network.
@@ -42,8 +44,8 @@ final class SimulatedAgent: @unchecked Sendable {
         let kubernetes = KubernetesClient(
             options: options, credentials: SimulatedCredentials(node.kubelet, world.timeline), network: network,
             clock: clock, logger: logger)
-        let google = try GoogleTokenExchange(
-            TokenExchangeConfiguration(audience: World.provider, version: "simulation"), network: network)
+        let google = try GoogleTokenService(
+            GoogleTokenService.Configuration(audience: World.provider, version: "simulation"), network: network)
         let callers = RecentCallers()
         let audit = AuditLog(node: "node-\(node.number)", callers: callers, clock: clock, logger: logger) { line in
             world.audited(line, by: id, node)
@@ -83,7 +85,8 @@ final class SimulatedAgent: @unchecked Sendable {
         let backend = SimulatedBackend(
             attributor: Attributor(index: index, directory: directory), tokens: tokens, callers: callers, world: world,
             node: node)
-        responder = MetadataResponder(configuration: SimulatedNode.server, backend: backend)
+        responder = MetadataResponder(
+            backend: backend, rooms: [GoogleMetadataRoom(SimulatedNode.google) { SimulatedNode.instance }])
     }
 
     /// Begins its services, as a process does.
@@ -143,7 +146,7 @@ final class SimulatedAgent: @unchecked Sendable {
         case .hold: break
         case .wait:
             let isUnbounded = world.options.mutation == .waitsUnbounded
-            let limit = isUnbounded ? .seconds(600) : SimulatedNode.server.limits.waitBudget
+            let limit = isUnbounded ? .seconds(600) : SimulatedNode.limits.waitBudget
             open[number] = world.timeline.task { [self] in
                 let outcome = await responder.respondWaiting(
                     to: parsed, from: tag, within: limit, on: world.timeline.executor)
@@ -172,12 +175,6 @@ struct SimulatedBackend: TokenServiceBackend {
     let callers: RecentCallers
     let world: World
     let node: SimulatedNode
-
-    var instance: InstanceAttributes {
-        InstanceAttributes(
-            id: 1, hostname: "node.simulation", name: "node", zone: "zone-a", clusterName: "simulation",
-            clusterLocation: "zone-a", clusterUID: "simulation")
-    }
 
     func identify(_ tag: CallerTag) -> Identification {
         world.mutated(attributor.identify(tag), on: node)

@@ -1,5 +1,7 @@
 import Attribution
+import GoogleMetadata
 import KubernetesAPI
+import MetadataProtocol
 import MetadataServer
 import NIOHTTP1
 import Tokens
@@ -27,10 +29,15 @@ final class SimulatedNode: CgroupPathResolving, @unchecked Sendable {
     static let policies = PolicyTable([
         PolicyRule(.deny, labels: try? LabelSelector("credentials=none"))
     ])
-    static let server = MetadataServerConfiguration(
+    static let limits = MetadataServerLimits()
+    static let google = GoogleMetadataConfiguration(
         projectID: "simulation", numericProjectID: 1, poolName: "simulation.svc.id.goog",
         identityProvider: World.provider, subjectTokenAudience: World.subjectAudience,
         podTokenAudiences: [World.podTokenAudience])
+
+    static let instance = InstanceAttributes(
+        id: 1, hostname: "node.simulation", name: "node", zone: "zone-a", clusterName: "simulation",
+        clusterLocation: "zone-a", clusterUID: "simulation")
 
     // MARK: Cgroups
 
@@ -99,7 +106,7 @@ struct ClientRequest {
             switch kind {
             case .access(let scopes): base + "token" + (scopes.map { "?scopes=\($0)" } ?? "")
             case .identity(let audience): base + "identity?audience=\(audience)"
-            case .podToken: "\(Route.podTokenPath)?audience=\(World.podTokenAudience)"
+            case .podToken: "\(OwnPath.podToken)?audience=\(World.podTokenAudience)"
             case .email: base + "email"
             }
         return HTTPRequestHead(

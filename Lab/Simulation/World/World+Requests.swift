@@ -1,12 +1,14 @@
 import Attribution
 import FoundationEssentials
+import GoogleMetadata
+import MetadataProtocol
 import MetadataServer
 import Tokens
 
 /// Requests of pods, and the check of each answer.
 extension World {
     /// The longest that a request may take.
-    static let waitBudget = SimulatedNode.server.limits.waitBudget
+    static let waitBudget = SimulatedNode.limits.waitBudget
     /// The age up to which a ServiceAccount's record may be served while the API server answers, and while it does not.
     static let oldestPresentAccount = TokenServiceConfiguration().serviceAccounts.awaitAge + waitBudget
     static let oldestAccount = TokenServiceConfiguration().serviceAccounts.lastResortAge + waitBudget
@@ -140,7 +142,7 @@ extension World {
         }
         judge.check(.presentAccount)
         let was = cluster.accounts[account].was(since: now - oldestServed) { state in
-            state.email == text || (state.email == nil && text == SimulatedNode.server.poolName)
+            state.email == text || (state.email == nil && text == SimulatedNode.google.poolName)
         }
         if !was { violated(.presentAccount, "request \(number) got the email \(text), which is not its account's") }
     }

@@ -3,6 +3,7 @@ import BPF
 import Diagnostics
 import Enforcement
 import KubernetesAPI
+import MetadataProtocol
 import MetadataServer
 import Operations
 import Settings

@@ -52,11 +52,10 @@ struct ServingParts: Sendable {
         self.proof = proof
         attributor = Attributor(index: pods.index, directory: pods.directory)
         let server = MetadataServer(
-            configuration: configuration.metadataServer,
             backend: AgentBackend(
-                attributor: attributor, tokens: upstreams.tokens, node: node, attributions: attributions,
+                attributor: attributor, tokens: upstreams.tokens, attributions: attributions,
                 callers: upstreams.callers),
-            rooms: upstreams.clouds.flatMap(\.rooms),
+            rooms: CloudModules.rooms(configuration, upstreams.clouds) { [node] in node.attributes },
             readTag: { [datapath = kernel.datapath] descriptor in
                 let tag = datapath.tag(ofAcceptedSocket: descriptor)
                 if let tag { proof.observe(tag) }

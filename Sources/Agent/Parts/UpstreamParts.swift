@@ -1,13 +1,13 @@
 import Clouds
 import EventLoops
+import GoogleTokenExchange
 import KubernetesAPI
 import Logging
-import MetadataServer
+import MetadataProtocol
 import NodeObject
 import Settings
 import SpiffeEndpoint
 import Telemetry
-import TokenExchange
 import Tokens
 import UpstreamHTTP
 
@@ -24,7 +24,7 @@ struct UpstreamParts: Sendable {
     let place = NodePlace()
     let clouds: [any CloudModule]
     /// `nil`: Google's protocol is not served.
-    let exchange: GoogleTokenExchange?
+    let exchange: GoogleTokenService?
     let kubernetes: KubernetesClient
     let metered: MeteredUpstreams
     let tokens: TokenService
@@ -48,7 +48,7 @@ struct UpstreamParts: Sendable {
         self.audit = audit
         let clouds = try Self.clouds(configuration, place, logger: logger)
         self.clouds = clouds
-        exchange = configuration.servesGoogle ? try GoogleTokenExchange(configuration.tokenExchange) : nil
+        exchange = configuration.servesGoogle ? try GoogleTokenService(configuration.tokenExchange) : nil
         let kubernetes = KubernetesClient(options: options, credentials: credentials, logger: logger)
         self.kubernetes = kubernetes
         let metered = MeteredUpstreams(

@@ -1,5 +1,5 @@
 import Clouds
-import MetadataServer
+import MetadataProtocol
 import Operations
 import Tokens
 

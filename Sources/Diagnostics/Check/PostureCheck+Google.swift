@@ -1,14 +1,14 @@
 import Clouds
+import GoogleTokenExchange
 import Operations
-import TokenExchange
 import Tokens
 
 extension PostureCheck {
     func upstreams() async -> [Posture.Item] {
         guard !lacks("google.provider") else { return [notTried("google.configuration", without: "google.provider")] }
-        let exchange: GoogleTokenExchange
+        let exchange: GoogleTokenService
         do {
-            exchange = try GoogleTokenExchange(configuration.tokenExchange)
+            exchange = try GoogleTokenService(configuration.tokenExchange)
         } catch {
             return [Posture.Item("google.configuration", .degraded, "\(error)")]
         }

@@ -1,6 +1,6 @@
 import Attribution
 import Clouds
-import MetadataServer
+import MetadataProtocol
 import Operations
 import Tokens
 
@@ -35,7 +35,7 @@ struct CloudExplainer: Sendable {
             guard let named = try module.trialCredential(of: account) else { return [] }
             credential = named
         } catch {
-            guard case .cloud(let refusal) = error else { return [] }
+            guard case .room(let refusal) = error else { return [] }
             return [Stage("\(cloud) identity", .failed, refusal.text, remedy: refusal.text)]
         }
         var stages = [

@@ -1,5 +1,6 @@
 import Attribution
-import MetadataServer
+import GoogleMetadata
+import MetadataProtocol
 import Operations
 import Settings
 import Tokens
@@ -8,7 +9,7 @@ import Tokens
 struct ExplainRemedies: Sendable {
     let configuration: AgentConfiguration
     /// Knows the words that pods get for what an operator has to change.
-    let errors: ErrorResponse
+    let failures: GoogleFailures
 
     private typealias Stage = Explanation.Stage
 
@@ -81,7 +82,7 @@ struct ExplainRemedies: Sendable {
             return "create \(account ?? "the Google service account"), or correct the annotation "
                 + "iam.gke.io/gcp-service-account of ServiceAccount \(reference)"
         }
-        let response = errors.response(
+        let response = failures.response(
             to: .upstream(failure, account: reference, googleServiceAccount: account),
             credential: step == .serviceAccount ? .serviceAccount : .accessToken)
         guard case .text(let text) = response.body else { return failure.message }

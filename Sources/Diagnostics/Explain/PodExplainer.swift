@@ -2,7 +2,7 @@ import Attribution
 import BPF
 import Enforcement
 import KubernetesAPI
-import MetadataServer
+import MetadataProtocol
 import Operations
 import Settings
 import Tokens

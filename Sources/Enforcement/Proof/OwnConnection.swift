@@ -1,6 +1,6 @@
 import Glibc
 import Linux
-import MetadataServer
+import MetadataProtocol
 import Settings
 
 /// One connection of this process to a redirected address, made without blocking.
@@ -16,7 +16,7 @@ package struct OwnConnection {
         "the hooks do not take this process for a pod's, so pods are not redirected: the programs know another kubepods "
         + "cgroup or level than this node's, or a policy passthrough names this pod; compare cgroup.kubepods and policies, "
         + "and restart the agent"
-    /// More than any answer to ``MetadataServer/Route/podUIDPath`` has.
+    /// More than any answer to ``MetadataProtocol/OwnPath/podUID`` has.
     package static let bytesMax = 4096
 
     private let descriptor: CInt
@@ -90,7 +90,7 @@ package struct OwnConnection {
         let bare = address.hasPrefix("::ffff:") ? String(address.dropFirst(7)) : address
         let host = bare.contains(":") ? "[\(bare)]" : bare
         let head = [
-            "GET \(Route.podUIDPath) HTTP/1.1", "Host: \(host)", "Metadata-Flavor: Google", "Connection: close",
+            "GET \(OwnPath.podUID) HTTP/1.1", "Host: \(host)", "Metadata-Flavor: Google", "Connection: close",
         ]
         return [UInt8]((head.joined(separator: "\r\n") + "\r\n\r\n").utf8)
     }

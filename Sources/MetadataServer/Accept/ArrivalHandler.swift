@@ -14,13 +14,13 @@ final class ArrivalHandler: ChannelInboundHandler {
 
     private let handler: RequestHandler
     private let known: RequestCache
-    private let limits: MetadataServerConfiguration.Limits
+    private let limits: MetadataServerLimits
     private var hasDecoder = false
     /// Whether everything that arrived so far was whole requests, so that the next byte begins one. Once it is not known
     /// to be so, the decoder gets all that follows.
     private var isBetweenRequests = true
 
-    init(_ handler: RequestHandler, known: RequestCache, limits: MetadataServerConfiguration.Limits) {
+    init(_ handler: RequestHandler, known: RequestCache, limits: MetadataServerLimits) {
         self.handler = handler
         self.known = known
         self.limits = limits

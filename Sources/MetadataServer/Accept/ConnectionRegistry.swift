@@ -47,10 +47,10 @@ final class ConnectionRegistry: Sendable {
         var isClosed = false
     }
 
-    private let limits: MetadataServerConfiguration.Limits
+    private let limits: MetadataServerLimits
     private let storage = Mutex(Storage())
 
-    init(limits: MetadataServerConfiguration.Limits) {
+    init(limits: MetadataServerLimits) {
         self.limits = limits
     }
 

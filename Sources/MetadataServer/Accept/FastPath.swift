@@ -1,4 +1,5 @@
 package import Attribution
+import MetadataProtocol
 package import NIOCore
 
 #if canImport(Glibc)

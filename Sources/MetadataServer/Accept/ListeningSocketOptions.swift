@@ -4,7 +4,7 @@
     import Musl
 #endif
 
-extension MetadataServerConfiguration.Limits {
+extension MetadataServerLimits {
     /// Sets what accepted sockets inherit: answers leave at once, and the kernel keeps little of what a client sends or does
     /// not read. All that the kernel keeps counts for the agent's memory limit.
     ///

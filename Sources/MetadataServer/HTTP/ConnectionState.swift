@@ -1,3 +1,4 @@
+package import MetadataProtocol
 import NIOCore
 package import NIOHTTP1
 
@@ -51,7 +52,7 @@ package struct ConnectionState: Sendable {
         case refusal(RequestRefusal)
     }
 
-    private let limits: MetadataServerConfiguration.Limits
+    private let limits: MetadataServerLimits
     /// A fresh connection has the time of one request to say what it wants.
     private var input = Input.readingHead
     private var queue = CircularBuffer<Item>(initialCapacity: 0)
@@ -67,7 +68,7 @@ package struct ConnectionState: Sendable {
     /// Whether a request was dropped because too many waited. Reading ended there.
     package private(set) var hasOverflowed = false
 
-    package init(limits: MetadataServerConfiguration.Limits) {
+    package init(limits: MetadataServerLimits) {
         self.limits = limits
     }
 
@@ -106,10 +107,12 @@ package struct ConnectionState: Sendable {
 
     package mutating func received(head: HTTPRequestHead) -> Action {
         guard input != .discarding else { return .none }
-        if head.uri.utf8.count > limits.requestTarget { return end(with: .requestTargetTooLong) }
+        if head.uri.utf8.count > limits.requestTarget {
+            return end(with: .requestTargetTooLong(limit: limits.requestTarget))
+        }
         if let refusal = Self.ambiguity(in: head) { return end(with: refusal) }
         if let length = head.headers.first(name: "Content-Length").flatMap({ Int($0) }), length > limits.body {
-            return end(with: .bodyTooLarge)
+            return end(with: .bodyTooLarge(limit: limits.body))
         }
         // NIO's decoder stops parsing behind a request to upgrade, whatever the answer: nothing may follow it. A client
         // that expects 100 (Continue) gets its final answer instead, so that it need not send the body.
@@ -125,7 +128,7 @@ package struct ConnectionState: Sendable {
 
     package mutating func received(bodyBytes: Int) -> Action {
         guard case .readingBody(let exchange, let count) = input else { return .none }
-        guard count + bodyBytes <= limits.body else { return end(with: .bodyTooLarge) }
+        guard count + bodyBytes <= limits.body else { return end(with: .bodyTooLarge(limit: limits.body)) }
         input = .readingBody(exchange, count: count + bodyBytes)
         return .none
     }

@@ -1,3 +1,4 @@
+import MetadataProtocol
 import NIOCore
 import NIOHTTP1
 
@@ -48,7 +49,7 @@ extension RequestHandler {
         if refusesAll {
             var exchange = exchange
             exchange.closes = true
-            let response = responder.errors.response(to: .tooManyConnections)
+            let response = responder.errors.response(to: .tooManyConnections(limit: limits.connectionsPerPod))
             finish(response, exchange, .unrouted, lingers: true, context)
             return
         }
@@ -56,7 +57,7 @@ extension RequestHandler {
         do throws(RequestRefusal) {
             request = if let known = exchange.request { known } else { try responder.validate(exchange.head) }
         } catch {
-            let routeClass = RequestValidator.routeClass(of: exchange.head)
+            let routeClass = responder.routeClass(of: exchange.head)
             var exchange = exchange
             if case .malformed = error { exchange.closes = true }
             finish(responder.response(to: error, of: exchange.head), exchange, routeClass, context)
@@ -86,11 +87,10 @@ extension RequestHandler {
             finish(response, context)
         case .wait:
             fetch(context)
-        case .hold(let response, let seconds):
+        case .hold(let response, let known, let seconds):
             let longest = limits.watchTimeout
             let time = seconds.map { $0 < longest.nanoseconds / 1_000_000_000 ? .seconds($0) : longest } ?? longest
-            let etag = current.request.query.lastETag ?? response.etag
-            current.held = Held(latest: response, etag: etag, end: context.eventLoop.now + time)
+            current.held = Held(latest: response, etag: known, end: context.eventLoop.now + time)
             // An answer's framing needs the method and the version. The rest may be 32 KiB, for an hour.
             current.exchange.head.headers = [:]
             current.exchange.head.uri = ""
@@ -109,7 +109,7 @@ extension RequestHandler {
         switch outcome {
         case .answer(let response): finish(response, context)
         case .wait: fetch(context)
-        case .hold(let response, _):
+        case .hold(let response, _, _):
             if response.etag != held.etag {
                 finish(response, context)
             } else {

@@ -1,3 +1,4 @@
+import MetadataProtocol
 import NIOCore
 
 /// The one timer of a connection.

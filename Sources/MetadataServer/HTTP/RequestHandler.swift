@@ -1,5 +1,6 @@
 import Attribution
 import EventLoops
+import MetadataProtocol
 import NIOCore
 import NIOHTTP1
 
@@ -15,7 +16,7 @@ final class RequestHandler: ChannelDuplexHandler {
 
     let tag: CallerTag
     let responder: MetadataResponder
-    let limits: MetadataServerConfiguration.Limits
+    let limits: MetadataServerLimits
     let observer: any MetadataServerObserver
     let date: DateHeader
     let leased: ResponseCache
@@ -75,7 +76,7 @@ final class RequestHandler: ChannelDuplexHandler {
     init(
         tag: CallerTag,
         responder: MetadataResponder,
-        limits: MetadataServerConfiguration.Limits,
+        limits: MetadataServerLimits,
         observer: any MetadataServerObserver,
         date: DateHeader,
         leased: ResponseCache = ResponseCache(),
@@ -207,7 +208,8 @@ final class RequestHandler: ChannelDuplexHandler {
         guard !isClosing else { return }
         answerHeld(context)
         switch error {
-        case .headerOverflow: perform(state.received(.headersTooLarge), context)
+        case .headerOverflow:
+            perform(state.received(.headersTooLarge(bytes: limits.headers, fields: limits.headerFields)), context)
         // The client went away within a request, or sent more after asking us to close.
         case .invalidEOFState, .closedConnection: break
         default: perform(state.received(.malformed("The request is not valid HTTP/1.1.")), context)

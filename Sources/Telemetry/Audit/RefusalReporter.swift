@@ -1,5 +1,6 @@
 package import Attribution
 package import KubernetesAPI
+package import MetadataProtocol
 package import MetadataServer
 
 /// Tells the audit of what was denied, and the owners of pods of what they can put right.

@@ -3,11 +3,12 @@ import NIOCore
 import NIOEmbedded
 import Testing
 
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 @Suite struct ConnectionRegistryTests {
     private func registry(_ connections: Int, perPod: Int, refused: Int) -> ConnectionRegistry {
-        var limits = MetadataServerConfiguration.Limits()
+        var limits = MetadataServerLimits()
         limits.connections = connections
         limits.connectionsPerPod = perPod
         limits.refusedConnectionsPerPod = refused
@@ -41,7 +42,7 @@ import Testing
     }
 
     @Test(arguments: [20, 110, 500]) func `no number of greedy pods takes the last connection`(_ greedy: Int) throws {
-        let limits = MetadataServerConfiguration.Limits()
+        let limits = MetadataServerLimits()
         let registry = ConnectionRegistry(limits: limits)
         var channels: [EmbeddedChannel] = []
         // Pods press in turn, as pods that act at the same time do, until none of them gets another connection.
@@ -109,7 +110,7 @@ import Testing
     }
 
     @Test func `the pod with most unanswered bytes loses its largest connection first`() throws {
-        var limits = MetadataServerConfiguration.Limits()
+        var limits = MetadataServerLimits()
         limits.unfinishedBytes = 1000
         let registry = ConnectionRegistry(limits: limits)
         let channels = (0..<4).map { _ in EmbeddedChannel() }

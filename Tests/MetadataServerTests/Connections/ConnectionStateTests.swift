@@ -1,6 +1,7 @@
 import NIOHTTP1
 import Testing
 
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 @Suite struct ConnectionStateTests {
@@ -14,7 +15,7 @@ import Testing
     }
 
     private func state(pipelined: Int = 64) -> ConnectionState {
-        var limits = MetadataServerConfiguration.Limits()
+        var limits = MetadataServerLimits()
         limits.pipelinedRequests = pipelined
         limits.body = 10
         return ConnectionState(limits: limits)
@@ -48,7 +49,7 @@ import Testing
     }
 
     @Test func `after some answers the other connections have their turn, and nothing is read meanwhile`() {
-        var limits = MetadataServerConfiguration.Limits()
+        var limits = MetadataServerLimits()
         limits.answersPerTurn = 2
         var state = ConnectionState(limits: limits)
         state.receivedBytes()
@@ -66,7 +67,7 @@ import Testing
     }
 
     @Test func `each read begins a turn`() {
-        var limits = MetadataServerConfiguration.Limits()
+        var limits = MetadataServerLimits()
         limits.answersPerTurn = 1
         var state = ConnectionState(limits: limits)
         for number in 0..<3 {
@@ -140,11 +141,13 @@ import Testing
 
     @Test func `a body over the limit is refused as soon as it is known`() {
         var declared = state()
-        #expect(declared.received(head: head("/", .GET, .http1_1, ["Content-Length": "11"])) == .refuse(.bodyTooLarge))
+        #expect(
+            declared.received(head: head("/", .GET, .http1_1, ["Content-Length": "11"]))
+                == .refuse(.bodyTooLarge(limit: 10)))
         var streamed = state()
         _ = streamed.received(head: head("/", .POST, .http1_1, ["Transfer-Encoding": "chunked"]))
         #expect(streamed.received(bodyBytes: 10) == .none)
-        #expect(streamed.received(bodyBytes: 1) == .refuse(.bodyTooLarge))
+        #expect(streamed.received(bodyBytes: 1) == .refuse(.bodyTooLarge(limit: 10)))
         #expect(streamed.receivedEnd() == .none)
     }
 

@@ -6,6 +6,8 @@ import NIOPosix
 import Testing
 import Tokens
 
+@testable import GoogleMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 private let projectID = "/computeMetadata/v1/project/project-id"
@@ -130,11 +132,11 @@ private let tag = EntityTag.of("p")
         let loop = EmbeddedEventLoop()
         let (greedy, other) = (try embedded(loop), try embedded(loop))
         try greedy.writeInbound(ByteBuffer(string: String(repeating: get(projectID), count: 10)))
-        #expect(try answers(greedy) == MetadataServerConfiguration.Limits().answersPerTurn)
+        #expect(try answers(greedy) == MetadataServerLimits().answersPerTurn)
         try other.writeInbound(ByteBuffer(string: get(projectID)))
         #expect(try answers(other) == 1, "answered before the rest of the first connection")
         loop.run()
-        #expect(try answers(greedy) == 10 - MetadataServerConfiguration.Limits().answersPerTurn)
+        #expect(try answers(greedy) == 10 - MetadataServerLimits().answersPerTurn)
         for channel in [greedy, other] { _ = try? channel.finish() }
     }
 
@@ -142,11 +144,11 @@ private let tag = EntityTag.of("p")
     private func embedded(_ loop: EmbeddedEventLoop) throws -> EmbeddedChannel {
         let handler = RequestHandler(
             tag: .test, responder: MetadataResponder(configuration: .test, backend: FakeBackend()),
-            limits: MetadataServerConfiguration.test.limits, observer: RecordingObserver(), date: DateHeader(),
+            limits: TestConfiguration.test.limits, observer: RecordingObserver(), date: DateHeader(),
             executor: EventLoopExecutor(MultiThreadedEventLoopGroup.singleton.next()))
         let channel = EmbeddedChannel(loop: loop)
         try channel.pipeline.syncOperations.addHandlers(
-            MetadataServer.handlers(handler, known: RequestCache(), limits: MetadataServerConfiguration.test.limits))
+            MetadataServer.handlers(handler, known: RequestCache(), limits: TestConfiguration.test.limits))
         channel.connect(to: try SocketAddress(ipAddress: "169.254.169.254", port: 80), promise: nil)
         return channel
     }
@@ -160,7 +162,7 @@ private let tag = EntityTag.of("p")
     @Test func `pipelining without end is cut off`() async throws {
         let backend = FakeBackend()
         backend.update { $0.holdsTokens = true }
-        var configuration = MetadataServerConfiguration.test
+        var configuration = TestConfiguration.test
         configuration.limits.pipelinedRequests = 2
         let connection = try await TestConnection(backend, configuration: configuration)
         try await connection.send(get(token) + String(repeating: get("/"), count: 10))

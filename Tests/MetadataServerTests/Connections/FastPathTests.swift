@@ -3,6 +3,7 @@ import NIOCore
 import Synchronization
 import Testing
 
+@testable import MetadataProtocol
 @testable import MetadataServer
 @testable import Tokens
 

@@ -2,6 +2,7 @@ import NIOCore
 import Synchronization
 import Testing
 
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 #if canImport(Glibc)
@@ -102,7 +103,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
     }
 
     @Test func `a slow request is answered 408 and closed`() async throws {
-        var configuration = MetadataServerConfiguration.test
+        var configuration = TestConfiguration.test
         configuration.limits.requestTimeout = .milliseconds(500)
         configuration.limits.lingerTimeout = .seconds(2)
         try await withServer(configuration) { server in
@@ -175,7 +176,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
     }
 
     @Test func `case 56 held watches do not keep a token waiting`() async throws {
-        var configuration = MetadataServerConfiguration.test
+        var configuration = TestConfiguration.test
         // All of them are one pod's here.
         configuration.limits.connectionsPerPod = 400
         try await withServer(configuration) { server in
@@ -195,7 +196,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
     {
         let backend = FakeBackend()
         backend.update { $0.isTokenCached = true }
-        var configuration = MetadataServerConfiguration.test
+        var configuration = TestConfiguration.test
         configuration.limits.connectionsPerPod = 3
         try await withServer(configuration, backend: backend) { server in
             try await server.connect { oldest in
@@ -230,7 +231,7 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
     }
 
     @Test func `unanswered requests of all connections hold a bounded number of bytes`() async throws {
-        var configuration = MetadataServerConfiguration.test
+        var configuration = TestConfiguration.test
         configuration.limits.unfinishedBytes = 64 * 1024
         try await withServer(configuration) { server in
             let part = "GET / HTTP/1.1\r\nHost: metadata\r\nX: " + String(repeating: "x", count: 20_000)
@@ -263,12 +264,12 @@ private let token = "/computeMetadata/v1/instance/service-accounts/default/token
                 #expect(try await client.receiveAll().contains("access_token"))
             }
         }
-        let limits = MetadataServerConfiguration.Limits()
+        let limits = MetadataServerLimits()
         #expect(sizes.withLock(\.self) == [[limits.receiveBuffer * 2, limits.sendBuffer * 2]])
     }
 
     @Test func `a held watch sees the end of its connection, also behind bytes`() async throws {
-        var configuration = MetadataServerConfiguration.test
+        var configuration = TestConfiguration.test
         configuration.limits.connectionsPerPod = 400
         try await withServer(configuration) { server in
             let watch = get("/computeMetadata/v1/instance/zone?wait_for_change=true")

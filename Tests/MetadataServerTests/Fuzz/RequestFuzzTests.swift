@@ -4,6 +4,7 @@ import NIOCore
 import NIOEmbedded
 import Testing
 
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 /// Any bytes as a connection, through the real pipeline: it answers well-formed and in order, ends, and gives no token to

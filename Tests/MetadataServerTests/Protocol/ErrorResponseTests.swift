@@ -2,10 +2,13 @@ import Attribution
 import Testing
 import Tokens
 
+@testable import GoogleMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 @Suite struct ErrorResponseTests {
-    private let errors = ErrorResponse(configuration: .test)
+    private let errors = ErrorResponse()
+    private let failures = GoogleFailures(.test)
     private static let account = ServiceAccountReference(namespace: "ns1", name: "app")
 
     private static func failure(
@@ -20,7 +23,7 @@ import Tokens
     struct Case: Sendable, CustomTestStringConvertible {
         var name: String
         var failure: TokenFailure
-        var credential = ErrorResponse.Credential.accessToken
+        var credential = GoogleFailures.Credential.accessToken
         var status: Response.Status
         var retryAfter: Int?
         var phrases: [String]
@@ -121,7 +124,7 @@ import Tokens
 
     @Test(arguments: cases)
     func `a failure has its status and says what to do`(_ test: Case) throws {
-        let response = errors.response(to: test.failure, credential: test.credential)
+        let response = failures.response(to: test.failure, credential: test.credential)
         #expect(response.status == test.status)
         #expect(response.retryAfter == test.retryAfter)
         guard case .text(let text) = response.body else { return #expect(Bool(false), "not a text") }
@@ -130,7 +133,7 @@ import Tokens
 
     @Test func `another machine's words are bounded and cannot break the text`() throws {
         let message = "a\r\nSet-Cookie: x\u{0}" + String(repeating: "é", count: 5000)
-        let response = errors.response(
+        let response = failures.response(
             to: Self.failure(.iamCredentials, .denied, 403, message), credential: .accessToken)
         guard case .text(let text) = response.body else { return #expect(Bool(false), "not a text") }
         #expect(text.utf8.count < 2500)

@@ -1,6 +1,7 @@
 import Attribution
 import Testing
 
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 private let path = "/podidentd/v1/pod-uid"

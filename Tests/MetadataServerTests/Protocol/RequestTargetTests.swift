@@ -1,5 +1,7 @@
 import Testing
 
+@testable import GoogleMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 @Suite struct RequestTargetTests {

@@ -1,6 +1,8 @@
 import Testing
 import Tokens
 
+@testable import GoogleMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 @Suite struct RouteTests {

@@ -1,5 +1,6 @@
 import Testing
 
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 @Suite struct SessionTokenTests {

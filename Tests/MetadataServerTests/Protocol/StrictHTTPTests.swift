@@ -1,6 +1,7 @@
 import NIOCore
 import Testing
 
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 private let token = "/computeMetadata/v1/instance/service-accounts/default/token"

@@ -1,6 +1,8 @@
 import NIOCore
 import Testing
 
+@testable import GoogleMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 @Suite struct ValueTests {
@@ -59,7 +61,7 @@ import Testing
         "[FD20:CE::254]:80", "node-a.example:8080", "metadata:",
     ])
     func `a metadata server's names are accepted as hosts`(_ host: String) {
-        #expect(HostNames(adding: ["Node-A.example"]).accepts(host))
+        #expect(GoogleMetadataRoom.hostNames(adding: ["Node-A.example"]).accepts(host))
     }
 
     @Test(arguments: [
@@ -68,7 +70,7 @@ import Testing
         "169.254.169.254 ", "metadata/", "[]", "\u{212a}",
     ])
     func `any other host is refused`(_ host: String) {
-        #expect(!HostNames(adding: []).accepts(host))
+        #expect(!GoogleMetadataRoom.hostNames(adding: []).accepts(host))
     }
 
     @Test func `entity tags follow the content`() {

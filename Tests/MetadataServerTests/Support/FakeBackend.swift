@@ -3,6 +3,9 @@ import MetadataServer
 import Synchronization
 import Tokens
 
+@testable import GoogleMetadata
+@testable import MetadataProtocol
+
 /// A backend whose every answer a test decides, and which counts what reaches upstream.
 final class FakeBackend: MetadataBackend {
     enum Stage: Sendable {

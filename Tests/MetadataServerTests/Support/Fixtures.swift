@@ -2,10 +2,31 @@ import Attribution
 import Testing
 import Tokens
 
+@testable import GoogleMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 
-extension MetadataServerConfiguration {
-    static let test = MetadataServerConfiguration(
+/// The configuration of a server with Google's protocol, and of that protocol.
+struct TestConfiguration {
+    var limits = MetadataServerLimits()
+    var google = GoogleMetadataConfiguration.test
+
+    static let test = TestConfiguration()
+
+    /// The rooms in the agent's order: Google's is the last.
+    func rooms(_ others: [any CloudRoom], _ backend: FakeBackend) -> [any MetadataRoom] {
+        others + [GoogleMetadataRoom(google, besides: others) { backend.instance }]
+    }
+}
+
+extension MetadataResponder {
+    init(configuration: TestConfiguration, backend: FakeBackend, rooms: [any CloudRoom] = []) {
+        self.init(backend: backend, rooms: configuration.rooms(rooms, backend))
+    }
+}
+
+extension GoogleMetadataConfiguration {
+    static let test = GoogleMetadataConfiguration(
         projectID: "p",
         numericProjectID: 123_456_789_012,
         poolName: "p.svc.id.goog",

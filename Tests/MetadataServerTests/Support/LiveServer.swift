@@ -4,6 +4,8 @@ import NIOCore
 import NIOPosix
 import Testing
 
+@testable import GoogleMetadata
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 #if canImport(Glibc)
@@ -90,7 +92,7 @@ struct LiveClient {
 }
 
 func withServer(
-    _ configuration: MetadataServerConfiguration = .test,
+    _ configuration: TestConfiguration = .test,
     backend: FakeBackend = FakeBackend(),
     tag: CallerTag? = .test,
     waitsForBytes: Bool = false,
@@ -114,8 +116,9 @@ func withServer(
     }
     let observer = RecordingObserver()
     let server = MetadataServer(
-        configuration: configuration,
+        limits: configuration.limits,
         backend: backend,
+        rooms: configuration.rooms([], backend),
         readTag: { descriptor in
             onAccept(descriptor)
             return tag

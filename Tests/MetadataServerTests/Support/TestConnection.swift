@@ -6,6 +6,7 @@ import NIOHTTP1
 import NIOPosix
 import Testing
 
+@testable import MetadataProtocol
 @testable import MetadataServer
 
 /// One connection in memory: bytes in, bytes out, and a clock that the test moves.
@@ -15,7 +16,7 @@ struct TestConnection {
 
     init(
         _ backend: FakeBackend,
-        configuration: MetadataServerConfiguration = .test,
+        configuration: TestConfiguration = .test,
         rooms: [any CloudRoom] = [],
         refusesAll: Bool = false,
         known: RequestCache = RequestCache()

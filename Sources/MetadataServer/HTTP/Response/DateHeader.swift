@@ -1,4 +1,5 @@
 import FoundationEssentials
+import MetadataProtocol
 import NIOCore
 
 /// The value of the `Date` header, formatted once a second.

@@ -1,3 +1,4 @@
+package import MetadataProtocol
 import NIOCore
 import NIOHTTP1
 import Tokens

@@ -1,4 +1,5 @@
 import Attribution
+import MetadataProtocol
 import NIOCore
 import Tokens
 
