@@ -498,7 +498,7 @@ let package = Package(
                 "Linux",
                 "Agent", "Attribution", "BPF", "Clouds", "Diagnostics", "Enforcement", "GoogleMetadata",
                 "KubernetesAPI", "MetadataProtocol", "MetadataServer", "NodeObject", "Operations", "Restart",
-                "Settings", "Telemetry", "Tokens", logging,
+                "Settings", "Telemetry", "Tokens", logging, nioHTTP1,
             ],
             swiftSettings: strict),
         // The documents, held against the code and the programs.

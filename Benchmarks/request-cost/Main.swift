@@ -30,7 +30,8 @@ struct RequestCost {
         let google = GoogleMetadataRoom(
             GoogleMetadataConfiguration(
                 projectID: "project", numericProjectID: 1, poolName: "project.svc.id.goog",
-                identityProvider: "//iam.googleapis.com/provider", subjectTokenAudience: "https://wif.example")
+                identityProvider: "//iam.googleapis.com/provider", subjectTokenAudience: "https://wif.example"),
+            besides: []
         ) {
             InstanceAttributes(
                 id: 1, hostname: "node", name: "node", zone: "zone", clusterName: "cluster",

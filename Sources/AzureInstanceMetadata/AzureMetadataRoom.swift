@@ -79,12 +79,9 @@ package struct AzureMetadataRoom: CloudRoom {
     /// The query's fields, each at most once: which of two counts is what a smuggled parameter plays with.
     private static func fields(of query: String?) throws(RequestRefusal) -> [String: String] {
         var fields: [String: String] = [:]
-        for pair in try QueryParameters.pairs(of: query ?? "") {
-            let equals = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
-            let value = equals == pair.endIndex ? pair[equals...] : pair[pair.index(after: equals)...]
-            let name = try QueryParameters.decode(pair[..<equals])
+        for (name, value) in try QueryParameters.fields(of: query ?? "") {
             guard fields[name] == nil else { throw refusal(.badRequest, .badQuery, "A parameter is given twice") }
-            fields[name] = try QueryParameters.decode(value)
+            fields[name] = value
         }
         return fields
     }

@@ -59,7 +59,7 @@ package struct GoogleFailures: Sendable {
                 "Unable to \(credential.purpose) in time (\(Self.clean(stage))). Try again.\n",
                 retryAfter: 1)
         case .podGone:
-            ErrorResponse().response(to: IdentityRefusal.podGone)
+            ErrorResponse.response(to: IdentityRefusal.podGone)
         case .noGoogleServiceAccount(let account):
             // The first sentence is Google's. 404 is what makes gcloud go on without an identity token.
             ErrorResponse.error(

@@ -9,16 +9,15 @@ import Tokens
 /// Owns every path, so it stands behind all other rooms: unknown paths are refused in its words.
 package struct GoogleMetadataRoom: MetadataRoom {
     let configuration: GoogleMetadataConfiguration
-    /// The protocols of other clouds, which a pod may be of alone.
+    /// The other clouds' rooms: a pod whose ServiceAccount names identities in these alone gets nothing of Google's.
     let others: [any CloudRoom]
     private let instance: @Sendable () -> InstanceAttributes
     private let hostNames: HostNames
-    let errors = ErrorResponse()
     let failures: GoogleFailures
 
     /// `instance` is called for each request: what is known of the node may change.
     package init(
-        _ configuration: GoogleMetadataConfiguration, besides others: [any CloudRoom] = [],
+        _ configuration: GoogleMetadataConfiguration, besides others: [any CloudRoom],
         instance: @escaping @Sendable () -> InstanceAttributes
     ) {
         self.configuration = configuration
@@ -34,7 +33,7 @@ package struct GoogleMetadataRoom: MetadataRoom {
         return HostNames(only: known + extra)
     }
 
-    /// As of now.
+    /// The metadata tree, with what is known of the node now.
     var tree: MetadataTree { MetadataTree(configuration: configuration, instance: instance()) }
 
     // MARK: Requests
@@ -99,6 +98,22 @@ package struct GoogleMetadataRoom: MetadataRoom {
     package func decide(
         _ request: any RoomRequest, for pod: PodRecord, by backend: any MetadataBackend
     ) -> RoomDecision {
+        form(decided(request, for: pod, by: backend))
+    }
+
+    /// Takes Google's header off every answer where Google's protocol is not served, also off those of the agent's own paths.
+    private func form(_ decision: RoomDecision) -> RoomDecision {
+        switch decision {
+        case .answer(let response, let lease): .answer(form(response), lease: lease)
+        case .wait: .wait
+        case .hold(let response, let known, let seconds):
+            .hold(current: form(response), known: known, seconds: seconds)
+        }
+    }
+
+    private func decided(
+        _ request: any RoomRequest, for pod: PodRecord, by backend: any MetadataBackend
+    ) -> RoomDecision {
         guard let request = request as? GoogleRequest else { return refuse(.notFound) }
         do throws(RequestRefusal) {
             if !others.isEmpty, isGoogles(request) {
@@ -124,13 +139,19 @@ package struct GoogleMetadataRoom: MetadataRoom {
         }
     }
 
-    private func refuse(_ refusal: RequestRefusal) -> RoomDecision { .answer(errors.response(to: refusal)) }
+    private func refuse(_ refusal: RequestRefusal) -> RoomDecision { .answer(ErrorResponse.response(to: refusal)) }
 
     // MARK: Waiting
 
     package func decideWaiting(
         _ request: any RoomRequest, for pod: PodRecord, by backend: any MetadataBackend,
         on executor: EventLoopExecutor
+    ) async -> RoomDecision {
+        form(await decidedWaiting(request, for: pod, by: backend))
+    }
+
+    private func decidedWaiting(
+        _ request: any RoomRequest, for pod: PodRecord, by backend: any MetadataBackend
     ) async -> RoomDecision {
         guard let request = request as? GoogleRequest else { return refuse(.notFound) }
         do throws(RequestRefusal) {

@@ -1,14 +1,14 @@
-package import MetadataProtocol
+import MetadataProtocol
 
 /// A valid request of Google's protocol.
-package final class GoogleRequest: RoomRequest {
-    package let route: Route
-    package let query: RequestQuery
+final class GoogleRequest: RoomRequest {
+    let route: Route
+    let query: RequestQuery
     /// As sent, for a redirect to keep.
-    package let rawQuery: String?
+    let rawQuery: String?
     /// HEAD: the answer's body is not wanted, so nothing is minted for it.
-    package let isHead: Bool
-    package let routeClass: RouteClass
+    let isHead: Bool
+    let routeClass: RouteClass
 
     init(route: Route, query: RequestQuery, rawQuery: String?, isHead: Bool) {
         self.route = route
@@ -18,14 +18,14 @@ package final class GoogleRequest: RoomRequest {
         self.routeClass = route.routeClass
     }
 
-    package var waitBudget: Duration? { nil }
+    var waitBudget: Duration? { nil }
 
-    package func isEqual(to other: any RoomRequest) -> Bool {
+    func isEqual(to other: any RoomRequest) -> Bool {
         guard let other = other as? GoogleRequest else { return false }
         return route == other.route && query == other.query && rawQuery == other.rawQuery && isHead == other.isHead
     }
 
-    package func hash(into hasher: inout Hasher) {
+    func hash(into hasher: inout Hasher) {
         hasher.combine(route)
         hasher.combine(query)
         hasher.combine(rawQuery)

@@ -1,20 +1,20 @@
 import Tokens
 
 /// The tree below `/computeMetadata/`, from the configuration, the node and the caller's account.
-package struct MetadataTree: Sendable {
+struct MetadataTree: Sendable {
     private let configuration: GoogleMetadataConfiguration
 
     private let instance: InstanceAttributes
 
-    package init(configuration: GoogleMetadataConfiguration, instance: InstanceAttributes) {
+    init(configuration: GoogleMetadataConfiguration, instance: InstanceAttributes) {
         self.configuration = configuration
         self.instance = instance
     }
 
     /// The body of `/`, known before there is anything to know.
-    package static let root = MetadataValue.directory([.init(Directory.computeMetadata.rawValue, .directory([]))])
+    static let root = MetadataValue.directory([.init(Directory.computeMetadata.rawValue, .directory([]))])
 
-    package func value(of leaf: Leaf) -> MetadataValue {
+    func value(of leaf: Leaf) -> MetadataValue {
         switch leaf {
         case .hostname: .text(instance.hostname)
         case .id: .number(instance.id)
@@ -30,7 +30,7 @@ package struct MetadataTree: Sendable {
     }
 
     /// Whether the directory's listing, or with `recursively` anything below it, depends on the caller.
-    package static func dependsOnAccount(_ directory: Directory, recursively: Bool) -> Bool {
+    static func dependsOnAccount(_ directory: Directory, recursively: Bool) -> Bool {
         switch directory {
         case .serviceAccounts: true
         case .computeMetadata, .v1, .instance: recursively
@@ -40,7 +40,7 @@ package struct MetadataTree: Sendable {
 
     /// `account` fills `service-accounts/`; without one that directory is empty, which only a listing of a directory
     /// above it does not show.
-    package func value(of directory: Directory, account: ServiceAccountView?) -> MetadataValue {
+    func value(of directory: Directory, account: ServiceAccountView?) -> MetadataValue {
         switch directory {
         case .computeMetadata: .directory([child(.v1, account)])
         case .v1: .directory([child(.instance, account), child(.project, account), child(.universe, account)])
@@ -56,7 +56,7 @@ package struct MetadataTree: Sendable {
     }
 
     /// One service account's directory.
-    package static func directory(of account: ServiceAccountView) -> MetadataValue {
+    static func directory(of account: ServiceAccountView) -> MetadataValue {
         .directory(
             ServiceAccountPath.Entry.allCases.map { entry in
                 .init(entry.rawValue, value(of: entry, account: account) ?? .credential)
@@ -64,7 +64,7 @@ package struct MetadataTree: Sendable {
     }
 
     /// `nil` for the two entries that are minted.
-    package static func value(of entry: ServiceAccountPath.Entry, account: ServiceAccountView) -> MetadataValue? {
+    static func value(of entry: ServiceAccountPath.Entry, account: ServiceAccountView) -> MetadataValue? {
         switch entry {
         case .aliases: .list(["default"])
         case .email: .text(account.email)

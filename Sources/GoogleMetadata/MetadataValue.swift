@@ -1,7 +1,7 @@
 import MetadataProtocol
 
 /// A part of the metadata tree, and the three ways it is written.
-package indirect enum MetadataValue: Sendable, Hashable {
+indirect enum MetadataValue: Sendable, Hashable {
     case text(String)
     case number(UInt64)
     case list([String])
@@ -9,13 +9,13 @@ package indirect enum MetadataValue: Sendable, Hashable {
     /// Listed, but never part of a recursive answer: reading it mints.
     case credential
 
-    package struct Entry: Sendable, Hashable {
-        package var name: String
-        package var value: MetadataValue
+    struct Entry: Sendable, Hashable {
+        var name: String
+        var value: MetadataValue
         /// Whether JSON keeps the name: attributes and accounts are data, the rest becomes camel case.
-        package var isVerbatim: Bool
+        var isVerbatim: Bool
 
-        package init(_ name: String, _ value: MetadataValue, isVerbatim: Bool = false) {
+        init(_ name: String, _ value: MetadataValue, isVerbatim: Bool = false) {
             self.name = name
             self.value = value
             self.isVerbatim = isVerbatim
@@ -25,7 +25,7 @@ package indirect enum MetadataValue: Sendable, Hashable {
     /// A leaf's plain body: no newline after a single value, one after each element of a list.
     ///
     /// For a directory: its listing, one name a line, a slash after the name of a directory.
-    package var plainText: String {
+    var plainText: String {
         switch self {
         case .text(let text): text
         case .number(let number): String(number)
@@ -36,13 +36,13 @@ package indirect enum MetadataValue: Sendable, Hashable {
     }
 
     /// `recursive=true&alt=text`: a line `path value` for each leaf below, list elements numbered.
-    package var recursiveText: String {
+    var recursiveText: String {
         var text = ""
         writeLines(path: "", to: &text)
         return text
     }
 
-    package var json: String {
+    var json: String {
         var text = ""
         writeJSON(to: &text)
         return text

@@ -1,39 +1,34 @@
-package import MetadataProtocol
-package import Tokens
+import MetadataProtocol
+import Tokens
 
 /// The query parameters that mean something. Others are ignored, as clients add their own (`licenses`, `transport`).
-package struct RequestQuery: Sendable, Hashable {
-    package enum Alternative: String, Sendable, Hashable {
+struct RequestQuery: Sendable, Hashable {
+    enum Alternative: String, Sendable, Hashable {
         case json
         case text
     }
 
     /// `recursive=true`, in any case; Python 2 clients send `True`.
-    package var isRecursive = false
-    package var alternative: Alternative?
-    package var waitsForChange = false
-    package var lastETag: String?
+    var isRecursive = false
+    var alternative: Alternative?
+    var waitsForChange = false
+    var lastETag: String?
     /// `timeout_sec`, in seconds.
-    package var timeout: Int64?
+    var timeout: Int64?
     /// `nil` where the caller named none.
-    package var scopes: ScopeSet?
-    package var audience: String?
+    var scopes: ScopeSet?
+    var audience: String?
 
-    package init() {}
+    init() {}
 
     /// A known key that appears twice is refused: which one counts is what a smuggled parameter plays with.
-    package init(parsing query: String?) throws(RequestRefusal) {
+    init(parsing query: String?) throws(RequestRefusal) {
         guard let query, !query.isEmpty else { return }
         var seen: Set<Key> = []
-        for pair in try QueryParameters.pairs(of: query) {
-            let equals = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
-            let value = equals == pair.endIndex ? pair[equals...] : pair[pair.index(after: equals)...]
-            guard let key = Key(rawValue: try QueryParameters.decode(pair[..<equals])) else {
-                _ = try QueryParameters.decode(value)
-                continue
-            }
+        for (name, value) in try QueryParameters.fields(of: query) {
+            guard let key = Key(rawValue: name) else { continue }
             guard seen.insert(key).inserted else { throw .badQuery("\(key.rawValue) is given more than once.") }
-            try apply(key, QueryParameters.decode(value))
+            try apply(key, value)
         }
     }
 

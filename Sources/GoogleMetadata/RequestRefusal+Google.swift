@@ -1,31 +1,31 @@
-package import MetadataProtocol
-package import Tokens
+import MetadataProtocol
+import Tokens
 
 // Refusals that only Google's protocol has, in its words where its server has some.
 extension RequestRefusal {
     /// `wait_for_change` where there is no value to wait for.
-    package static let cannotWait = room(
+    static let cannotWait = room(
         RoomRefusal(
             .badRequest, .cannotWait,
             "wait_for_change needs a value: a single entry, or a directory with recursive=true.\n"))
 
     /// A token for an audience without one.
-    package static let missingAudience = room(
+    static let missingAudience = room(
         RoomRefusal(.badRequest, .missingAudience, "non-empty audience parameter required\n"))
 
     /// Without `Metadata-Flavor: Google`: a request that its sender did not mean for a metadata server.
-    package static let missingFlavor = room(
+    static let missingFlavor = room(
         RoomRefusal(.forbidden, .missingFlavor, "Missing required header \"Metadata-Flavor\": \"Google\"\n"))
 
     /// A POST for a token that is bound to a certificate.
-    package static let boundTokenNotSupported = room(
+    static let boundTokenNotSupported = room(
         RoomRefusal(
             .methodNotAllowed, .boundTokenNotSupported,
             "POST asks for a token that is bound to a certificate, which this metadata server does not issue. "
                 + "Use GET; for google-auth, set GOOGLE_API_ENABLE_RUNTIME_BOUND_TOKEN=false.\n"))
 
     /// A pod token for an audience that is not configured.
-    package static func audienceNotConfigured(_ audience: String) -> RequestRefusal {
+    static func audienceNotConfigured(_ audience: String) -> RequestRefusal {
         room(
             RoomRefusal(
                 .forbidden, .audienceNotConfigured,
@@ -34,7 +34,7 @@ extension RequestRefusal {
     }
 
     /// The ServiceAccount's `iam.gke.io/gcp-service-account` is not an email.
-    package static func badAnnotation(_ account: ServiceAccountReference) -> RequestRefusal {
+    static func badAnnotation(_ account: ServiceAccountReference) -> RequestRefusal {
         room(
             RoomRefusal(
                 .badRequest, .badAnnotation,

@@ -1,29 +1,29 @@
-package import MetadataProtocol
+import MetadataProtocol
 import Text
-package import Tokens
+import Tokens
 
 extension Response {
     /// A single value, with the entity tag that `wait_for_change` compares.
-    package static func value(_ text: String, _ contentType: ContentType) -> Response {
+    static func value(_ text: String, _ contentType: ContentType) -> Response {
         Response(.ok, contentType, .text(text), etag: EntityTag.of(text))
     }
 
-    package static func redirect(to location: String) -> Response {
+    static func redirect(to location: String) -> Response {
         Response(.movedPermanently, .text, .text(location), location: location)
     }
 
     /// The three members that clients insist on: `expires_in` an integer, `token_type` present.
-    package static func accessToken(_ token: ServedToken) -> Response {
+    static func accessToken(_ token: ServedToken) -> Response {
         Response(.ok, .json, .document(TokenDocument(#"{"access_token":"#, token, #","token_type":"Bearer"}"#)))
     }
 
     /// The bare JWT.
-    package static func identityToken(_ token: ServedToken) -> Response {
+    static func identityToken(_ token: ServedToken) -> Response {
         Response(.ok, .text, .secret(token.token))
     }
 
     /// The bare JWT, or with `alt=json` the JWT and the whole seconds that it still lives.
-    package static func podToken(_ token: ServedToken, _ alternative: RequestQuery.Alternative?) -> Response {
+    static func podToken(_ token: ServedToken, _ alternative: RequestQuery.Alternative?) -> Response {
         guard alternative == .json else { return Response(.ok, .jwt, .secret(token.token)) }
         return Response(.ok, .json, .document(TokenDocument(#"{"token":"#, token, "}")))
     }

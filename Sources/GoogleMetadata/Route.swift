@@ -1,7 +1,7 @@
-package import MetadataProtocol
+import MetadataProtocol
 
 /// Everything that this room serves: an exact, case-sensitive allow-list of canonical paths.
-package enum Route: Sendable, Hashable {
+enum Route: Sendable, Hashable {
     /// `/`, by which clients detect a metadata server.
     case root
     case directory(Directory)
@@ -16,7 +16,7 @@ package enum Route: Sendable, Hashable {
     case podUID
 
     /// Matches a canonical path; `nil` is a 404.
-    package init?(path: String) {
+    init?(path: String) {
         if let route = Self.fixed[path] {
             self = route
         } else if let account = ServiceAccountPath(path: path) {
@@ -26,7 +26,7 @@ package enum Route: Sendable, Hashable {
         }
     }
 
-    package var routeClass: RouteClass {
+    var routeClass: RouteClass {
         switch self {
         case .root: .root
         case .directory, .redirect: .directory
@@ -53,7 +53,7 @@ package enum Route: Sendable, Hashable {
 }
 
 /// A directory whose name does not depend on the caller.
-package enum Directory: String, Sendable, Hashable, CaseIterable {
+enum Directory: String, Sendable, Hashable, CaseIterable {
     case computeMetadata
     case v1
     case instance
@@ -72,11 +72,11 @@ package enum Directory: String, Sendable, Hashable, CaseIterable {
     }
 
     /// With the final slash.
-    package var path: String { "\(parent?.path ?? "/")\(rawValue)/" }
+    var path: String { "\(parent?.path ?? "/")\(rawValue)/" }
 }
 
 /// A single value that is the same for every caller of this node.
-package enum Leaf: String, Sendable, Hashable, CaseIterable {
+enum Leaf: String, Sendable, Hashable, CaseIterable {
     case hostname
     case id
     case name
@@ -88,7 +88,7 @@ package enum Leaf: String, Sendable, Hashable, CaseIterable {
     case projectID = "project-id"
     case universeDomain = "universe-domain"
 
-    package var directory: Directory {
+    var directory: Directory {
         switch self {
         case .hostname, .id, .name, .zone: .instance
         case .clusterLocation, .clusterName, .clusterUID: .attributes

@@ -4,9 +4,9 @@ import MetadataProtocol
 ///
 /// A name may contain slashes (`principal:/iam.googleapis.com/...`: clients and the canonical form collapse its `//`), so
 /// the path is not split into segments; it is compared as a whole with each name that exists.
-package struct ServiceAccountPath: Sendable, Hashable {
+struct ServiceAccountPath: Sendable, Hashable {
     /// The entries of a service account's directory.
-    package enum Entry: String, Sendable, Hashable, CaseIterable {
+    enum Entry: String, Sendable, Hashable, CaseIterable {
         case aliases
         case email
         case identity
@@ -15,7 +15,7 @@ package struct ServiceAccountPath: Sendable, Hashable {
     }
 
     /// The resource that the path names, for a caller whose account has the name in it.
-    package enum Resource: Sendable, Hashable {
+    enum Resource: Sendable, Hashable {
         case directory
         /// The directory without its final slash.
         case redirect
@@ -23,11 +23,11 @@ package struct ServiceAccountPath: Sendable, Hashable {
     }
 
     /// The part after `service-accounts/`, not empty.
-    package let rest: String
+    let rest: String
     /// The resource, if the path names the account by the name that every account has.
-    package let defaultResource: Resource?
+    let defaultResource: Resource?
 
-    package init?(path: String) {
+    init?(path: String) {
         guard path.utf8.count > Self.prefix.utf8.count, path.hasPrefix(Self.prefix) else { return nil }
         self.rest = String(path.dropFirst(Self.prefix.utf8.count))
         self.defaultResource = Self.resource(at: rest, of: ServiceAccountView.defaultName)
@@ -36,7 +36,7 @@ package struct ServiceAccountPath: Sendable, Hashable {
     private static let prefix = Directory.serviceAccounts.path
 
     /// The resource, if `name` is the account that the path names.
-    package func resource(of name: String) -> Resource? {
+    func resource(of name: String) -> Resource? {
         Self.resource(at: rest, of: name)
     }
 
@@ -51,7 +51,7 @@ package struct ServiceAccountPath: Sendable, Hashable {
     }
 
     /// By the last segment alone: what a request was about is known before its caller is.
-    package var lastEntry: Entry? {
+    var lastEntry: Entry? {
         rest.utf8.lastIndex(of: UInt8(ascii: "/")).flatMap { slash in
             Entry(rawValue: String(rest[rest.utf8.index(after: slash)...]))
         }

@@ -1,18 +1,18 @@
-package import MetadataProtocol
-package import Tokens
+import MetadataProtocol
+import Tokens
 
 /// A pod's ServiceAccount as Google clients see it: an entry of `service-accounts/` under two names.
 ///
 /// The names are made when a caller looks: a token's request has no use for them.
-package struct ServiceAccountView: Sendable, Hashable {
+struct ServiceAccountView: Sendable, Hashable {
     /// The name that the account has whatever its email is.
     static let defaultName = "default"
 
-    package let record: ServiceAccountRecord
+    let record: ServiceAccountRecord
     private let configuration: GoogleMetadataConfiguration
 
     /// Throws if the account's annotation is not an email: it would end up in paths, listings and upstream URLs.
-    package init(
+    init(
         _ record: ServiceAccountRecord, configuration: GoogleMetadataConfiguration
     ) throws(RequestRefusal) {
         if let account = record.googleServiceAccount, !GoogleServiceAccountEmail.isValid(account) {
@@ -23,14 +23,14 @@ package struct ServiceAccountView: Sendable, Hashable {
     }
 
     /// The Google service account; else the principal, where the annotation asks for it; else the pool.
-    package var email: String {
+    var email: String {
         if let account = record.googleServiceAccount { return account }
         guard record.returnsPrincipalAsEmail else { return configuration.poolName }
         return Self.principal(of: record.reference, configuration)
     }
 
     /// The email as it appears in a canonical path.
-    package var pathName: String { Self.collapsingSlashes(email) }
+    var pathName: String { Self.collapsingSlashes(email) }
 
     /// The IAM principal of a ServiceAccount in a workload identity pool.
     static func principal(of account: ServiceAccountReference, _ configuration: GoogleMetadataConfiguration) -> String {

@@ -16,7 +16,6 @@ package struct MetadataResponder: Sendable {
         case hold(current: Response, known: String?, seconds: Int64?)
     }
 
-    package let errors = ErrorResponse()
     private let backend: any MetadataBackend
     private let rooms: [any MetadataRoom]
 
@@ -48,14 +47,21 @@ package struct MetadataResponder: Sendable {
 
     /// The answer to an invalid request, in the form of the protocol that its path belongs to.
     package func response(to refusal: RequestRefusal, of head: HTTPRequestHead) -> Response {
-        let response = errors.response(to: refusal)
         let target = try? RequestTarget(parsing: head.uri)
-        let room = target.flatMap { target in rooms.first { $0.owns(target.path) } } ?? rooms.last
-        return room?.form(response) ?? response
+        guard let room = target.flatMap({ target in rooms.first { $0.owns(target.path) } }) else {
+            return response(to: refusal)
+        }
+        return room.form(ErrorResponse.response(to: refusal))
+    }
+
+    /// The answer to a request of which no target is known: the last room's form.
+    package func response(to refusal: RequestRefusal) -> Response {
+        let response = ErrorResponse.response(to: refusal)
+        return rooms.last?.form(response) ?? response
     }
 
     /// A refusal in the form of the request's own protocol.
-    private func form(_ response: Response, for request: MetadataRequest) -> Response {
+    func form(_ response: Response, for request: MetadataRequest) -> Response {
         rooms[request.room].form(response)
     }
 
@@ -97,7 +103,7 @@ package struct MetadataResponder: Sendable {
             return Outcome(decision)
         case .pending:
             return rooms[request.room].answerToAnyone(request.details).map(Outcome.answer) ?? .wait
-        case .refused(let refusal): return .answer(form(errors.response(to: refusal), for: request))
+        case .refused(let refusal): return .answer(form(ErrorResponse.response(to: refusal), for: request))
         }
     }
 
@@ -123,7 +129,7 @@ package struct MetadataResponder: Sendable {
                 group.cancelAll()
                 if let outcome { return outcome }
             }
-            return .answer(form(errors.response(to: .answerTimedOut), for: request))
+            return .answer(form(ErrorResponse.response(to: .answerTimedOut), for: request))
         }
     }
 
@@ -132,16 +138,16 @@ package struct MetadataResponder: Sendable {
         to request: MetadataRequest, from tag: CallerTag, on executor: EventLoopExecutor
     ) async -> Outcome {
         switch await backend.identifyHolding(tag) {
-        case .pending(let uid): return .answer(form(errors.pending(uid), for: request))
-        case .refused(let refusal): return .answer(form(errors.response(to: refusal), for: request))
+        case .pending(let uid): return .answer(form(ErrorResponse.pending(uid), for: request))
+        case .refused(let refusal): return .answer(form(ErrorResponse.response(to: refusal), for: request))
         case .caller(let caller):
             let decision = await rooms[request.room].decideWaiting(
                 request.details, for: caller.pod, by: backend, on: executor)
             switch backend.identify(tag) {
             case .caller(let now) where now.pod.uid == caller.pod.uid: return Outcome(decision)
-            case .caller: return .answer(form(errors.response(to: .podGone), for: request))
-            case .pending(let uid): return .answer(form(errors.pending(uid), for: request))
-            case .refused(let refusal): return .answer(form(errors.response(to: refusal), for: request))
+            case .caller: return .answer(form(ErrorResponse.response(to: .podGone), for: request))
+            case .pending(let uid): return .answer(form(ErrorResponse.pending(uid), for: request))
+            case .refused(let refusal): return .answer(form(ErrorResponse.response(to: refusal), for: request))
             }
         }
     }

@@ -30,8 +30,8 @@ package final class MetadataServer: Sendable {
     private let loops: [(loop: any EventLoop, state: NIOLoopBoundBox<LoopState>)]
     private let pool: AcceptorPool
 
-    /// The first of `rooms` that owns a path serves it. `readTag` gives what the kernel noted for an accepted socket, by its descriptor; `nil` if nothing.
-    /// `acceptFailed` is called whenever a connection could not be accepted; it waits with the kernel and is tried
+    /// The first of `rooms` that owns a path serves it. `readTag` gives what the kernel noted for an accepted socket, by its
+    /// descriptor; `nil` if nothing. `acceptFailed` is called whenever a connection could not be accepted; it waits with the kernel and is tried
     /// again. `elsewhere` takes the connections to its port; on the port of `secured` requests come through its handlers.
     package init(
         limits: MetadataServerLimits = MetadataServerLimits(),

@@ -70,6 +70,7 @@ private let listing = "/latest/meta-data/iam/security-credentials/"
         let connection = try await connection(backend)
         let uid = try await connection.exchange(get(OwnPath.podUID))
         #expect(uid.status == 200 && uid.body == TestPod.p1.record.uid.description)
+        #expect(uid.headers["Metadata-Flavor"] == nil && uid.headers["Server"] == "podidentd")
         let put = try await connection.exchange(
             "PUT /latest/api/token HTTP/1.1\r\nHost: 169.254.169.254\r\n"
                 + "X-aws-ec2-metadata-token-ttl-seconds: 60\r\nContent-Length: 0\r\n\r\n")
@@ -78,5 +79,24 @@ private let listing = "/latest/meta-data/iam/security-credentials/"
             "GET \(listing) HTTP/1.1\r\nHost: 169.254.169.254\r\nX-aws-ec2-metadata-token: \(put.body)\r\n\r\n")
         #expect(role.status == 200 && role.body == "reader")
         await connection.close()
+    }
+
+    @Test(
+        "no refusal is taken for Google's server, of whatever is wrong with a request",
+        arguments: [
+            ("GET /% HTTP/1.1\r\nHost: metadata\r\n\r\n", 400), ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+            (get("/", "X: " + String(repeating: "x", count: 65_536)), 431),
+            (get("/" + String(repeating: "a", count: 9_000)), 414),
+            (get("/", method: "POST", "Content-Length: 1000000"), 413), (get("\(OwnPath.podToken)?audience=x"), 403),
+        ])
+    func refusals(request: String, status: Int) async throws {
+        for servesGoogle in [false, true] {
+            let connection = try await connection(FakeBackend(.p1), servesGoogle: servesGoogle)
+            try? await connection.send(request)
+            let response = try await connection.receive()
+            #expect(response.status == status)
+            #expect(response.headers["Metadata-Flavor"] == (servesGoogle ? "Google" : nil))
+            await connection.close()
+        }
     }
 }

@@ -86,7 +86,7 @@ final class SimulatedAgent: @unchecked Sendable {
             attributor: Attributor(index: index, directory: directory), tokens: tokens, callers: callers, world: world,
             node: node)
         responder = MetadataResponder(
-            backend: backend, rooms: [GoogleMetadataRoom(SimulatedNode.google) { SimulatedNode.instance }])
+            backend: backend, rooms: [GoogleMetadataRoom(SimulatedNode.google, besides: []) { SimulatedNode.instance }])
     }
 
     /// Begins its services, as a process does.
@@ -139,7 +139,7 @@ final class SimulatedAgent: @unchecked Sendable {
         do throws(RequestRefusal) {
             parsed = try responder.validate(request.head)
         } catch {
-            return finish(responder.errors.response(to: error), .unrouted, tag, then)
+            return finish(responder.response(to: error), .unrouted, tag, then)
         }
         switch responder.respond(to: parsed, from: tag) {
         case .answer(let response): finish(response, parsed.routeClass, tag, then)

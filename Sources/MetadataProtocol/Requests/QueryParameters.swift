@@ -4,16 +4,21 @@ package enum QueryParameters {
     /// of which is decoded on an event loop of all pods'.
     private static let limit = 64
 
-    /// The parameters of a query, each with its name; empty ones are left out.
-    package static func pairs(of query: String) throws(RequestRefusal) -> [Substring.UTF8View] {
+    /// The parameters of a query, decoded, in their order; empty ones are left out.
+    package static func fields(of query: String) throws(RequestRefusal) -> [(name: String, value: String)] {
         guard query.utf8.count(where: { $0 == UInt8(ascii: "&") }) < limit else {
             throw .badQuery("The query may have at most \(limit) parameters.")
         }
-        return query.utf8.split(separator: UInt8(ascii: "&"))
+        var fields: [(name: String, value: String)] = []
+        for pair in query.utf8.split(separator: UInt8(ascii: "&")) {
+            let equals = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
+            fields.append((try decode(pair[..<equals]), try decode(pair[equals...].dropFirst())))
+        }
+        return fields
     }
 
     /// Decodes a name or a value of `application/x-www-form-urlencoded`: `+` is a space.
-    package static func decode(_ bytes: Substring.UTF8View) throws(RequestRefusal) -> String {
+    private static func decode(_ bytes: Substring.UTF8View) throws(RequestRefusal) -> String {
         var decoded: [UInt8] = []
         decoded.reserveCapacity(bytes.count)
         var decoder = PercentDecoder(bytes)

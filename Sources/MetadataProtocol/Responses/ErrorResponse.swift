@@ -1,15 +1,13 @@
 package import Attribution
 package import Tokens
 
-/// Maps every refusal to a status and a text; failures of a credential each room maps itself, by the same rules.
+/// Maps the refusals that all protocols share to a status and a text. Each room words its own, by the same rules.
 ///
 /// The rules: what an operator or caller must change is 4xx, in words that say who and what; what may work on the next
 /// try is 503 or 429 with `Retry-After`, never another 5xx, for half of the clients do not retry those; a token is
 /// never 404 unless IAM said so, for Go hides the text of a 404. Texts that Google's server has are kept to the letter,
 /// because people search for them.
-package struct ErrorResponse: Sendable {
-    package init() {}
-
+package enum ErrorResponse {
     package static func error(_ status: Response.Status, _ text: String, retryAfter: Int? = nil) -> Response {
         Response(status, .error, .text(text), retryAfter: retryAfter)
     }
@@ -22,15 +20,15 @@ package struct ErrorResponse: Sendable {
     }
 
     /// The pod's record did not arrive within the hold.
-    package func pending(_ uid: PodUID) -> Response {
-        Self.error(
+    package static func pending(_ uid: PodUID) -> Response {
+        error(
             .serviceUnavailable,
             "The pod of this connection (UID \(uid)) is not known on this node yet. Try again.\n",
             retryAfter: 1
         ).because(.podUnknown)
     }
 
-    package func response(to refusal: IdentityRefusal) -> Response {
+    package static func response(to refusal: IdentityRefusal) -> Response {
         let text =
             switch refusal {
             case .notInPod:
@@ -53,11 +51,11 @@ package struct ErrorResponse: Sendable {
                     + "which a new connection reaches. Try again."
             }
         let cause = RefusalCause(refusal)
-        if case .passedThrough = refusal { return Self.elsewhere(text + "\n").because(cause) }
+        if case .passedThrough = refusal { return elsewhere(text + "\n").because(cause) }
         if case .podTooLarge = refusal {
-            return Self.error(.serviceUnavailable, text + "\n", retryAfter: 60).because(cause)
+            return error(.serviceUnavailable, text + "\n", retryAfter: 60).because(cause)
         }
-        return Self.error(.forbidden, text + "\n").because(cause)
+        return error(.forbidden, text + "\n").because(cause)
     }
 
     /// Ends the connection: a kept-alive connection would bring every next try here as well.
@@ -67,44 +65,44 @@ package struct ErrorResponse: Sendable {
         return response
     }
 
-    package func response(to refusal: RequestRefusal) -> Response {
+    package static func response(to refusal: RequestRefusal) -> Response {
         answer(to: refusal).because(RefusalCause(refusal))
     }
 
-    private func answer(to refusal: RequestRefusal) -> Response {
+    private static func answer(to refusal: RequestRefusal) -> Response {
         switch refusal {
         case .malformed(let reason), .badQuery(let reason):
-            Self.error(.badRequest, reason + "\n")
+            error(.badRequest, reason + "\n")
         case .forwarded:
-            Self.error(
+            error(
                 .forbidden,
                 "Requests that came through a proxy (X-Forwarded-For, Forwarded or Via header) are not served by the "
                     + "metadata server: they would get the proxy's identity. Add 169.254.169.254 to NO_PROXY.\n")
         case .unknownHost:
-            Self.error(
+            error(
                 .forbidden,
                 "The Host header names no metadata server. Use metadata.google.internal or 169.254.169.254.\n")
         case .room(let refusal):
-            Self.error(refusal.status, refusal.text)
+            error(refusal.status, refusal.text)
         case .methodNotAllowed:
-            Self.error(.methodNotAllowed, "The metadata server is read-only: use GET or HEAD.\n")
+            error(.methodNotAllowed, "The metadata server is read-only: use GET or HEAD.\n")
         case .notFound:
-            Self.error(.notFound, "Not Found\n")
+            error(.notFound, "Not Found\n")
         case .requestTargetTooLong(let limit):
-            Self.error(.uriTooLong, "The request target is longer than \(limit) bytes.\n")
+            error(.uriTooLong, "The request target is longer than \(limit) bytes.\n")
         case .headersTooLarge(let bytes, let fields):
-            Self.error(
+            error(
                 .requestHeaderFieldsTooLarge,
                 "The request has more than \(fields) header fields "
                     + "or \(bytes) bytes of them.\n")
         case .bodyTooLarge(let limit):
-            Self.error(.contentTooLarge, "The body is larger than \(limit) bytes.\n")
+            error(.contentTooLarge, "The body is larger than \(limit) bytes.\n")
         case .requestTimedOut:
-            Self.error(.requestTimeout, "The request took too long to arrive.\n")
+            error(.requestTimeout, "The request took too long to arrive.\n")
         case .answerTimedOut:
-            Self.error(.serviceUnavailable, "The answer took too long. Try again.\n", retryAfter: 1)
+            error(.serviceUnavailable, "The answer took too long. Try again.\n", retryAfter: 1)
         case .tooManyConnections(let limit):
-            Self.error(
+            error(
                 .tooManyRequests,
                 "This pod has too many connections to the metadata server (\(limit) "
                     + "at most, fewer when the node is busy). Reuse or close them.\n",

@@ -65,7 +65,7 @@ extension CloudRoom {
     }
 
     private func refuse(_ refusal: RequestRefusal) -> RoomDecision {
-        .answer(form(ErrorResponse().response(to: refusal)))
+        .answer(form(ErrorResponse.response(to: refusal)))
     }
 
     /// Returns the answer that needs no wait for a credential.

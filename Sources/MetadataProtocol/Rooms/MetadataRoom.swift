@@ -13,13 +13,13 @@ package protocol MetadataRoom: Sendable {
     /// serves it.
     func owns(_ path: String) -> Bool
 
-    /// The class of a request to a path of this protocol that may be invalid.
+    /// The class by which a request is counted that ``check(_:_:)`` refused; `path` is this protocol's.
     func routeClass(of path: String) -> RouteClass
 
     /// Checks everything that does not depend on who sent the request. `target` is `head`'s.
     func check(_ head: HTTPRequestHead, _ target: RequestTarget) throws(RequestRefusal) -> any RoomRequest
 
-    /// The answer to a request that says nothing about its sender, who may not be known yet; `nil`: there is none.
+    /// The answer to a request of a pod that is not known yet, where it depends on no pod; `nil`: the pod has to be known.
     func answerToAnyone(_ request: any RoomRequest) -> Response?
 
     /// Answers a request of this room from the backend's caches, without suspension: on the event loop.
@@ -38,10 +38,10 @@ package protocol MetadataRoom: Sendable {
 
 /// A valid request, as the room that checked it understands it.
 ///
-/// An object, because a request that is known is copied for each time that it comes.
+/// An object, so that each of the many copies that the server makes of a known request is one reference.
 package protocol RoomRequest: AnyObject, Sendable {
     var routeClass: RouteClass { get }
-    /// How long the client may be kept waiting, where its protocol's clients give up before Google's.
+    /// How long the client may be kept waiting; `nil`: as long as the server's own limit.
     var waitBudget: Duration? { get }
 
     /// Whether both ask for the same.

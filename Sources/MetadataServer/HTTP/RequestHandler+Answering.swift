@@ -18,7 +18,7 @@ extension RequestHandler {
         case .refuse(let refusal):
             if let limit = refusal.limit { observer.limitHit(limit) }
             let exchange = ConnectionState.Exchange(head: Self.noHead, closes: true)
-            finish(responder.errors.response(to: refusal), exchange, .unrouted, lingers: true, context)
+            finish(responder.response(to: refusal), exchange, .unrouted, lingers: true, context)
         }
         if !isReading { updateDeadline(context) }
     }
@@ -49,7 +49,7 @@ extension RequestHandler {
         if refusesAll {
             var exchange = exchange
             exchange.closes = true
-            let response = responder.errors.response(to: .tooManyConnections(limit: limits.connectionsPerPod))
+            let response = responder.response(to: .tooManyConnections(limit: limits.connectionsPerPod))
             finish(response, exchange, .unrouted, lingers: true, context)
             return
         }

@@ -82,13 +82,13 @@ extension RequestHandler {
             perform(state.inputTimedOut(), context)
         case .answer:
             observer.limitHit(.answerTimeout)
-            guard current != nil else {
+            guard let request = current?.request else {
                 // Answers are ready, but the client does not read them.
                 context.close(promise: nil)
                 return
             }
             current?.exchange.closes = true
-            finish(responder.errors.response(to: .answerTimedOut), context)
+            finish(responder.form(ErrorResponse.response(to: .answerTimedOut), for: request), context)
         }
     }
 

@@ -1,6 +1,5 @@
 import Testing
 
-@testable import MetadataProtocol
 @testable import MetadataServer
 
 @Suite struct ListenerTurnsTests {

@@ -7,7 +7,6 @@ import Tokens
 @testable import MetadataServer
 
 @Suite struct ErrorResponseTests {
-    private let errors = ErrorResponse()
     private let failures = GoogleFailures(.test)
     private static let account = ServiceAccountReference(namespace: "ns1", name: "app")
 
@@ -145,19 +144,19 @@ import Tokens
         .staticPod(namespace: "n", name: "p"), .denied(namespace: "n", name: "p"),
     ])
     func `a caller without an identity is refused, never told to retry`(_ refusal: IdentityRefusal) {
-        let response = errors.response(to: refusal)
+        let response = ErrorResponse.response(to: refusal)
         #expect(response.status == .forbidden && response.retryAfter == nil)
     }
 
     @Test func `a pod whose object is too large is told so, and may try again when it is smaller`() {
-        let response = errors.response(to: IdentityRefusal.podTooLarge(namespace: "n", name: "p"))
+        let response = ErrorResponse.response(to: IdentityRefusal.podTooLarge(namespace: "n", name: "p"))
         #expect(response.status == .serviceUnavailable && response.retryAfter == 60)
         guard case .text(let text) = response.body else { return #expect(Bool(false), "not a text") }
         #expect(text.contains("n/p") && text.contains("too large"))
     }
 
     @Test func `a caller that is to pass the agent is told to retry, on another connection`() {
-        let response = errors.response(to: IdentityRefusal.passedThrough(namespace: "n", name: "p"))
+        let response = ErrorResponse.response(to: IdentityRefusal.passedThrough(namespace: "n", name: "p"))
         #expect(response.status == .serviceUnavailable && response.retryAfter == 1 && response.closesConnection)
         guard case .text(let text) = response.body else { return #expect(Bool(false), "not a text") }
         #expect(text.contains("n/p"))
