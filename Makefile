@@ -9,7 +9,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
+# Which Swift is used, here and by all that is called below: in PATH, or by its path.
 SWIFT ?= swift
+override SWIFT := $(if $(findstring /,$(SWIFT)),$(abspath $(SWIFT)),$(SWIFT))
+export SWIFT
 BUILD := .build/debug
 
 # KEEP=0 says the same as nothing.
@@ -39,8 +42,7 @@ build: bpf ## Builds everything, tests included
 	@$(SWIFT) build --build-tests --explicit-target-dependency-import-check error
 
 lint: ## Checks the format of every Swift file
-	@command -v $(SWIFT) > /dev/null \
-		|| { echo "Swift 6.3 is missing: install the toolchain from swift.org and put it into PATH." >&2; exit 1; }
+	@bash .ci/need-swift
 	@$(SWIFT) format lint --strict --recursive --parallel Sources Lab Benchmarks/request-cost Tests Package.swift
 
 test: build lint setup-clients bench-test ci-test model-test ## Runs every test, with the real kernel
@@ -173,6 +175,7 @@ model-test:
 	@QUICK=1 .ci/model
 
 ci-test: ## Tests what runs the tests
+	@bash .ci/need-swift
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@python3 -m unittest discover --quiet --start-directory .ci/tests --top-level-directory .ci
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-TEST = ["swift", "test", "--skip-build", "--disable-xctest", "--no-parallel"]
+TEST = [os.environ.get("SWIFT") or "swift", "test", "--skip-build", "--disable-xctest", "--no-parallel"]
 # `prctl(2)`: orphans below this process become its children, so that none of a run's processes gets lost.
 PR_SET_CHILD_SUBREAPER = 36
 # The variable with the seconds after which a run is taken to hang, on a machine that is slow or busy.

@@ -15,7 +15,7 @@ IMPORT = re.compile(
 
 def description():
     output = subprocess.run(
-        [os.environ.get("SWIFT", "swift"), "package", "describe", "--type", "json"], cwd=ROOT, capture_output=True,
+        [os.environ.get("SWIFT") or "swift", "package", "describe", "--type", "json"], cwd=ROOT, capture_output=True,
         text=True, check=True).stdout
     # Warnings about packages come first.
     return json.loads(output[output.index("{"):])

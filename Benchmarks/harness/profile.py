@@ -8,7 +8,7 @@ from collections import Counter
 from .flame import flame_graph
 from .load import TOKEN, visit
 from .servers import Agent
-from .tools import BenchError, run, say
+from .tools import BenchError, run, say, swift
 
 SECONDS = 4
 
@@ -64,9 +64,9 @@ def record(stage, agent, keep_alive):
 
 def demangle(text):
     """Swift's names as one reads them, if there is a toolchain."""
-    if not shutil.which("swift"):
+    if not swift():
         return text
-    return run("swift", "demangle", "--compact", "--simplified", input=text)
+    return run(swift(), "demangle", "--compact", "--simplified", input=text)
 
 
 def fold(text):

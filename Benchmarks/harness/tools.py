@@ -33,21 +33,24 @@ def run(*arguments, **options):
     return result.stdout
 
 
+def swift():
+    """The program that SWIFT names, or else that of PATH; None without one."""
+    return shutil.which(os.environ.get("SWIFT") or "swift")
+
+
 @functools.cache
 def programs():
     """The folder with what the nested package has built."""
-    swift = os.environ.get("SWIFT") or shutil.which("swift")
-    if not swift:
+    if not swift():
         raise BenchError("there is no swift, which builds the load generators: install it, or name it in SWIFT")
-    build = [swift, "build", "-c", "release", "--package-path", BENCHMARKS, "--scratch-path", BUILD]
+    build = [swift(), "build", "-c", "release", "--package-path", BENCHMARKS, "--scratch-path", BUILD]
     run(*build)
     return run(*build, "--show-bin-path").strip()
 
 
 def clang():
     """The compiler of the kernel programs: Swift's own has the back end."""
-    swift = os.environ.get("SWIFT") or shutil.which("swift") or ""
-    beside = os.path.join(os.path.dirname(os.path.realpath(swift)), "clang")
+    beside = os.path.join(os.path.dirname(os.path.realpath(swift() or "")), "clang")
     return beside if os.path.exists(beside) else "clang"
 
 
