@@ -23,7 +23,7 @@ override CLOUDS := $(filter-out 0,$(CLOUDS))
 override SPIFFE := $(filter-out 0,$(SPIFFE))
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image arm64 fuzz fuzz-coverage faults conformance spiffe demo \
-	clients attack cost soak simulate fleet reference captures dashboard memory million storm bench bench-test ci-test busy rooms model model-test kernels clean
+	clients attack cost soak simulate fleet reference captures dashboard memory million storm bench .bench-options bench-test ci-test busy rooms model model-test kernels clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -156,14 +156,23 @@ captures: bpf ## Writes docs/operate/debug.md and kubectl.md: what the debug com
 	@for product in podidentd podidentd-opener podidentd-lab kubectl-podidentd; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab captures docs/operate/debug.md --plugin docs/operate/kubectl.md
 
-bench: bpf ## Measures beside references and draws; QUICK=1, ONLY=1,5 (figures), AGENT=path (other binary), BEFORE=checkout (2d21139), CLOUDS=1, SPIFFE=1
+# Before everything is built: options that the chosen benchmark does not have.
+.bench-options:
+	$(if $(and $(CLOUDS)$(SPIFFE),$(BEFORE)$(ROWS)$(STARTS)),$(error BEFORE, ROWS and STARTS are options of the figures: leave them out with CLOUDS and SPIFFE))
+	$(if $(and $(CLOUDS),$(QUICK)),$(error CLOUDS has no QUICK: name parts, such as ONLY=cached))
+	@:
+
+bench: .bench-options bpf ## Measures beside references and draws; QUICK=1, ONLY=1,5 (figures), AGENT=path (other binary), BEFORE=checkout (2d21139), CLOUDS=1, SPIFFE=1
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
 	@SWIFT=$(SWIFT) .ci/release podidentd-lab podidentd-opener podidentd-init $(if $(AGENT),,podidentd) $(if $(SPIFFE),podidentd-signer)
-	@$(if $(CLOUDS),bash .ci/setup-clients all)$(if $(SPIFFE),bash .ci/setup-clients && bash .ci/install nghttp2-client)
-	@$(if $(CLOUDS),python3 Benchmarks/clouds.py,$(if $(SPIFFE),python3 Benchmarks/spiffe.py,python3 Benchmarks/bench.py $(if $(BEFORE),--before $(BEFORE)))) \
-		$(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) $(if $(ROWS),--rows $(ROWS)) $(if $(STARTS),--starts $(STARTS)) \
-		$(if $(QUICK),$(if $(SPIFFE),--quick)$(if $(CLOUDS)$(SPIFFE),,--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json))
+	@$(if $(CLOUDS),bash .ci/setup-clients all)
+	@$(if $(SPIFFE),bash .ci/setup-clients && bash .ci/install nghttp2-client)
+	@$(if $(CLOUDS),python3 Benchmarks/clouds.py $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)))
+	@$(if $(SPIFFE),python3 Benchmarks/spiffe.py $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick))
+	@$(if $(CLOUDS)$(SPIFFE),,python3 Benchmarks/bench.py $(if $(BEFORE),--before $(BEFORE)) $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(ROWS),--rows $(ROWS)) $(if $(STARTS),--starts $(STARTS)) \
+		$(if $(QUICK),--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json))
 	@$(if $(CLOUDS)$(SPIFFE),,python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures))
 	@$(if $(QUICK)$(CLOUDS)$(SPIFFE),,python3 Benchmarks/readme.py)
 
