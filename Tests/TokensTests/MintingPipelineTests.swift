@@ -20,7 +20,7 @@ import Testing
             token: SecretToken("fed|\(pod.uid)|0"), issuedAt: clock.now, expiresAt: clock.now + .seconds(1800))
         return TokenFetch(
             id: FetchID(rawValue: 1), key: key, pod: pod, federated: key.federation == nil ? nil : federated,
-            waitingSince: .now)
+            waitingSince: .now, startedAt: .now)
     }
 
     private func mint(_ fetch: TokenFetch) async throws(UpstreamFailure) -> MintedToken {

@@ -20,9 +20,9 @@ import Testing
     @Test func refusalsDoubleThePauseUpToTheLongest() {
         var (pace, now, pauses) = (pace(), start, [Duration]())
         for _ in 0..<9 {
-            pace.refused(refusal, at: now, jitter: 0.5)
+            pace.refused(refusal, startedAt: now, at: now + .milliseconds(1), jitter: 0.5)
             let end = pace.pauseEnd(at: now) ?? now
-            pauses.append(end - now)
+            pauses.append(end - now - .milliseconds(1))
             now = end
         }
         let seconds: [Double] = [0.5, 1, 2, 4, 8, 16, 32, 40, 40]
@@ -31,29 +31,59 @@ import Testing
 
     @Test func successesInARowSoonHaveTheWholeLine() {
         var (pace, now, count) = (pace(), start, 0)
-        for _ in 0..<9 { pace.refused(refusal, at: now, jitter: 0.5) }
-        now = pace.pauseEnd(at: now) ?? now
+        for _ in 0..<9 {
+            pace.refused(refusal, startedAt: now, at: now + .milliseconds(1), jitter: 0.5)
+            now = pace.pauseEnd(at: now) ?? now
+        }
         while pace.pauseEnd(at: now) != nil || count == 0 {
             pace.started(at: now, jitter: 0.5)
-            pace.succeeded()
+            pace.succeeded(startedAt: now)
             now = pace.pauseEnd(at: now) ?? now
             count += 1
             if count > 20 { break }
         }
         #expect(count <= 8)
-        #expect(now - start < .seconds(250))
+        #expect(now - start < .seconds(350))
+    }
+
+    @Test func callsThatAreRefusedTogetherMakeThePauseLongerOnce() throws {
+        var pace = pace()
+        // Ten calls begin at once, and are refused one after the other.
+        for number in 1...10 {
+            let now = start + .milliseconds(number)
+            pace.refused(refusal, startedAt: start, at: now, jitter: 0.5)
+            #expect(pace.pauseEnd(at: now) == now + .milliseconds(500))
+        }
+        // A late refusal may still name a later moment.
+        let asked = UpstreamFailure.sts(.rateLimited, 429, retryAfter: .seconds(3))
+        pace.refused(asked, startedAt: start, at: start + .milliseconds(11), jitter: 0.5)
+        let next = try #require(pace.pauseEnd(at: start + .milliseconds(11)))
+        #expect(next == start + .milliseconds(3011))
+        // A call that was made at this pause makes the next one longer.
+        pace.refused(refusal, startedAt: next, at: next + .milliseconds(1), jitter: 0.5)
+        #expect(pace.pauseEnd(at: next + .milliseconds(1)) == next + .milliseconds(1001))
+    }
+
+    @Test func callsThatBeganBeforeARefusalDoNotShortenItsPause() {
+        var pace = pace()
+        let now = start + .milliseconds(1)
+        pace.refused(refusal, startedAt: start, at: now, jitter: 0.5)
+        for _ in 0..<9 { pace.succeeded(startedAt: start) }
+        #expect(pace.pauseEnd(at: now) == now + .milliseconds(500))
+        pace.succeeded(startedAt: now + .milliseconds(500))
+        #expect(pace.pauseEnd(at: now) == nil)
     }
 
     @Test func retryAfterIsFollowed() {
         var pace = pace()
-        pace.refused(.sts(.rateLimited, 429, retryAfter: .seconds(20)), at: start, jitter: 0)
+        pace.refused(.sts(.rateLimited, 429, retryAfter: .seconds(20)), startedAt: start, at: start, jitter: 0)
         #expect(pace.pauseEnd(at: start) == start + .seconds(20))
     }
 
     @Test func refreshesWaitForAWhileAfterARefusal() {
         var pace = pace()
-        pace.refused(refusal, at: start, jitter: 0)
-        for _ in 0..<9 { pace.succeeded() }
+        pace.refused(refusal, startedAt: start, at: start, jitter: 0)
+        for _ in 0..<9 { pace.succeeded(startedAt: start + .milliseconds(1)) }
         #expect(pace.isSpaced(at: start + .seconds(299)))
         #expect(pace.pauseEnd(at: start) == nil)
         #expect(!pace.isSpaced(at: start + .seconds(300)))

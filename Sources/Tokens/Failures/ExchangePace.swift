@@ -30,6 +30,8 @@ struct ExchangePace: Sendable {
     private var pause = Duration.zero
     private var nextAt: Instant?
     private var successesInARow = 0
+    /// When the pause last grew: the ends of calls that began before tell nothing of it.
+    private var widenedAt: Instant?
     private var pressedUntil: Instant
     /// Why calls are spaced.
     private(set) var refusal: UpstreamFailure?
@@ -61,7 +63,9 @@ struct ExchangePace: Sendable {
         .milliseconds(Int64((pause * (0.5 + jitter) / .milliseconds(1)).rounded(.up)))
     }
 
-    mutating func succeeded() {
+    /// The upstream served a call that began at `startedAt`.
+    mutating func succeeded(startedAt: Instant) {
+        guard isOfThisPause(startedAt) else { return }
         successesInARow += 1
         for _ in 0..<min(successesInARow, 8) { pause = pause * policy.shrink }
         if pause < policy.firstPause {
@@ -70,12 +74,21 @@ struct ExchangePace: Sendable {
         }
     }
 
-    /// The upstream refused a call because there were too many.
-    mutating func refused(_ failure: UpstreamFailure, at now: Instant, jitter: Double) {
-        pause = min(max(pause * policy.growth, policy.firstPause), policy.longestPause)
-        (refusal, successesInARow) = (failure, 0)
+    /// The upstream refused a call that began at `startedAt`, because there were too many.
+    ///
+    /// Calls that run at the same moment are refused together, for one and the same excess. The first of these refusals makes
+    /// the pause longer; the others began before it did.
+    mutating func refused(_ failure: UpstreamFailure, startedAt: Instant, at now: Instant, jitter: Double) {
+        if isOfThisPause(startedAt) {
+            pause = min(max(pause * policy.growth, policy.firstPause), policy.longestPause)
+            (widenedAt, successesInARow) = (now, 0)
+        }
+        refusal = failure
         pressedUntil = now + policy.pressure
         let asked = min(failure.retryAfter ?? .zero, policy.longestPause)
         nextAt = max(nextAt ?? now, now + max(asked, spread(jitter)))
     }
+
+    /// Whether a call that began at this moment was made at the present pause.
+    private func isOfThisPause(_ startedAt: Instant) -> Bool { widenedAt.map { startedAt > $0 } ?? true }
 }

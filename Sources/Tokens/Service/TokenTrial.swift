@@ -67,7 +67,8 @@ extension TokenService {
     ) async throws(UpstreamFailure) -> MintedToken {
         let startedAt = clock.now
         let fetch = TokenFetch(
-            id: FetchID(rawValue: 0), key: key, pod: pod, federated: federated, waitingSince: startedAt)
+            id: FetchID(rawValue: 0), key: key, pod: pod, federated: federated, waitingSince: startedAt,
+            startedAt: startedAt)
         let report = { (result: Result<MintedToken, UpstreamFailure>) in
             let failure: UpstreamFailure? = if case .failure(let failure) = result { failure } else { nil }
             self.observer(

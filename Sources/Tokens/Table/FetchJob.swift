@@ -59,6 +59,8 @@ struct TokenFetch: Sendable {
     var federated: MintedToken?
     /// When the request arrived that has waited longest for it.
     var waitingSince: ContinuousClock.Instant
+    /// When its first call could begin.
+    var startedAt: ContinuousClock.Instant
     /// Whether the calls to its upstream are spaced: the fetch leaves it to the pace when a refused call is made again.
     var isSpaced = false
 }

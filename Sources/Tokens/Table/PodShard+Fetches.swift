@@ -44,13 +44,16 @@ extension PodShard {
     }
 
     /// The next fetch of those that `isWanted` by key and federated token, if the pod may run one more.
-    mutating func startFetch(_ id: FetchID, where isWanted: (TokenKey, MintedToken?) -> Bool) -> TokenFetch? {
+    mutating func startFetch(
+        _ id: FetchID, now: Instant, where isWanted: (TokenKey, MintedToken?) -> Bool
+    ) -> TokenFetch? {
         guard canStartFetch, let index = queue.firstIndex(where: { isWanted($0.key, $0.federated) }) else { return nil }
         let next = queue.remove(at: index)
         slots[next.key]?.fetch = .running(id)
         running.insert(id)
         return TokenFetch(
-            id: id, key: next.key, pod: record, federated: next.federated, waitingSince: next.waitingSince)
+            id: id, key: next.key, pod: record, federated: next.federated, waitingSince: next.waitingSince,
+            startedAt: now)
     }
 
     var canStartFetch: Bool { !queue.isEmpty && running.count < configuration.fetchesPerPod }

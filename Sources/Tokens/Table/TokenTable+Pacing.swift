@@ -17,11 +17,12 @@ extension TokenTable {
         guard let policy = configuration.pacing, let key = fetch.key.pace(with: fetch.federated) else { return }
         switch result {
         case .success:
-            paces[key]?.succeeded()
+            paces[key]?.succeeded(startedAt: fetch.startedAt)
         case .failure(let failure):
             guard failure.kind == .rateLimited, failure.upstream == key.upstream else { return }
             let spread = jitter()
-            paces[key, default: ExchangePace(policy, now: now)].refused(failure, at: now, jitter: spread)
+            paces[key, default: ExchangePace(policy, now: now)]
+                .refused(failure, startedAt: fetch.startedAt, at: now, jitter: spread)
         }
     }
 
@@ -47,7 +48,7 @@ extension TokenTable {
                 continue
             }
             let id = FetchID(rawValue: makeID())
-            let started = pods[candidate.pod]?.startFetch(id) { key, _ in key == candidate.key }
+            let started = pods[candidate.pod]?.startFetch(id, now: now) { key, _ in key == candidate.key }
             guard var fetch = started else { continue }
             fetch.isSpaced = true
             let spread = jitter()

@@ -128,7 +128,7 @@ struct TokenTable: Sendable {
                 }
                 let id = FetchID(rawValue: makeID())
                 waiting.append(pod)
-                let fetch = pods[pod]?.startFetch(id) { key, federated in
+                let fetch = pods[pod]?.startFetch(id, now: now) { key, federated in
                     key.pace(with: federated).map { !spaced.contains($0) } ?? true
                 }
                 guard let fetch else { continue }
