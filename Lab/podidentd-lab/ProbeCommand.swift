@@ -26,7 +26,7 @@ struct ProbeCommand: ParsableCommand {
     @Flag(help: "Asks without end, with a line on standard error for each exchange.")
     var stream = false
 
-    @Option(help: "Seconds after which no further exchange starts.")
+    @Option(help: "Seconds after which no further exchange starts, if SIGTERM has not ended them before.")
     var seconds = 60
 
     @Option(help: "Threads that ask at the same time.")
@@ -53,10 +53,7 @@ struct ProbeCommand: ParsableCommand {
                 path: path, address: address, threads: threads, exchanges: exchanges, duration: .seconds(seconds),
                 expected: expect, keptConnections: kept, pause: .milliseconds(pause)
             )
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys]
-            print(String(decoding: try encoder.encode(load.run()), as: UTF8.self))
-            return
+            return try run(load)
         }
         switch ProbeConnection.get(path, from: address) {
         case .answered(let status, _, let body, let peer):
@@ -72,5 +69,18 @@ struct ProbeCommand: ParsableCommand {
             throw ExitCode(56)
         case .failed(let number): throw ValidationError("the connection failed with error number \(number)")
         }
+    }
+
+    /// Runs a load until its end or until SIGTERM, and prints its counts. Says on standard error that it listens to the signal.
+    private func run(_ load: ProbeLoad) throws {
+        signal(SIGTERM, SIG_IGN)
+        let end = DispatchSource.makeSignalSource(signal: SIGTERM, queue: .global())
+        end.setEventHandler { load.stop() }
+        end.setRegistrationHandler { FileHandle.standardError.write(Data("asking\n".utf8)) }
+        end.activate()
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        print(String(decoding: try encoder.encode(load.run()), as: UTF8.self))
+        end.cancel()
     }
 }

@@ -26,9 +26,9 @@ package struct ProbeLoad: Sendable {
     package var path: String
     package var address: SocketAddress
     package var threads: Int
-    /// Ends after this many exchanges...
+    /// Ends after this many exchanges, unless ``stop()`` ends it before.
     package var exchanges: Int
-    /// ...or after this long.
+    /// Ends after this long in any case.
     package var duration: Duration
     /// The text that a right answer's body must contain.
     package var expected: String
@@ -36,6 +36,12 @@ package struct ProbeLoad: Sendable {
     package var keptConnections: Int
     /// How long a thread rests between two exchanges.
     package var pause: Duration
+    private let isStopped = Stop()
+
+    /// Set once, from any thread.
+    private final class Stop: Sendable {
+        let isSet = Mutex(false)
+    }
 
     package init(
         path: String, address: SocketAddress, threads: Int = 4, exchanges: Int, duration: Duration = .seconds(60),
@@ -49,6 +55,11 @@ package struct ProbeLoad: Sendable {
         self.exchanges = exchanges
         self.duration = duration
         self.expected = expected
+    }
+
+    /// Has each thread end with the exchange that it has begun.
+    package func stop() {
+        isStopped.isSet.withLock { $0 = true }
     }
 
     /// Runs the load to its end, blocking the calling thread.
@@ -86,7 +97,7 @@ package struct ProbeLoad: Sendable {
 
         func run(keepsConnection: Bool) {
             let kept = keepsConnection ? KeptProbeConnection(to: load.address) : nil
-            while ContinuousClock.now < deadline {
+            while ContinuousClock.now < deadline, !load.isStopped.isSet.withLock({ $0 }) {
                 let goesOn = state.withLock { state in
                     state.started += 1
                     return state.started <= load.exchanges

@@ -46,20 +46,20 @@ struct DisturbanceTests {
 
     @Test("a restart of the API server fails no request, not even a pod's first")
     func restart() async throws {
-        try await withAgent { world, _ in
+        try await withAgent { world, agent in
             world.addServiceAccount("app")
             let pod = try await world.addPod("load", serviceAccount: "app")
             _ = try await pod.token()
             let load = try world.probe(
-                pod, ["--exchanges", "1000000", "--seconds", "4", "--expect", "ya29.", tokenPath])
+                pod, ["--exchanges", "100000000", "--seconds", "600", "--expect", "ya29.", tokenPath])
             for number in 1...4 {
                 world.cluster.kubernetes.restart()
                 let new = try await world.addPod("new-\(number)", serviceAccount: "app", isHostNetwork: true)
                 let answer = try await new.ask()
                 #expect(answer.status == 200, "\(answer.body)")
             }
-            let result = await load.result()
-            let report = try JSONDecoder().decode(ProbeLoad.Report.self, from: Data(result.output.utf8))
+            try await agent.served(atLeast: 200)
+            let report = try await load.stoppedLoadReport()
             #expect(report.correct == report.total && report.total > 100, "\(report)")
             print("RESTART 4 restarts of the API server, \(report.correct) of \(report.total) requests answered")
         }

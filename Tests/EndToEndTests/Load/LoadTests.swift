@@ -55,7 +55,7 @@ struct LoadTests {
             let prefix = String(token.prefix(8))
             let load = try world.probe(
                 pod,
-                [Self.tokenPath, "--exchanges", "100000000", "--seconds", "6", "--threads", "2", "--expect", prefix]
+                [Self.tokenPath, "--exchanges", "100000000", "--seconds", "600", "--threads", "2", "--expect", prefix]
             )
             try await first.served(atLeast: 100)
             await first.kill()
@@ -64,8 +64,9 @@ struct LoadTests {
 
             let second = try await world.startAgent()
             try await second.served(atLeast: 100)
-            let report = try await load.loadReport()
-            #expect(report.correct > 200, "\(report)")
+            let report = try await load.stoppedLoadReport()
+            // This test asked each agent once itself, and an agent counts an answer that its end cut off.
+            #expect(report.correct > 190, "\(report)")
             #expect(report.wrong == 0, "\(report)")
             #expect(report.refused > 0, "\(report)")
             #expect(report.statuses.keys.allSatisfy { $0 == 503 }, "\(report)")
@@ -77,7 +78,14 @@ struct LoadTests {
 }
 
 extension Command {
-    /// The counts of a load of the probe.
+    /// Ends a load of the probe, which it says that it listens to, and returns its counts.
+    func stoppedLoadReport() async throws -> ProbeLoad.Report {
+        try await errorLines.first { $0 == "asking" }
+        signal(SIGTERM)
+        return try await loadReport()
+    }
+
+    /// The counts of a load of the probe, at its end.
     func loadReport() async throws -> ProbeLoad.Report {
         let result = await result()
         guard result.succeeded else { throw LabError("the load ended with \(result.status): \(result.errorOutput)") }
