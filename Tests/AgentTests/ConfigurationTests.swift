@@ -29,6 +29,33 @@ import Testing
         #expect(try load("", ["PODIDENTD_LISTEN_PORT": "2002"], set: ["listen.port=2003"]).listenPort == 2003)
     }
 
+    @Test(
+        "a path that is too long for a Unix socket is refused with the kernel's limit, for each key that names one",
+        arguments: [("admin.socket", "handover.sock"), ("spiffe.socket", ".1z141z3")])
+    func socketPaths(key: String, other: String) throws {
+        func words(_ path: String) throws -> String? {
+            do {
+                _ = try load(nil, set: ["\(key)=\(path)"])
+                return nil
+            } catch let error as ConfigurationError {
+                return "\(error)"
+            }
+        }
+        func path(_ bytes: Int, name: String) -> String {
+            "/" + String(repeating: "d", count: bytes - name.utf8.count - 2) + "/" + name
+        }
+        let named = ConfigurationKey.all.filter { $0.name.hasSuffix("socket") }.map(\.name)
+        #expect(named == ["admin.socket", "spiffe.socket"])
+        #expect(try words(path(107, name: "a-name-longer-than-that-beside-it.sock")) == nil)
+        #expect(try words(path(107, name: other)) == nil)
+        let long = try #require(try words(path(200, name: "a.sock")))
+        #expect(long.hasPrefix("\(key) (--set): the path has 200 bytes, and the kernel takes 107"))
+        // Short enough itself.
+        let beside = try #require(try words(path(107, name: "a")))
+        #expect(beside.contains("/\(other)', which is bound as well, has more than the 107 bytes"))
+        #expect(try words("run/a.sock")?.contains("'run/a.sock' is not an absolute path") == true)
+    }
+
     @Test("a list may be written as YAML's or with commas")
     func lists() throws {
         let expected = ["169.254.169.254", "fd20:ce::254"]

@@ -39,6 +39,13 @@ package struct AdminClient: Sendable {
     }
 
     private func ask(_ view: String) async throws -> [UInt8] {
+        let (longest, length) = (UnixListener.pathBytesMax, socketPath.utf8.count)
+        guard length <= longest else {
+            throw AdminServerError(
+                socketPath,
+                "the path has \(length) bytes, and the kernel takes \(longest) for a Unix socket: no agent has this one"
+            )
+        }
         let channel: NIOAsyncChannel<HTTPClientResponsePart, HTTPPart<HTTPRequestHead, ByteBuffer>>
         do {
             channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)

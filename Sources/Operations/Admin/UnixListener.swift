@@ -10,6 +10,11 @@ package import NIOPosix
 /// A Unix socket that only its owner may open, unless it is public. It takes the place of whatever had its path,
 /// without a moment at which no process listens there.
 package struct UnixListener: Sendable {
+    /// The longest path of a socket: `sun_path` without the zero at its end (unix(7)).
+    package static let pathBytesMax = 107
+    /// The longest name under which a socket is bound before it is renamed.
+    package static let temporaryName = temporaryName(.max)
+
     package let path: String
     private let channel: any Channel
     private let device: UInt64
@@ -33,8 +38,8 @@ package struct UnixListener: Sendable {
         }
         let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
         // A name that no other process uses, for a listener that closes removes the path that it was bound to. Not
-        // longer than most paths: a socket's address has 107 bytes.
-        let temporary = directory + "/." + String(UInt32.random(in: 0...UInt32.max), radix: 36)
+        // longer than most names: a socket's address has 107 bytes.
+        let temporary = directory + "/" + temporaryName(UInt32.random(in: 0...UInt32.max))
         let channel: any Channel
         do {
             channel = try await bootstrap.bind(unixDomainSocketPath: temporary, cleanupExistingSocketFile: true).get()
@@ -53,6 +58,8 @@ package struct UnixListener: Sendable {
         }
         return UnixListener(path: path, channel: channel, device: UInt64(info.st_dev), inode: UInt64(info.st_ino))
     }
+
+    private static func temporaryName(_ number: UInt32) -> String { "." + String(number, radix: 36) }
 
     /// Closes the socket, and removes its file unless a successor has put its own there.
     package func close() async {

@@ -6,6 +6,7 @@ package import Logging
 package import NIOCore
 import NIOPosix
 package import Operations
+import Settings
 import Synchronization
 
 /// Where a running agent hands over to its successor: a Unix socket beside the admin socket, for a process of root's
@@ -61,7 +62,8 @@ package final class HandoverEndpoint: Sendable {
     }
 
     package static func path(beside adminSocket: String) -> String {
-        adminSocket[..<(adminSocket.lastIndex(of: "/") ?? adminSocket.startIndex)] + "/handover.sock"
+        adminSocket[..<(adminSocket.lastIndex(of: "/") ?? adminSocket.startIndex)] + "/"
+            + ConfigurationKey.handoverSocketName
     }
 
     /// Whether a successor accepts what this agent accepted before.

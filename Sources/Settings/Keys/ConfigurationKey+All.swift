@@ -209,9 +209,10 @@ extension ConfigurationKey {
             else "unknown".
             """
         ),
-        key(
+        decoded(
             "admin.socket", \.adminSocket, default: "/run/podidentd/admin.sock",
-            allowed: "an absolute path of at most 107 bytes", parse: { $0.utf8.count <= 107 ? path($0) : nil },
+            allowed: "an absolute path of at most 107 bytes",
+            decode: { text throws(ConfigurationError) in try socketPath(text, besides: handoverSocketName) },
             "Unix socket of the debug commands, mode 0600."
         ),
         key(

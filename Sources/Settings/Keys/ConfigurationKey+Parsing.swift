@@ -1,5 +1,6 @@
 import Attribution
 import BPF
+import Operations
 
 /// The forms of values.
 extension ConfigurationKey {
@@ -9,6 +10,28 @@ extension ConfigurationKey {
 
     package static func path(_ text: String) -> String? {
         text.hasPrefix("/") && text.utf8.count < 4096 && !text.utf8.contains(0) ? text : nil
+    }
+
+    /// The socket beside `admin.socket` at which a running agent hands over.
+    package static let handoverSocketName = "handover.sock"
+
+    /// The path of a Unix socket, in whose directory a socket named `other` is bound as well.
+    static func socketPath(_ text: String, besides other: String) throws(ConfigurationError) -> String {
+        let (longest, length) = (UnixListener.pathBytesMax, text.utf8.count)
+        guard length <= longest else {
+            throw ConfigurationError(
+                "the path has \(length) bytes, and the kernel takes \(longest) for a Unix socket (unix(7)): choose a shorter one"
+            )
+        }
+        guard let path = path(text), let slash = path.lastIndex(of: "/") else {
+            throw ConfigurationError("'\(text)' is not an absolute path")
+        }
+        guard path[...slash].utf8.count + other.utf8.count <= longest else {
+            throw ConfigurationError(
+                "'\(path[...slash])\(other)', which is bound as well, has more than the \(longest) bytes that the kernel takes for a "
+                    + "Unix socket (unix(7)): choose a shorter directory")
+        }
+        return path
     }
 
     package static func url(_ text: String) -> String? {

@@ -1,3 +1,4 @@
+import Operations
 import SpiffeIdentity
 
 /// The way by which X.509-SVIDs are asked for.
@@ -27,7 +28,7 @@ extension ConfigurationKey {
     )
     static let spiffeSocket = optional(
         "spiffe.socket", \.spiffeSocket, allowed: "an absolute path of at most 107 bytes",
-        parse: { $0.utf8.count <= 107 ? path($0) : nil },
+        parse: { text throws(ConfigurationError) in try socketPath(text, besides: UnixListener.temporaryName) },
         """
         A Unix socket with the same API, for clients that know no other, in a directory of its own that is mounted into pods \
         (read-only). Needs Linux 6.13, which says of a Unix peer which cgroup it is in. Default: none.

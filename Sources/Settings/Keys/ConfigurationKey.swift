@@ -98,17 +98,17 @@ extension ConfigurationKey {
 
     /// A key that may be left out, or set to the empty string, which is the same.
     static func optional<Value>(
-        _ name: String, _ field: any Field<Value?>, allowed: String, parse: @escaping @Sendable (String) -> Value?,
-        _ summary: String
+        _ name: String, _ field: any Field<Value?>, allowed: String,
+        parse: @escaping @Sendable (String) throws(ConfigurationError) -> Value?, _ summary: String
     ) -> ConfigurationKey {
         ConfigurationKey(
             name: name, summary: summary, allowed: allowed, defaultValue: nil, isOptional: true,
-            store: { text, configuration in
+            store: { text, configuration throws(ConfigurationError) in
                 guard !text.isEmpty else {
                     configuration[keyPath: field] = nil
                     return true
                 }
-                guard let value = parse(text) else { return false }
+                guard let value = try parse(text) else { return false }
                 configuration[keyPath: field] = value
                 return true
             },
