@@ -182,12 +182,14 @@ int hardening_filter_serving(void)
 
 	begin(&builder);
 	/* Reading and writing the maps that are there; attaching a program that is held to interfaces that are new; pinning
-	 * links and maps that are held, should the BPF file system be mounted again; running the program that reads a cgroup's
-	 * level, which was loaded before: nothing new can be loaded.
+	 * links and maps that are held, should the BPF file system be mounted again; having a link run a program that is held, and
+	 * walking the tasks, after a successor that attached its own programs has failed; running the program that reads a
+	 * cgroup's level, which was loaded before: nothing new can be loaded.
 	 */
 	ALLOW_VALUES(&builder, SYS_bpf, 0, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
 		     BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_LOOKUP_BATCH, BPF_OBJ_GET, BPF_OBJ_PIN,
-		     BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_QUERY, BPF_PROG_TEST_RUN, BPF_LINK_CREATE);
+		     BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_QUERY, BPF_PROG_TEST_RUN, BPF_LINK_CREATE,
+		     BPF_LINK_UPDATE, BPF_ITER_CREATE);
 	/* The C library asks netlink which address families there are, and does without an answer. */
 	ALLOW_VALUES(&builder, SYS_socket, 0, AF_UNIX, AF_INET, AF_INET6);
 	answer(&builder, SECCOMP_RET_ALLOW);

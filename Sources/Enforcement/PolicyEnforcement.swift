@@ -52,6 +52,15 @@ package final class PolicyEnforcement: Sendable {
         }
     }
 
+    /// Makes the kernel's policies again what this agent's rules say: a successor that ended may have written its own.
+    func reclaim() {
+        guard let datapath = datapath.current else { return }
+        state.withLock { state in
+            state.bindings.adopt(datapath.policiesByPod())
+            refresh(nil, &state)
+        }
+    }
+
     /// Forgets the cgroups whose end no event told, and what the kernel keeps for them.
     func sweep(_ cgroups: CgroupFileSystem) {
         state.withLock { state in

@@ -68,10 +68,21 @@ import Tokens
         #expect(other.received(.credentials) == .close)
     }
 
-    @Test func `a successor that goes before it serves gives back what it got, and only then`() {
+    @Test func `a successor that goes before it serves gives back what it got, its hooks included`() {
+        var stranger = HandoverSession()
+        #expect(stranger.connectionEnded() == .none)
+
+        // A successor has attached its programs by now, or will have.
         var early = HandoverSession()
         _ = early.received(.hello)
+        #expect(early.connectionEnded() == .resume)
         #expect(early.connectionEnded() == .none)
+
+        // Another one is at it: what that one has is not taken back.
+        var second = HandoverSession()
+        _ = second.received(.hello)
+        second.refused()
+        #expect(second.connectionEnded() == .none)
 
         var during = HandoverSession()
         _ = during.received(.hello)

@@ -64,6 +64,32 @@ struct HoldTests {
         }
     }
 
+    @Test("hooks that a successor took, which ended before it served, are taken back, and their events come again")
+    func reclaimed() async throws {
+        try await withEvents { lab, log, _ in
+            let (configuration, datapath, node) = (lab.configuration, lab.datapath, lab.node)
+            let machine = try CgroupFileSystem(mountPoint: node.cgroupMountPoint)
+            let kubepods = try #require(try lab.cgroups.locate([UInt8](node.kubepods.utf8)))
+            #expect(datapath.foreignHooks == [])
+            let pins = try HeldPins(configuration.pinDirectory)
+            try node.network.run {
+                let successor = try Datapath.guarded(configuration, cgroups: machine)
+                try successor.setKubepods(KubepodsCgroup(id: kubepods.id, level: kubepods.level))
+            }
+            #expect(datapath.foreignHooks.count == 7, "\(datapath.foreignHooks)")
+            try datapath.reclaim()
+            try pins.putBack()
+            #expect(datapath.foreignHooks == [] && datapath.missingHooks == [])
+            let pod = try await node.addPod(RunningPodSpecification(name: "a", quality: .guaranteed))
+            let id = try pod.network.run { try NetworkNamespaceID.current() }
+            let client = try lab.probe(pod, Self.metadata)
+            try await log.wait { $0.contains { $0.reason == .connect && $0.namespace == id } }
+            try lab.listeners.open(in: pod.network)
+            try lab.answer(try lab.accept())
+            #expect(await client.result().status == 0)
+        }
+    }
+
     @Test("a connection that waits for one port is not let to another's listener")
     func otherPort() async throws {
         try await withEvents { lab, log, _ in

@@ -55,12 +55,16 @@ extension Parts {
         offered.closeRest()
         try await upstreams.spiffe?.listen(
             serving.attributor, peers: UnixPeers(root: kernel.root, cgroups: kernel.cgroups))
+        // Before a successor can come and go.
+        let pins = try HeldPins(kernel.pins)
+        operators.kernelSide.hold(pins)
         try await offerHandover()
         selfCheck.set(
             SelfCheck(
-                datapath: kernel.datapath, pins: try HeldPins(kernel.pins), tracking: tracking,
+                datapath: kernel.datapath, pins: pins, tracking: tracking,
                 namespaces: serving.namespaces, node: kernel.start.node, arrivals: serving.arrivals,
-                admin: operators.admin, endpoint: operators.endpoint, incidents: incidents, logger: logger))
+                admin: operators.admin, endpoint: operators.endpoint, kernelSide: operators.kernelSide,
+                supervisor: supervisor, incidents: incidents, logger: logger))
     }
 
     /// Takes over what the agent that runs holds, for the pods that this one lists itself: otherwise each of them would be

@@ -18,6 +18,7 @@ struct OperatorParts: Sendable {
     let admin: AdminServer
     let metricsServer: MetricsServer
     let metricsPort: MetricsPort
+    let kernelSide: KernelSide
     let endpoint: HandoverEndpoint
     /// `nil`: none is configured.
     let startupTaint: StartupTaint?
@@ -50,8 +51,11 @@ struct OperatorParts: Sendable {
             address: configuration.metricsAddress.text, port: Int(configuration.metricsPort),
             collect: { metrics.families() }, readiness: { readiness.readiness }, eventLoopGroup: group, logger: logger)
         metricsPort = MetricsPort(configuration, server: metricsServer, incidents: incidents, logger: logger)
+        kernelSide = KernelSide(
+            datapath: kernel.datapath, namespaces: serving.namespaces, enforcement: pods.enforcement,
+            incidents: incidents, logger: logger)
         endpoint = HandoverEndpoint(
-            adminSocket: configuration.adminSocket, namespaces: serving.namespaces, lock: kernel.lock,
+            adminSocket: configuration.adminSocket, kernel: kernelSide, lock: kernel.lock,
             supervisor: supervisor, credentials: { [tokens = upstreams.tokens] in tokens.heldCredentials().bytes },
             eventLoopGroup: group, logger: logger)
         startupTaint = upstreams.taintCredentials.map { credentials in

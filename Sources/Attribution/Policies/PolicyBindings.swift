@@ -25,9 +25,9 @@ package struct PolicyBindings: Sendable {
     /// The pod of a known cgroup.
     package func uid(of id: CgroupID) -> PodUID? { self.uids[id] }
 
-    /// Notes what the kernel has from an earlier agent.
+    /// Notes what the kernel has, from another agent as well.
     package mutating func adopt(_ policies: [CgroupID: PodPolicy]) {
-        for (id, policy) in policies { self.note(Change(cgroup: id, policy: policy)) }
+        self.installed = policies.filter { $0.value != .attribute }
     }
 
     /// Notes a write that succeeded.

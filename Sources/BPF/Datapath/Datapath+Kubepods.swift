@@ -69,6 +69,24 @@ extension Datapath {
         }
     }
 
+    /// Has the guards of pods' sockets run this agent's program again, those of them that are named, and the programs have
+    /// this agent's settings.
+    func reclaimKubepods(_ names: Set<String>) throws(BPFError) {
+        try kubepodsState.withLock { state throws(BPFError) in
+            for index in state.hooks.indices where names.contains(state.hooks[index].name) {
+                let name = state.hooks[index].name
+                guard let id = try BPFLink.pinned(at: "\(pins.links)/\(name)")?.cgroupID(),
+                    let cgroup = cgroups.open(CgroupID(rawValue: id))
+                else { continue }
+                let program = try skeletons.withLock { skeletons throws(BPFError) in try skeletons.program(.egress) }
+                let origin = try Self.attach(
+                    program, to: cgroup, id: CgroupID(rawValue: id), pin: "\(pins.links)/\(name)")
+                state.hooks[index] = HookState(name: name, origin: origin)
+            }
+            try write(state.value)
+        }
+    }
+
     private func write(_ settings: nid_settings) throws(BPFError) {
         try maps.settings.set(settings, for: 0, "tell the programs the kubepods cgroup")
     }

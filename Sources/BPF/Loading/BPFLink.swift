@@ -94,6 +94,14 @@ struct BPFProgram: ~Copyable {
 
     var descriptor: CInt { unsafe bpf_program__fd(pointer) }
 
+    /// The kernel's number for it.
+    func id() throws(BPFError) -> UInt32 {
+        var info = bpf_prog_info()
+        var length = UInt32(MemoryLayout<bpf_prog_info>.size)
+        try check(unsafe bpf_obj_get_info_by_fd(descriptor, &info, &length), "read the program \(name)")
+        return info.id
+    }
+
     init(_ pointer: OpaquePointer?, of object: String) throws(BPFError) {
         guard let pointer = unsafe pointer else {
             throw BPFError("find a program in the object \(object)")

@@ -29,6 +29,20 @@ package final class HeldPins: Sendable {
         }
 
         var isInPlace: Bool { unsafe access(path, F_OK) == 0 }
+
+        /// Whether another link is pinned at the path, or none.
+        var isReplaced: Bool {
+            let found = unsafe bpf_obj_get(path)
+            guard found >= 0 else { return true }
+            defer { close(found) }
+            return Self.linkID(found) != Self.linkID(descriptor.rawValue)
+        }
+
+        private static func linkID(_ descriptor: CInt) -> UInt32? {
+            var info = bpf_link_info()
+            var length = UInt32(MemoryLayout<bpf_link_info>.size)
+            return unsafe bpf_obj_get_info_by_fd(descriptor, &info, &length) == 0 ? info.id : nil
+        }
     }
 
     private let directory: PinDirectory
@@ -45,6 +59,20 @@ package final class HeldPins: Sendable {
         for path in directory.pins where !coming.contains(where: path.contains) { pins.append(try Pin(path)) }
         self.pins = pins
         fileSystem = Mutex(directory.fileSystem)
+    }
+
+    /// Pins the links again that another process, such as a successor, has replaced with its own, which end with that.
+    ///
+    /// Needed where a link cannot change its program: the guard in netfilter.
+    package func putBack() throws(BPFError) {
+        for pin in pins where pin.path.hasPrefix(directory.links + "/") && pin.isReplaced {
+            let temporary = pin.path + "-next"
+            unsafe unlink(temporary)
+            try BPF.check(unsafe bpf_obj_pin(pin.descriptor.rawValue, temporary), "pin again at \(temporary)")
+            guard unsafe rename(temporary, pin.path) == 0 else {
+                throw BPFError("replace the pin at \(pin.path)", errorNumber: errno)
+            }
+        }
     }
 
     /// Looks after the pins: some twenty system calls.

@@ -28,13 +28,15 @@ package struct SelfCheck: Sendable {
     let arrivals: ArrivalMonitor
     let admin: AdminServer
     let endpoint: HandoverEndpoint
+    let kernelSide: KernelSide
+    let supervisor: SupervisorLink?
     let incidents: CounterTable<Incident>
     let logger: Logger
 
     package init(
         datapath: AttachedDatapath, pins: HeldPins, tracking: CgroupTracking, namespaces: NamespaceKeeper,
         node: NetworkNamespaceID, arrivals: ArrivalMonitor, admin: AdminServer, endpoint: HandoverEndpoint,
-        incidents: CounterTable<Incident>, logger: Logger
+        kernelSide: KernelSide, supervisor: SupervisorLink?, incidents: CounterTable<Incident>, logger: Logger
     ) {
         self.datapath = datapath
         self.pins = pins
@@ -44,6 +46,8 @@ package struct SelfCheck: Sendable {
         self.arrivals = arrivals
         self.admin = admin
         self.endpoint = endpoint
+        self.kernelSide = kernelSide
+        self.supervisor = supervisor
         self.incidents = incidents
         self.logger = logger
     }
@@ -54,6 +58,7 @@ package struct SelfCheck: Sendable {
         var refusals = KernelRefusals(since: kernelCounters, at: .now)
         var state = HeldPins.State.inPlace
         var others: Set<Datapath.OtherProgram> = []
+        var supervision = SupervisorLink.State.current
         checkHooks(&others)
         var looks = 0
         // Cancellation ends the wait and the loop.
@@ -62,7 +67,11 @@ package struct SelfCheck: Sendable {
             if let rises = refusals.report(kernelCounters, at: .now) { report(rises) }
             checkPins(&state)
             looks += 1
-            if looks % Self.looksPerHookCheck == 0 { checkHooks(&others) }
+            if looks % Self.looksPerHookCheck == 0 {
+                await checkPrograms()
+                checkHooks(&others)
+            }
+            checkSupervisor(&supervision)
             if looks % Self.looksPerArrivalCheck == 0 { checkArrivals() }
             tracking.checkRoot()
             await checkNamespaces(looks)
@@ -127,6 +136,33 @@ package struct SelfCheck: Sendable {
             incidents.increment(.pinsRestored)
             logger.notice("hooks and maps are pinned again")
             UplinkReport(logger: logger).refresh(datapath.current, afterLoss: true)
+        }
+    }
+
+    /// A successor whose hand-over had to end, for it took too long, may have attached its programs since.
+    private func checkPrograms() async {
+        guard kernelSide.isTaken, endpoint.begin() else { return }
+        defer { endpoint.end() }
+        // No successor was about to take over, and none begins meanwhile.
+        guard kernelSide.isTaken else { return }
+        try? await NIOThreadPool.singleton.runIfActive { kernelSide.resume() }
+    }
+
+    private func checkSupervisor(_ state: inout SupervisorLink.State) {
+        let before = state
+        state = supervisor?.retry() ?? .current
+        guard state != before else { return }
+        if state != .current { incidents.increment(.supervisorBehind) }
+        switch state {
+        case .current: logger.notice("podidentd-init has copies of all listening sockets again")
+        case .behind:
+            logger.warning(
+                "podidentd-init reads nothing: should this agent end now, it is not started again with all listening sockets"
+            )
+        case .incomplete:
+            logger.warning("podidentd-init lacks copies of some listening sockets: there were no descriptors for them")
+        case .gone:
+            logger.error("podidentd-init has ended: nothing starts this agent again, nor keeps its listening sockets")
         }
     }
 

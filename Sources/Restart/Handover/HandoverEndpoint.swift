@@ -25,7 +25,7 @@ package final class HandoverEndpoint: Sendable {
     private static let strangersMax = 4
 
     package let path: String
-    private let namespaces: any Yielding
+    private let kernel: any Yielding
     private let lock: PinLock
     private let supervisor: SupervisorLink?
     private let credentials: @Sendable () -> [UInt8]
@@ -48,11 +48,11 @@ package final class HandoverEndpoint: Sendable {
 
     /// `credentials` gives what the agent holds as the bytes that a successor reads. They are wiped after they were sent.
     package init(
-        adminSocket: String, namespaces: any Yielding, lock: PinLock, supervisor: SupervisorLink?,
+        adminSocket: String, kernel: any Yielding, lock: PinLock, supervisor: SupervisorLink?,
         credentials: @escaping @Sendable () -> [UInt8] = { [] }, eventLoopGroup: any EventLoopGroup, logger: Logger
     ) {
         self.path = Self.path(beside: adminSocket)
-        self.namespaces = namespaces
+        self.kernel = kernel
         self.lock = lock
         self.supervisor = supervisor
         self.credentials = credentials
@@ -162,8 +162,8 @@ extension HandoverEndpoint {
         return lock.isProven(by: descriptor)
     }
 
-    /// Whether no other session is open; then this one is.
-    func begin() -> Bool {
+    /// Whether no other session is open; then this one is, until ``end()``.
+    package func begin() -> Bool {
         storage.withLock { storage in
             guard !storage.isBusy, !storage.isTaken, storage.isOpen else { return false }
             storage.isBusy = true
@@ -171,7 +171,7 @@ extension HandoverEndpoint {
         }
     }
 
-    func end() {
+    package func end() {
         storage.withLock { $0.isBusy = false }
     }
 
@@ -197,14 +197,16 @@ extension HandoverEndpoint {
     }
 
     func yield() {
-        namespaces.yield()
+        kernel.yield()
         lock.release()
     }
 
     func resume() {
+        // An agent that ends takes nothing back.
+        guard storage.withLock({ $0.isOpen && !$0.isTaken }) else { return }
         // No other process can have it for long: one that takes it finds the port in use.
         let isLocked = (try? lock.tryAcquire()) ?? false
-        namespaces.resume()
+        kernel.resume()
         logger.warning(
             "the successor ended before it accepted connections; this agent goes on", metadata: ["lock": "\(isLocked)"])
     }

@@ -116,6 +116,7 @@ final class HandoverHandler: ChannelInboundHandler {
         case .offer:
             hasBegun = endpoint.begin()
             guard hasBegun else {
+                session.refused()
                 endpoint.refused("one is in progress, or the agent is ending")
                 return context.close(promise: nil)
             }

@@ -9,7 +9,7 @@ struct HandoverSession: Sendable, Equatable {
         case sayYours
         /// The successor accepts: end.
         case finish
-        /// Take the lock back and accept again: the successor has failed.
+        /// Take the lock and the hooks back, and accept again: the successor has failed.
         case resume
         /// Send what this agent holds, and end the connection.
         case sendCredentials
@@ -62,10 +62,19 @@ struct HandoverSession: Sendable, Equatable {
         }
     }
 
+    /// The agent does not offer anything to this peer.
+    mutating func refused() {
+        state = .ended
+    }
+
     /// The connection has ended, or its time is over.
     mutating func connectionEnded() -> Action {
         defer { state = .ended }
+        return switch state {
+        // A successor attaches its programs before it takes.
+        case .offered, .yielded: .resume
         // While `yield` is being done its end sets things right.
-        return state == .yielded ? .resume : .none
+        case .awaitingHello, .yielding, .ended: .none
+        }
     }
 }

@@ -14,6 +14,22 @@ package enum SocketControl {
     ///   - waits: Whether to wait while the receiver has read too little.
     /// - Returns: Whether all bytes were taken.
     package static func send(_ bytes: [UInt8], descriptors: [CInt], over socket: CInt, waits: Bool = true) -> Bool {
+        attempt(bytes, descriptors: descriptors, over: socket, waits: waits) == .sent
+    }
+
+    /// The outcome of one message.
+    enum Sending: Sendable, Equatable {
+        case sent
+        /// The receiver has read too little, or the kernel lacks memory: it may be sent later.
+        case full
+        /// There is no receiver any more.
+        case gone
+        /// This message cannot be sent, or was cut: `errno`.
+        case failed(CInt)
+    }
+
+    /// The same, with the reason why the bytes were not taken.
+    static func attempt(_ bytes: [UInt8], descriptors: [CInt], over socket: CInt, waits: Bool) -> Sending {
         let flags = CInt(MSG_NOSIGNAL) | (waits ? 0 : CInt(MSG_DONTWAIT))
         var bytes = bytes
         var control = ControlBuffer(descriptors)
@@ -29,7 +45,13 @@ package enum SocketControl {
                 }
             }
         }
-        return sent == bytes.count
+        if sent == bytes.count { return .sent }
+        let number = sent < 0 ? errno : 0
+        return switch number {
+        case EAGAIN, EINTR, ENOBUFS, ENOMEM, ETOOMANYREFS: .full
+        case EPIPE, ECONNRESET, ECONNREFUSED, ENOTCONN: .gone
+        default: .failed(number)
+        }
     }
 
     /// The same, when something arrives within a time. Blocks the calling thread until then.

@@ -1,5 +1,6 @@
 import Glibc
 import Linux
+import Synchronization
 
 /// The agent's end of the socket to `podidentd-init`, the container's first process: it keeps copies of the listening
 /// sockets, and gives them to the agent that it starts when this one has ended without being told to.
@@ -40,6 +41,8 @@ package final class SupervisorLink: Sendable {
     /// Copies of the listening sockets of the agent before, which are the caller's.
     package let groups: [Group]
     private let socket: CInt
+    /// Held over each send, so that messages arrive in their order.
+    private let backlog: Mutex<SupervisorBacklog>
 
     /// Takes the descriptor out of the environment, so that no program that this process starts gets it. There is none
     /// without a supervisor, or with one that sends no valid message.
@@ -55,8 +58,18 @@ package final class SupervisorLink: Sendable {
             let start = SupervisorMessage(parsing: first.bytes), start.kind == .start
         else { return nil }
         socket = descriptor
-        groups = Self.receiveGroups(from: descriptor)
+        let groups = Self.receiveGroups(from: descriptor)
+        self.groups = groups
+        backlog = Mutex(SupervisorBacklog(known: Set(groups.map(\.key))))
         history = History(restarts: Int(start.first), lastStatus: Int(start.second))
+    }
+
+    /// The link over a socket from which nothing is to be received. Owns the socket.
+    init(socket: CInt, known: Set<UInt64> = []) {
+        self.socket = socket
+        groups = []
+        backlog = Mutex(SupervisorBacklog(known: known))
+        history = History(restarts: 0, lastStatus: 0)
     }
 
     /// The groups that the supervisor has kept, until it says that there are no more.
@@ -73,6 +86,7 @@ package final class SupervisorLink: Sendable {
     }
 
     deinit {
+        backlog.withLock { $0.close() }
         close(socket)
     }
 
@@ -96,9 +110,34 @@ package final class SupervisorLink: Sendable {
         send(SupervisorMessage(.forget))
     }
 
-    /// Does not wait for a supervisor that reads nothing, because it is stopped: a copy less is kept.
+    /// Does not wait for a supervisor that reads nothing, because it is stopped: the message then waits for ``retry()``.
     private func send(_ message: SupervisorMessage, descriptors: [CInt] = []) {
-        _ = SocketControl.send(message.bytes, descriptors: descriptors, over: socket, waits: false)
+        backlog.withLock { $0.send(message, descriptors, by: transmit) }
+    }
+
+    private func transmit(_ message: SupervisorMessage, _ descriptors: [CInt]) -> SocketControl.Sending {
+        SocketControl.attempt(message.bytes, descriptors: descriptors, over: socket, waits: false)
+    }
+
+    /// The supervisor's knowledge of the agent's listening sockets.
+    package enum State: Sendable, Equatable {
+        case current
+        /// Some messages wait for a supervisor that reads nothing.
+        case behind
+        /// Messages were lost, for want of descriptors: the supervisor misses some sockets until they are told again.
+        case incomplete
+        /// The supervisor has ended.
+        case gone
+    }
+
+    /// Sends what waits, as far as the supervisor reads by now.
+    package func retry() -> State {
+        backlog.withLock { backlog in
+            backlog.flush(by: transmit)
+            if backlog.isGone { return .gone }
+            if backlog.count > 0 { return .behind }
+            return backlog.lost > 0 ? .incomplete : .current
+        }
     }
 }
 

@@ -121,6 +121,55 @@ struct UpgradeTests {
         }
     }
 
+    @Test("a successor that fails with its programs attached gives them back: waiting connections are noticed")
+    func reclaimedHooks() async throws {
+        try await withAgentAndPod { world, agent, pod in
+            // Passes hello and offer on between the agent and its successor, and ends both at the successor's take.
+            let relay = """
+                import os, socket, sys
+                agent, place = sys.argv[1:]
+                os.mkdir(os.path.dirname(place), 0o700)
+                listener = socket.socket(socket.AF_UNIX)
+                listener.bind(place)
+                listener.listen()
+                print("listening", file=sys.stderr, flush=True)
+                successor, _ = listener.accept()
+                predecessor = socket.socket(socket.AF_UNIX)
+                predecessor.connect(agent)
+                for one, other in [(successor, predecessor), (predecessor, successor)]:
+                    data, descriptors, _, _ = socket.recv_fds(one, 16, 8)
+                    socket.send_fds(other, [data], descriptors)
+                print(successor.recv(16)[5])
+                """
+            let other = world.node.directory + "/other"
+            let between = try Command([
+                "python3", "-c", relay, world.node.directory + "/handover.sock", other + "/handover.sock",
+            ])
+            try await between.errorLines.first { $0 == "listening" }
+            let failed = await (try world.launchAgent(["admin.socket": other + "/admin.sock"])).result()
+            #expect(failed.status != 0 && failed.errorOutput.contains("adopted"), "\(failed.errorOutput)")
+            #expect(await between.result().output == "3\n")
+            try await agent.log.first { $0.contains("the hooks ran the programs of another process") }
+            try await agent.log.first { $0.contains("this agent goes on") }
+            #expect(try await agent.status().incidents["hooks_reclaimed"] == 1)
+            // A namespace that a process makes and stays in is reported with its connection alone.
+            let late = """
+                import ctypes, fcntl, socket, struct
+                assert ctypes.CDLL(None).unshare(0x40000000) == 0
+                s = socket.socket()
+                fcntl.ioctl(s, 0x8914, struct.pack("16sH14x", b"lo", 0x41))
+                s.settimeout(60)
+                s.connect(("169.254.169.254", 80))
+                s.send(b"GET \(tokenPath) HTTP/1.1\\r\\nHost: 169.254.169.254\\r\\nMetadata-Flavor: Google\\r\\nConnection: close\\r\\n\\r\\n")
+                print(b"".join(iter(lambda: s.recv(4096), b"")).decode())
+                """
+            let answer = try await pod.run("python3", "-c", late)
+            #expect(answer.output.contains("access_token"), "\(answer)")
+            #expect(try await pod.token().expiresIn > 0)
+            try await replace(agent, in: world, asSeenFrom: pod)
+        }
+    }
+
     @Test("no user but root gets the sockets, and what is no message is refused")
     func strangers() async throws {
         try await withAgent { world, agent in
