@@ -28,6 +28,15 @@ struct RunCommand: AsyncParsableCommand {
 
     @OptionGroup var options: ConfigurationOptions
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: ArgumentHelp(
+            "The agent is started again whenever it ends: once replaced, it waits for its successor's end.",
+            discussion:
+                "Default: as in a pod, that is if KUBERNETES_SERVICE_HOST is set. Under systemd with Restart=always: set it."
+        ))
+    var supervised: Bool?
+
     func run() async throws {
         // Everything this process creates is its owner's alone.
         umask(0o077)
@@ -45,7 +54,7 @@ struct RunCommand: AsyncParsableCommand {
             try ConfigurationOptions.load(file: file, overrides: set)
         }
         // Every container of a pod has this variable, and the kubelet starts whatever ends.
-        let isSupervised = ProcessInfo.processInfo.environment["KUBERNETES_SERVICE_HOST"] != nil
+        let isSupervised = supervised ?? (ProcessInfo.processInfo.environment["KUBERNETES_SERVICE_HOST"] != nil)
         if configuration.filtersSystemCalls { try SystemCallFilter.starting.install() }
         guard let opener = try Main.opener.withLock({ $0 })?.get() else {
             throw ValidationError("'run' must be the first argument")

@@ -149,12 +149,14 @@ package final class LabWorld: Sendable {
     }
 
     /// Starts the agent, without waiting for it. `changes` are keys to configure differently, `nil` leaves one out;
-    /// `prefix` is a command that runs the agent, such as one that takes capabilities away.
-    package func launchAgent(_ changes: [String: String?] = [:], prefix: [String] = []) throws -> AgentProcess {
+    /// `prefix` is a command that runs the agent, such as one that takes capabilities away; `options` come last.
+    package func launchAgent(
+        _ changes: [String: String?] = [:], prefix: [String] = [], options: [String] = []
+    ) throws -> AgentProcess {
         let values = try writeAgentConfiguration(changes)
         let path = agentConfigurationPath
         let agent = try AgentProcess(
-            arguments: prefix + [binaries + "/podidentd", "run", "--config", path], node: node,
+            arguments: prefix + [binaries + "/podidentd", "run", "--config", path] + options, node: node,
             configurationPath: path, adminSocket: values["admin.socket"] ?? node.directory + "/admin.sock"
         )
         agents.withLock { $0.append(agent) }

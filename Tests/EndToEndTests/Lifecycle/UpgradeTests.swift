@@ -243,16 +243,17 @@ struct UpgradeTests {
         }
     }
 
-    @Test("under the kubelet a replaced agent waits: for its SIGTERM, or to serve again when its successor ends")
-    func supervised() async throws {
+    @Test(
+        "under a supervisor a replaced agent waits: for its SIGTERM, or to serve again when its successor ends",
+        arguments: [(["env", "KUBERNETES_SERVICE_HOST=10.96.0.1"], []), ([], ["--supervised"])])
+    func supervised(variable: [String], options: [String]) async throws {
         try await withWorld { world in
-            let variable = ["env", "KUBERNETES_SERVICE_HOST=10.96.0.1"]
-            let first = try world.launchAgent(prefix: variable)
+            let first = try world.launchAgent(prefix: variable, options: options)
             try await first.waitUntilReady()
-            let second = try world.launchAgent(prefix: variable)
+            let second = try world.launchAgent(prefix: variable, options: options)
             try await second.waitUntilReady()
             try await first.log.first { $0.contains("replaced; waiting") }
-            let third = try world.launchAgent(prefix: variable)
+            let third = try world.launchAgent(prefix: variable, options: options)
             try await third.waitUntilReady()
             try await second.log.first { $0.contains("replaced; waiting") }
             #expect(first.isRunning)
