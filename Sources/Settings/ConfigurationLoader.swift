@@ -3,7 +3,7 @@ import YAML
 /// Puts the configuration together: defaults, then the file, then the environment, then the command line.
 package enum ConfigurationLoader {
     /// The largest file that is read. The complete configuration is about 2 KiB.
-    static let fileBytesMax = 256 * 1024
+    package static let fileBytesMax = 256 * 1024
 
     /// - Parameters:
     ///   - file: The YAML file's text and its path for error messages.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Clouds
 import FoundationEssentials
 import Glibc
+import Linux
 import Settings
 
 /// Where a command takes its configuration from.
@@ -49,9 +50,11 @@ struct ConfigurationOptions: ParsableArguments {
 
     /// The text of a configuration file.
     static func text(of path: String) throws -> String {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw ConfigurationError("--config \(path): there is no such file, or it cannot be read")
+        do throws(RegularFile.Problem) {
+            let bytes = try RegularFile.read(path, atMost: ConfigurationLoader.fileBytesMax)
+            return String(decoding: bytes, as: UTF8.self)
+        } catch {
+            throw ConfigurationError("--config \(path) \(error)")
         }
-        return String(decoding: data, as: UTF8.self)
     }
 }

@@ -73,8 +73,12 @@ struct DebugCgroupsCommand: AsyncParsableCommand {
                 throw AgentNeeded(error, "pods have no names without it; filter by --uid or --cgroup-id instead")
             }
             let kernel = try location.kernelView()
-            let dump = kernel.cgroupDump(node: location.nodeName)
             let hint = hint(kernel, location)
+            // Nothing would ever change what is shown.
+            guard !watch || kernel.isInstalled || kernel.holder != nil else {
+                throw AgentNeeded(error, "There is nothing to watch: \(hint).")
+            }
+            let dump = kernel.cgroupDump(node: location.nodeName)
             return View(
                 dump: dump, shown: dump.filtered(by: filter.filter),
                 notice: "\(error)\nThis is what the kernel knows: pods by UID, unconfirmed; \(hint).")

@@ -12,6 +12,10 @@ enum Main {
     static let opener = Mutex<Result<Opener, any Error>?>(nil)
 
     static func main() {
+        if let hint = Podidentd.hint(for: CommandLine.arguments.dropFirst()) {
+            Screen.warn(hint)
+            exit(EX_USAGE)
+        }
         // The other commands are short, and their caller's own doing.
         if CommandLine.arguments.dropFirst().first == RunCommand.configuration.commandName {
             do {

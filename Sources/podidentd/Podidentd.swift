@@ -17,4 +17,12 @@ struct Podidentd: AsyncParsableCommand {
             ProbeFromCgroupCommand.self,
         ]
     )
+
+    /// The sentence for a debug command that is called without `debug`; `nil` for every other command line.
+    static func hint(for arguments: some Collection<String>) -> String? {
+        guard let name = arguments.first,
+            DebugCommand.configuration.subcommands.contains(where: { $0.configuration.commandName == name })
+        else { return nil }
+        return "Error: '\(name)' is one of the debug commands: podidentd debug \(arguments.joined(separator: " "))"
+    }
 }

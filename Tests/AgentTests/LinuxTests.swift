@@ -17,6 +17,30 @@ import Testing
         #expect(FileContents.read(pipe) == [])
     }
 
+    @Test func `a file that an operator names is read when it is a regular one, and else the error says what it is`()
+        throws
+    {
+        let folder = NSTemporaryDirectory() + "files-\(UUID())"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try Data("text".utf8).write(to: URL(fileURLWithPath: folder + "/regular"))
+        try FileManager.default.createSymbolicLink(atPath: folder + "/link", withDestinationPath: "regular")
+        for name in ["regular", "link"] {
+            #expect(try RegularFile.read(folder + "/" + name, atMost: 4) == [UInt8]("text".utf8))
+        }
+        try #require(unsafe mkfifo(folder + "/pipe", 0o600) == 0)
+        for (path, words) in [
+            (folder, "is a directory, and a regular file is wanted"), (folder + "/pipe", "is a pipe, and"),
+            ("/dev/null", "is a device, and"), (folder + "/nothing", "does not exist"),
+            (folder + "/regular/below", "cannot be read: Not a directory"),
+        ] {
+            let problem = #expect(throws: RegularFile.Problem.self) { try RegularFile.read(path, atMost: 4) }
+            #expect(problem?.description.hasPrefix(words) == true, "\(path): \(problem?.description ?? "")")
+        }
+        let problem = #expect(throws: RegularFile.Problem.self) { try RegularFile.read(folder + "/link", atMost: 3) }
+        #expect(problem?.description == "has more than 3 bytes")
+    }
+
     @Test func `work on a thread of its own gives its value back`() async throws {
         let caller = pthread_self()
         #expect(await OwnThread.run { pthread_self() } != caller)

@@ -209,9 +209,19 @@ package struct Demo: Sendable {
         print(
             "    curl -H 'Metadata-Flavor: Google' http://169.254.169.254/computeMetadata/v1/instance/service-accounts/default/token"
         )
-        print("  See the map:")
-        print("    \(world.binaries)/podidentd debug cgroups --socket \(agent.adminSocket)")
+        print("  Ask the agent, as an operator on the node does, in its network namespace and with its configuration:")
+        for line in operatorLines(agent: agent) { print("    \(line)") }
         print("  Ctrl-C ends and removes everything.")
+    }
+
+    /// The lines for a shell by which an operator's commands reach the agent of the lab.
+    package func operatorLines(agent: AgentProcess) -> [String] {
+        var commands = [["check"], ["debug", "cgroups"], ["debug", "top", "--once"]]
+        if let pod = world.node.pods.first { commands.insert(["debug", "explain", pod.name], at: 1) }
+        return commands.map { command in
+            let words = world.node.processCommand + [world.binaries + "/podidentd"] + command
+            return (words + ["--config", agent.configurationPath]).map(Self.quoted).joined(separator: " ")
+        }
     }
 
     private func heading(_ text: String) {

@@ -1,0 +1,68 @@
+import AgentTesting
+import Foundation
+import Lab
+import Testing
+
+/// Lines that operators type: those that are printed for them must work, and those that cannot work must say why.
+@Suite(.serialized, .timeLimit(.minutes(10)))
+struct CommandLineTests {
+    @Test(
+        "every line that a kept demo prints for operators reaches its agent",
+        arguments: [CgroupLayout.standard, .nested])
+    func keptDemo(layout: CgroupLayout) async throws {
+        try await withWorld(layout: layout) { world in
+            world.addServiceAccount("app")
+            let agent = try await world.startAgent()
+            let pod = try await world.addPod("a", serviceAccount: "app")
+            _ = try await pod.token()
+            let lines = Demo(world: world) { _ in }.operatorLines(agent: agent)
+            #expect(lines.count == 4)
+            for line in lines {
+                let result = try await Command.run(["sh", "-c", line])
+                #expect(result.succeeded && result.errorOutput.isEmpty, "\(line): \(result)")
+            }
+            await agent.stop()
+        }
+    }
+
+    @Test("a command line that cannot work is refused with what is wrong and what to do")
+    func refusals() async throws {
+        try await withWorld { world in
+            func run(_ arguments: [String], _ variables: [String] = []) async throws -> CommandResult {
+                try await Command.run(
+                    world.node.processCommand + ["env"] + variables + [world.binaries + "/podidentd"] + arguments)
+            }
+            for command in ["explain", "cgroups", "top", "bundle"] {
+                let result = try await run([command, "--output", "json"])
+                #expect(result.status == 64)
+                #expect(
+                    result.errorOutput
+                        == "Error: '\(command)' is one of the debug commands: podidentd debug \(command) --output json\n"
+                )
+            }
+            for (file, words) in [
+                ("/dev/null", "is a device, and a regular file is wanted"), ("/tmp", "is a directory, and"),
+                ("/nowhere", "does not exist"),
+            ] {
+                for command in [["run"], ["check"], ["debug", "status"], ["debug", "cgroups"], ["guard", "rules"]] {
+                    let result = try await run(command + ["--config", file])
+                    #expect(result.status != 0)
+                    #expect(result.errorOutput.contains("--config \(file) \(words)"), "\(command): \(result)")
+                }
+            }
+            let long = "/" + String(repeating: "a", count: 199)
+            for command in [["debug", "status"], ["debug", "cgroups"], ["debug", "top"]] {
+                let result = try await run(command + ["--socket", long])
+                #expect(result.status != 0)
+                #expect(result.errorOutput.contains("has 200 bytes, and the kernel takes 107"), "\(result)")
+            }
+            let nothing = world.pinDirectory + "/nothing"
+            let result = try await run(
+                ["debug", "cgroups", "--watch", "--socket", world.node.directory + "/none.sock"],
+                ["PODIDENTD_BPF_PIN_DIRECTORY=\(nothing)", "PODIDENTD_CGROUP_KUBEPODS=\(world.node.kubepods)"])
+            #expect(result.status == 1)
+            let sentence = "nothing is pinned at \(nothing): podidentd is not installed on this node."
+            #expect(result.errorOutput.contains("There is nothing to watch: " + sentence), "\(result)")
+        }
+    }
+}
