@@ -182,6 +182,28 @@ struct TranslationTests {
         }
     }
 
+    @Test(
+        "an interface whose guard failed is tried again at each look, reported once, and guarded when it can be",
+        .enabled(if: LabKernel.isAtLeast(6, 6), "tcx links came with Linux 6.6"))
+    func failedGuard() async throws {
+        try await withGuards { lab in
+            _ = try lab.node.network.run { try lab.datapath.guardUplinks() }
+            try await lab.node.network.ip("link add br8 type bridge")
+            let index = try lab.node.network.run { unsafe if_nametoindex("br8") }
+            // A directory has the place of the pin.
+            let pin = lab.configuration.pinDirectory.path + "/links/uplink-\(index)"
+            try #require(unsafe mkdir(pin, 0o700) == 0)
+            let failed = try lab.datapath.refreshUplinks()
+            #expect(failed.count == 1, "\(failed)")
+            #expect(failed.contains { if case .failed("br8", _) = $0 { true } else { false } }, "\(failed)")
+            for _ in 1...3 { #expect(try lab.datapath.refreshUplinks() == []) }
+            try #require(unsafe rmdir(pin) == 0)
+            #expect(try lab.datapath.refreshUplinks() == [.guarded("br8", .attached)])
+            #expect(try lab.datapath.refreshUplinks() == [])
+            try await lab.node.network.ip("link del br8")
+        }
+    }
+
     @Test("sixty-four endpoints can be protected, and each of them is", arguments: HostGuard.Mechanism.expected)
     func manyEndpoints(mechanism: HostGuard.Mechanism) async throws {
         try await withGuards(mechanism) { lab in
