@@ -27,9 +27,6 @@
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
 	 CLONE_NEWNET)
 
-/* PIDFD_GET_INFO with the first version of its structure, see Sources/CSockets/peer_cgroup.c. */
-#define GET_PEER_INFO 0xc040ff0bu
-
 #define INSTRUCTIONS_MAX 512
 
 struct builder {
@@ -163,8 +160,7 @@ int hardening_filter_system_calls(void)
 	/* bpf(2) as a whole: it loads and attaches until hardening_filter_serving(). */
 	answer_if_equal(&builder, SYS_bpf, SECCOMP_RET_ALLOW);
 	ALLOW_VALUES(&builder, SYS_socket, 0, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK);
-	ALLOW_VALUES(&builder, SYS_ioctl, 1, FIONBIO, FIONREAD, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ, TIOCGPGRP,
-		     GET_PEER_INFO);
+	ALLOW_VALUES(&builder, SYS_ioctl, 1, FIONBIO, FIONREAD, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ, TIOCGPGRP);
 
 	for (size_t index = 0; index < sizeof(allowed_system_calls) / sizeof(allowed_system_calls[0]); index++)
 		answer_if_equal(&builder, (uint32_t)allowed_system_calls[index], SECCOMP_RET_ALLOW);
@@ -183,8 +179,8 @@ int hardening_filter_serving(void)
 	begin(&builder);
 	/* Reading and writing the maps that are there; attaching a program that is held to interfaces that are new; pinning
 	 * links and maps that are held, should the BPF file system be mounted again; having a link run a program that is held, and
-	 * walking the tasks, after a successor that attached its own programs has failed; running the program that reads a
-	 * cgroup's level, which was loaded before: nothing new can be loaded.
+	 * walking the tasks, after a successor that attached its own programs has failed; running the programs that read cgroups'
+	 * levels and Unix peers' cgroups, which were loaded before: nothing new can be loaded.
 	 */
 	ALLOW_VALUES(&builder, SYS_bpf, 0, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
 		     BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_LOOKUP_BATCH, BPF_OBJ_GET, BPF_OBJ_PIN,

@@ -79,10 +79,10 @@ package final class SpiffeService: Sendable {
     package func listen(_ attributor: Attributor, peers: UnixPeers) async throws(AdminServerError) {
         guard let path = settings.socket else { return }
         let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .childChannelInitializer { [server] channel in
+            .childChannelInitializer { [server, audit] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    // A connection from outside every pod's cgroup is closed unread.
-                    guard let tag = try peers.tag(ofPeerOn: channel) else { throw UnixPeers.NoPod() }
+                    // What throws closes the connection unread.
+                    let tag = try Self.caller(of: channel, among: peers, audit)
                     try server.adopt(
                         channel,
                         WorkloadPeer(
@@ -92,6 +92,20 @@ package final class SpiffeService: Sendable {
             }
         let opened = try await UnixListener.open(at: path, isPublic: true, bootstrap)
         listener.withLock { $0 = opened }
+    }
+
+    /// Identifies the peer, and tells the audit of one that connects another pod's socket.
+    private static func caller(
+        of channel: any Channel, among peers: UnixPeers, _ audit: AuditLog
+    ) throws -> CallerTag {
+        do {
+            return try peers.tag(ofPeerOn: channel)
+        } catch UnixPeers.Refusal.foreignSocket(let pod) {
+            audit.recordRefusal(
+                of: AuditRecord.Subject(uid: pod.description), kind: "connect",
+                reason: "the socket was made outside of the pod that connected it", status: 403)
+            throw UnixPeers.Refusal.foreignSocket(pod)
+        }
     }
 
     /// Keeps the metadata server's own certificate fresh, as long as the agent runs. A service that returns ends the agent:
@@ -140,13 +154,13 @@ package final class SpiffeService: Sendable {
 /// Counters of the endpoint.
 package struct SpiffeCounters: Sendable {
     /// A method, or what is none.
-    enum Method: String, Sendable, Hashable, CaseIterable {
-        case fetchX509SVID = "fetch_x509_svid"
-        case fetchX509Bundles = "fetch_x509_bundles"
-        case fetchJWTSVID = "fetch_jwt_svid"
-        case fetchJWTBundles = "fetch_jwt_bundles"
-        case validateJWTSVID = "validate_jwt_svid"
-        case streamSecrets = "stream_secrets"
+    enum Method: Int, Sendable, CaseIterable {
+        case fetchX509SVID
+        case fetchX509Bundles
+        case fetchJWTSVID
+        case fetchJWTBundles
+        case validateJWTSVID
+        case streamSecrets
         case other
 
         init(_ method: WorkloadMethod?) {
@@ -160,12 +174,24 @@ package struct SpiffeCounters: Sendable {
             case nil: self = .other
             }
         }
+
+        var name: String {
+            switch self {
+            case .fetchX509SVID: "fetch_x509_svid"
+            case .fetchX509Bundles: "fetch_x509_bundles"
+            case .fetchJWTSVID: "fetch_jwt_svid"
+            case .fetchJWTBundles: "fetch_jwt_bundles"
+            case .validateJWTSVID: "validate_jwt_svid"
+            case .streamSecrets: "stream_secrets"
+            case .other: "other"
+            }
+        }
     }
 
-    private let calls = Dictionary(
-        uniqueKeysWithValues: Method.allCases.flatMap { method in
-            GRPCStatus.Code.allCases.map { (Call(method: method, code: $0), MetricCounter()) }
-        })
+    /// By the numbers of method and code: every call counts, and hashing names would cost more than the count.
+    private let calls = Method.allCases.map { _ in
+        (0...GRPCStatus.Code.unavailable.rawValue).map { _ in MetricCounter() }
+    }
     package let issued = CounterTable<IssuedSVID.Kind>()
     package let failed = CounterTable<IssueFailure.Kind>()
     package let pushes = MetricCounter()
@@ -175,21 +201,16 @@ package struct SpiffeCounters: Sendable {
 
     package init() {}
 
-    private struct Call: Hashable {
-        var method: Method
-        var code: GRPCStatus.Code
-    }
-
     func count(_ method: WorkloadMethod?, _ code: GRPCStatus.Code) {
-        calls[Call(method: Method(method), code: code)]?.increment()
+        calls[Method(method).rawValue][code.rawValue].increment()
     }
 
     package var callSamples: [MetricSample] {
         Method.allCases.flatMap { method in
             GRPCStatus.Code.allCases.map { code in
                 MetricSample(
-                    [method.rawValue, "\(code.rawValue)"],
-                    .integer(calls[Call(method: method, code: code)]?.current ?? 0))
+                    [method.name, "\(code.rawValue)"],
+                    .integer(calls[method.rawValue][code.rawValue].current))
             }
         }
     }

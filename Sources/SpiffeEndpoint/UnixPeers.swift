@@ -1,51 +1,85 @@
 package import Attribution
 package import BPF
-import CSockets
+package import Logging
 import NIOCore
 import NIOPosix
 
 /// Identifies the peers of Unix sockets, in the form in which the hooks identify those of TCP connections.
 ///
-/// The kernel names the cgroup of the task that connected; no process ID takes part. What a socket's creator was, the
-/// kernel does not say here: a connection is its connector's.
+/// The kernel names two cgroups: that of the task that connected, and that of the task that made the connecting socket.
+/// Both must be of one pod, as with TCP.
 package struct UnixPeers: Sendable {
     let root: KubepodsRoot
     let cgroups: CgroupFileSystem
+    let kernel: UnixPeerCgroups
 
-    package init(root: KubepodsRoot, cgroups: CgroupFileSystem) {
-        self.root = root
-        self.cgroups = cgroups
-    }
-
-    /// The peer is in no pod's cgroup, or the kernel cannot say.
-    struct NoPod: Error {}
-
-    /// Returns the tag that the hooks would have given the connecting task; `nil` if the task is not below kubepods.
-    func tag(ofPeerOn channel: any Channel) throws -> CallerTag? {
-        let cgroup = try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
-            descriptor -> CgroupID? in
-            var id: UInt64 = 0
-            return unsafe nid_peer_cgroup(descriptor, &id) == 0 ? CgroupID(rawValue: id) : nil
+    /// Loads the kernel's program; this must happen before the agent gives up the right to load any.
+    ///
+    /// - Returns: The peers; `nil` if this kernel does not tell, which the log says.
+    package static func load(root: KubepodsRoot, cgroups: CgroupFileSystem, logger: Logger) -> UnixPeers? {
+        do throws(BPFError) {
+            let kernel = try UnixPeerCgroups()
+            try kernel.verify()
+            return UnixPeers(root: root, cgroups: cgroups, kernel: kernel)
+        } catch {
+            logger.error(
+                "no SPIFFE Workload API over the Unix socket: the kernel does not tell whose a connection is",
+                metadata: ["reason": "\(error)"])
+            return nil
         }
-        guard case .some(.some(let cgroup)) = cgroup else { return nil }
-        return tag(of: cgroup)
     }
 
-    /// The tag of a task in the cgroup with this ID.
-    func tag(of cgroup: CgroupID) -> CallerTag? {
-        guard let path = cgroups.path(of: cgroup), path.starts(with: root.path) else { return nil }
+    /// Why a connection is closed unread.
+    enum Refusal: Error {
+        /// The peer is in no pod's cgroup, or the kernel cannot say.
+        case noPod
+        /// The peer connected a socket that was made outside of its pod.
+        case foreignSocket(PodUID)
+    }
+
+    /// Returns the tag that the hooks would have given the connecting task.
+    ///
+    /// - Throws: ``Refusal``.
+    func tag(ofPeerOn channel: any Channel) throws -> CallerTag {
+        let ends = try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+            try? kernel.ends(of: $0)
+        }
+        guard case .some(.some(let ends)) = ends else { throw Refusal.noPod }
+        return try tag(of: ends)
+    }
+
+    /// The tag of a connection between these cgroups.
+    func tag(of ends: UnixPeerCgroups.Ends) throws(Refusal) -> CallerTag {
+        guard let connector = task(in: ends.connector) else { throw .noPod }
+        guard ends.creator != ends.connector else { return connector.tag }
+        guard let creator = task(in: ends.creator), creator.podCgroup == connector.podCgroup else {
+            throw .foreignSocket(connector.uid)
+        }
+        return connector.tag
+    }
+
+    /// A task in a pod's cgroup or below.
+    private struct PodTask {
+        var tag: CallerTag
+        var uid: PodUID
+        var podCgroup: UInt64
+    }
+
+    /// Describes a task in the cgroup with this ID; `nil` if that is no pod's, or gone.
+    private func task(in cgroup: CgroupID) -> PodTask? {
+        guard let path = cgroups.path(of: cgroup), let pod = root.parse(path) else { return nil }
         var ancestors: InlineArray<5, UInt64> = .init(repeating: 0)
         var ancestor = root.path
         let names = path.dropFirst(root.path.count).split(separator: UInt8(ascii: "/"))
-        // A cgroup beside the root whose name begins with the root's.
-        guard !names.isEmpty, path[root.path.count] == UInt8(ascii: "/") else { return nil }
         for (index, name) in names.prefix(CallerTag.ancestorCount).enumerated() {
             ancestor += [UInt8(ascii: "/")] + name
             guard let id = cgroups.id(of: ancestor) else { return nil }
             ancestors[index] = id.rawValue
         }
-        return CallerTag(
+        guard pod.podDepth <= CallerTag.ancestorCount else { return nil }
+        let tag = CallerTag(
             ancestors: ancestors, leaf: cgroup, networkNamespaceCookie: 0, socketCookie: 0,
             originalDestination: OriginalDestination(address: .ipv4(0), port: 0))
+        return PodTask(tag: tag, uid: pod.uid, podCgroup: ancestors[pod.podDepth - 1])
     }
 }

@@ -64,6 +64,7 @@ struct nsproxy {
 };
 
 struct sock_common {
+	unsigned short skc_family;
 	unsigned char skc_ipv6only : 1;
 	possible_net_t skc_net;
 };
@@ -94,12 +95,26 @@ struct tcp_sock {
 };
 
 struct inode {
+	unsigned short i_mode;
 	/* The struct kernfs_node of a file of kernfs. */
 	void *i_private;
 };
 
 struct file {
 	struct inode *f_inode;
+	/* The struct socket of a socket. */
+	void *private_data;
+};
+
+struct socket {
+	struct file *file;
+	struct sock *sk;
+};
+
+struct unix_sock {
+	struct sock sk;
+	/* The other end of a connection. */
+	struct sock *peer;
 };
 
 struct fdtable {

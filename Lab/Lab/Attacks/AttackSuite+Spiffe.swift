@@ -91,7 +91,7 @@ extension AttackSuite {
         surprises += surprise(
             "one in the victim's network", try await answer(of: entered), isOwnAllowed: false)
         let lent = try await call(withSocketOf: target, connectedBy: mallory.start)
-        surprises += surprise("a socket that the victim made and the attacker connects", lent)
+        surprises += surprise("a socket that the victim made and the attacker connects", lent, isOwnAllowed: false)
         let taken = try await call(withSocketOf: target) { words, _ in try Command(words) }
         surprises += surprise("the same, connected by a process of the machine", taken, isOwnAllowed: false)
         return surprises

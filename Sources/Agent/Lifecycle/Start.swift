@@ -53,11 +53,7 @@ extension Parts {
             await operators.metricsPort.start(offered)
         }
         offered.closeRest()
-        try await upstreams.spiffe?.listen(
-            serving.attributor, peers: UnixPeers(root: kernel.root, cgroups: kernel.cgroups))
-        // Before a successor can come and go.
-        let pins = try HeldPins(kernel.pins)
-        operators.kernelSide.hold(pins)
+        if let unixPeers { try await upstreams.spiffe?.listen(serving.attributor, peers: unixPeers) }
         try await offerHandover()
         selfCheck.set(
             SelfCheck(

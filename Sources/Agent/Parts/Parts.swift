@@ -20,6 +20,8 @@ struct Parts: Sendable {
     let selfCheck = Slot<SelfCheck>()
 
     let kernel: KernelParts
+    /// `nil`: there is no Unix socket of SPIFFE, or this kernel cannot tell whose its connections are.
+    let unixPeers: UnixPeers?
     let upstreams: UpstreamParts
     let pods: PodParts
     let serving: ServingParts
@@ -44,6 +46,9 @@ struct Parts: Sendable {
                 metadata: ["ended-by": "\(history.ending)", "restarts": "\(history.restarts)"])
         }
         if try kernel.lock.tryAcquire() { try kernel.start.close() }
+        unixPeers =
+            configuration.spiffeSocket == nil
+            ? nil : UnixPeers.load(root: kernel.root, cgroups: kernel.cgroups, logger: logger)
 
         // Clients must be shut down: from here on nothing may throw past the end of this initializer.
         upstreams = try UpstreamParts(configuration, spiffe: spiffe, logger: logger)

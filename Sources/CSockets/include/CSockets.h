@@ -4,8 +4,6 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "PeerCgroup.h"
-
 /* Accepts a connection as a socket that does not block and that no program inherits (accept4(2)). Asks for the peer's
  * address: that has the kernel run the program that tags the socket (cgroup/getpeername4 and 6).
  */

@@ -1,3 +1,5 @@
+import BPF
+import Glibc
 import KubernetesAPI
 import Operations
 import Settings
@@ -5,6 +7,23 @@ import Tokens
 
 /// The way by which pods of this node get X.509-SVIDs.
 extension PostureCheck {
+    /// One item, or none without a Unix socket of SPIFFE: whether the kernel tells whose its connections are.
+    func spiffeSocketPeers() -> [Posture.Item] {
+        guard configuration.spiffeSocket != nil else { return [] }
+        let id = "kernel.unix-peers"
+        do throws(BPFError) {
+            try UnixPeerCgroups().verify()
+            return [Posture.Item(id, .ok, "both ends of Unix connections are known by their cgroups")]
+        } catch {
+            return [
+                Posture.Item(
+                    id, error.errorNumber == EPERM ? .unknown : .degraded,
+                    "the kernel does not tell the cgroups of Unix connections: \(error)",
+                    meaning: "The agent does not listen on spiffe.socket. Pods reach the same API by spiffe.port.")
+            ]
+        }
+    }
+
     /// One item, or none without SPIFFE.
     func certificateWay(_ client: KubernetesClient) async -> [Posture.Item] {
         guard configuration.servesSpiffe else { return [] }

@@ -31,7 +31,7 @@ extension ConfigurationKey {
         parse: { text throws(ConfigurationError) in try socketPath(text, besides: UnixListener.temporaryName) },
         """
         A Unix socket with the same API, for clients that know no other, in a directory of its own that is mounted into pods \
-        (read-only). Needs Linux 6.13, which says of a Unix peer which cgroup it is in. Default: none.
+        (read-only). Default: none.
         """
     )
     static let spiffeMetadataPort = key(
