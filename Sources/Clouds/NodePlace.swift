@@ -11,7 +11,7 @@ package final class NodePlace: Sendable {
 
     /// `nil` while it is not known.
     var region: String? { storage.withLock { $0.region } }
-    var zone: String? { storage.withLock { $0.zone } }
+    package var zone: String? { storage.withLock { $0.zone } }
 
     package init() {}
 

@@ -94,6 +94,8 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var metricsPort: UInt16 = 0
     /// `-`: standard output; empty: off.
     package var auditPath = ""
+    /// Keys of pods' labels that audit lines name.
+    package var auditLabels: [String] = []
     package var writesEvents = true
     package var logFormat = LogFormat.text
     package var filtersSystemCalls = true

@@ -72,11 +72,15 @@ struct AuditTests {
         record.message = "\u{0}\n\"\\\u{2028}\u{1f600}"
         record.object = AuditRecord.Object(kind: "access_token", scopes: ["a", "b\n"])
         record.subject.cgroup = .max
+        record.zone = "zone-\"a"
+        record.subject.labels = ["tier": "front\"end", "app.kubernetes.io/name": ""]
         #expect(record.line.hasSuffix("}\n") && !record.line.dropLast().contains("\n"))
         let object = try #require(try JSONSerialization.jsonObject(with: Data(record.line.utf8)) as? [String: Any])
         #expect(object["message"] as? String == record.message)
         #expect(object["scopes"] as? [String] == ["a", "b\n"])
         #expect(object["cgroupId"] as? String == "18446744073709551615")
+        #expect(object["zone"] as? String == record.zone)
+        #expect(object["labels"] as? [String: String] == record.subject.labels)
         #expect(object["version"] as? Int == 1 && object["count"] as? Int == 1)
     }
 

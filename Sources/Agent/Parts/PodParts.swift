@@ -43,7 +43,7 @@ struct PodParts: Sendable {
         self.enforcement = enforcement
         let watcher = PodWatcher(
             client: upstreams.kubernetes, nodeName: configuration.nodeName, misses: directory.lookupMisses,
-            policies: configuration.policies, logger: logger
+            policies: configuration.policies, auditedLabels: Set(configuration.auditLabels), logger: logger
         ) { event in
             guard directory.apply(event) else {
                 incidents.increment(.outdatedPodEvent)

@@ -44,7 +44,7 @@ struct UpstreamParts: Sendable {
         taintCredentials = try StartupTaint.credentials(configuration, asked: credentials.kubeconfig, logger: logger)
         let audit = try AuditLog(
             path: configuration.auditPath.isEmpty ? nil : configuration.auditPath, node: configuration.nodeName,
-            callers: callers, logger: logger)
+            zone: { [place] in place.zone }, callers: callers, logger: logger)
         self.audit = audit
         let clouds = try Self.clouds(configuration, place, logger: logger)
         self.clouds = clouds

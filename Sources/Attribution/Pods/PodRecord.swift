@@ -26,6 +26,8 @@ package struct PodRecord: Sendable, Hashable {
     /// The rules' decision when the record was made: of what they look at, only the namespace and the name of the
     /// ServiceAccount are kept.
     package var policy: PodPolicy
+    /// The labels that the audit names (`audit.labels`), as far as the pod has them. No decision looks at them.
+    package var auditedLabels: [String: String]
     /// Whether the object is larger than the agent reads. Such a pod is known, and gets nothing: of its fields none but
     /// the name, the namespace and the UID is sure.
     package var isTooLarge: Bool
@@ -40,6 +42,7 @@ package struct PodRecord: Sendable, Hashable {
         isHostNetwork: Bool = false,
         staticPodConfigHash: String? = nil,
         policy: PodPolicy = .attribute,
+        auditedLabels: [String: String] = [:],
         isTooLarge: Bool = false
     ) {
         self.uid = uid
@@ -51,6 +54,7 @@ package struct PodRecord: Sendable, Hashable {
         self.isHostNetwork = isHostNetwork
         self.staticPodConfigHash = staticPodConfigHash
         self.policy = policy
+        self.auditedLabels = auditedLabels
         self.isTooLarge = isTooLarge
     }
 }

@@ -33,6 +33,8 @@ package final class PodWatcher: Sendable {
     private let storage = Mutex(PodWatchStatus())
     /// Decide about each pod when it is read, so that its labels need not be kept.
     private let policies: Mutex<PolicyTable>
+    /// The keys of labels that records keep for the audit.
+    private let auditedLabels: Set<String>
     /// Pods that the log names as too large, as many as the node has.
     private let largePods = Mutex<Set<PodUID>>([])
 
@@ -45,6 +47,7 @@ package final class PodWatcher: Sendable {
         nodeName: String,
         misses: AsyncStream<Void>,
         policies: PolicyTable = .attributeAll,
+        auditedLabels: Set<String> = [],
         options: Options = Options(),
         clock: any TokenClock = SystemTokenClock(),
         random: @escaping JitterSource = { Double.random(in: 0..<1) },
@@ -58,6 +61,7 @@ package final class PodWatcher: Sendable {
         self.random = random
         self.misses = misses
         self.policies = Mutex(policies)
+        self.auditedLabels = auditedLabels
         self.sink = sink
         self.logger = logger
     }
@@ -120,8 +124,9 @@ package final class PodWatcher: Sendable {
         signal.clear()
         do throws(UpstreamFailure) {
             let policies = policies.withLock { $0 }
-            let list = try await client.listPods(nodeName: nodeName, labels: policies.labelKeys)
-            let pods = list.pods.map { $0.record(by: policies) }
+            let list = try await client.listPods(
+                nodeName: nodeName, labels: policies.labelKeys.union(auditedLabels))
+            let pods = list.pods.map { $0.record(by: policies, auditing: auditedLabels) }
             sink(.replaced(pods))
             storage.withLock { status in
                 status.lastContact = clock.now
@@ -190,7 +195,7 @@ package final class PodWatcher: Sendable {
         let policies = policies.withLock { $0 }
         report.end = await client.watchPods(
             nodeName: nodeName,
-            labels: policies.labelKeys,
+            labels: policies.labelKeys.union(auditedLabels),
             from: resourceVersion,
             seconds: watchSeconds(),
             opened: {
@@ -216,7 +221,7 @@ package final class PodWatcher: Sendable {
         var isSkipped = false
         switch event {
         case .updated(let observed, let version):
-            let pod = observed.record(by: policies)
+            let pod = observed.record(by: policies, auditing: auditedLabels)
             sink(.updated(pod))
             if pod.isTooLarge { note(tooLarge: pod) } else { largePods.withLock { _ = $0.remove(pod.uid) } }
             report.resourceVersion = version ?? report.resourceVersion

@@ -99,9 +99,10 @@ struct ObservedPod: Sendable, Equatable {
     /// The labels with the keys that were asked for.
     var labels: [String: String] = [:]
 
-    /// The record with the policy that the first matching rule gives.
-    func record(by policies: PolicyTable) -> PodRecord {
+    /// The record with the policy that the first matching rule gives, and the labels that the audit names.
+    func record(by policies: PolicyTable, auditing names: Set<String> = []) -> PodRecord {
         var record = record
+        if !names.isEmpty { record.auditedLabels = labels.filter { names.contains($0.key) } }
         record.policy = policies.policy(
             namespace: record.namespace, serviceAccount: isMirror ? "" : record.serviceAccountName, labels: labels)
         return record

@@ -233,6 +233,14 @@ extension ConfigurationKey {
             """
         ),
         key(
+            "audit.labels", \.auditLabels, default: "", allowed: "a list of at most 16 keys of labels",
+            parse: labelKeys,
+            """
+            The labels of pods that audit lines name, such as app.kubernetes.io/name, as far as a pod has them. They are \
+            what the pod's author says of it, and prove nothing.
+            """
+        ),
+        key(
             "security.seccomp", \.filtersSystemCalls, default: "true", allowed: "true or false",
             parse: { ["true": true, "false": false][$0] },
             """

@@ -59,6 +59,11 @@ extension ConfigurationKey {
         return parts.count <= 16 && isAllowed ? parts : nil
     }
 
+    static func labelKeys(_ text: String) -> [String]? {
+        let parts = text.split(separator: ",").map { String($0.filter { $0 != " " }) }
+        return parts.count <= 16 && parts.allSatisfy(\.isQualifiedName) ? parts : nil
+    }
+
     static func protectedEndpoints(_ text: String) -> [ProtectedEndpoint]? {
         let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }
         guard parts.count <= 32 else { return nil }

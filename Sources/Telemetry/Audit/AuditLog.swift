@@ -7,6 +7,8 @@ package import Tokens
 /// Records every token minted and every denial, naming who and what, never the token.
 package final class AuditLog: Sendable {
     private let node: String
+    /// The node's zone, once it is known.
+    private let zone: @Sendable () -> String?
     /// Takes each line; `nil`: the audit log is switched off.
     private let write: (@Sendable (String) -> Void)?
     /// The file behind ``write``, if there is one: to open again, to close, and to count.
@@ -17,8 +19,12 @@ package final class AuditLog: Sendable {
     private let callers: RecentCallers
 
     /// Writes to `path`, `-` for standard output, or nowhere; and to the log what an operator must see.
-    package init(path: String?, node: String, callers: RecentCallers, logger: Logger) throws {
+    package init(
+        path: String?, node: String, zone: @escaping @Sendable () -> String? = { nil }, callers: RecentCallers,
+        logger: Logger
+    ) throws {
         self.node = node
+        self.zone = zone
         self.logger = logger
         self.callers = callers
         clock = SystemTokenClock()
@@ -39,6 +45,7 @@ package final class AuditLog: Sendable {
         sink: @escaping @Sendable (String) -> Void
     ) {
         self.node = node
+        zone = { nil }
         self.logger = logger
         self.callers = callers
         self.clock = clock
@@ -66,8 +73,12 @@ package final class AuditLog: Sendable {
 
     // MARK: Records
 
+    private func newRecord(_ event: AuditRecord.Event) -> AuditRecord {
+        AuditRecord(event: event, time: Self.now, node: node, zone: zone())
+    }
+
     package func record(_ report: TokenFetchReport) {
-        var record = AuditRecord(event: .mint, time: Self.now, node: node)
+        var record = newRecord(.mint)
         record.subject = AuditRecord.Subject(report.pod, callers.last(of: report.pod.uid))
         record.object = AuditRecord.Object(report.key)
         record.milliseconds = report.duration.wholeMilliseconds
@@ -83,7 +94,7 @@ package final class AuditLog: Sendable {
     }
 
     package func record(_ report: ServiceAccountFailureReport) {
-        var record = AuditRecord(event: .mint, time: Self.now, node: node)
+        var record = newRecord(.mint)
         record.subject = AuditRecord.Subject(
             namespace: report.account.namespace, serviceAccount: report.account.name)
         record.object = AuditRecord.Object(kind: "service_account")
@@ -96,7 +107,7 @@ package final class AuditLog: Sendable {
     /// A refusal of the agent's own. It is not logged: a refused caller may ask as often as it likes.
     package func recordRefusal(of subject: AuditRecord.Subject, kind: String, reason: String, status: Int) {
         guard write != nil else { return }
-        var record = AuditRecord(event: .refusal, time: Self.now, node: node)
+        var record = newRecord(.refusal)
         record.subject = subject
         record.object = AuditRecord.Object(kind: kind)
         record.result = status == 429 ? .limited : status == 503 ? .failed : .denied
@@ -107,7 +118,7 @@ package final class AuditLog: Sendable {
 
     /// The record of something that was asked for on behalf of a pod, without its end.
     package func mintRecord(of pod: PodRecord, kind: String) -> AuditRecord {
-        var record = AuditRecord(event: .mint, time: Self.now, node: node)
+        var record = newRecord(.mint)
         record.subject = AuditRecord.Subject(pod, callers.last(of: pod.uid))
         record.object = AuditRecord.Object(kind: kind)
         return record
@@ -161,7 +172,7 @@ extension AuditRecord.Subject {
         self.init(
             namespace: pod.namespace, pod: pod.name, uid: pod.uid.description, container: caller?.containerID,
             cgroup: caller?.cgroupID.rawValue,
-            serviceAccount: pod.serviceAccountName.isEmpty ? nil : pod.serviceAccountName
+            serviceAccount: pod.serviceAccountName.isEmpty ? nil : pod.serviceAccountName, labels: pod.auditedLabels
         )
     }
 }

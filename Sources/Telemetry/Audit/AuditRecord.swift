@@ -34,10 +34,12 @@ package struct AuditRecord: Sendable, Equatable {
         /// The pod-level cgroup.
         var cgroup: UInt64?
         var serviceAccount: String?
+        /// The pod's labels of `audit.labels`.
+        var labels: [String: String] = [:]
 
         package init(
             namespace: String? = nil, pod: String? = nil, uid: String? = nil, container: String? = nil,
-            cgroup: UInt64? = nil, serviceAccount: String? = nil
+            cgroup: UInt64? = nil, serviceAccount: String? = nil, labels: [String: String] = [:]
         ) {
             self.namespace = namespace
             self.pod = pod
@@ -45,6 +47,7 @@ package struct AuditRecord: Sendable, Equatable {
             self.container = container
             self.cgroup = cgroup
             self.serviceAccount = serviceAccount
+            self.labels = labels
         }
     }
 
@@ -62,6 +65,8 @@ package struct AuditRecord: Sendable, Equatable {
     var event: Event
     var time: String
     var node: String
+    /// The node's zone; absent while it is not known.
+    var zone: String?
     package var subject = Subject()
     package var object: Object?
     package var result: Result?
@@ -86,6 +91,7 @@ package struct AuditRecord: Sendable, Equatable {
         add("time", text(time))
         add("event", text(event.rawValue))
         add("node", text(node))
+        add("zone", text(zone))
         add("namespace", text(subject.namespace))
         add("pod", text(subject.pod))
         add("podUid", text(subject.uid))
@@ -93,6 +99,7 @@ package struct AuditRecord: Sendable, Equatable {
         // As text: a 64-bit number does not survive readers that know only doubles.
         add("cgroupId", text(subject.cgroup.map { "\($0)" }))
         add("serviceAccount", text(subject.serviceAccount))
+        add("labels", subject.labels.isEmpty ? nil : Self.object(subject.labels))
         add("kind", text(object?.kind))
         add("targetAccount", text(object?.target))
         add("audience", text(object?.audience))
@@ -106,5 +113,10 @@ package struct AuditRecord: Sendable, Equatable {
         add("milliseconds", milliseconds.map { "\($0)" })
         add("count", "\(count)")
         return line + "}\n"
+    }
+
+    private static func object(_ texts: [String: String]) -> String {
+        let members = texts.sorted { $0.key < $1.key }.map { "\(JSONText.string($0.key)):\(JSONText.string($0.value))" }
+        return "{" + members.joined(separator: ",") + "}"
     }
 }

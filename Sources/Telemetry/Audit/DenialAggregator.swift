@@ -33,7 +33,8 @@ struct DenialAggregator: Sendable {
             kind: record.object?.kind)
         if windows[key] == nil, windows.count >= Self.limit {
             record = AuditRecord(
-                event: record.event, time: record.time, node: record.node, result: record.result, reason: "others")
+                event: record.event, time: record.time, node: record.node, zone: record.zone, result: record.result,
+                reason: "others")
             key = Key(subject: nil, event: record.event, reason: record.reason, kind: nil)
         }
         guard var window = windows[key] else {

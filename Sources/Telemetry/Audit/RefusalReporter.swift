@@ -38,6 +38,7 @@ package struct RefusalReporter: Sendable {
                 subject.pod = pod.name
                 subject.uid = pod.uid.description
                 subject.serviceAccount = pod.serviceAccountName.isEmpty ? nil : pod.serviceAccountName
+                subject.labels = pod.auditedLabels
             }
             audit.recordRefusal(
                 of: subject, kind: refusal.route.rawValue, reason: refusal.cause.rawValue,

@@ -55,6 +55,48 @@ struct AuditTests {
         }
     }
 
+    @Test(
+        "4: lines of a pod token and of a JWT-SVID name node, zone, container and the listed labels; a rule on a label keeps another pod of the ServiceAccount out"
+    )
+    func attributes() async throws {
+        try await withWorld { world in
+            world.cluster.kubernetes.updateNode(LabWorld.nodeName) {
+                $0.labels["topology.kubernetes.io/zone"] = "zone-a"
+            }
+            let signer = try await LabSigner.start(in: world)
+            let path = world.node.directory + "/audit.log"
+            var configuration = signer.agentConfiguration
+            configuration["audit.path"] = path
+            configuration["audit.labels"] = "tier, app.kubernetes.io/name"
+            configuration["policies"] = "[{policy: deny, labels: tier=batch}]"
+            configuration["kubernetes.pod-token-audiences"] = "vault"
+            world.cluster.kubernetes.allowAudience("vault")
+            let agent = try await world.startAgent(configuration)
+            try await world.ending(agent, signer) {
+                try await agent.log.first(within: .seconds(60)) { $0.contains("node read") }
+                world.addServiceAccount("shop")
+                let labels = ["tier": "frontend", "app.kubernetes.io/name": "shop", "password": "not-audited"]
+                let front = try await world.addPod("front", serviceAccount: "shop", labels: labels)
+                let batch = try await world.addPod("batch", serviceAccount: "shop", labels: ["tier": "batch"])
+                #expect(try await front.curl("/podidentd/v1/token?audience=vault").status == 200)
+                #expect(try await front.spiffe("jwt", "vault")["id"]?.string == LabSigner.id("default", "shop"))
+                #expect(try await world.workload(batch).messages.isEmpty)
+                await agent.stop()
+                let text = try String(contentsOfFile: path, encoding: .utf8)
+                let lines = try text.split(separator: "\n").map { try JSON(parsing: $0.utf8) }
+                try Self.check(lines, against: try Schema(repositoryFile("docs/operate/audit.md")))
+                for kind in ["pod_token", "jwt_svid"] {
+                    let line = try #require(lines.first { $0["kind"]?.string == kind }, "\(kind)")
+                    #expect(line["node"]?.string == LabWorld.nodeName && line["zone"]?.string == "zone-a")
+                    #expect(line["pod"]?.string == "front" && line["containerId"]?.string == front.containerID)
+                    let audited = line["labels"]?.members?.map { "\($0.name)=\($0.value.string ?? "")" }
+                    #expect(audited == ["app.kubernetes.io/name=shop", "tier=frontend"])
+                }
+                #expect(!text.contains("not-audited"))
+            }
+        }
+    }
+
     @Test("mints and denials of AWS and Azure are lines of the same schema, and no line, log or view has their secrets")
     func clouds() async throws {
         try await withWorld { world in
@@ -172,6 +214,8 @@ struct AuditTests {
                 case "string": #expect(member.value.string != nil, "\(member.name)")
                 case "integer": #expect(member.value.integer != nil, "\(member.name)")
                 case "list of strings": #expect(member.value.strings != nil, "\(member.name)")
+                case "object of strings":
+                    #expect(member.value.members?.allSatisfy { $0.value.string != nil } == true, "\(member.name)")
                 default: Issue.record("no type: \(type)")
                 }
             }
