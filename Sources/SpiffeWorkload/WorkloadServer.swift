@@ -95,14 +95,15 @@ package final class WorkloadServer: Sendable {
         let (store, observer) = (store, observer)
         let keeper = ConnectionKeeper(idleTime: store.configuration.idleTime)
         let bound = NIOLoopBound(keeper, eventLoop: channel.eventLoop)
+        // One for all streams of the connection.
+        let closed: @Sendable () -> Void = { bound.value.streamClosed() }
         _ = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
             mode: .server, connectionConfiguration: connection, streamConfiguration: .init(),
             inboundStreamInitializer: { stream in
                 stream.eventLoop.makeCompletedFuture {
                     bound.value.streamOpened()
-                    stream.closeFuture.whenComplete { _ in bound.value.streamClosed() }
                     try stream.pipeline.syncOperations.addHandler(
-                        CallHandler(store: store, peer: peer, observer: observer))
+                        CallHandler(store: store, peer: peer, observer: observer, closed: closed))
                 }
             })
         try channel.pipeline.syncOperations.addHandler(keeper)
@@ -143,7 +144,9 @@ private final class ConnectionKeeper: ChannelInboundHandler {
     private var streams = 0
     private var isDraining = false
     private var context: ChannelHandlerContext?
+    /// Looks, once in an idle time, whether the connection has been idle for as long: no call starts a timer.
     private var timer: Scheduled<Void>?
+    private var idleSince = NIODeadline.now()
 
     init(idleTime: TimeAmount) {
         self.idleTime = idleTime
@@ -151,7 +154,8 @@ private final class ConnectionKeeper: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        startTimer()
+        idleSince = .now()
+        startTimer(until: idleSince + idleTime)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -161,20 +165,24 @@ private final class ConnectionKeeper: ChannelInboundHandler {
 
     func streamOpened() {
         streams += 1
-        timer?.cancel()
     }
 
     func streamClosed() {
         streams -= 1
         guard streams == 0 else { return }
-        if isDraining { context?.close(promise: nil) } else { startTimer() }
+        if isDraining { context?.close(promise: nil) } else { idleSince = .now() }
     }
 
-    private func startTimer() {
+    private func startTimer(until moment: NIODeadline) {
         guard let context else { return }
-        timer?.cancel()
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(in: idleTime) { bound.value.goAway() }
+        timer = context.eventLoop.scheduleTask(deadline: moment) { bound.value.checkIdle() }
+    }
+
+    private func checkIdle() {
+        guard streams == 0 else { return startTimer(until: .now() + idleTime) }
+        let moment = idleSince + idleTime
+        if moment <= .now() { goAway() } else { startTimer(until: moment) }
     }
 
     private func goAway() {

@@ -26,15 +26,36 @@ final class CallHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var work: Task<Void, Never>?
     private var answer = CallResponse()
     private var share: BudgetShare
+    /// Called at the stream's end.
+    private let closed: @Sendable () -> Void
+    /// Whether another handler serves the stream, and this one's removal is not its end.
+    private var isHandedOn = false
 
-    init(store: IdentityStore, peer: WorkloadPeer, observer: any WorkloadObserver) {
+    init(
+        store: IdentityStore, peer: WorkloadPeer, observer: any WorkloadObserver, closed: @escaping @Sendable () -> Void
+    ) {
         self.store = store
         self.peer = peer
         self.observer = observer
+        self.closed = closed
         share = BudgetShare(store.budget, peer)
     }
 
-    func handlerAdded(context: ChannelHandlerContext) {
+    func handlerRemoved(context: ChannelHandlerContext) {
+        if !isHandedOn { closed() }
+    }
+
+    /// Most requests arrive at once, and need no timer.
+    func channelReadComplete(context: ChannelHandlerContext) {
+        defer { context.fireChannelReadComplete() }
+        guard deadline == nil else { return }
+        switch state {
+        case .awaitingHead, .reading: startDeadline(context)
+        case .answering, .streaming, .ended: break
+        }
+    }
+
+    private func startDeadline(_ context: ChannelHandlerContext) {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         deadline = context.eventLoop.scheduleTask(in: store.configuration.requestTime) {
             let (handler, context) = bound.value
@@ -84,6 +105,8 @@ final class CallHandler: ChannelInboundHandler, RemovableChannelHandler {
     private func becomeSecretStream(isLast: Bool, _ context: ChannelHandlerContext) throws {
         guard !isLast else { throw GRPCStatus.malformed }
         release()
+        isHandedOn = true
+        context.channel.closeFuture.whenComplete { [closed] _ in closed() }
         let handler = SecretStreamHandler(store: store, peer: peer, observer: observer)
         try context.pipeline.syncOperations.addHandler(handler, position: .after(self))
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
@@ -95,17 +118,15 @@ final class CallHandler: ChannelInboundHandler, RemovableChannelHandler {
             return
         }
         do throws(GRPCStatus) {
-            let message = try body.append(bytes)
-            // Until the answer is sent: a call may wait for it.
-            try share.set(message?.readableBytes ?? body.size)
-            guard let message else {
+            guard let message = try body.append(bytes) else {
+                try share.set(body.size)
                 state = .reading(method, body)
                 if isLast { throw .malformed }
                 return
             }
             deadline?.cancel()
             state = .answering(method)
-            begin(method, message, context)
+            try begin(method, message, context)
         } catch {
             end(error, context)
         }
@@ -114,16 +135,15 @@ final class CallHandler: ChannelInboundHandler, RemovableChannelHandler {
     // MARK: Answering
 
     /// Answers at once where everything is cached; in a task otherwise.
-    private func begin(_ method: WorkloadMethod, _ message: ByteBuffer, _ context: ChannelHandlerContext) {
-        let call: Call
-        do throws(GRPCStatus) {
-            call = try Call(method, message)
-        } catch {
-            return end(error, context)
-        }
+    private func begin(
+        _ method: WorkloadMethod, _ message: ByteBuffer, _ context: ChannelHandlerContext
+    ) throws(GRPCStatus) {
+        let call = try Call(method, message)
         if case .caller(let caller) = peer.identify(), let answer = call.answerAtHand(for: caller, store) {
             return finish(.success((caller.pod, answer)), method, context)
         }
+        // Until the answer is sent: the call may wait for it.
+        try share.set(message.readableBytes)
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let (loop, peer, store) = (context.eventLoop, peer, store)
         work = Task {

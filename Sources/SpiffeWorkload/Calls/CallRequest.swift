@@ -105,6 +105,10 @@ struct CallBody {
     /// - Throws: The status that the call ends with.
     mutating func append(_ bytes: ByteBuffer) throws(GRPCStatus) -> ByteBuffer? {
         guard buffer.readableBytes + bytes.readableBytes <= limit + 5 else { throw .tooLong(limit) }
+        if buffer.readableBytes == 0, let length = try bytes.frameLength(limit: limit), bytes.readableBytes == length {
+            // The whole message: no copy of it.
+            return bytes.getSlice(at: bytes.readerIndex + 5, length: length - 5)
+        }
         buffer.writeImmutableBuffer(bytes)
         guard let length = try buffer.frameLength(limit: limit), buffer.readableBytes >= length else { return nil }
         // All five methods take one message.

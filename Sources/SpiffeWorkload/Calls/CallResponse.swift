@@ -6,6 +6,7 @@ import NIOHTTP2
 struct CallResponse {
     private var hasSentHeaders = false
     private static let head: HPACKHeaders = [":status": "200", "content-type": "application/grpc"]
+    private static let success: HPACKHeaders = ["grpc-status": "0"]
 
     /// Writes a framed message, without a flush.
     mutating func write(_ message: ByteBuffer, _ context: ChannelHandlerContext) {
@@ -18,6 +19,10 @@ struct CallResponse {
 
     /// Ends the call with trailers, or with trailers alone.
     func end(_ status: GRPCStatus, _ context: ChannelHandlerContext) {
+        if hasSentHeaders, status == .ok {
+            Self.send(.headers(.init(headers: Self.success, endStream: true)), context)
+            return context.flush()
+        }
         var trailers = hasSentHeaders ? HPACKHeaders() : Self.head
         trailers.add(name: "grpc-status", value: "\(status.code.rawValue)")
         if !status.message.isEmpty { trailers.add(name: "grpc-message", value: status.encodedMessage) }

@@ -43,20 +43,27 @@ final class RequestBudget: Sendable {
 /// One call's share of a ``RequestBudget``. The call gives it back at its end.
 struct BudgetShare: ~Copyable {
     private let budget: RequestBudget
-    private let pod: PodUID?
+    private let peer: WorkloadPeer
+    /// The pod that pays; `nil` until there is something to pay for: most calls are answered as they arrive.
+    private var pod: PodUID??
     private var bytes = 0
 
     init(_ budget: RequestBudget, _ peer: WorkloadPeer) {
         self.budget = budget
-        pod = peer.pod
+        self.peer = peer
     }
 
-    deinit { _ = budget.add(-bytes, to: pod) }
+    deinit {
+        if case .some(let pod) = pod, bytes > 0 { _ = budget.add(-bytes, to: pod) }
+    }
 
     /// Makes the share as large as what the call keeps now.
     ///
     /// - Throws: The status that the call ends with, if the pod keeps too much.
     mutating func set(_ count: Int) throws(GRPCStatus) {
+        guard count != bytes else { return }
+        let pod = self.pod ?? peer.pod
+        self.pod = .some(pod)
         guard budget.add(count - bytes, to: pod) else { throw .budget }
         bytes = count
     }
