@@ -51,16 +51,23 @@ package protocol TokenReviewing: Sendable {
 package struct ExchangeRefusal: Error, Sendable, Hashable {
     package var status: Int
     package var reason: String
+    /// After how many seconds the same may be asked again.
+    package var retryAfter: Int?
+    /// Whether the log has to tell it: a node over its share is told once.
+    package var isNews = true
 }
 
 /// Turns a proof of who asks into SVIDs of exactly that pod.
 package struct Exchange: Sendable {
     package let configuration: SignerConfiguration
     private let reviewer: any TokenReviewing
+    /// `nil`: nodes are not bounded.
+    let shares: NodeShares?
 
     package init(_ configuration: SignerConfiguration, reviewer: any TokenReviewing) {
         self.configuration = configuration
         self.reviewer = reviewer
+        shares = configuration.shares.map { NodeShares($0) }
     }
 
     /// A pod that asks, and what was signed for it.
@@ -84,6 +91,7 @@ package struct Exchange: Sendable {
         try Self.check(request)
         var pod = try await review(token)
         pod.container = request.container
+        try checkShare(of: pod)
         guard
             let id = SpiffeID(
                 configuration.trustDomain, namespace: pod.namespace, serviceAccount: pod.serviceAccount)
@@ -141,6 +149,14 @@ package struct Exchange: Sendable {
         case .refused(let reason): throw ExchangeRefusal(status: 401, reason: reason)
         case .unavailable(let reason): throw ExchangeRefusal(status: 503, reason: reason)
         }
+    }
+
+    /// Refuses a node that is over its share, by the name that the API server vouches for.
+    private func checkShare(of pod: ReviewedPod) throws(ExchangeRefusal) {
+        guard case .limited(let wait, let isNews) = shares?.take(pod.node ?? pod.uid, at: .now) else { return }
+        throw ExchangeRefusal(
+            status: 429, reason: "node \(pod.node ?? "of pod \(pod.uid)") asks for more signatures than its share",
+            retryAfter: Int(wait.components.seconds) + 1, isNews: isNews)
     }
 
     private static func check(_ request: ExchangeRequest) throws(ExchangeRefusal) {

@@ -42,6 +42,7 @@ package final class SignatureLog: Sendable {
     func record(_ refusal: ExchangeRefusal) {
         let result: Result = refusal.status < 500 ? .refused : .failed
         counters.increment(result)
+        guard refusal.isNews else { return }
         emit(
             "sign", result,
             [("status", "\(refusal.status)"), ("reason", JSONText.string(refusal.reason))])

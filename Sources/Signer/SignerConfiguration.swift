@@ -27,8 +27,12 @@ package struct SignerConfiguration: Sendable {
     package var tokenSeconds = 300
     /// The Lease by which one of several replicas signs PodCertificateRequests; `nil`: this process signs none.
     package var lease: (namespace: String, name: String)?
+    /// Whether the holder of the Lease publishes the trust bundle in the cluster.
+    package var publishesBundle = false
     /// The name of this replica in the Lease.
     package var replica = ""
+    /// What one node may ask for; `nil`: as much as it likes.
+    package var shares: NodeShares.Limits? = NodeShares.Limits()
     /// How often the files are looked at.
     package var reloadInterval = Duration.seconds(10)
 

@@ -19,6 +19,8 @@ package struct SignerProcess: Sendable {
     private let metrics: MetricsServer?
     private let lease: LeaseHolder?
     private let controller: PodCertificateController
+    /// `nil`: the bundle is served by HTTPS alone.
+    private let publisher: BundlePublisher?
     private let logger: Logger
 
     package init(_ configuration: SignerConfiguration, kubeconfig: Kubeconfig, logger: Logger) throws {
@@ -42,12 +44,19 @@ package struct SignerProcess: Sendable {
         controller = PodCertificateController(
             client: client, judge: PodCertificateJudge(configuration, facts: client), keys: keys, log: log,
             logger: logger)
+        let publications = CounterTable<BundlePublisher.Result>()
+        publisher = configuration.lease.flatMap { [client, keys] lease in
+            guard configuration.publishesBundle else { return nil }
+            return BundlePublisher(
+                client: client, keys: keys, namespace: lease.namespace, interval: configuration.reloadInterval,
+                counters: publications, logger: logger)
+        }
         metrics =
             configuration.metricsPort == 0
             ? nil
             : MetricsServer(
                 address: configuration.address, port: configuration.metricsPort,
-                collect: { [keys, server] in SignerMetrics.families(keys, server, log) },
+                collect: { [keys, server] in SignerMetrics.families(keys, server, log, publications) },
                 readiness: { [keys] in keys.readiness }, eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
                 logger: logger)
     }
@@ -66,7 +75,7 @@ package struct SignerProcess: Sendable {
             ])
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [keys] in await keys.run() }
-            if let lease { group.addTask { [controller] in await lease.run { await controller.run() } } }
+            if let lease { group.addTask { await lease.run { await lead() } } }
             group.addTask { await ending() }
             // The others run until the task is cancelled: whichever ends first is the end.
             await group.next()
@@ -78,6 +87,16 @@ package struct SignerProcess: Sendable {
     }
 }
 
+extension SignerProcess {
+    /// Does what only the holder of the Lease may do, until the task is cancelled.
+    private func lead() async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await controller.run() }
+            if let publisher { group.addTask { await publisher.run() } }
+        }
+    }
+}
+
 /// The signer's metrics.
 enum SignerMetrics {
     static let exchanges = MetricDefinition(
@@ -86,16 +105,23 @@ enum SignerMetrics {
         "podidentd_signer_pod_certificate_requests", .counter, labels: ["result"],
         "PodCertificateRequests by their end: signed, refused, or failed (left open, gone, or decided by another signer)."
     )
+    static let publications = MetricDefinition(
+        "podidentd_signer_bundle_publications", .counter, labels: ["result"],
+        "Objects with the trust bundle that were written to the API server, or could not be.")
     static let connections = MetricDefinition(
         "podidentd_signer_connections", .gauge, "Connections that are open.")
     static let authorityEnd = MetricDefinition(
         "podidentd_signer_authority_not_after_seconds", .gauge, unit: .seconds,
         "When the certificate of the authority ends, in seconds since 1970.")
 
-    static func families(_ keys: KeyHolder, _ server: SignerServer, _ log: SignatureLog) -> [MetricFamily] {
+    static func families(
+        _ keys: KeyHolder, _ server: SignerServer, _ log: SignatureLog,
+        _ publications: CounterTable<BundlePublisher.Result>
+    ) -> [MetricFamily] {
         [
             MetricFamily(exchanges, log.samples),
             MetricFamily(requests, log.requestSamples),
+            MetricFamily(Self.publications, publications.samples),
             MetricFamily(connections, .count(server.connectionCount)),
             MetricFamily(authorityEnd, .real(keys.current.authority.notAfter.timeIntervalSince1970)),
         ]

@@ -92,17 +92,18 @@ package final class SignerServer: Sendable {
         var status: HTTPResponseStatus
         var contentType = "application/json"
         var body: [UInt8]
+        var retryAfter: Int?
 
-        static func problem(_ status: Int, _ reason: String) -> Answer {
+        static func problem(_ status: Int, _ reason: String, retryAfter: Int? = nil) -> Answer {
             let body = JSONValue.object(["error": .string(reason)]).bytes
-            return Answer(status: HTTPResponseStatus(statusCode: status), body: body)
+            return Answer(status: HTTPResponseStatus(statusCode: status), body: body, retryAfter: retryAfter)
         }
     }
 
-    func answer(_ head: HTTPRequestHead, _ body: ByteBuffer?) async -> Answer {
+    func answer(_ head: HTTPRequestHead, _ body: ByteBuffer?, from address: String) async -> Answer {
         let path = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)[0]
         switch (head.method, path) {
-        case (.POST, ExchangeRequest.path[...]): return await answer(exchange: head, body)
+        case (.POST, ExchangeRequest.path[...]): return await answer(exchange: head, body, from: address)
         case (.GET, ExchangeRequest.bundlePath[...]):
             return Answer(status: .ok, body: keys.current.bundle.document(refreshHint: 60))
         case (.GET, "/keys"):
@@ -115,7 +116,13 @@ package final class SignerServer: Sendable {
         }
     }
 
-    private func answer(exchange head: HTTPRequestHead, _ body: ByteBuffer?) async -> Answer {
+    private func answer(exchange head: HTTPRequestHead, _ body: ByteBuffer?, from address: String) async -> Answer {
+        if let shares = exchange.shares, !shares.begin(address) {
+            log.record(
+                ExchangeRefusal(status: 429, reason: "too many exchanges of one address", isNews: false))
+            return .problem(429, "as many exchanges of this address are under way as may be", retryAfter: 1)
+        }
+        defer { exchange.shares?.end(address) }
         let request = body.flatMap { ExchangeRequest(parsing: Array($0.readableBytesView)) }
         do throws(ExchangeRefusal) {
             guard let request else { throw ExchangeRefusal(status: 400, reason: "the body is no exchange request") }
@@ -125,7 +132,7 @@ package final class SignerServer: Sendable {
             return Answer(status: .ok, body: outcome.answer.bytes)
         } catch {
             log.record(error)
-            return .problem(error.status, error.reason)
+            return .problem(error.status, error.reason, retryAfter: error.retryAfter)
         }
     }
 
@@ -165,18 +172,20 @@ private final class SignerRequestHandler: ChannelInboundHandler {
         let request = unwrapInboundIn(data)
         let keepsAlive = request.head.isKeepAlive
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        let address = context.remoteAddress?.ipAddress ?? ""
         context.eventLoop.makeFutureWithTask { [server] in
-            await server.answer(request.head, request.body)
+            await server.answer(request.head, request.body, from: address)
         }.whenSuccess { answer in
             Self.write(answer, keepsAlive: keepsAlive, bound.value)
         }
     }
 
     private static func write(_ answer: SignerServer.Answer, keepsAlive: Bool, _ context: ChannelHandlerContext) {
-        let headers: HTTPHeaders = [
+        var headers: HTTPHeaders = [
             "content-type": answer.contentType, "content-length": "\(answer.body.count)",
             "cache-control": "no-store", "connection": keepsAlive ? "keep-alive" : "close",
         ]
+        if let seconds = answer.retryAfter { headers.add(name: "retry-after", value: "\(seconds)") }
         let channel = context.channel
         let head = HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers)
         channel.write(HTTPServerResponsePart.head(head), promise: nil)

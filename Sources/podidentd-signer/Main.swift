@@ -67,6 +67,16 @@ struct SignerCommand: AsyncParsableCommand {
             "The Lease, NAMESPACE/NAME, by which one replica signs PodCertificateRequests. Default: none are signed.",
             discussion: "Needs the rights of the signer's manifest, and --certificate-seconds of at least 3600."))
     var lease: String?
+    @Option(
+        help: ArgumentHelp(
+            "Signatures a second that one node gets on average, from 1 to 100000; 0: as many as it asks for.",
+            discussion: "By the exchange. Fifty times as many at once; what is more is answered with 429."))
+    var nodeRate = 20
+    @Flag(
+        help: ArgumentHelp(
+            "Publishes the authorities as ClusterTrustBundles, where the API server has them, and as a ConfigMap.",
+            discussion: "The ConfigMap podidentd-trust-bundle is in the Lease's namespace. Needs --lease."))
+    var publishBundle = false
     @Option(help: "How often the files are looked at, in seconds, from 1 to 300.")
     var reloadSeconds = 10
     @Option(help: "A kubeconfig for TokenReviews. Default: the ServiceAccount of the pod that this process runs in.")
@@ -100,6 +110,10 @@ struct SignerCommand: AsyncParsableCommand {
                 throw ValidationError("--lease needs --certificate-seconds of at least 3600: the API's own least")
             }
         }
+        guard (0...100_000).contains(nodeRate) else {
+            throw ValidationError("--node-rate must be from 0 to 100000")
+        }
+        if publishBundle, lease == nil { throw ValidationError("--publish-bundle needs --lease") }
         if let issuer, !issuer.hasPrefix("https://") || issuer.hasSuffix("/") {
             throw ValidationError("--issuer must begin with https:// and not end with a slash")
         }
@@ -129,6 +143,10 @@ struct SignerCommand: AsyncParsableCommand {
             // The kubelet names the container's host by the pod; a process of the same name after it is another.
             configuration.replica = "\(ProcessInfo.processInfo.hostName)_\(UUID().uuidString.lowercased())"
         }
+        configuration.shares?.rate = Double(nodeRate)
+        configuration.shares?.burst = Double(50 * nodeRate)
+        if nodeRate == 0 { configuration.shares = nil }
+        configuration.publishesBundle = publishBundle
         configuration.reloadInterval = .seconds(reloadSeconds)
         let kubeconfig =
             if let path = kubeconfig {

@@ -59,6 +59,26 @@ private struct ScriptedReviewer: TokenReviewing {
             authority: configuration.authorityFolder, tokenKeys: configuration.tokenKeyFolder, trustDomain: testDomain)
     }
 
+    @Test("a node over its share gets 429, by the name that the API server vouches for; another node gets its SVID")
+    func shares() async throws {
+        try await Self.withFolder { _, configuration in
+            var configuration = configuration
+            configuration.shares?.burst = 2
+            let keys = try Self.keys(configuration)
+            let exchange = Exchange(configuration, reviewer: ScriptedReviewer(verdict: .pod(Self.pod)))
+            let request = ExchangeRequest(audience: ["vault"])
+            for _ in 0..<2 { _ = try await exchange.exchange(request, token: "token", keys: keys) }
+            let refusal = await #expect(throws: ExchangeRefusal.self) {
+                _ = try await exchange.exchange(request, token: "token", keys: keys)
+            }
+            #expect(refusal?.status == 429 && refusal?.retryAfter == 1 && refusal?.isNews == true)
+            #expect(refusal?.reason.contains("node-a") == true)
+            configuration.shares = nil
+            let unbounded = Exchange(configuration, reviewer: ScriptedReviewer(verdict: .pod(Self.pod)))
+            for _ in 0..<3 { _ = try await unbounded.exchange(request, token: "token", keys: keys) }
+        }
+    }
+
     @Test("an exchange gives both SVIDs of exactly the reviewed pod")
     func both() async throws {
         try await Self.withFolder { _, configuration in

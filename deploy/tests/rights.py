@@ -5,7 +5,7 @@ AUDIENCE_PREFIXES = ("//iam.googleapis.com/projects/", "identitynamespace:")
 # The audience of the component `spiffe`, by its exact name.
 SIGNER_AUDIENCE = "podidentd-signer"
 # What the signer may, which is no agent: ask whose token it was shown, decide requests of its own two names, read what they
-# are compared with, and hold one Lease.
+# are compared with, hold one Lease, and publish its own authorities.
 SIGNER = [
     {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
     {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests"], "verbs": ["get", "list", "watch"]},
@@ -14,8 +14,18 @@ SIGNER = [
         "apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "verbs": ["sign"],
         "resourceNames": ["podidentd.io/spiffe", "podidentd.io/node-serving"],
     },
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["clustertrustbundles"], "verbs": ["get", "create", "patch"]},
+    {
+        "apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "verbs": ["attest"],
+        "resourceNames": ["podidentd.io/spiffe", "podidentd.io/node-serving"],
+    },
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
+    {
+        "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"],
+        "resourceNames": ["podidentd-trust-bundle"],
+    },
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
     {
         "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "update"],

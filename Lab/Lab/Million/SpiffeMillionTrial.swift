@@ -36,7 +36,7 @@ package struct SpiffeMillionTrial: Sendable {
 
     /// Runs in a fresh world. `report` is called with what has been counted, now and then.
     package func run(in world: LabWorld, report: @escaping @Sendable (Result) -> Void) async throws -> Result {
-        let signer = try await LabSigner.start(in: world)
+        let signer = try await LabSigner.start(in: world, options: ["--node-rate", "0"])
         let agent = try await world.startAgent(signer.agentConfiguration)
         let progress = Progress()
         let start = ContinuousClock.now

@@ -86,6 +86,9 @@ package final class LabSigner: Sendable {
         if options.contains("--lease") {
             for objects in Self.signingRights { try kubernetes.apply(objects) }
         }
+        if options.contains(Self.publishesBundle) {
+            for objects in Self.publishingRights { try kubernetes.apply(objects) }
+        }
         kubernetes.allowAudience(Self.audience)
         let kubeconfig = "\(folder)/\(name).kubeconfig"
         let token = try kubernetes.projectedToken(namespace: Self.namespace, pod: name)
@@ -184,6 +187,23 @@ package final class LabSigner: Sendable {
             rights("podidentd-signer-sign", to: "signers", "sign", in: group),
         ]
     }
+
+    /// The rights of a signer that publishes its bundle. ClusterTrustBundles are read by everybody.
+    private static var publishingRights: [[JSON]] {
+        let group = "certificates.k8s.io"
+        let bundles = ["create", "patch"].map { verb in
+            rights("podidentd-signer-bundles-\(verb)", to: "clustertrustbundles", verb, in: group)
+        }
+        let maps = ["get", "create", "patch"].map { verb in
+            rights("podidentd-signer-maps-\(verb)", to: "configmaps", verb, in: "")
+        }
+        return bundles + maps + [rights("podidentd-signer-attest", to: "signers", "attest", in: group)]
+    }
+
+    /// The word of the command line by which the holder of the Lease publishes the bundle.
+    package static let publishesBundle = "--publish-bundle"
+    /// The ConfigMap with the bundle.
+    package static let bundleMap = (namespace: namespace, name: "podidentd-trust-bundle")
 
     /// The words of the command line by which the signer signs PodCertificateRequests.
     package static let signsRequests = ["--lease", "\(namespace)/podidentd-signer-leader"]

@@ -100,7 +100,7 @@ package final class Stage {
 
     /// Starts a signer of the trust domain.
     private func startSigner() async throws -> JSON {
-        let signer = try await LabSigner.start(in: world)
+        let signer = try await LabSigner.start(in: world, options: ["--node-rate", "0"])
         self.signer = signer
         let keys = world.agentConfiguration.merging(signer.agentConfiguration.compactMapValues { $0 }) { $1 }
         let configuration = world.node.directory + "/podidentd-spiffe.yaml"

@@ -6,16 +6,23 @@ import UpstreamHTTP
 /// PodCertificateRequests, asked by nodes and decided by signers.
 extension KubernetesClient {
     /// Finds the newest version of the API that serves PodCertificateRequests; `nil`: none does.
-    ///
-    /// Kubernetes 1.36 and older have v1 without that resource.
     package func podCertificateVersion() async throws(UpstreamFailure) -> PodCertificateVersion? {
+        try await certificateVersion(serving: "podcertificaterequests")
+    }
+
+    /// Finds the newest version of `certificates.k8s.io` that serves a resource; `nil`: none does.
+    ///
+    /// Kubernetes 1.36 and older have v1 without PodCertificateRequests and ClusterTrustBundles.
+    package func certificateVersion(
+        serving resource: String
+    ) async throws(UpstreamFailure) -> PodCertificateVersion? {
         for version in PodCertificateVersion.allCases {
             do throws(UpstreamFailure) {
                 let answer = try await send(.GET, "/apis/\(version.groupVersion)")
                 guard let list = ProjectedJSON.decode(ResourceList.self, from: answer.body) else {
                     throw .unusable(answer, "the answer is no list of resources")
                 }
-                if list.resources.contains(where: { $0.name == "podcertificaterequests" }) { return version }
+                if list.resources.contains(where: { $0.name == resource }) { return version }
             } catch  where error.status == 404 {
                 continue
             }

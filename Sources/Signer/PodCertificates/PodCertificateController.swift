@@ -1,7 +1,6 @@
 import FoundationEssentials
 import KubernetesAPI
 import Logging
-import Synchronization
 import Tokens
 
 /// Signs the PodCertificateRequests of this signer's two names, while this replica holds the Lease.
@@ -14,9 +13,6 @@ struct PodCertificateController: Sendable {
 
     /// Requests that are decided at once.
     private static let width = 16
-    /// How long a request that could not be decided is tried again; the next list finds it later.
-    private static let patience = Duration.seconds(60)
-    private static let backoff = Backoff(shortest: .milliseconds(250), longest: .seconds(10))
     /// A watch ends after this many seconds, and a list finds what was missed.
     private static let watchSeconds = 240
     /// How long an API server without the resource is left in peace.
@@ -117,41 +113,10 @@ struct PodCertificateController: Sendable {
         }
     }
 
-    /// The requests that are being decided, by UID: lists and changes show them again.
-    private final class UnderWay: Sendable {
-        private struct Entry {
-            /// The request as it was shown last, if that was after its decision began.
-            var newer: PodCertificateRequest?
-        }
-
-        private let entries = Mutex<[String: Entry]>([:])
-
-        /// Notes that a request is decided from now on.
-        ///
-        /// - Returns: `false` if it is already; what it is now is kept.
-        func begin(_ request: PodCertificateRequest, _ uid: String) -> Bool {
-            entries.withLock { entries in
-                guard entries[uid] == nil else {
-                    entries[uid]?.newer = request
-                    return false
-                }
-                entries[uid] = Entry()
-                return true
-            }
-        }
-
-        /// Ends the decision of a request, or returns what it has become where the decision did not fit that.
-        func end(_ uid: String, isDecided: Bool) -> PodCertificateRequest? {
-            entries.withLock { entries in
-                let newer = isDecided ? nil : entries[uid]?.newer
-                entries[uid] = newer == nil ? nil : Entry()
-                return newer
-            }
-        }
-    }
-
     private func decideAll(_ requests: AsyncStream<PodCertificateRequest>, _ version: PodCertificateVersion) async {
-        let underWay = UnderWay()
+        let underWay = RequestsUnderWay()
+        let decision = PodCertificateDecision(
+            judge: { await judge.judge($0, keys: keys.current) }, write: { await write($0, $1, version) }, log: log)
         await withTaskGroup(of: Void.self) { group in
             var running = 0
             for await request in requests {
@@ -162,56 +127,14 @@ struct PodCertificateController: Sendable {
                     running -= 1
                 }
                 running += 1
-                group.addTask {
-                    var latest = request
-                    while true {
-                        let isDecided = await decide(latest, version)
-                        guard let newer = underWay.end(uid, isDecided: isDecided) else { return }
-                        latest = newer
-                    }
-                }
+                group.addTask { await decision.decide(request, uid, underWay) }
             }
         }
-    }
-
-    /// Decides one request, and tries again what did not answer.
-    ///
-    /// - Returns: `false` if the request is another by now, or gone.
-    private func decide(_ request: PodCertificateRequest, _ version: PodCertificateVersion) async -> Bool {
-        let end = ContinuousClock.now + Self.patience
-        var attempts = 0
-        while !Task.isCancelled {
-            let verdict = await judge.judge(request, keys: keys.current)
-            let problem: String
-            switch await write(verdict, request, version) {
-            case .written:
-                log.record(verdict, of: request)
-                return true
-            case .superseded:
-                log.record(.pending("the request was decided by another, has changed, or is gone"), of: request)
-                return false
-            case .failed(let reason): problem = reason
-            }
-            attempts += 1
-            let pause = Self.backoff.pause(after: attempts)
-            guard ContinuousClock.now + pause < end, (try? await Task.sleep(for: pause)) != nil else {
-                log.record(.pending(problem), of: request)
-                return true
-            }
-        }
-        return true
-    }
-
-    private enum Writing: Sendable {
-        case written
-        /// Another has decided, or the request has gone or changed.
-        case superseded
-        case failed(String)
     }
 
     private func write(
         _ verdict: PodCertificateVerdict, _ request: PodCertificateRequest, _ version: PodCertificateVersion
-    ) async -> Writing {
+    ) async -> PodCertificateDecision.Writing {
         let status: PodCertificateRequest.Status
         switch verdict {
         case .pending(let reason): return .failed(reason)

@@ -23,7 +23,7 @@ package struct RateBucket: Sendable, Equatable {
     }
 
     /// Whether the bucket has forgotten everything that was taken.
-    func isFull(at now: ContinuousClock.Instant) -> Bool {
+    package func isFull(at now: ContinuousClock.Instant) -> Bool {
         levelWhenFilled(at: now) >= burst
     }
 

@@ -59,6 +59,62 @@ struct SpiffeSignerTests {
         }
     }
 
+    @Test(
+        "the signer publishes its authorities as ClusterTrustBundles where they are served and as a ConfigMap everywhere: also a new one, and what another has changed is put right",
+        arguments: [PodCertificateSupport.v1, .v1beta1, .absent])
+    func published(_ support: PodCertificateSupport) async throws {
+        try await withWorld(configure: { $0.kubernetes.podCertificates = support }) { world in
+            let signer = try await LabSigner.start(
+                in: world, options: LabSigner.signsRequests + [LabSigner.publishesBundle, "--reload-seconds", "1"])
+            do {
+                try await Self.checkBundles(world, signer, support)
+            } catch {
+                print(signer.log.events.joined(separator: "\n"))
+                await signer.kill()
+                throw error
+            }
+            #expect(!signer.log.events.contains { $0.contains("cannot be published") })
+            await signer.stop()
+        }
+    }
+
+    private static func checkBundles(
+        _ world: LabWorld, _ signer: LabSigner, _ support: PodCertificateSupport
+    ) async throws {
+        let kubernetes = world.cluster.kubernetes
+        let map = LabSigner.bundleMap
+        func text() -> String {
+            kubernetes.configMapText(namespace: map.namespace, name: map.name, key: "ca.crt") ?? ""
+        }
+        /// Whether the ConfigMap and every ClusterTrustBundle have these authorities.
+        func isPublished(_ authorities: [LabPKI]) -> Bool {
+            ([text()] + kubernetes.trustBundles.values).allSatisfy { pem in
+                pem.components(separatedBy: "BEGIN CERTIFICATE").count == authorities.count + 1
+                    && authorities.allSatisfy { pem.contains($0.authorityPEM.trimmingCharacters(in: .newlines)) }
+            }
+        }
+        try await world.eventually("the bundle") {
+            await Task.yield()
+            return isPublished([signer.authority])
+        }
+        let names =
+            support == .absent ? [] : ["podidentd.io:node-serving:lab.example", "podidentd.io:spiffe:lab.example"]
+        #expect(kubernetes.trustBundles.keys.sorted() == names)
+        let next = try LabPKI(name: "next root")
+        try signer.publish([next])
+        try await world.eventually("the next root") {
+            await Task.yield()
+            return isPublished([signer.authority, next])
+        }
+        kubernetes.setConfigMapText(namespace: map.namespace, name: map.name, key: "ca.crt", "a stranger's")
+        try await world.eventually("the bundle again") {
+            await Task.yield()
+            return isPublished([signer.authority, next])
+        }
+        let document = kubernetes.configMapText(namespace: map.namespace, name: map.name, key: "bundle.json")
+        #expect(try JSON(parsing: (document ?? "").utf8)["keys"]?.array?.count == 3)
+    }
+
     /// Makes the node spread connections to the Service's address over the replicas, as kube-proxy does.
     private static func balance(_ world: LabWorld, _ ports: [Int]) async throws {
         try await world.node.network.ip("addr add \(address)/32 dev lo")

@@ -37,7 +37,7 @@ extension KubernetesEmulator {
     }
 }
 
-/// The state of both kinds of objects.
+/// The state of these kinds of objects.
 struct CertificateState: Sendable {
     struct Change: Sendable {
         var type: String
@@ -48,6 +48,9 @@ struct CertificateState: Sendable {
     var history: [Change] = []
     var watches: [Int: AsyncStream<Change>.Continuation] = [:]
     var leases: [LabPod.Key: JSON] = [:]
+    /// ClusterTrustBundles, by name.
+    var trustBundles: [String: JSON] = [:]
+    var configMaps: [LabPod.Key: JSON] = [:]
 }
 
 extension KubernetesEmulator.Storage {

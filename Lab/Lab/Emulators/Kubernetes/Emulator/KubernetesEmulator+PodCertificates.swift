@@ -61,26 +61,31 @@ extension KubernetesEmulator {
         guard path == "/apis/certificates.k8s.io/v1" || path == "/apis/certificates.k8s.io/v1beta1" else { return nil }
         let asked = String(path.split(separator: "/").last ?? "")
         guard asked == "v1" || asked == version else { return .text(404, "404 page not found\n") }
-        let own: JSON = ["name": "podcertificaterequests", "namespaced": true, "kind": "PodCertificateRequest"]
+        let own: [JSON] = [
+            ["name": "podcertificaterequests", "namespaced": true, "kind": "PodCertificateRequest"],
+            ["name": "clustertrustbundles", "namespaced": false, "kind": "ClusterTrustBundle"],
+        ]
         let others: [JSON] = asked == "v1" ? [["name": "certificatesigningrequests", "namespaced": false]] : []
         return answer(
             200,
             [
                 "kind": "APIResourceList", "apiVersion": "v1",
                 "groupVersion": .string("certificates.k8s.io/\(asked)"),
-                "resources": .array(others + (asked == version ? [own] : [])),
+                "resources": .array(others + (asked == version ? own : [])),
             ])
     }
 
-    /// Answers requests about PodCertificateRequests and Leases; `nil`: it is about something else.
+    /// Answers requests about certificates, bundles, ConfigMaps and Leases; `nil`: it is about something else.
     func serveCertificates(
         _ request: LabRequest, _ access: AccessRequest, as user: KubernetesUser
     ) throws(KubernetesStatus) -> LabResponse? {
         let key = LabPod.Key(access.namespace ?? "", access.name)
         if access.group == "coordination.k8s.io" { return try serveLease(request, access, key) }
+        if access.group.isEmpty, access.resource == "configmaps" { return try serveConfigMap(request, access, key) }
         guard access.group == "certificates.k8s.io" else { return nil }
         let version = storage.withLock { $0.state.options.podCertificates.version }
         guard access.version == version else { return answer(404, Self.absent) }
+        if access.resource == "clustertrustbundles" { return try serveTrustBundle(request, access, as: user) }
         switch (access.qualifiedResource, access.verb) {
         case ("podcertificaterequests", "create"):
             return answer(201, try createRequest(request, access, as: user))

@@ -38,9 +38,11 @@ extension ClusterState {
         }
     }
 
-    /// `system:basic-user`: what every authenticated user may create about itself.
+    /// `system:basic-user`: what every authenticated user may create about itself; and what it may read
+    /// (`system:cluster-trust-bundle-discovery`).
     private static func isOpenToEveryone(_ request: AccessRequest) -> Bool {
-        request.verb == "create"
+        if request.resource == "clustertrustbundles" { return ["get", "list", "watch"].contains(request.verb) }
+        return request.verb == "create"
             && ["selfsubjectreviews", "selfsubjectaccessreviews"].contains(request.resource)
     }
 

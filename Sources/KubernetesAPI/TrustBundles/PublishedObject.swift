@@ -1,0 +1,102 @@
+import Attribution
+import NIOHTTP1
+import Text
+package import Tokens
+import UpstreamHTTP
+
+/// An object whose texts the signer keeps as they should be: a ClusterTrustBundle or a ConfigMap.
+package struct PublishedObject: Sendable, Hashable {
+    /// The texts beside which an object may have others, which are left alone.
+    package let values: [String: String]
+    package let kind: String
+    package let name: String
+    let apiVersion: String
+    let namespace: String?
+    /// The collection that the object lies in.
+    let collection: String
+
+    /// A signer's bundle; its name begins with the signer's, as the API server asks.
+    ///
+    /// - Returns: `nil` if the API takes no object of that name.
+    package static func clusterTrustBundle(
+        of signer: String, named suffix: String, pem: String, _ version: PodCertificateVersion
+    ) -> PublishedObject? {
+        let name = PodCertificateSignerName.resource(signer) + ":" + suffix
+        guard suffix.isDNSSubdomain, let segment = PercentEncoding.segment(name), segment.utf8.count <= 253 else {
+            return nil
+        }
+        return PublishedObject(
+            values: ["signerName": signer, "trustBundle": pem], kind: "ClusterTrustBundle", name: name,
+            apiVersion: version.groupVersion, namespace: nil,
+            collection: "/apis/\(version.groupVersion)/clustertrustbundles")
+    }
+
+    /// A ConfigMap with these texts; `nil` if the API takes none of that name.
+    package static func configMap(
+        _ name: String, in namespace: String, _ values: [String: String]
+    ) -> PublishedObject? {
+        guard name.isDNSSubdomain, let segment = PercentEncoding.segment(namespace), namespace.isDNSLabel else {
+            return nil
+        }
+        return PublishedObject(
+            values: values, kind: "ConfigMap", name: name, apiVersion: "v1", namespace: namespace,
+            collection: "/api/v1/namespaces/\(segment)/configmaps")
+    }
+}
+
+extension KubernetesClient {
+    /// Far above any bundle; other texts of a ConfigMap may be as long as the API lets them.
+    private static let objectBytes = 4 << 20
+
+    /// Creates an object, or changes the texts of it that are others. The caller needs the rights to get, create and patch it.
+    ///
+    /// - Returns: Whether something was written.
+    package func publish(_ object: PublishedObject) async throws(UpstreamFailure) -> Bool {
+        guard let name = PercentEncoding.segment(object.name) else { return false }
+        let path = "\(object.collection)/\(name)"
+        let found: Wire?
+        do throws(UpstreamFailure) {
+            let answer = try await send(.GET, path) { $0.bodyLimit = Self.objectBytes }
+            found = ProjectedJSON.decode(Wire.self, from: answer.body)
+            guard found != nil else { throw .unusable(answer, "the answer is no \(object.kind)") }
+        } catch  where error.status == 404 {
+            _ = try await send(.POST, object.collection, body: SortedJSON.bytes(of: Wire(creating: object)))
+            return true
+        }
+        let texts = (object.namespace == nil ? found?.spec : found?.data) ?? [:]
+        guard object.values.contains(where: { texts[$0.key] != $0.value }) else { return false }
+        let change = Wire(changing: object, from: found?.metadata.resourceVersion)
+        _ = try await send(.PATCH, path, body: SortedJSON.bytes(of: change)) {
+            $0.headers.replaceOrAdd(name: "content-type", value: "application/merge-patch+json")
+        }
+        return true
+    }
+
+    /// The object as it is sent: a ClusterTrustBundle has a `spec`, a ConfigMap `data`.
+    private struct Wire: Codable {
+        var apiVersion: String?
+        var kind: String?
+        var metadata: Metadata
+        var spec: [String: String]?
+        var data: [String: String]?
+
+        struct Metadata: Codable {
+            var name: String?
+            var namespace: String?
+            var resourceVersion: String?
+        }
+
+        init(creating object: PublishedObject) {
+            self.init(changing: object, from: nil)
+            apiVersion = object.apiVersion
+            kind = object.kind
+            metadata = Metadata(name: object.name, namespace: object.namespace)
+        }
+
+        /// The change of an object that is still as it was read.
+        init(changing object: PublishedObject, from resourceVersion: String?) {
+            metadata = Metadata(resourceVersion: resourceVersion)
+            if object.namespace == nil { spec = object.values } else { data = object.values }
+        }
+    }
+}
