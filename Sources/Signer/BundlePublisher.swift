@@ -4,9 +4,9 @@ import Operations
 import SpiffeIdentity
 import Tokens
 
-/// Publishes the trust domain's authorities in the cluster, while this replica holds the Lease: as ClusterTrustBundles of both
-/// signers where the API server has such objects, and as a ConfigMap beside the Lease.
+/// Publishes the trust domain's authorities in the cluster, while this replica holds the Lease.
 ///
+/// They are ClusterTrustBundles of both signers, where the API server has such objects, and a ConfigMap beside the Lease.
 /// The objects are looked at as often as the keys, so that what others have changed is put right.
 struct BundlePublisher: Sendable {
     static let configMapName = "podidentd-trust-bundle"

@@ -144,6 +144,9 @@ package final class SpiffeService: Sendable {
         }
     }
 
+    /// How many certificates were obtained.
+    package var certificateCount: UInt64 { counters.issued[.x509] }
+
     /// For the metrics.
     package var holdings: (connections: Int, streams: Int, certificates: Int, tokens: Int) {
         let holdings = store.holdings

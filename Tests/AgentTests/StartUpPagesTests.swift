@@ -4,6 +4,13 @@ import Testing
 @testable import Agent
 
 struct StartUpPagesTests {
+    @Test("a burst ends once, at the first look that finds nothing new")
+    func quiet() {
+        var plan = QuietPlan(5)
+        let looks = [5, 5, 9, 12, 12, 12, 13, 13].map { plan.isQuiet(at: $0) }
+        #expect(looks == [false, false, false, false, true, false, false, true])
+    }
+
     @Test("only what shows a file unchanged is let go")
     func unchanged() {
         let smaps = """

@@ -54,6 +54,9 @@ extension Parts {
         }
         offered.closeRest()
         if let unixPeers { try await upstreams.spiffe?.listen(serving.attributor, peers: unixPeers) }
+        // Before a successor can come and go.
+        let pins = try HeldPins(kernel.pins)
+        operators.kernelSide.hold(pins)
         try await offerHandover()
         selfCheck.set(
             SelfCheck(
@@ -144,7 +147,17 @@ extension Parts {
         // The first tokens follow the start at once: their memory is released with it.
         guard (try? await Task.sleep(for: Self.startUp)) != nil else { return }
         StartUpPages.release()
-        await untilCancelled()
+        await releaseAfterBursts()
+    }
+
+    /// Gives back what the issuing of certificates needed, once none was issued for a while: keys, requests and chains are
+    /// made in code and memory that serving does not use.
+    private func releaseAfterBursts() async {
+        guard let spiffe = upstreams.spiffe else { return await untilCancelled() }
+        var plan = QuietPlan(spiffe.certificateCount)
+        while (try? await Task.sleep(for: Self.startUp)) != nil {
+            if plan.isQuiet(at: spiffe.certificateCount) { StartUpPages.release() }
+        }
     }
 
     /// Accepts what is on its way to this agent's listeners, after a successor has taken over.

@@ -112,8 +112,8 @@ extension KubernetesEmulator.Storage {
 }
 
 extension ClusterState {
-    /// The rules of a ClusterTrustBundle: the right to attest for its signer, a name that begins with the signer's, certificates
-    /// alone, none twice, and a signer's name that never changes.
+    /// Applies the rules of a ClusterTrustBundle: the right to attest for its signer, and a name that begins with the signer's.
+    /// It holds certificates alone, none twice, and its signer's name never changes.
     func checkTrustBundle(
         _ spec: JSON, named name: String, before: JSON?, by user: KubernetesUser
     ) throws(KubernetesStatus) {
