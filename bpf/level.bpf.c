@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Reads what the kernel tells no process: the level of a cgroup that the caller has
- * open, the cgroups of both ends of a Unix connection, and, before Linux 5.14, the
+ * open, and the cgroups of both ends of a Unix connection. Before Linux 5.14 also the
  * cookie of its network namespace.
  *
  * raw_tp, attached nowhere: run by BPF_PROG_TEST_RUN (Linux 5.10), in the caller's own

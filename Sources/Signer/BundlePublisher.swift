@@ -6,7 +6,7 @@ import Tokens
 
 /// Publishes the trust domain's authorities in the cluster, while this replica holds the Lease.
 ///
-/// They are ClusterTrustBundles of both signers, where the API server has such objects, and a ConfigMap beside the Lease.
+/// Writes ClusterTrustBundles of both signers, where the API server has such objects, and a ConfigMap beside the Lease.
 /// The objects are looked at as often as the keys, so that what others have changed is put right.
 struct BundlePublisher: Sendable {
     static let configMapName = "podidentd-trust-bundle"
@@ -43,7 +43,7 @@ struct BundlePublisher: Sendable {
                 }
             }
             problems += await publish(keys.current.bundle, version)
-            // What failed without an end is told once.
+            // A failure that goes on is logged once.
             let new = problems.joined(separator: "; ")
             if !new.isEmpty, new != complaint, !Task.isCancelled {
                 logger.warning("the trust bundle cannot be published", metadata: ["reason": "\(new)"])

@@ -31,7 +31,7 @@ package struct SignerConfiguration: Sendable {
     package var publishesBundle = false
     /// The name of this replica in the Lease.
     package var replica = ""
-    /// What one node may ask for; `nil`: as much as it likes.
+    /// The share of the signer's work that one node gets; `nil`: as much as it asks for.
     package var shares: NodeShares.Limits? = NodeShares.Limits()
     /// How often the files are looked at.
     package var reloadInterval = Duration.seconds(10)

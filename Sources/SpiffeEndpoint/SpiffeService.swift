@@ -81,7 +81,7 @@ package final class SpiffeService: Sendable {
         let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { [server, audit] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    // What throws closes the connection unread.
+                    // An error closes the connection unread.
                     let tag = try Self.caller(of: channel, among: peers, audit)
                     try server.adopt(
                         channel,

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Signer
 
-/// What one node may ask of the signer.
+/// The share of the signer's work that one node gets.
 @Suite struct NodeSharesTests {
     @Test("a node over its share waits, is told so once, and takes nothing from another")
     func rate() {

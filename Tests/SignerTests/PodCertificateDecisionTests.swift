@@ -4,7 +4,7 @@ import Testing
 
 @testable import Signer
 
-/// What becomes of a request while it is decided.
+/// Requests that change while they are decided.
 @Suite(.timeLimit(.minutes(1)))
 struct PodCertificateDecisionTests {
     private static func request(_ version: String) -> PodCertificateRequest {

@@ -67,6 +67,8 @@ struct AuditTests {
             let path = world.node.directory + "/audit.log"
             var configuration = signer.agentConfiguration
             configuration["audit.path"] = path
+            // What the Node object says, and not what the lab configures.
+            configuration["instance.zone"] = .some(nil)
             configuration["audit.labels"] = "tier, app.kubernetes.io/name"
             configuration["policies"] = "[{policy: deny, labels: tier=batch}]"
             configuration["kubernetes.pod-token-audiences"] = "vault"

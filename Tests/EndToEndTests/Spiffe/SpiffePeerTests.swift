@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import Testing
 
-/// Whose a connection to the Unix socket is, when sockets are lent, tasks are moved, and process IDs are used again.
+/// Connections to the Unix socket whose sockets are lent, whose tasks are moved, and whose process IDs are used again.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct SpiffePeerTests {
     /// Connects in one of three ways, says with which process, waits to be told, and asks for an SVID on that connection.
