@@ -289,7 +289,7 @@ let package = Package(
         .target(
             name: "SpiffeEndpoint",
             dependencies: [
-                "Attribution", "BPF", "CSockets", "EventLoops", "KubernetesAPI", "MetadataServer", "Operations",
+                "Attribution", "BPF", "EventLoops", "KubernetesAPI", "MetadataServer", "Operations",
                 "Settings", "SignerExchange", "SpiffeIdentity", "SpiffeWorkload", "Telemetry", "Tokens", nioCore,
                 nioPosix, nioSSL, nioTLS, logging,
             ],

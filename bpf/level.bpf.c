@@ -86,7 +86,11 @@ int nid_peer(struct bpf_raw_tracepoint_args *ctx)
 
 	nid_connector_cgroup = 0;
 	nid_creator_cgroup = 0;
-	if (!bpf_core_type_exists(struct unix_sock))
+	/* Without the field (before Linux 5.15) what is below must not be reached, or the
+	 * whole object does not load.
+	 */
+	if (!bpf_core_type_exists(struct unix_sock) ||
+	    !bpf_core_field_exists(struct sock_cgroup_data, cgroup))
 		return -EOPNOTSUPP;
 	if (!file)
 		return -EBADF;

@@ -151,11 +151,12 @@ package struct Exchange: Sendable {
         }
     }
 
-    /// Refuses a node that is over its share, by the name that the API server vouches for.
+    /// Refuses a pod or a node that is over its share, by the names that the API server vouches for.
     private func checkShare(of pod: ReviewedPod) throws(ExchangeRefusal) {
-        guard case .limited(let wait, let isNews) = shares?.take(pod.node ?? pod.uid, at: .now) else { return }
+        guard case .limited(let wait, let isNews) = shares?.take(pod: pod.uid, node: pod.node, at: .now) else { return }
         throw ExchangeRefusal(
-            status: 429, reason: "node \(pod.node ?? "of pod \(pod.uid)") asks for more signatures than its share",
+            status: 429,
+            reason: "pod \(pod.uid) or its node \(pod.node ?? "") asks for more signatures than its share",
             retryAfter: Int(wait.components.seconds) + 1, isNews: isNews)
     }
 

@@ -10,6 +10,8 @@ package final class SignatureLog: Sendable {
         case signed
         case refused
         case failed
+        /// Over the share of a pod, a node or an address.
+        case limited
     }
 
     private let write: @Sendable (String) -> Void
@@ -40,7 +42,7 @@ package final class SignatureLog: Sendable {
     }
 
     func record(_ refusal: ExchangeRefusal) {
-        let result: Result = refusal.status < 500 ? .refused : .failed
+        let result: Result = refusal.status == 429 ? .limited : refusal.status < 500 ? .refused : .failed
         counters.increment(result)
         guard refusal.isNews else { return }
         emit(
@@ -75,6 +77,20 @@ package final class SignatureLog: Sendable {
         }
         requests.increment(result)
         emit("podCertificateRequest", result, fields)
+    }
+
+    /// A PodCertificateRequest that is left open, because its pod or node is over its share.
+    func recordLimit(of request: PodCertificateRequest, isNews: Bool) {
+        requests.increment(.limited)
+        guard isNews else { return }
+        let spec = request.spec
+        emit(
+            "podCertificateRequest", .limited,
+            [
+                ("request", JSONText.string(request.metadata.name)), ("podUid", JSONText.string(spec.podUID)),
+                ("node", JSONText.string(spec.nodeName)),
+                ("reason", JSONText.string("the pod or its node asks for more signatures than its share")),
+            ])
     }
 
     private func subject(_ pod: ReviewedPod) -> [(String, String)] {

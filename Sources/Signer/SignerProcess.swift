@@ -33,17 +33,17 @@ package struct SignerProcess: Sendable {
             let bytes = Array(line.utf8)
             _ = unsafe bytes.withUnsafeBytes { unsafe write(STDOUT_FILENO, $0.baseAddress, $0.count) }
         }
+        let exchange = Exchange(configuration, reviewer: TokenReviewer(client: client))
         server = SignerServer(
-            exchange: Exchange(configuration, reviewer: TokenReviewer(client: client)), keys: keys, log: log,
-            group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+            exchange: exchange, keys: keys, log: log, group: MultiThreadedEventLoopGroup.singleton, logger: logger)
         lease = configuration.lease.map { [client] lease in
             LeaseHolder(
                 client: client, namespace: lease.namespace, name: lease.name, identity: configuration.replica,
                 logger: logger)
         }
         controller = PodCertificateController(
-            client: client, judge: PodCertificateJudge(configuration, facts: client), keys: keys, log: log,
-            logger: logger)
+            client: client, judge: PodCertificateJudge(configuration, facts: client), keys: keys, shares: exchange.shares,
+            log: log, logger: logger)
         let publications = CounterTable<BundlePublisher.Result>()
         publisher = configuration.lease.flatMap { [client, keys] lease in
             guard configuration.publishesBundle else { return nil }

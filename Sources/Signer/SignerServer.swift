@@ -51,6 +51,14 @@ package final class SignerServer: Sendable {
         return channel.localAddress?.port ?? 0
     }
 
+    /// Counts a connection of an address until it closes; `false`: the address has as many as it may.
+    fileprivate func admit(_ channel: any Channel, from address: String) -> Bool {
+        guard let shares = exchange.shares else { return true }
+        guard shares.connect(address) else { return false }
+        channel.closeFuture.whenComplete { _ in shares.disconnect(address) }
+        return true
+    }
+
     /// Accepts nothing more; what is open ends with the process.
     package func stop() async {
         let channel = listener.withLock { channel in
@@ -117,10 +125,10 @@ package final class SignerServer: Sendable {
     }
 
     private func answer(exchange head: HTTPRequestHead, _ body: ByteBuffer?, from address: String) async -> Answer {
-        if let shares = exchange.shares, !shares.begin(address) {
-            log.record(
-                ExchangeRefusal(status: 429, reason: "too many exchanges of one address", isNews: false))
-            return .problem(429, "as many exchanges of this address are under way as may be", retryAfter: 1)
+        if case .limited(_, let isNews) = exchange.shares?.begin(address) {
+            let reason = "as many exchanges of address \(address) are under way as may be"
+            log.record(ExchangeRefusal(status: 429, reason: reason, isNews: isNews))
+            return .problem(429, reason, retryAfter: 1)
         }
         defer { exchange.shares?.end(address) }
         let request = body.flatMap { ExchangeRequest(parsing: Array($0.readableBytesView)) }
@@ -166,6 +174,14 @@ private final class SignerRequestHandler: ChannelInboundHandler {
 
     init(server: SignerServer) {
         self.server = server
+    }
+
+    /// The address is not known before.
+    func channelActive(context: ChannelHandlerContext) {
+        guard server.admit(context.channel, from: context.remoteAddress?.ipAddress ?? "") else {
+            return context.close(promise: nil)
+        }
+        context.fireChannelActive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

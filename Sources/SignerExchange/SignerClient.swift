@@ -131,7 +131,9 @@ package struct SignerClient: SVIDIssuing {
         guard !answer.isSuccess else { return answer }
         let reason = "signer \(configuration.url) answered \(answer.status): \(answer.bodyText)"
         // A fault of the proof, the request or the ID does not pass by itself.
-        throw IssueFailure([400, 401, 403].contains(answer.status) ? .denied : .unavailable, reason)
+        throw IssueFailure(
+            [400, 401, 403].contains(answer.status) ? .denied : .unavailable, reason,
+            rest: answer.status == 429 ? answer.retryAfter() : nil)
     }
 
     /// A right that is missing is granted sooner or later, and clients give up after a final no: it is no final one.

@@ -22,6 +22,8 @@ package final class SpiffeService: Sendable {
     private let server: WorkloadServer
     private let listener = Mutex<UnixListener?>(nil)
     private let secure = Mutex<SecureMetadata?>(nil)
+    /// Whether the log knows that the kernel does not tell Unix peers.
+    private let kernelHasFailed = Atomic(false)
     private let audit: AuditLog
     private let logger: Logger
 
@@ -79,10 +81,10 @@ package final class SpiffeService: Sendable {
     package func listen(_ attributor: Attributor, peers: UnixPeers) async throws(AdminServerError) {
         guard let path = settings.socket else { return }
         let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .childChannelInitializer { [server, audit] channel in
+            .childChannelInitializer { [self] channel in
                 channel.eventLoop.makeCompletedFuture {
                     // An error closes the connection unread.
-                    let tag = try Self.caller(of: channel, among: peers, audit)
+                    let tag = try caller(of: channel, among: peers)
                     try server.adopt(
                         channel,
                         WorkloadPeer(
@@ -94,10 +96,8 @@ package final class SpiffeService: Sendable {
         listener.withLock { $0 = opened }
     }
 
-    /// Identifies the peer, and tells the audit of one that connects another pod's socket.
-    private static func caller(
-        of channel: any Channel, among peers: UnixPeers, _ audit: AuditLog
-    ) throws -> CallerTag {
+    /// Identifies the peer. The audit is told of one that connects another pod's socket, the log once of a kernel that fails.
+    private func caller(of channel: any Channel, among peers: UnixPeers) throws -> CallerTag {
         do {
             return try peers.tag(ofPeerOn: channel)
         } catch UnixPeers.Refusal.foreignSocket(let pod) {
@@ -105,6 +105,14 @@ package final class SpiffeService: Sendable {
                 of: AuditRecord.Subject(uid: pod.description), kind: "connect",
                 reason: "the socket was made outside of the pod that connected it", status: 403)
             throw UnixPeers.Refusal.foreignSocket(pod)
+        } catch UnixPeers.Refusal.kernel(let problem) {
+            counters.refusedConnections.increment()
+            if !kernelHasFailed.exchange(true, ordering: .relaxed) {
+                logger.error(
+                    "connections to the SPIFFE socket are refused: the kernel does not tell whose they are",
+                    metadata: ["reason": "\(problem)"])
+            }
+            throw UnixPeers.Refusal.kernel(problem)
         }
     }
 

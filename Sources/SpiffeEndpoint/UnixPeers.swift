@@ -31,10 +31,12 @@ package struct UnixPeers: Sendable {
 
     /// Why a connection is closed unread.
     enum Refusal: Error {
-        /// The peer is in no pod's cgroup, or the kernel cannot say.
+        /// The peer is in no pod's cgroup.
         case noPod
         /// The peer connected a socket that was made outside of its pod.
         case foreignSocket(PodUID)
+        /// The kernel did not run the program: no peer is known.
+        case kernel(BPFError)
     }
 
     /// Returns the tag that the hooks would have given the connecting task.
@@ -42,9 +44,13 @@ package struct UnixPeers: Sendable {
     /// - Throws: ``Refusal``.
     func tag(ofPeerOn channel: any Channel) throws -> CallerTag {
         let ends = try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
-            try? kernel.ends(of: $0)
+            do throws(BPFError) {
+                return try kernel.ends(of: $0)
+            } catch {
+                throw Refusal.kernel(error)
+            }
         }
-        guard case .some(.some(let ends)) = ends else { throw Refusal.noPod }
+        guard let ends else { throw Refusal.noPod }
         return try tag(of: ends)
     }
 

@@ -70,7 +70,7 @@ struct SignerCommand: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Signatures a second that one node gets on average, from 1 to 100000; 0: as many as it asks for.",
-            discussion: "By the exchange. Fifty times as many at once; what is more is answered with 429."))
+            discussion: "Of each replica. Fifty times as many at once, and of a pod a quarter; beyond is 429."))
     var nodeRate = 20
     @Flag(
         help: ArgumentHelp(
@@ -143,9 +143,7 @@ struct SignerCommand: AsyncParsableCommand {
             // The kubelet names the container's host by the pod; a process of the same name after it is another.
             configuration.replica = "\(ProcessInfo.processInfo.hostName)_\(UUID().uuidString.lowercased())"
         }
-        configuration.shares?.rate = Double(nodeRate)
-        configuration.shares?.burst = Double(50 * nodeRate)
-        if nodeRate == 0 { configuration.shares = nil }
+        configuration.shares = nodeRate == 0 ? nil : NodeShares.Limits(nodeRate: nodeRate)
         configuration.publishesBundle = publishBundle
         configuration.reloadInterval = .seconds(reloadSeconds)
         let kubeconfig =

@@ -63,7 +63,7 @@ private struct ScriptedReviewer: TokenReviewing {
     func shares() async throws {
         try await Self.withFolder { _, configuration in
             var configuration = configuration
-            configuration.shares?.burst = 2
+            configuration.shares?.node.burst = 2
             let keys = try Self.keys(configuration)
             let exchange = Exchange(configuration, reviewer: ScriptedReviewer(verdict: .pod(Self.pod)))
             let request = ExchangeRequest(audience: ["vault"])

@@ -2,41 +2,65 @@ import Testing
 
 @testable import Signer
 
-/// The share of the signer's work that one node gets.
+/// The share of the signer's work that one pod, one node and one address get.
 @Suite struct NodeSharesTests {
-    @Test("a node over its share waits, is told so once, and takes nothing from another")
+    private static func shares(_ change: (inout NodeShares.Limits) -> Void) -> NodeShares {
+        var limits = NodeShares.Limits()
+        change(&limits)
+        return NodeShares(limits)
+    }
+
+    @Test("a node over its share waits, is told so once a minute, and takes nothing from another")
     func rate() {
-        var limits = NodeShares.Limits()
-        (limits.rate, limits.burst) = (2, 3)
-        let shares = NodeShares(limits)
+        let shares = Self.shares { $0.node = NodeShares.Rate(average: 2, burst: 3) }
         let now = ContinuousClock.now
-        for _ in 0..<3 { #expect(shares.take("a", at: now) == .granted) }
-        #expect(shares.take("a", at: now) == .limited(wait: .milliseconds(500), isNews: true))
-        #expect(shares.take("a", at: now) == .limited(wait: .milliseconds(500), isNews: false))
-        #expect(shares.take("b", at: now) == .granted)
-        #expect(shares.take("a", at: now + .milliseconds(500)) == .granted)
-        #expect(shares.take("a", at: now + .milliseconds(500)) == .limited(wait: .milliseconds(500), isNews: true))
+        for pod in ["1", "2", "3"] { #expect(shares.take(pod: pod, node: "a", at: now) == .granted) }
+        let wait = Duration.milliseconds(500)
+        #expect(shares.take(pod: "4", node: "a", at: now) == .limited(wait: wait, isNews: true))
+        #expect(shares.take(pod: "5", node: "a", at: now) == .limited(wait: wait, isNews: false))
+        #expect(shares.take(pod: "6", node: "b", at: now) == .granted)
+        #expect(shares.take(pod: "7", node: "a", at: now + wait) == .granted)
+        #expect(shares.take(pod: "8", node: "a", at: now + wait) == .limited(wait: wait, isNews: false))
+        let later = now + .seconds(60)
+        for pod in 10..<13 { #expect(shares.take(pod: "\(pod)", node: "a", at: later) == .granted) }
+        #expect(shares.take(pod: "13", node: "a", at: later) == .limited(wait: wait, isNews: true))
     }
 
-    @Test("nodes beyond the table's size wait until others have their whole share again")
+    @Test("a pod over its share takes nothing of its node's")
+    func pod() {
+        let shares = Self.shares {
+            $0.pod = NodeShares.Rate(average: 1, burst: 1)
+            $0.node = NodeShares.Rate(average: 1, burst: 2)
+        }
+        let now = ContinuousClock.now
+        #expect(shares.take(pod: "loud", node: "a", at: now) == .granted)
+        for _ in 0..<9 { #expect(shares.take(pod: "loud", node: "a", at: now) != .granted) }
+        #expect(shares.take(pod: "quiet", node: "a", at: now) == .granted)
+    }
+
+    @Test("pods beyond the table's size wait until others have their whole share again")
     func table() {
-        var limits = NodeShares.Limits()
-        (limits.rate, limits.burst, limits.nodes) = (1, 1, 2)
-        let shares = NodeShares(limits)
+        let shares = Self.shares {
+            $0.pod = NodeShares.Rate(average: 1, burst: 1)
+            $0.kept = 2
+        }
         let now = ContinuousClock.now
-        for name in ["a", "b"] { #expect(shares.take(name, at: now) == .granted) }
-        #expect(shares.take("c", at: now) == .limited(wait: .seconds(1), isNews: false))
-        #expect(shares.take("c", at: now + .seconds(1)) == .granted)
+        for name in ["a", "b"] { #expect(shares.take(pod: name, node: nil, at: now) == .granted) }
+        #expect(shares.take(pod: "c", node: nil, at: now) == .limited(wait: .seconds(1), isNews: false))
+        #expect(shares.take(pod: "c", node: nil, at: now + .seconds(1)) == .granted)
     }
 
-    @Test("an address has so many exchanges under way, and one more for each that ends")
+    @Test("an address has so many connections and exchanges under way, and one more for each that ends")
     func underWay() {
-        var limits = NodeShares.Limits()
-        limits.underWay = 2
-        let shares = NodeShares(limits)
-        #expect(shares.begin("a") && shares.begin("a") && !shares.begin("a"))
-        #expect(shares.begin("b"))
+        let shares = Self.shares { ($0.underWay, $0.connections) = (2, 2) }
+        let now = ContinuousClock.now
+        for _ in 0..<2 { #expect(shares.begin("a", at: now) == .granted && shares.connect("a")) }
+        #expect(shares.begin("a", at: now) == .limited(wait: .seconds(1), isNews: true) && !shares.connect("a"))
+        #expect(shares.begin("a", at: now) == .limited(wait: .seconds(1), isNews: false))
+        #expect(shares.begin("b", at: now) == .granted && shares.connect("b"))
         shares.end("a")
-        #expect(shares.begin("a") && !shares.begin("a"))
+        shares.disconnect("a")
+        #expect(shares.begin("a", at: now) == .granted && shares.connect("a"))
+        #expect(shares.begin("a", at: now) != .granted && !shares.connect("a"))
     }
 }

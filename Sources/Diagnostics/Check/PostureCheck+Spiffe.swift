@@ -15,10 +15,16 @@ extension PostureCheck {
             try UnixPeerCgroups().verify()
             return [Posture.Item(id, .ok, "both ends of Unix connections are known by their cgroups")]
         } catch {
+            guard error.errorNumber != EPERM else {
+                return [
+                    Posture.Item(
+                        id, .unknown, "could not try whether the kernel tells the cgroups of Unix connections: \(error)",
+                        meaning: "Trying needs root with CAP_BPF and CAP_PERFMON, and no lockdown.")
+                ]
+            }
             return [
                 Posture.Item(
-                    id, error.errorNumber == EPERM ? .unknown : .degraded,
-                    "the kernel does not tell the cgroups of Unix connections: \(error)",
+                    id, .degraded, "the kernel does not tell the cgroups of Unix connections: \(error)",
                     meaning: "The agent does not listen on spiffe.socket. Pods reach the same API by spiffe.port.")
             ]
         }

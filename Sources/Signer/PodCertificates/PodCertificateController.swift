@@ -8,6 +8,8 @@ struct PodCertificateController: Sendable {
     let client: KubernetesClient
     let judge: PodCertificateJudge
     let keys: KeyHolder
+    /// Those of the exchange: a node has one share for both; `nil`: nodes are not bounded.
+    let shares: NodeShares?
     let log: SignatureLog
     let logger: Logger
 
@@ -122,6 +124,11 @@ struct PodCertificateController: Sendable {
             for await request in requests {
                 let uid = request.metadata.uid ?? ""
                 guard underWay.begin(request, uid) else { continue }
+                guard mayTake(request) else {
+                    // It stays open, holds no place, and is found again by the next list.
+                    _ = underWay.end(uid, isDecided: true)
+                    continue
+                }
                 if running == Self.width {
                     await group.next()
                     running -= 1
@@ -130,6 +137,16 @@ struct PodCertificateController: Sendable {
                 group.addTask { await decision.decide(request, uid, underWay) }
             }
         }
+    }
+
+    /// Whether pod and node have a signature left, by the names that NodeRestriction has checked.
+    private func mayTake(_ request: PodCertificateRequest) -> Bool {
+        let spec = request.spec
+        guard case .limited(_, let isNews) = shares?.take(pod: spec.podUID, node: spec.nodeName, at: .now) else {
+            return true
+        }
+        log.recordLimit(of: request, isNews: isNews)
+        return false
     }
 
     private func write(

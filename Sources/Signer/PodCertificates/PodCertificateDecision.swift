@@ -38,6 +38,8 @@ struct PodCertificateDecision: Sendable {
         }
     }
 
+    /// Decides the request as it was shown.
+    ///
     /// - Returns: `false` if the request is still open, another by now, or gone.
     private func decide(_ request: PodCertificateRequest) async -> Bool {
         let end = ContinuousClock.now + patience

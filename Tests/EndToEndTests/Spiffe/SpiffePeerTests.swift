@@ -58,7 +58,7 @@ struct SpiffePeerTests {
     ///
     /// While the client connects, and until `meanwhile` has ended, the agent accepts nothing if it is to be held.
     private static func answer(
-        _ way: String, holding: Bool = true, audit: String = "off",
+        _ way: String, holding: Bool = true, isWithinPod: Bool = false, audit: String = "off",
         meanwhile: (LabWorld, RunningPod, Int32) async throws -> Void = { _, _, _ in },
         check: (LabWorld, WorkloadResponse) throws -> Void
     ) async throws {
@@ -72,7 +72,10 @@ struct SpiffePeerTests {
             }
             if holding { agent.signal(SIGSTOP) }
             defer { agent.signal(SIGCONT) }
-            let other = world.node.cgroupDirectory(second.containerCgroup)
+            let sibling = first.cgroup + "/sidecar"
+            try FileManager.default.createDirectory(
+                atPath: world.node.cgroupDirectory(sibling), withIntermediateDirectories: true)
+            let other = world.node.cgroupDirectory(isWithinPod ? sibling : second.containerCgroup)
             let client = try first.start(
                 ["python3", "-c", script, way, socket, other, world.binaries + "/podidentd-lab"])
             let line = try await client.errorLines.first(within: .seconds(60)) { $0.hasPrefix("connected ") }
@@ -102,6 +105,15 @@ struct SpiffePeerTests {
             })
         let lines = try String(contentsOfFile: path, encoding: .utf8)
         #expect(lines.contains("made outside of the pod that connected it"), "\(lines)")
+    }
+
+    @Test("26: a socket that one container of a pod made and another connects is the pod's")
+    func lentWithinPod() async throws {
+        try await Self.answer(
+            "lent", holding: false, isWithinPod: true,
+            check: { _, answer in
+                #expect(Self.ids(answer) == [LabSigner.id("default", "first")], "\(answer)")
+            })
     }
 
     @Test("26: a task that is moved after its connect and before the accept is the pod's that it connected in")
@@ -141,7 +153,7 @@ struct SpiffePeerTests {
                 "--inh-caps=-bpf,-sys_admin", world.binaries + "/podidentd", "check", "--config",
                 agent.configurationPath,
             ])
-            #expect(unable.output.contains("does not tell the cgroups of Unix connections"), "\(unable.output)")
+            #expect(unable.output.contains("could not try whether the kernel tells"), "\(unable.output)")
         }
     }
 }
