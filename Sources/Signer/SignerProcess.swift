@@ -42,8 +42,8 @@ package struct SignerProcess: Sendable {
                 logger: logger)
         }
         controller = PodCertificateController(
-            client: client, judge: PodCertificateJudge(configuration, facts: client), keys: keys, shares: exchange.shares,
-            log: log, logger: logger)
+            client: client, judge: PodCertificateJudge(configuration, facts: client), keys: keys,
+            shares: exchange.shares, log: log, logger: logger)
         let publications = CounterTable<BundlePublisher.Result>()
         publisher = configuration.lease.flatMap { [client, keys] lease in
             guard configuration.publishesBundle else { return nil }

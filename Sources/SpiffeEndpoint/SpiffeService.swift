@@ -96,7 +96,7 @@ package final class SpiffeService: Sendable {
         listener.withLock { $0 = opened }
     }
 
-    /// Identifies the peer. The audit is told of one that connects another pod's socket, the log once of a kernel that fails.
+    /// Identifies the peer. The audit gets one that connects another pod's socket, and the log once a kernel that fails.
     private func caller(of channel: any Channel, among peers: UnixPeers) throws -> CallerTag {
         do {
             return try peers.tag(ofPeerOn: channel)

@@ -45,8 +45,28 @@ class SignerPolicyTests(unittest.TestCase):
         return self.refusals(
             "podidentd-signer-decisions", user, operation="UPDATE", resource="podcertificaterequests/status", **spec)
 
+    def publishes(self, user, operation="CREATE", **spec):
+        document = {
+            "apiVersion": "certificates.k8s.io/v1", "kind": "ClusterTrustBundle", "metadata": {"name": "b"},
+            "spec": {"trustBundle": "", **spec},
+        }
+        values = admission.request(operation, "clustertrustbundles", document, group=GROUP)
+        values["request"]["userInfo"] = user
+        return admission.refusals(self.policies["podidentd-signer-bundles"], values)
+
+    def test_the_signer_publishes_bundles_of_its_own_names_alone(self):
+        for operation in ("CREATE", "UPDATE"):
+            for name in ("podidentd.io/spiffe", "podidentd.io/node-serving"):
+                self.assertEqual(self.publishes(SIGNER, operation, signerName=name), [])
+            self.assertTrue(self.publishes(SIGNER, operation))
+            self.assertTrue(self.publishes(SIGNER, operation, signerName="kubernetes.io/kube-apiserver-serving"))
+        # Others are RBAC's and the API server's matter.
+        self.assertEqual(self.publishes(ADMINISTRATOR), [])
+
     def test_both_deny_and_fail_closed(self):
-        self.assertEqual(set(self.policies), {"podidentd-signer-requests", "podidentd-signer-decisions"})
+        self.assertEqual(
+            set(self.policies),
+            {"podidentd-signer-requests", "podidentd-signer-decisions", "podidentd-signer-bundles"})
         for name, policy in self.policies.items():
             self.assertEqual(policy["spec"]["failurePolicy"], "Fail")
             self.assertEqual(self.bindings[name]["spec"]["validationActions"], ["Deny"])

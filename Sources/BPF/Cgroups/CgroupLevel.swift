@@ -52,7 +52,7 @@ struct LevelProgram: ~Copyable {
             }, "keep the cgroup level program")
     }
 
-    /// Loads the object, which has the program of ``NetworkNamespaceID/cookieByProgram()`` as well.
+    /// Loads the object, which has the programs of ``NetworkNamespaceID/cookieByProgram()`` and ``UnixPeerCgroups`` as well.
     static func load(_ purpose: String) throws(BPFError) -> Skeleton<nid_level_skeleton> {
         try unsafe Skeleton(
             purpose,

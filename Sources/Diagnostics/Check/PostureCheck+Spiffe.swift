@@ -18,7 +18,8 @@ extension PostureCheck {
             guard error.errorNumber != EPERM else {
                 return [
                     Posture.Item(
-                        id, .unknown, "could not try whether the kernel tells the cgroups of Unix connections: \(error)",
+                        id, .unknown,
+                        "could not try whether the kernel tells the cgroups of Unix connections: \(error)",
                         meaning: "Trying needs root with CAP_BPF and CAP_PERFMON, and no lockdown.")
                 ]
             }

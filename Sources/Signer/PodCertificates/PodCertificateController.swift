@@ -8,7 +8,7 @@ struct PodCertificateController: Sendable {
     let client: KubernetesClient
     let judge: PodCertificateJudge
     let keys: KeyHolder
-    /// Those of the exchange: a node has one share for both; `nil`: nodes are not bounded.
+    /// The shares of the exchange, because a node has one for both; `nil`: nodes are not bounded.
     let shares: NodeShares?
     let log: SignatureLog
     let logger: Logger
@@ -125,7 +125,7 @@ struct PodCertificateController: Sendable {
                 let uid = request.metadata.uid ?? ""
                 guard underWay.begin(request, uid) else { continue }
                 guard mayTake(request) else {
-                    // It stays open, holds no place, and is found again by the next list.
+                    // The request stays open, holds no place, and is found again by the next list.
                     _ = underWay.end(uid, isDecided: true)
                     continue
                 }

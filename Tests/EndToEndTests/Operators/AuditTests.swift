@@ -67,7 +67,7 @@ struct AuditTests {
             let path = world.node.directory + "/audit.log"
             var configuration = signer.agentConfiguration
             configuration["audit.path"] = path
-            // What the Node object says, and not what the lab configures.
+            // The Node object's zone, and not the lab's.
             configuration["instance.zone"] = .some(nil)
             configuration["audit.labels"] = "tier, app.kubernetes.io/name"
             configuration["policies"] = "[{policy: deny, labels: tier=batch}]"
