@@ -44,6 +44,8 @@ package struct NetworkInterfaces: ~Copyable, Sendable {
     private static let masterAttribute: UInt16 = 10
     private static let infoAttribute: UInt16 = 18
     private static let infoKind: UInt16 = 1
+    private static let addressAttribute: UInt16 = 1
+    private static let localAttribute: UInt16 = 2
     /// `RT_SCOPE_LINK`: addresses of this scope or a narrower one say nothing.
     private static let linkScope: UInt8 = 253
 
@@ -82,6 +84,16 @@ package struct NetworkInterfaces: ~Copyable, Sendable {
             interfaces[message.host32(at: 4)]?.hasAddress = true
         }
         return interfaces.values.sorted { $0.index < $1.index }
+    }
+
+    /// The bytes of every IP address of the network namespace.
+    package func addresses() throws(NetlinkError) -> [[UInt8]] {
+        try dump(Self.getAddress, "list the network addresses").compactMap { message in
+            guard message.count >= 8 else { return nil }
+            let attributes = NetlinkAttributeReader(message.dropFirst(8))
+            // Where both are there, the link has two ends, and the other one is the peer's.
+            return (attributes[Self.localAttribute] ?? attributes[Self.addressAttribute]).map { Array($0) }
+        }
     }
 
     private static func text(_ bytes: ArraySlice<UInt8>?) -> String {

@@ -20,10 +20,11 @@ extension Datapath {
     /// Has the host guard see what is translated to the node's own addresses, once one of those is protected. In the
     /// network namespace of the calling thread, which must be the node's.
     package func guardOwnAddresses() throws(BPFError) {
-        guard hostGuard == .active(.bpf) else { return }
+        guard let ownAddresses = guardState.withLock(\.ownAddresses) else { return }
         let inputs = Set(HostGuard.inputPlaces.map(\.pin))
         guard !guardState.withLock({ $0.hooks.contains { inputs.contains($0.name) } }) else { return }
-        let hooks = try HostGuard.installInput(configuration)
+        guard try ownAddresses.nodeHasProtectedAddress() else { return }
+        let hooks = try ownAddresses.install(at: HostGuard.inputPlaces)
         guardState.withLock { $0.hooks += hooks }
     }
 

@@ -31,6 +31,7 @@ package final class Datapath: Sendable {
         var hooks: [HookState] = []
         /// Counts for the host guard where its programs do not.
         var nftables: Nftables?
+        var ownAddresses: OwnAddressGuard?
         var uplinks: UplinkGuard?
     }
 
@@ -106,6 +107,7 @@ package final class Datapath: Sendable {
                 state.guarding = .active(installed.mechanism)
                 state.hooks = installed.hooks
                 state.nftables = installed.nftables
+                state.ownAddresses = installed.ownAddresses
             }
         } catch {
             guard configuration.requiresHostGuard else {

@@ -15,6 +15,7 @@ extension HostGuard {
         var mechanism: Mechanism
         var hooks: [HookState]
         var nftables: Nftables?
+        var ownAddresses: OwnAddressGuard?
     }
 
     /// Installs the guard by the configured mechanism, or else by the first one that this kernel has.
@@ -41,10 +42,10 @@ extension HostGuard {
     }
 
     private static func installPrograms(_ configuration: DatapathConfiguration) throws(BPFError) -> Installation {
-        let hooks = try install(configuration)
+        let (hooks, ownAddresses) = try install(configuration)
         // An earlier agent may have had to do without.
         _ = try? removeTable()
-        return Installation(mechanism: .bpf, hooks: hooks, nftables: nil)
+        return Installation(mechanism: .bpf, hooks: hooks, nftables: nil, ownAddresses: ownAddresses)
     }
 
     private static func installTable(_ configuration: DatapathConfiguration) throws(BPFError) -> Installation {

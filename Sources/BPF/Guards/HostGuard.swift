@@ -37,22 +37,18 @@ package enum HostGuard: Sendable, Equatable {
     ]
 
     /// Installs the guard, or replaces that of an earlier agent without a gap.
-    static func install(_ configuration: DatapathConfiguration) throws(BPFError) -> [HookState] {
-        let program = try ForwardProgram(configuration)
-        let hasProtectedAddress = try LocalAddresses().contains(anyOf: configuration)
+    ///
+    /// - Returns: The hooks, and what guards the node's own addresses from now on.
+    static func install(_ configuration: DatapathConfiguration) throws(BPFError) -> ([HookState], OwnAddressGuard) {
+        let ownAddresses = try OwnAddressGuard(configuration)
+        let hasProtectedAddress = try ownAddresses.nodeHasProtectedAddress()
         if !hasProtectedAddress {
             for place in inputPlaces { unsafe unlink("\(configuration.pinDirectory.links)/\(place.pin)") }
         }
-        return try install(program, at: places + (hasProtectedAddress ? inputPlaces : []), configuration)
+        return (try ownAddresses.install(at: places + (hasProtectedAddress ? inputPlaces : [])), ownAddresses)
     }
 
-    /// Installs the attachments of a node that has a protected address itself, if it has one by now and has none yet.
-    static func installInput(_ configuration: DatapathConfiguration) throws(BPFError) -> [HookState] {
-        guard try LocalAddresses().contains(anyOf: configuration) else { return [] }
-        return try install(try ForwardProgram(configuration), at: inputPlaces, configuration)
-    }
-
-    private static func install(
+    static func install(
         _ program: borrowing ForwardProgram, at places: [Place], _ configuration: DatapathConfiguration
     ) throws(BPFError) -> [HookState] {
         var hooks: [HookState] = []
@@ -90,33 +86,5 @@ package enum HostGuard: Sendable, Equatable {
             "attach nid_forward to netfilter as \(place.pin)", errorNumber: EBUSY,
             hint: "priorities \(priorities.lowerBound) to \(priorities.upperBound) are all taken"
         )
-    }
-}
-
-/// The loaded program.
-@safe
-private struct ForwardProgram: ~Copyable {
-    private let skeleton: Skeleton<nid_forward_skeleton>
-    let descriptor: CInt
-
-    /// `BPF_PROG_TYPE_NETFILTER` and `BPF_NETFILTER`: newer than the libbpf we link.
-    private static let programType = bpf_prog_type(32)
-    private static let attachType = bpf_attach_type(45)
-
-    init(_ configuration: DatapathConfiguration) throws(BPFError) {
-        let skeleton: Skeleton<nid_forward_skeleton> = try unsafe Skeleton(
-            "forward guard",
-            .init(
-                open: nid_forward_skeleton__open_opts, load: nid_forward_skeleton__load,
-                destroy: nid_forward_skeleton__destroy),
-            pins: configuration.pinDirectory
-        ) { layout throws(BPFError) in
-            let constants = try unsafe constants(layout.pointee.rodata, of: "forward guard")
-            unsafe constants.pointee.nid_endpoints = configuration.kernelTable
-            unsafe bpf_program__set_type(layout.pointee.progs.nid_forward, Self.programType)
-            unsafe bpf_program__set_expected_attach_type(layout.pointee.progs.nid_forward, Self.attachType)
-        }
-        descriptor = try unsafe skeleton.withLayout { unsafe bpf_program__fd($0.pointee.progs.nid_forward) }
-        unsafe self.skeleton = skeleton
     }
 }
