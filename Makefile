@@ -59,7 +59,16 @@ image: build ## Builds the container image into .build/image, and starts it; IMA
 	@bash .ci/deploy-tools
 	@IMAGE="$(IMAGE)" bash deploy/image/build
 
-arm64: bpf ## Builds the programs and the image for arm64 by cross compilation, and starts them under qemu (1.2 GB from Debian)
+.PHONY: cluster
+cluster: bpf ## Follows docs/quickstart.md on a real Kubernetes 1.20, compiled from Debian's source (the first time half an hour)
+	@bash .ci/install containerd runc containernetworking-plugins iptables iproute2 busybox-static curl openssl buildah libdeflate-tools python3
+	@bash .ci/deploy-tools
+	@.ci/cluster build
+	@[ -f .build/image/podidentd.oci.tar ] || deploy/image/build
+	@[ -f .build/image/podidentd-lab.oci.tar ] || deploy/image/build-lab
+	@.ci/cluster try
+
+arm64: bpf ## Builds programs, image and unit tests for arm64 by cross compilation, and runs them under qemu (1.2 GB from Debian)
 	@bash .ci/install buildah libdeflate-tools python3 binutils
 	@$(SWIFT) package resolve
 	@.ci/arm64
@@ -201,4 +210,4 @@ busy: build ## Runs every test RUNS times (default: 10) beside two busy loops, a
 clean: ## Removes what was built, and what killed labs left behind
 	@if [ -x $(BUILD)/podidentd-lab ]; then $(BUILD)/podidentd-lab clean; fi
 	@$(MAKE) --no-print-directory -C bpf clean
-	@rm -rf .build .build-release .build-bench .build-arm64
+	@rm -rf .build .build-release .build-bench .build-arm64 .build-cluster
