@@ -532,3 +532,13 @@ let package = Package(
         ),
     ]
 )
+
+// The unit tests alone, for another processor (.ci/arm64): without programs, and without what tests them or the kernel.
+if Context.environment["PODIDENTD_UNIT_TESTS"] != nil {
+    let others = [
+        "AgentTesting", "CBPFTestPrograms", "ClientTests", "DocumentationTests", "EndToEndTests", "FaultTests",
+        "HardeningTests", "KernelTests", "LabTests", "OpenerTests",
+    ]
+    package.products = []
+    package.targets.removeAll { $0.type == .executable || others.contains($0.name) }
+}
