@@ -63,6 +63,7 @@ image: build ## Builds the container image into .build/image, and starts it; IMA
 cluster: bpf ## Follows docs/quickstart.md on a real Kubernetes 1.20, compiled from Debian's source (the first time half an hour)
 	@bash .ci/install containerd runc containernetworking-plugins iptables iproute2 busybox-static curl openssl buildah libdeflate-tools python3
 	@bash .ci/deploy-tools
+	@$(SWIFT) build --product kubectl-podidentd
 	@.ci/cluster build
 	@[ -f .build/image/podidentd.oci.tar ] || deploy/image/build
 	@[ -f .build/image/podidentd-lab.oci.tar ] || deploy/image/build-lab
