@@ -46,7 +46,10 @@ package final class Fleet: @unchecked Sendable {
         plan(scenario)
         let minutes = Int(scenario.length / .seconds(60))
         for minute in 1...minutes {
-            timeline.advance(by: .seconds(60))
+            for part in 1...6 {
+                timeline.advance(by: .seconds(10))
+                judgeRecovery(at: .seconds(60 * (minute - 1) + 10 * part), of: scenario)
+            }
             look(minute: minute, of: scenario)
         }
         for task in tasks { task.cancel() }
@@ -63,6 +66,8 @@ package final class Fleet: @unchecked Sendable {
             report.withoutAtEnd = pods.count
             report.leastRecovery = .seconds(60) / options.exchangesPerMinute * pods.count
         case .rollout:
+            // The agents lose every token, and none knows which its pods' clients still hold.
+            report.leastRecovery = .seconds(60) / options.exchangesPerMinute * pods.count
             for node in agents.indices {
                 timeline.after(scenario.beginning + .seconds(600 * random.unit())) { [self] in startAgent(on: node) }
             }
@@ -85,21 +90,26 @@ package final class Fleet: @unchecked Sendable {
     private func look(minute: Int, of scenario: FleetScenario) {
         let counts = upstreams.counts
         upstreams.counts = CallCounts()
-        let now = timeline.now
-        let without = pods.count { $0.isUp && $0.tokenEnd.map { $0 <= now } ?? true }
+        let without = podsWithout
         report.minutes.append(
             FleetReport.Minute(
                 exchanges: counts.exchanges, refusedExchanges: counts.refusedExchanges,
                 tokenRequests: counts.tokenRequests, refusedTokenRequests: counts.refusedTokenRequests,
                 reads: counts.reads, impersonations: counts.impersonations, without: without))
-        let time = Duration.seconds(60 * minute)
-        if time == scenario.end {
-            if report.withoutAtEnd == 0 { report.withoutAtEnd = without }
-            report.leastRecovery = leastRecovery()
-        }
-        if time <= scenario.end { return }
-        let areUp = pods.allSatisfy(\.isUp)
-        if without * 1_000 >= pods.count || !areUp {
+        guard .seconds(60 * minute) == scenario.end else { return }
+        if report.withoutAtEnd == 0 { report.withoutAtEnd = without }
+        if report.leastRecovery == .zero { report.leastRecovery = leastRecovery() }
+    }
+
+    /// The pods that want a token and have none.
+    private var podsWithout: Int {
+        let now = timeline.now
+        return pods.count { $0.isUp && $0.tokenEnd.map { $0 <= now } ?? true }
+    }
+
+    private func judgeRecovery(at time: Duration, of scenario: FleetScenario) {
+        guard time > scenario.end else { return }
+        if podsWithout * 1_000 >= pods.count || !pods.allSatisfy(\.isUp) {
             report.recovery = nil
         } else if report.recovery == nil {
             report.recovery = time - scenario.end
@@ -122,6 +132,8 @@ package final class Fleet: @unchecked Sendable {
     private func startAgent(on node: Int) {
         var configuration = TokenServiceConfiguration()
         configuration.pacing = options.pacing
+        // The sweeps of thousands of agents would be millions. They forget what has ended, here later than on a node.
+        configuration.sweepInterval = .seconds(120)
         let random = random
         let agent = TokenService(
             configuration: configuration, issuer: upstreams, accounts: upstreams, exchanger: upstreams, clock: timeline,

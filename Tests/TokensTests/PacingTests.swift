@@ -84,9 +84,9 @@ import Testing
         var pace = pace()
         pace.refused(refusal, startedAt: start, at: start, jitter: 0)
         for _ in 0..<9 { pace.succeeded(startedAt: start + .milliseconds(1)) }
-        #expect(pace.isSpaced(at: start + .seconds(299)))
+        #expect(pace.isSpaced(at: start + .seconds(899)))
         #expect(pace.pauseEnd(at: start) == nil)
-        #expect(!pace.isSpaced(at: start + .seconds(300)))
+        #expect(!pace.isSpaced(at: start + .seconds(900)))
     }
 }
 
@@ -119,7 +119,7 @@ import Testing
             let pod = PodRecord.sample()
             await #expect(throws: TokenFailure.self) { try await world.token(pod, account) }
             world.service.forget(pod.uid)
-            for (seconds, count) in [(299, 1), (300, 0)] {
+            for (seconds, count) in [(899, 1), (900, 0)] {
                 let moment = world.clock.now + .seconds(seconds)
                 world.service.update { table, _ in table.sweep(now: moment) }
                 #expect(world.service.read { $0.paces.count } == count)
@@ -140,6 +140,50 @@ import Testing
             await world.clock.sleeper(until: world.clock.now + .milliseconds(2_100))
             world.clock.advance(by: .milliseconds(2_100))
             #expect(await answers.token != nil)
+        }
+    }
+
+    /// Pods without a token need the quota more. What waits is the refresh, and no caller.
+    @Test func aRefreshWaitsForItsTokensLastMinutesAndItsCallersDoNot() async throws {
+        try await World.run { world in
+            let (first, second) = (PodRecord.sample("a"), PodRecord.sample("b"))
+            let old = try await world.token(first, account)
+            world.upstream.failNext(.exchange, with: .sts(.rateLimited, 429, retryAfter: .milliseconds(2_100)))
+            // Five minutes before the token's end another pod meets the quota.
+            world.clock.advance(by: .seconds(3_300))
+            await #expect(throws: TokenFailure.self) { try await world.token(second, account) }
+            world.service.forget(second.uid)
+            let calls = world.upstream.count(.exchange)
+            for _ in 0..<3 { #expect(await world.ask(first, account).token == old.token.exposed) }
+            #expect(world.upstream.count(.exchange) == calls)
+            // Two minutes before the end nothing waits any more; half a second is the turn of one call.
+            for milliseconds in [2_100, 177_400] {
+                await world.clock.sleeper(until: world.clock.now + .milliseconds(milliseconds))
+                world.clock.advance(by: .milliseconds(milliseconds))
+            }
+            await eventually {
+                let token = world.service.cachedAccessToken(for: first, account: account, scopes: .default)
+                return token != nil && token?.token.exposed != old.token.exposed
+            }
+            #expect(world.upstream.count(.exchange) == calls + 1)
+        }
+    }
+
+    @Test func refreshesThatWaitInOneQueueStartSoEarlyThatTheLastIsInTime() async throws {
+        try await World.run { configuration in
+            configuration.pacing?.firstPause = .seconds(16)
+        } body: { world in
+            let (pods, other) = ((0..<20).map { PodRecord.sample("pod-\($0)") }, PodRecord.sample("other"))
+            for pod in pods { _ = try await world.token(pod, account) }
+            world.clock.advance(by: .seconds(3_000))
+            world.upstream.failNext(.exchange, with: .sts(.rateLimited, 429, retryAfter: .milliseconds(2_100)))
+            await #expect(throws: TokenFailure.self) { try await world.token(other, account) }
+            world.service.forget(other.uid)
+            for pod in pods {
+                #expect(world.service.cachedAccessToken(for: pod, account: account, scopes: .default) != nil)
+            }
+            // Each of the 20 takes 16 s: the twentieth starts 60 s and its turn before the use of its token ends.
+            #expect(world.service.read { $0.pacedUntil } == world.clock.now + .seconds(540 - 60 - 20 * 16))
         }
     }
 }

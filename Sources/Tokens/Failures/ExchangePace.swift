@@ -12,11 +12,11 @@ package struct PacingPolicy: Sendable, Hashable {
     package var growth = 2.0
     /// A success multiplies the pause by this, a second in a row by its square, and so on. A node that finds the quota free soon
     /// makes calls without a pause.
-    package var shrink = 0.8
-    /// For so long after a refusal a refresh waits until `refreshRemaining` is left of its token's use: pods without a token, be they
-    /// other nodes', need the quota more.
-    package var pressure: Duration = .seconds(300)
-    package var refreshRemaining: Duration = .seconds(360)
+    package var shrink = 0.7
+    /// For so long after a refusal a refresh waits until `refreshRemaining` is left of its token's use, and the time that its turn
+    /// takes at the present pace: pods without a token, be they other nodes', need the quota more.
+    package var pressure: Duration = .seconds(900)
+    package var refreshRemaining: Duration = .seconds(60)
 
     package init() {}
 }
@@ -52,6 +52,9 @@ struct ExchangePace: Sendable {
         guard let nextAt, now < nextAt else { return nil }
         return nextAt
     }
+
+    /// The time that so many calls take, one after the other.
+    func length(of calls: Int) -> Duration { max(pause, policy.firstPause) * calls }
 
     /// A call started. `jitter` in `0..<1` keeps nodes from falling into step.
     mutating func started(at now: Instant, jitter: Double) {

@@ -30,20 +30,21 @@ extension TokenTable {
     /// whose token ends first.
     mutating func startSpacedFetches(now: Instant) {
         pacedUntil = nil
+        var refreshes: [PaceKey: Int] = [:]
         for candidate in spacedFetches(now: now) {
             guard let pace = paces[candidate.pace], let shard = pods[candidate.pod], shard.canStartFetch,
                 mayRunAnother(of: shard)
             else { continue }
             var startsAt = pace.pauseEnd(at: now) ?? now
-            if let end = candidate.end, !candidate.isAwaited {
-                // No longer than callers get the token without waiting for another: AWS's clients ask with every call once
-                // less than 15 minutes are left.
-                let left = max(
-                    configuration.pacing?.refreshRemaining ?? .zero,
-                    configuration.policy(for: candidate.key).guaranteedRemaining)
-                startsAt = max(startsAt, end - left)
+            if let end = candidate.end {
+                refreshes[candidate.pace, default: 0] += 1
+                let turn = refreshes[candidate.pace, default: 1]
+                if let left = reserve(of: candidate, turn, at: pace) { startsAt = max(startsAt, end - left) }
             }
             guard startsAt <= now else {
+                if candidate.end != nil, candidate.isAwaited {
+                    pods[candidate.pod]?.serveMeanwhile(candidate.key, now: now, outbox: &outbox)
+                }
                 pacedUntil = min(pacedUntil ?? startsAt, startsAt)
                 continue
             }
@@ -63,6 +64,15 @@ extension TokenTable {
         if let moment = pacedUntil {
             pacedUntil = now + .milliseconds(Int64(((moment - now) / .milliseconds(1)).rounded(.up)))
         }
+    }
+
+    /// How much of the token's use is left when its refresh starts, which has this `turn` among those of its pace; `nil` where the
+    /// refresh does not wait.
+    private func reserve(of candidate: Candidate, _ turn: Int, at pace: ExchangePace) -> Duration? {
+        let least = (configuration.pacing?.refreshRemaining ?? .zero) + pace.length(of: turn)
+        // Google's clients take what is left. AWS's ask with every call once less than 15 minutes are left.
+        guard case .cloud = candidate.pace.upstream else { return least }
+        return candidate.isAwaited ? nil : max(least, configuration.policy(for: candidate.key).guaranteedRemaining)
     }
 
     private mutating func spacedFetches(now: Instant) -> [Candidate] {
@@ -122,16 +132,28 @@ extension PodShard {
             && failure.upstream == fetch.key.pace(with: fetch.federated)?.upstream
     }
 
+    /// Answers the requests that wait for a refresh, which the pace defers, with the token that is left. Later ones get it at once.
+    mutating func serveMeanwhile(_ key: TokenKey, now: Instant, outbox: inout Outbox) {
+        for key in [key] + blocked(on: key) {
+            guard let token = slots[key]?.entry.waitLimitReached(at: now) else { continue }
+            let waiters = slots[key]?.takeWaiters() ?? []
+            waiting -= waiters.count
+            for waiter in waiters { outbox.answer(waiter, .success(token)) }
+        }
+    }
+
+    /// The tokens whose fetches wait for this federated one, in the order in which they began to wait.
+    private func blocked(on key: TokenKey) -> [TokenKey] {
+        guard key.kind == .federation else { return [] }
+        let blocked = slots.filter { $0.value.fetch == .blocked && $0.key.federation == key }
+        return blocked.sorted { $0.value.turn < $1.value.turn }.map(\.key)
+    }
+
     /// Puts a fetch back that its upstream refused because there were too many. Its callers are answered at once.
     /// The fetch stays in the queue, so that the pod's token does not depend on when the pod asks again.
     mutating func hold(_ fetch: TokenFetch, after failure: UpstreamFailure, now: Instant, outbox: inout Outbox) {
         let pause = max(failure.retryAfter ?? .zero, configuration.tokens.failures.transientFailure)
-        var keys = [fetch.key]
-        if fetch.key.kind == .federation {
-            let blocked = slots.filter { $0.value.fetch == .blocked && $0.key.federation == fetch.key }
-            keys += blocked.sorted { $0.value.turn < $1.value.turn }.map(\.key)
-        }
-        for key in keys {
+        for key in [fetch.key] + blocked(on: fetch.key) {
             let waiters = slots[key]?.takeWaiters() ?? []
             waiting -= waiters.count
             let left = slots[key]?.entry.remaining(at: now)
