@@ -39,6 +39,19 @@ final class Departures: Sendable {
         #expect(self.departures.all == [.web])
     }
 
+    /// A restored backup may bring a UID back with another pod: what the former pod had is dropped.
+    @Test(arguments: [true, false])
+    func `a UID that another pod has is a departure`(_ isListed: Bool) {
+        for (name, account) in [("web-1", "web"), ("web-0", "admin")] {
+            let other = PodRecord(uid: .web, namespace: "shop", name: name, serviceAccountName: account)
+            self.directory.apply(.updated(.web))
+            let before = self.departures.all.count
+            #expect(self.directory.apply(isListed ? .replaced([other]) : .updated(other)))
+            #expect(self.directory.record(for: .web) == other)
+            #expect(self.departures.all.count == before + 1 && self.departures.all.last == .web)
+        }
+    }
+
     @Test(arguments: [PodRecord.Phase.succeeded, .failed, .unknown, .pending])
     func `the latest record counts, and a pod stays known whatever its phase`(_ phase: PodRecord.Phase) {
         self.directory.apply(.updated(.web))
