@@ -45,6 +45,28 @@ import Testing
         }
     }
 
+    /// A full node: 110 pods is what a kubelet runs unless told otherwise.
+    @Test func aFullNodesTokensPassWithoutACall() async throws {
+        let pods = (0..<110).map { PodRecord.sample("pod-\($0)") }
+        let records = Dictionary(uniqueKeysWithValues: pods.map { ($0.uid, $0) })
+        try await World.run { predecessor in
+            predecessor.upstream.set(account)
+            for pod in pods { _ = try await predecessor.token(pod, account) }
+            let held = try #require(HeldCredentials(parsing: predecessor.service.heldCredentials().bytes))
+            #expect(held.tokenCount == 110)
+            try await World.run { world in
+                let count = world.service.adopt(held, askedAt: world.clock.now) { records[$0] }
+                #expect(count == 110)
+                for pod in pods {
+                    let token = world.service.cachedAccessToken(for: pod, account: account, scopes: .default)
+                    let before = held.tokens.first(where: { $0.key.pod == pod.uid })
+                    #expect(token != nil && token?.token == before?.token)
+                }
+                #expect(world.upstream.count(.exchange) == 0 && world.upstream.count(.subject) == 0)
+            }
+        }
+    }
+
     @Test func timeOnTheWayCountsAgainstAToken() async throws {
         try await World.run { predecessor in
             predecessor.upstream.set(account)
