@@ -6,13 +6,17 @@ package enum Fault: String, CaseIterable, Sendable, Hashable {
     case watchSilent, watchCut, watchGarbage, watchCompacted, watchDuplicates, watchReorders, watchDrops, watchLate
     // Google.
     case stsDown, stsSlow, stsErrors, stsThrottle, stsGarbled
-    case iamDown, iamSlow, iamErrors, iamThrottle, iamGarbled, iamRevokes
+    case iamDown, iamSlow, iamErrors, iamThrottle, iamGarbled, iamRevokes, iamClockAhead, iamClockBehind
     /// Calls arrive, their answers do not.
     case answersLost
     // The node.
     case cgroupEventsLost, credentialsRotated, credentialsExpired
+    /// The calendar's clock is set; the machine sleeps, or is moved, and no timer counts the time.
+    case nodeClockSteps, nodeSuspended
     // The cluster.
     case podBurst, podsReplaced, accountRecreated, accountDeleted, annotationFlips
+    /// Another pod gets the UID of one that went, as after a restored backup; a pod claims to be the mirror of another.
+    case podUIDReused, podUIDClaimed
     // The agent.
     case agentCrashes, agentRestarts, agentUpgrades
 
@@ -31,12 +35,12 @@ package enum Fault: String, CaseIterable, Sendable, Hashable {
         switch self {
         case .watchCut, .watchGarbage, .watchCompacted, .iamRevokes, .cgroupEventsLost, .credentialsRotated, .podBurst,
             .podsReplaced, .accountRecreated, .accountDeleted, .annotationFlips, .agentCrashes, .agentRestarts,
-            .agentUpgrades:
+            .agentUpgrades, .nodeClockSteps, .nodeSuspended, .podUIDReused, .podUIDClaimed:
             true
         case .apiDown, .apiSlow, .apiErrors, .apiThrottle, .apiGarbled, .apiForgetsPods, .apiClockAhead,
             .apiClockBehind, .watchSilent, .watchDuplicates, .watchReorders, .watchDrops, .watchLate, .stsDown,
             .stsSlow, .stsErrors, .stsThrottle, .stsGarbled, .iamDown, .iamSlow, .iamErrors, .iamThrottle,
-            .iamGarbled, .answersLost, .credentialsExpired:
+            .iamGarbled, .iamClockAhead, .iamClockBehind, .answersLost, .credentialsExpired:
             false
         }
     }

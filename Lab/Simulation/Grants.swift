@@ -13,6 +13,8 @@ struct Grant {
     var serial: Int
     var kind: Kind
     var pod: PodUID
+    /// The pod's number, which no other pod has, whatever its UID.
+    var index: Int
     var namespace: String
     var account: String
     var accountUID: String

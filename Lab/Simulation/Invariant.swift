@@ -47,14 +47,20 @@ struct InvariantRecord {
     mutating func check(_ invariant: Invariant) { checks[invariant, default: 0] += 1 }
 }
 
+/// The calls for one thing.
+struct CallMemory {
+    /// Those in flight.
+    var count = 0
+    /// When a call that failed may be made again at the earliest.
+    var notBefore: ContinuousClock.Instant?
+}
+
 /// The memories that concern one agent, from its start to its end. Met by the world's thread alone.
 final class AgentMemory: @unchecked Sendable {
     /// Pods whose end the watch has reported to the agent.
     var ended: [PodUID: ContinuousClock.Instant] = [:]
-    /// Calls in flight, by what they are for.
-    var inFlight: [String: Int] = [:]
-    /// When a failed call may be made again at the earliest.
-    var notBefore: [String: ContinuousClock.Instant] = [:]
+    /// Calls by what they are for, by pod; `nil` for calls that concern none.
+    var calls: [PodUID?: [String: CallMemory]] = [:]
     /// Denials that are to be audited, and those that were.
     var denials = 0
     var auditedDenials = 0

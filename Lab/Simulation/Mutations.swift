@@ -9,11 +9,12 @@ final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging
     private let kubernetes: KubernetesClient
     private let google: GoogleTokenService
     private let world: World
+    private let node: SimulatedNode
     private var accounts: [ServiceAccountReference: (record: ServiceAccountRecord, at: ContinuousClock.Instant)] = [:]
     private var exchanged: [String: UpstreamToken] = [:]
 
-    init(kubernetes: KubernetesClient, google: GoogleTokenService, world: World) {
-        (self.kubernetes, self.google, self.world) = (kubernetes, google, world)
+    init(kubernetes: KubernetesClient, google: GoogleTokenService, world: World, node: SimulatedNode) {
+        (self.kubernetes, self.google, self.world, self.node) = (kubernetes, google, world, node)
     }
 
     var configuration: TokenServiceConfiguration {
@@ -67,26 +68,32 @@ final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging
     func accessToken(
         as account: String, scopes: ScopeSet, quotaProject: String?, federated: UpstreamToken
     ) async throws(UpstreamFailure) -> UpstreamToken {
-        doubled(
-            try await changed { () async throws(UpstreamFailure) in
-                try await google.accessToken(
-                    as: account, scopes: scopes, quotaProject: quotaProject, federated: federated)
-            })
+        let token = try await changed { () async throws(UpstreamFailure) in
+            try await google.accessToken(as: account, scopes: scopes, quotaProject: quotaProject, federated: federated)
+        }
+        return byCalendar(doubled(token))
     }
 
     func identityToken(
         as account: String, audience: String, quotaProject: String?, federated: UpstreamToken
     ) async throws(UpstreamFailure) -> UpstreamToken {
-        doubled(
-            try await changed { () async throws(UpstreamFailure) in
-                try await google.identityToken(
-                    as: account, audience: audience, quotaProject: quotaProject, federated: federated)
-            })
+        let token = try await changed { () async throws(UpstreamFailure) in
+            try await google.identityToken(
+                as: account, audience: audience, quotaProject: quotaProject, federated: federated)
+        }
+        return byCalendar(doubled(token))
     }
 
     private func doubled(_ token: UpstreamToken) -> UpstreamToken {
         guard world.options.mutation == .lifetimesDoubled else { return token }
         return UpstreamToken(token: token.token, lifetime: token.lifetime * 2)
+    }
+
+    /// The end that IAM names, less the node's calendar rather than IAM's own.
+    private func byCalendar(_ token: UpstreamToken) -> UpstreamToken {
+        guard world.options.mutation == .lifetimesByNodeClock else { return token }
+        let ahead = Duration.seconds(world.iamTime - world.googleTime) - node.calendarOffset
+        return UpstreamToken(token: token.token, lifetime: token.lifetime + ahead)
     }
 
     private func changed<Value>(
@@ -122,6 +129,13 @@ extension World {
             let pod = cluster.pods.last { $0.namespace == namespace && $0.name == name }
             guard let pod, let record = node.agent?.directory.record(for: pod.uid) else { return identification }
             return .caller(Caller(pod: record, containerID: nil, cgroupID: pod.cgroup))
+        case (.mirrorsBelieved?, .caller(let caller)):
+            let mirror = cluster.pods.last { $0.claimed == caller.pod.uid && $0.isListed && $0.node == node.number }
+            guard let mirror, let directory = node.agent?.directory,
+                var record = directory.snapshot().first(where: { $0.uid == mirror.uid })
+            else { return identification }
+            (record.phase, record.staticPodConfigHash) = (.running, nil)
+            return .caller(Caller(pod: record, containerID: nil, cgroupID: caller.cgroupID))
         default: return identification
         }
     }

@@ -87,7 +87,8 @@ package struct Simulation {
 
     private func ask(_ index: Int) {
         let pod = world.cluster.pods[index]
-        guard pod.isRunning, !pod.isDenied, let account = world.cluster.account(pod.namespace, pod.account),
+        guard pod.isRunning, !pod.isDenied, !pod.isReused, pod.claimed == nil,
+            let account = world.cluster.account(pod.namespace, pod.account),
             let state = world.cluster.accounts[account].state, state.email?.hasPrefix("unbound") != true
         else { return }
         world.send(ClientRequest(kind: .access(scopes: nil), mustSucceed: true), from: index)
@@ -147,11 +148,11 @@ extension World {
         judge.check(.bounded)
         let limits = TokenServiceConfiguration()
         let entries = agent.tokens.snapshot()
-        var perPod: [String: Int] = [:]
-        for entry in entries { perPod["\(entry.pod) \(Self.name(entry.kind))", default: 0] += 1 }
+        var perPod: [Held: Int] = [:]
+        for entry in entries { perPod[Held(pod: entry.pod, kind: Self.name(entry.kind)), default: 0] += 1 }
         let bound = max(limits.accessTokensPerPod, limits.identityTokensPerPod)
         if let worst = perPod.max(by: { $0.value < $1.value }), worst.value > bound {
-            violated(.bounded, "agent \(agent.id) holds \(worst.value) entries of \(worst.key)")
+            violated(.bounded, "agent \(agent.id) holds \(worst.value) \(worst.key.kind) of \(worst.key.pod)")
         }
         if entries.contains(where: { $0.waiters > limits.waitersPerPod }) {
             violated(.bounded, "more than \(limits.waitersPerPod) requests of a pod wait")
@@ -160,8 +161,13 @@ extension World {
         if !node.losesCgroupEvents, agent.index.count > cgroups {
             violated(.bounded, "agent \(agent.id) knows \(agent.index.count) cgroups of \(cgroups)")
         }
-        let pods = Set(cluster.pods.filter { $0.node == node.number && $0.isListed }.map(\.uid))
-        note("tables agent \(agent.id) entries \(entries.count) cgroups \(agent.index.count) pods \(pods.count)")
+        let pods = cluster.listed[node.number]?.count ?? 0
+        note("tables agent \(agent.id) entries \(entries.count) cgroups \(agent.index.count) pods \(pods)")
+    }
+
+    private struct Held: Hashable {
+        var pod: PodUID
+        var kind: String
     }
 
     private static func name(_ kind: TokenKey.Kind) -> String {

@@ -57,4 +57,12 @@ package enum Mutation: String, CaseIterable, Sendable {
     case statusesInvented
     /// Credentials of a predecessor are believed whatever their age.
     case handoverNotChecked
+    /// The life of IAM's tokens is counted by the node's own calendar.
+    case lifetimesByNodeClock
+    /// The agent's clock stands still while the machine sleeps.
+    case sleepNotCounted
+    /// The tokens of a pod that went are kept.
+    case tokensKept
+    /// A pod that claims to be another's mirror is taken for it.
+    case mirrorsBelieved
 }

@@ -9,7 +9,7 @@ extension World {
         for namespace in Self.namespaces {
             for name in Self.accountNames {
                 let state = SimulatedAccount.State(uid: makeUID(), email: makeEmail())
-                cluster.accounts.append(SimulatedAccount(namespace: namespace, name: name, state: state))
+                cluster.add(SimulatedAccount(namespace: namespace, name: name, state: state))
             }
         }
         for number in 0..<options.nodes {
@@ -32,25 +32,27 @@ extension World {
     @discardableResult
     func createPod(
         on node: Int, named name: String? = nil, in place: String? = nil, for life: Duration? = nil,
-        isUnannounced: Bool = false
+        isUnannounced: Bool = false, isReplaced: Bool = true, reusing former: PodUID? = nil,
+        claiming claimed: PodUID? = nil
     ) -> Int {
-        guard let uid = PodUID(makeUID()) else { return 0 }
+        guard let uid = former ?? PodUID(makeUID()) else { return 0 }
         let index = cluster.pods.count
         let directory = String(decoding: SimulatedNode.root.path, as: UTF8.self)
         let isBurstable = random.chance(0.5)
         let path = directory + (isBurstable ? "/burstable" : "") + "/pod\(uid)"
         let namespace = place ?? random.pick(Self.namespaces)
-        cluster.pods.append(
+        cluster.add(
             SimulatedPod(
                 index: index, uid: uid, namespace: namespace,
                 name: name ?? "\(namespace)-\(node)-\(random.below(12))-\(index)",
                 account: random.pick(Self.accountNames), node: node, cgroup: cgroupID(), container: cgroupID(),
-                path: Array(path.utf8), isDenied: random.chance(0.05), isGreedy: random.chance(0.05), bornAt: now))
+                path: Array(path.utf8), isDenied: random.chance(0.05), isGreedy: random.chance(0.05),
+                claimed: claimed, isReused: former != nil, bornAt: now))
         let change = cluster.changed(index, "ADDED")
         if !isUnannounced { announce(change) }
         note("pod \(index) created \(uid) on node \(node)")
         timeline.after(.milliseconds(20 + random.below(400))) { self.startPod(index, isUnannounced) }
-        timeline.after(life ?? random.duration(.seconds(30), .seconds(12 * 3_600))) { self.endPod(index) }
+        timeline.after(life ?? random.duration(.seconds(30), .seconds(12 * 3_600))) { self.endPod(index, isReplaced) }
         return index
     }
 
@@ -95,7 +97,7 @@ extension World {
     }
 
     /// The pod ends: by itself, or because it is deleted; its cgroup goes before or after its object.
-    func endPod(_ index: Int) {
+    func endPod(_ index: Int, _ isReplaced: Bool) {
         let pod = cluster.pods[index]
         guard pod.isListed, !pod.isTerminating else { return }
         if random.chance(0.3) {
@@ -106,7 +108,7 @@ extension World {
         } else {
             deletePod(index)
         }
-        if !isQuiet || random.chance(0.5) { createPod(on: pod.node) }
+        if isReplaced, !isQuiet || random.chance(0.5) { createPod(on: pod.node) }
     }
 
     private func deletePod(_ index: Int) {
@@ -141,7 +143,7 @@ extension World {
 
     func removeObject(of index: Int) {
         guard cluster.pods[index].isListed else { return }
-        cluster.pods[index].isListed = false
+        cluster.unlist(index)
         announce(cluster.changed(index, "DELETED"))
         note("pod \(index) deleted")
     }

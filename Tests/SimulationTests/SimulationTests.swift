@@ -26,6 +26,7 @@ import Testing
     @Test(arguments: [
         (Mutation.tokensShared, Invariant.ownToken), (.attributedByName, .ownToken), (.waitsUnbounded, .answered),
         (.mintsAuditedTwice, .audit), (.goneCgroupsKept, .bounded), (.retriesAtOnce, .retry),
+        (.lifetimesByNodeClock, .lifetime), (.sleepNotCounted, .lifetime), (.mirrorsBelieved, .ownToken),
     ])
     func aBugIsFound(_ mutation: Mutation, by invariant: Invariant) {
         var found: Set<Invariant> = []

@@ -14,9 +14,9 @@ extension World {
         guard let token = call.headers.first(name: "authorization"), nodes[node].kubelet.accepts(token) else {
             return status(401, "Unauthorized")
         }
-        let path = call.url.dropFirst("https://".count).drop { $0 != "/" }
+        let path = Substring(call.url.utf8.dropFirst("https://".utf8.count).drop { $0 != UInt8(ascii: "/") })
         let (route, query) = Self.split(path)
-        let parts = route.split(separator: "/").map(String.init)
+        let parts = route.utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }
         if route == "/api/v1/pods" {
             guard query["fieldSelector"] == "spec.nodeName%3Dnode-\(node)" else {
                 violated(.ownToken, "node-\(node) asked for pods of another node: \(call.url)")
@@ -46,23 +46,24 @@ extension World {
     }
 
     static func split(_ path: Substring) -> (route: String, query: [String: String]) {
-        let halves = path.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let bytes = path.utf8
+        let mark = bytes.firstIndex(of: UInt8(ascii: "?")) ?? bytes.endIndex
         var query: [String: String] = [:]
-        for pair in halves.dropFirst().first?.split(separator: "&") ?? [] {
-            let sides = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            query[String(sides[0])] = sides.count > 1 ? String(sides[1]) : ""
+        for pair in bytes[mark...].dropFirst().split(separator: UInt8(ascii: "&")) {
+            let sign = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
+            query[String(Substring(pair[..<sign]))] = String(Substring(pair[sign...].dropFirst()))
         }
-        return (halves.first.map(String.init) ?? "", query)
+        return (String(Substring(bytes[..<mark])), query)
     }
 
     private func list(_ node: Int, _ query: [String: String]) -> UpstreamResponse {
-        let all = cluster.pods.filter { $0.node == node && $0.isListed }
+        let all = cluster.listed[node] ?? []
         let begin = query["continue"].flatMap(Int.init) ?? 0
         let size = query["limit"].flatMap(Int.init) ?? all.count
         let page = all.dropFirst(begin).prefix(size)
         let next = begin + size < all.count ? #","continue":"\#(begin + size)""# : ""
         let metadata = #"{"resourceVersion":"\#(cluster.version)"\#(next)}"#
-        let items = page.map { cluster.object($0) }.joined(separator: ",")
+        let items = page.map { cluster.object(cluster.pods[$0]) }.joined(separator: ",")
         return answer(200, #"{"kind":"PodList","metadata":\#(metadata),"items":[\#(items)]}"#, of: .apiServer)
     }
 
@@ -103,8 +104,9 @@ extension World {
             violated(.ownToken, "a TokenRequest that is not bound to a pod, or for another audience")
             return status(403, "audience not found in pod spec volume")
         }
-        let found = cluster.pods.last { $0.isListed && $0.namespace == namespace && $0.name == reference.name }
-        guard let pod = found else { return status(404, "pods \"\(reference.name)\" not found") }
+        guard let pod = cluster.pod(namespace, reference.name) else {
+            return status(404, "pods \"\(reference.name)\" not found")
+        }
         guard pod.node == node else {
             return status(403, "no relationship found between node 'node-\(node)' and this object")
         }
@@ -119,7 +121,8 @@ extension World {
         // A relying party beside the cluster has the API server's time, STS has Google's.
         let life = audience == Self.podTokenAudience ? seconds : end - googleTime
         let grant = Grant(
-            serial: 0, kind: .subject, pod: pod.uid, namespace: namespace, account: name, accountUID: state.uid,
+            serial: 0, kind: .subject, pod: pod.uid, index: pod.index, namespace: namespace, account: name,
+            accountUID: state.uid,
             purpose: audience, end: now + .seconds(life))
         let token = give(grant) { serial in
             #"{"aud":["\#(audience)"],"sub":"system:serviceaccount:\#(namespace):\#(name)","jti":"jti-\#(serial)","#

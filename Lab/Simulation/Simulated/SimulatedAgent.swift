@@ -35,7 +35,8 @@ final class SimulatedAgent: @unchecked Sendable {
     init(_ id: ID, on node: SimulatedNode, in world: World) throws {
         (self.id, self.node, self.world) = (id, node, world)
         world.memories.append(memory)
-        let clock = SimulatedClock(timeline: world.timeline)
+        let clock = SimulatedClock(
+            timeline: world.timeline, node: node, ignoresSleep: world.options.mutation == .sleepNotCounted)
         let network = SimulatedNetwork(world: world, agent: id, node: node.number)
         let jitter: JitterSource = { world.random.unit() }
         let logger = Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() }
@@ -51,7 +52,7 @@ final class SimulatedAgent: @unchecked Sendable {
             world.audited(line, by: id, node)
         }
         self.audit = audit
-        let upstreams = Mutated(kubernetes: kubernetes, google: google, world: world)
+        let upstreams = Mutated(kubernetes: kubernetes, google: google, world: world, node: node)
         let tokens = TokenService(
             configuration: upstreams.configuration, issuer: upstreams, accounts: upstreams, exchanger: upstreams,
             clock: clock, jitter: jitter,
@@ -66,7 +67,7 @@ final class SimulatedAgent: @unchecked Sendable {
             })
         self.tokens = tokens
         let directory = PodDirectory(clock: clock) { pod in
-            tokens.forget(pod)
+            if world.options.mutation != .tokensKept { tokens.forget(pod) }
             callers.forget(pod)
             world.forgot(pod, by: id, node)
         }

@@ -64,13 +64,13 @@ extension World {
         if method[1] == "generateAccessToken" {
             grant.kind = .access
             grant.purpose = (request.scope ?? []).joined(separator: " ")
-            let time = CivilTime(secondsSince1970: Int(googleTime + 3_600)).rfc3339
+            let time = CivilTime(secondsSince1970: Int(iamTime + 3_600)).rfc3339
             return answer(
                 200, #"{"accessToken":"\#(give(grant))","expireTime":"\#(time)"}"#, of: .iamCredentials)
         }
         grant.kind = .identity
         grant.purpose = request.audience ?? ""
-        let end = googleTime + 3_600
+        let end = iamTime + 3_600
         let token = give(grant) { serial in
             #"{"aud":"\#(request.audience ?? "")","email":"\#(email)","exp":\#(end),"jti":"id-\#(serial)"}"#
         }

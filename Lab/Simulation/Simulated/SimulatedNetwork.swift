@@ -23,7 +23,7 @@ struct SimulatedNetwork: UpstreamTransport {
     let agent: SimulatedAgent.ID
     let node: Int
 
-    private var clock: SimulatedClock { SimulatedClock(timeline: world.timeline) }
+    private var clock: SimulatedClock { SimulatedClock(timeline: world.timeline, node: world.nodes[node]) }
 
     func shutdown() async {}
 
@@ -155,7 +155,12 @@ extension World {
     func answer(_ status: Int, _ body: String, _ retryAfter: Int? = nil, of destination: Destination)
         -> UpstreamResponse
     {
-        let seconds = if case .apiServer = destination { apiTime } else { googleTime }
+        let seconds =
+            switch destination {
+            case .apiServer: apiTime
+            case .securityTokenService: googleTime
+            case .iamCredentials: iamTime
+            }
         var headers: HTTPHeaders = ["content-type": "application/json", "date": DateHeader.format(Int(seconds))]
         if let retryAfter { headers.add(name: "retry-after", value: "\(retryAfter)") }
         return UpstreamResponse(status: status, headers: headers, body: Array(body.utf8))

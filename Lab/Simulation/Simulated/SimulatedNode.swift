@@ -17,6 +17,11 @@ final class SimulatedNode: CgroupPathResolving, @unchecked Sendable {
     private var paths: [UInt64: [UInt8]] = [:]
     /// Tokens that pods of the node were served, by purpose, and what was audited: agents come and go.
     var ledger = NodeLedger()
+    /// How long its machine has slept, a present sleep counted whole, and until when it sleeps.
+    private(set) var slept = Duration.zero
+    private(set) var sleepEnd: ContinuousClock.Instant?
+    /// How far the node's calendar is ahead.
+    var calendarOffset = Duration.zero
     /// Cgroup events that are not reported.
     var losesCgroupEvents = false
 
@@ -38,6 +43,19 @@ final class SimulatedNode: CgroupPathResolving, @unchecked Sendable {
     static let instance = InstanceAttributes(
         id: 1, hostname: "node.simulation", name: "node", zone: "zone-a", clusterName: "simulation",
         clusterLocation: "zone-a", clusterUID: "simulation")
+
+    // MARK: Sleep
+
+    func sleep(for length: Duration, at now: ContinuousClock.Instant) {
+        slept += length
+        sleepEnd = now + length
+    }
+
+    /// How much longer the machine sleeps; `nil` while it runs.
+    func sleepLeft(at now: ContinuousClock.Instant) -> Duration? {
+        guard let sleepEnd, now < sleepEnd else { return nil }
+        return sleepEnd - now
+    }
 
     // MARK: Cgroups
 
@@ -87,11 +105,22 @@ final class SimulatedNode: CgroupPathResolving, @unchecked Sendable {
 
 /// A request of a pod's client.
 struct ClientRequest {
-    enum Kind: Equatable {
+    enum Kind: Equatable, CustomStringConvertible {
         case access(scopes: String?)
         case identity(audience: String)
         case podToken
         case email
+
+        /// The name in the trace. A mirror would make the same text, slowly.
+        var description: String {
+            switch self {
+            case .access(nil): "access(scopes: nil)"
+            case .access(let scopes?): "access(scopes: Optional(\"\(scopes)\"))"
+            case .identity(let audience): "identity(audience: \"\(audience)\")"
+            case .podToken: "podToken"
+            case .email: "email"
+            }
+        }
     }
 
     var kind: Kind

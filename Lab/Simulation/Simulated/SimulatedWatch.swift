@@ -59,6 +59,9 @@ extension World {
 
     private func emit(_ item: SimulatedWatch.Item, to watch: SimulatedWatch) {
         guard watch.isOpen else { return }
+        if let left = nodes[watch.node].sleepLeft(at: now) {
+            return timeline.after(left) { [weak watch] in if let watch { self.emit(item, to: watch) } }
+        }
         if case .bytes = item {
             guard !has(.watchSilent) else { return }
             watch.arrivals += 1

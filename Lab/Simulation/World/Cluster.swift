@@ -15,6 +15,10 @@ struct SimulatedPod {
     let isDenied: Bool
     /// Asks for as many different tokens as it can.
     let isGreedy: Bool
+    /// The UID that it claims to be the mirror of.
+    var claimed: PodUID?
+    /// Whether another pod had its UID before: an agent may take its UID for one that has ended, until it lists the pods.
+    var isReused = false
     let bornAt: ContinuousClock.Instant
     var phase = "Pending"
     var isTerminating = false
@@ -69,12 +73,43 @@ struct Cluster {
     }
 
     var pods: [SimulatedPod] = []
+    /// By node, the numbers of the pods that have an object, the oldest first; and of all that it ever had.
+    private(set) var listed: [Int: [Int]] = [:]
+    private(set) var everOn: [Int: Int] = [:]
+    private var named: [String: [Int]] = [:]
+    private var accountIndex: [String: Int] = [:]
     var accounts: [SimulatedAccount] = []
     private(set) var version = 1_000
     private(set) var changes: [Change] = []
     /// A watch that begins before this version gets 410.
     private(set) var oldest = 1_000
     private static let kept = 512
+
+    mutating func add(_ pod: SimulatedPod) {
+        pods.append(pod)
+        listed[pod.node, default: []].append(pod.index)
+        everOn[pod.node, default: 0] += 1
+        named["\(pod.namespace)/\(pod.name)", default: []].append(pod.index)
+    }
+
+    mutating func add(_ account: SimulatedAccount) {
+        accountIndex["\(account.namespace)/\(account.name)"] = accounts.count
+        accounts.append(account)
+    }
+
+    /// The API server removes the pod's object.
+    mutating func unlist(_ index: Int) {
+        let (pod, name) = (pods[index], "\(pods[index].namespace)/\(pods[index].name)")
+        pods[index].isListed = false
+        listed[pod.node]?.removeAll { $0 == index }
+        named[name]?.removeAll { $0 == index }
+        if named[name]?.isEmpty == true { named[name] = nil }
+    }
+
+    /// The pod that has an object of this name.
+    func pod(_ namespace: String, _ name: String) -> SimulatedPod? {
+        named["\(namespace)/\(name)"]?.last.map { pods[$0] }
+    }
 
     /// Notes a change of a pod, and returns it for the watches.
     mutating func changed(_ pod: Int, _ type: String) -> Change {
@@ -96,15 +131,18 @@ struct Cluster {
     }
 
     func account(_ namespace: String, _ name: String) -> Int? {
-        accounts.firstIndex { $0.namespace == namespace && $0.name == name }
+        accountIndex["\(namespace)/\(name)"]
     }
 
     /// The pod as the API server writes it, with a few of the fields that the agent skips.
     func object(_ pod: SimulatedPod) -> String {
         let deletion = pod.isTerminating ? #","deletionTimestamp":"2026-11-29T12:00:00Z","# : ","
         let labels = pod.isDenied ? #"{"app":"sim","credentials":"none"}"# : #"{"app":"sim"}"#
+        let claim = pod.claimed.map {
+            #""annotations":{"kubernetes.io/config.hash":"\#($0)","kubernetes.io/config.mirror":"\#($0)"},"#
+        }
         return #"{"kind":"Pod","metadata":{"name":"\#(pod.name)","namespace":"\#(pod.namespace)","#
-            + #""uid":"\#(pod.uid)","resourceVersion":"\#(version)"\#(deletion)"labels":\#(labels)},"#
+            + #""uid":"\#(pod.uid)","resourceVersion":"\#(version)"\#(deletion)\#(claim ?? "")"labels":\#(labels)},"#
             + #""spec":{"nodeName":"node-\#(pod.node)","serviceAccountName":"\#(pod.account)","#
             + #""containers":[{"name":"main","image":"registry/app:1"}]},"#
             + #""status":{"phase":"\#(pod.phase)","podIP":"10.0.0.1"}}"#

@@ -11,6 +11,8 @@ struct CallEntry {
     var agent: SimulatedAgent.ID
     /// `nil`: calls of this kind are not looked at one by one.
     var key: String?
+    /// The pod that the call is for.
+    var pod: PodUID?
     var longestRetryAfter = Duration.seconds(60)
 }
 
@@ -24,12 +26,14 @@ extension World {
         guard let key = entry.key else { return entry }
         let memory = memories[id]
         judge.check(.singleFetch)
-        memory.inFlight[key, default: 0] += 1
-        if memory.inFlight[key, default: 0] > 1 {
+        var calls = memory.calls[entry.pod]?[key] ?? CallMemory()
+        calls.count += 1
+        memory.calls[entry.pod, default: [:]][key] = calls
+        if calls.count > 1 {
             violated(.singleFetch, "agent \(id) makes a call that is under way: \(key)")
         }
         judge.check(.retry)
-        if let moment = memory.notBefore[key], now < moment {
+        if let moment = calls.notBefore, now < moment {
             violated(.retry, "agent \(id) repeats a call \(moment - now) too early: \(key)")
         }
         return entry
@@ -41,21 +45,15 @@ extension World {
             let (_, fields) = Self.split(Substring("?" + (call.body.map { String(buffer: $0) } ?? "")))
             let grant = fields["subject_token"].flatMap { grants[$0] }
             guard let grant else { return CallEntry(agent: id, key: nil) }
-            return CallEntry(agent: id, key: "sts \(grant.pod) \(grant.accountUID) \(fields["scope"] ?? "")")
+            return CallEntry(agent: id, key: "sts \(grant.accountUID) \(fields["scope"] ?? "")", pod: grant.pod)
         case .iamCredentials:
             let bearer = call.headers.first(name: "authorization").map { String($0.dropFirst(7)) } ?? ""
             guard let grant = grants[bearer] else { return CallEntry(agent: id, key: nil) }
             let body = call.body.map { String(buffer: $0) } ?? ""
-            let name = call.url.split(separator: "/").last ?? ""
-            return CallEntry(agent: id, key: "iam \(grant.pod) \(grant.accountUID) \(name) \(body)")
+            return CallEntry(agent: id, key: "iam \(grant.accountUID) \(call.url) \(body)", pod: grant.pod)
         case .apiServer:
             if call.method == .GET, call.url.contains("/serviceaccounts/") {
-                return CallEntry(
-                    agent: id, key: "account \(call.url.split(separator: "/").suffix(3))",
-                    longestRetryAfter: .seconds(10))
-            }
-            guard call.method == .GET, call.url.contains("/pods?"), !call.url.contains("watch=") else {
-                return CallEntry(agent: id, key: nil)
+                return CallEntry(agent: id, key: call.url, longestRetryAfter: .seconds(10))
             }
             // A caller whose pod is not known may have the pods listed again at once.
             return CallEntry(agent: id, key: nil)
@@ -65,17 +63,20 @@ extension World {
     func leave(_ entry: CallEntry, _ answer: UpstreamResponse?, _ node: Int) {
         guard let key = entry.key else { return }
         let memory = memories[entry.agent]
-        memory.inFlight[key, default: 1] -= 1
-        if memory.inFlight[key] == 0 { memory.inFlight[key] = nil }
-        memory.notBefore[key] = nil
-        guard let answer else {
-            memory.notBefore[key] = now + .milliseconds(50)
-            return
-        }
+        // The agent forgot the pod meanwhile: what it asks for next is another entry's.
+        guard var calls = memory.calls[entry.pod]?[key] else { return }
+        calls.count -= 1
+        calls.notBefore = pause(after: answer, entry.longestRetryAfter).map { now + $0 }
+        let isOver = calls.count <= 0 && calls.notBefore == nil
+        memory.calls[entry.pod]?[key] = isOver ? nil : calls
+    }
+
+    /// How long the same call may not be made again after this answer, or after none.
+    private func pause(after answer: UpstreamResponse?, _ longest: Duration) -> Duration? {
+        guard let answer else { return .milliseconds(50) }
         // A new subject token, or new credentials of the node, may please at once.
-        if answer.isSuccess || answer.status == 401 || answer.status == 400 { return }
-        let pause = min(answer.retryAfter() ?? .zero, entry.longestRetryAfter)
-        memory.notBefore[key] = now + max(pause, .milliseconds(50))
+        if answer.isSuccess || answer.status == 401 || answer.status == 400 { return nil }
+        return max(min(answer.retryAfter() ?? .zero, longest), .milliseconds(50))
     }
 
     // MARK: Pods
@@ -86,7 +87,7 @@ extension World {
         if options.mutation == .deletionsIgnored, case .deleted = event { return noteEnd(event, agent) }
         guard directory.apply(event) else { return note("agent \(id) outdated event") }
         noteEnd(event, agent)
-        if directory.count > cluster.pods.count(where: { $0.node == node.number }) {
+        if directory.count > cluster.everOn[node.number, default: 0] {
             violated(.bounded, "agent \(id) knows more pods than its node ever had")
         }
         if case .replaced(let pods) = event {
@@ -113,9 +114,7 @@ extension World {
 
     /// The agent dropped what it held for a pod: another fetch for it is another entry's.
     func forgot(_ pod: PodUID, by id: SimulatedAgent.ID, _ node: SimulatedNode) {
-        let (memory, text) = (memories[id], pod.description)
-        memory.inFlight = memory.inFlight.filter { !$0.key.contains(text) }
-        memory.notBefore = memory.notBefore.filter { !$0.key.contains(text) }
+        memories[id].calls[pod] = nil
     }
 
     // MARK: Audit
@@ -135,7 +134,7 @@ extension World {
         guard let record = try? JSONDecoder().decode(AuditLine.self, from: Data(line.utf8)) else {
             return violated(.audit, "an audit line is not JSON")
         }
-        if line.contains("ya29.") || line.contains("eyJ") { violated(.ownToken, "an audit line holds a token") }
+        if Self.holdsToken(line) { violated(.ownToken, "an audit line holds a token") }
         switch (record.event, record.result) {
         case ("mint", "minted"):
             let purpose = [record.podUid, record.kind, record.targetAccount ?? "", record.audience].compactMap { $0 }
@@ -144,6 +143,17 @@ extension World {
         case ("mint", _): memories[id].auditedFailures += record.count
         default: memories[id].auditedDenials += record.count
         }
+    }
+
+    /// Whether the text holds the beginning of an opaque token or of a JWT.
+    private static func holdsToken(_ line: String) -> Bool {
+        var last: (UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0)
+        for byte in line.utf8 {
+            if last == (0x79, 0x61, 0x32, 0x39), byte == 0x2e { return true }
+            if (last.2, last.3) == (0x65, 0x79), byte == 0x4a { return true }
+            last = (last.1, last.2, last.3, byte)
+        }
+        return false
     }
 
     func reported(_ report: TokenFetchReport, by id: SimulatedAgent.ID, _ node: SimulatedNode) {

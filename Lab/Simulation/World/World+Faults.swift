@@ -13,12 +13,12 @@ extension World {
         let pause = random.duration(.seconds(1), options.faultPause * 3)
         timeline.after(pause) { [self] in
             guard now < timeline.start + end, !isQuiet else { return }
-            inject(random.pick(kinds))
+            inject(random.pick(kinds), until: end)
             planNext(kinds, until: end)
         }
     }
 
-    private func inject(_ fault: Fault) {
+    private func inject(_ fault: Fault, until end: Duration) {
         count(fault)
         note("fault \(fault.rawValue)")
         guard fault.isMoment else {
@@ -41,6 +41,12 @@ extension World {
             trouble(for: .zero)
         case .podBurst: burst()
         case .podsReplaced: replacePods()
+        case .podUIDReused: reuseUID()
+        case .podUIDClaimed: claimUID()
+        case .nodeClockSteps:
+            let step = random.duration(.seconds(1), .seconds(86_400))
+            random.pick(nodes).calendarOffset = random.chance(0.5) ? step : .zero - step
+        case .nodeSuspended: suspendNode(until: end)
         case .accountRecreated, .accountDeleted, .annotationFlips: changeAccount(fault)
         case .agentCrashes, .agentRestarts, .agentUpgrades: disturbAgent(fault)
         default: break
@@ -73,19 +79,53 @@ extension World {
         for _ in 0..<(5 + random.below(30)) {
             let delay = Duration.milliseconds(random.below(2_000))
             timeline.after(delay) {
-                self.createPod(on: node, for: .milliseconds(1 + self.random.below(900)))
+                self.createPod(on: node, for: .milliseconds(1 + self.random.below(900)), isReplaced: false)
             }
         }
     }
 
     /// Pods of a StatefulSet: the same names, other UIDs, at once.
     private func replacePods() {
-        let running = cluster.pods.filter { $0.isListed && !$0.isTerminating }
+        let running = runningPods().filter { $0.claimed == nil }
         for pod in running.prefix(4) {
             removeCgroupNow(of: pod.index)
             removeObject(of: pod.index)
             createPod(on: pod.node, named: pod.name, in: pod.namespace)
         }
+    }
+
+    private func runningPods() -> [SimulatedPod] {
+        let listed = nodes.flatMap { cluster.listed[$0.number] ?? [] }.sorted()
+        return listed.map { cluster.pods[$0] }.filter { !$0.isTerminating }
+    }
+
+    /// A pod goes, and another one gets its UID: of another name, and by chance of another ServiceAccount.
+    private func reuseUID() {
+        let pods = runningPods().filter { $0.claimed == nil }
+        guard !pods.isEmpty else { return }
+        let pod = random.pick(pods)
+        removeCgroupNow(of: pod.index)
+        removeObject(of: pod.index)
+        timeline.after(random.duration(.milliseconds(20), .seconds(30))) {
+            self.createPod(on: pod.node, in: pod.namespace, reusing: pod.uid)
+        }
+    }
+
+    /// A user makes a pod that claims to be the mirror of another's.
+    private func claimUID() {
+        let pods = runningPods().filter { $0.claimed == nil }
+        guard !pods.isEmpty else { return }
+        let pod = random.pick(pods)
+        createPod(on: pod.node, isReplaced: false, claiming: pod.uid)
+    }
+
+    /// The machine sleeps: neither its pods nor its agent do anything, and nothing reaches them.
+    private func suspendNode(until end: Duration) {
+        let (node, length) = (random.pick(nodes), random.duration(.seconds(1), .seconds(3_500)))
+        guard node.sleepLeft(at: now) == nil, now + length < timeline.start + end else { return }
+        note("node \(node.number) sleeps for \(length)")
+        node.sleep(for: length, at: now)
+        trouble(for: length)
     }
 
     private func removeCgroupNow(of index: Int) {
@@ -132,7 +172,7 @@ extension World {
 
     private func disturbAgent(_ fault: Fault) {
         let node = random.pick(nodes)
-        guard let agent = node.agent else { return }
+        guard let agent = node.agent, node.sleepLeft(at: now) == nil else { return }
         switch fault {
         case .agentUpgrades:
             guard node.successor == nil else { return }
@@ -177,14 +217,17 @@ extension World {
         // A fetch that the predecessor began is another than the successor's.
         judge.check(.freeUpgrade)
         let now = now
+        let taken = successor.tokens.snapshot()
         for entry in agent.tokens.snapshot() where (entry.remaining ?? .zero) > .seconds(1_200) {
             guard let record = successor.directory.record(for: entry.pod), !record.phase.isTerminal else { continue }
-            let key = "\(entry.pod) \(entry.kind) \(entry.target) \(entry.quotaProject ?? "")"
-            let isThere = successor.tokens.snapshot().contains { other in
-                "\(other.pod) \(other.kind) \(other.target) \(other.quotaProject ?? "")" == key
+            let isThere = taken.contains { other in
+                other.pod == entry.pod && other.kind == entry.kind && other.target == entry.target
+                    && other.quotaProject == entry.quotaProject
                     && (other.remaining ?? .zero) <= (entry.remaining ?? .zero) + .milliseconds(1)
             }
-            if !isThere, now > timeline.start { violated(.freeUpgrade, "the successor lacks \(key)") }
+            if !isThere, now > timeline.start {
+                violated(.freeUpgrade, "the successor lacks the \(entry.kind) of \(entry.pod)")
+            }
         }
     }
 

@@ -17,6 +17,8 @@ extension World {
     func send(_ request: ClientRequest, from index: Int) {
         let pod = cluster.pods[index]
         let node = nodes[pod.node]
+        // The pod's client sleeps with the machine.
+        if let left = node.sleepLeft(at: now) { return timeline.after(left) { self.send(request, from: index) } }
         let number = serial()
         judge.requests += 1
         guard let agent = node.agent else {
@@ -24,9 +26,9 @@ extension World {
             if request.mustSucceed { violated(.liveness, "no agent runs on node-\(pod.node)") }
             return note("request \(number) pod \(index): no agent")
         }
-        let began = now
+        let (began, slept) = (now, node.slept)
         agent.answer(number, request, node.tag(of: pod)) { [self] response in
-            let took = now - began
+            let took = max(now - began - (node.slept - slept), .zero)
             judge.check(.answered)
             judge.slowest = max(judge.slowest, took)
             judge.statuses[response.status.rawValue, default: 0] += 1
@@ -39,13 +41,18 @@ extension World {
                 violated(.answered, "request \(number) got \(response.status), which no document names")
             }
             if request.mustSucceed { expectSuccess(response, of: request, number, pod) }
-            guard response.status == .ok else { return }
+            guard response.status == .ok, knows(pod, agent) else { return }
             if request.isCredential {
                 judgeCredential(response, request, number, pod, agent, node)
             } else {
                 judgeEmail(response, number, pod)
             }
         }
+    }
+
+    /// Whether the agent could know which pod asks. One that was not told of a UID's second pod yet takes it for the first.
+    private func knows(_ pod: SimulatedPod, _ agent: SimulatedAgent) -> Bool {
+        !pod.isReused || agent.directory.record(for: pod.uid)?.name == pod.name
     }
 
     private static let documented: Set<Response.Status> = [
@@ -101,8 +108,10 @@ extension World {
             return violated(.ownToken, "request \(number) got a token that nobody gave out")
         }
         judge.check(.ownToken)
-        if grant.pod != pod.uid || grant.account != pod.account || grant.namespace != pod.namespace {
-            violated(.ownToken, "request \(number) of pod \(pod.uid) got the token of pod \(grant.pod)")
+        if grant.pod != pod.uid || grant.index != pod.index || grant.account != pod.account
+            || grant.namespace != pod.namespace
+        {
+            violated(.ownToken, "request \(number) of pod \(pod.uid) got the token of pod \(grant.index), \(grant.pod)")
         }
         judge.check(.lifetime)
         let left = grant.end - now

@@ -76,6 +76,12 @@ final class World: @unchecked Sendable {
         return googleTime
     }
 
+    var iamTime: Int64 {
+        if has(.iamClockAhead) { return googleTime + 600 }
+        if has(.iamClockBehind) { return googleTime - 600 }
+        return googleTime
+    }
+
     /// A UID in the form of RFC 4122.
     func makeUID() -> String {
         func hexadecimal(_ digits: Int) -> String {
