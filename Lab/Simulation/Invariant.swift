@@ -49,7 +49,7 @@ struct InvariantRecord {
 
 /// The calls for one thing.
 struct CallMemory {
-    /// Those in flight.
+    /// Calls in flight.
     var count = 0
     /// When a call that failed may be made again at the earliest.
     var notBefore: ContinuousClock.Instant?

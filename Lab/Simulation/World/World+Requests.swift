@@ -50,7 +50,7 @@ extension World {
         }
     }
 
-    /// Whether the agent could know which pod asks. One that was not told of a UID's second pod yet takes it for the first.
+    /// Whether the agent could know which pod asks. Until the watch shows the second pod of a UID, the agent takes it for the first.
     private func knows(_ pod: SimulatedPod, _ agent: SimulatedAgent) -> Bool {
         !pod.isReused || agent.directory.record(for: pod.uid)?.name == pod.name
     }

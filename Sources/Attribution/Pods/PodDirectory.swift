@@ -21,8 +21,9 @@ package final class PodDirectory: Sendable {
     /// - Parameters:
     ///   - waiterLimit: The greatest number of requests that wait at the same time; more are not held.
     ///   - clock: Measures the waits.
-    ///   - onDeparture: Told the `metadata.uid` of every pod that is deleted, vanishes in a list, or whose UID another
-    ///     pod has, once each and in order, after the directory has forgotten it. Called by `apply`, outside the lock.
+    ///   - onDeparture: Told the `metadata.uid` of every pod that is deleted or vanishes in a list, once each and in
+    ///     order, after the directory has forgotten it. A pod whose UID another pod has now counts as deleted. Called by
+    ///     `apply`, outside the lock.
     package init(
         waiterLimit: Int = 4096,
         clock: any Clock<Duration> = ContinuousClock(),

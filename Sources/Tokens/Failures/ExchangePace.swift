@@ -13,8 +13,8 @@ package struct PacingPolicy: Sendable, Hashable {
     /// A success multiplies the pause by this, a second in a row by its square, and so on. A node that finds the quota free soon
     /// makes calls without a pause.
     package var shrink = 0.7
-    /// For so long after a refusal a refresh waits until `refreshRemaining` is left of its token's use, and the time that its turn
-    /// takes at the present pace: pods without a token, be they other nodes', need the quota more.
+    /// For so long after a refusal a refresh waits until `refreshRemaining` is left of its token's use, and the time of its turn:
+    /// pods without a token, be they other nodes', need the quota more.
     package var pressure: Duration = .seconds(900)
     package var refreshRemaining: Duration = .seconds(60)
 
