@@ -134,6 +134,9 @@ package final class Fleet: @unchecked Sendable {
         configuration.pacing = options.pacing
         // The sweeps of thousands of agents would be millions. They forget what has ended, here later than on a node.
         configuration.sweepInterval = .seconds(120)
+        // A node reads a ServiceAccount within 2 s of its use. These reads take from no quota, and would be most of the run.
+        configuration.serviceAccounts.refreshAge = .seconds(600)
+        configuration.serviceAccounts.awaitAge = .seconds(660)
         let random = random
         let agent = TokenService(
             configuration: configuration, issuer: upstreams, accounts: upstreams, exchanger: upstreams, clock: timeline,
