@@ -61,6 +61,11 @@ final class AgentMemory: @unchecked Sendable {
     var ended: [PodUID: ContinuousClock.Instant] = [:]
     /// Calls by what they are for, by pod; `nil` for calls that concern none.
     var calls: [PodUID?: [String: CallMemory]] = [:]
+    /// How often the agent forgot each pod: calls that began before concern nothing that it does later.
+    var generations: [PodUID: Int] = [:]
+
+    func generation(of pod: PodUID?) -> Int { pod.flatMap { generations[$0] } ?? 0 }
+
     /// Denials that are to be audited, and those that were.
     var denials = 0
     var auditedDenials = 0

@@ -151,7 +151,11 @@ extension World {
         var perPod: [Held: Int] = [:]
         for entry in entries { perPod[Held(pod: entry.pod, kind: Self.name(entry.kind)), default: 0] += 1 }
         let bound = max(limits.accessTokensPerPod, limits.identityTokensPerPod)
-        if let worst = perPod.max(by: { $0.value < $1.value }), worst.value > bound {
+        // The same one in every process, where several are as many.
+        let worst = perPod.max { one, other in
+            (one.value, one.key.pod, one.key.kind) < (other.value, other.key.pod, other.key.kind)
+        }
+        if let worst, worst.value > bound {
             violated(.bounded, "agent \(agent.id) holds \(worst.value) \(worst.key.kind) of \(worst.key.pod)")
         }
         if entries.contains(where: { $0.waiters > limits.waitersPerPod }) {

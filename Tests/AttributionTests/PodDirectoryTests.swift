@@ -39,6 +39,22 @@ final class Departures: Sendable {
         #expect(self.departures.all == [.web])
     }
 
+    @Test(arguments: [true, false])
+    func `a UID's second pod is found once the first one's departure was told`(_ isListed: Bool) {
+        let (directory, found) = (Mutex<PodDirectory?>(nil), Mutex<[PodRecord?]>([]))
+        let watched = PodDirectory { uid in
+            let record = directory.withLock { $0 }?.record(for: uid)
+            found.withLock { $0.append(record) }
+        }
+        directory.withLock { $0 = watched }
+        let other = PodRecord(uid: .web, namespace: "shop", name: "web-1", serviceAccountName: "web")
+        watched.apply(.updated(.web))
+        watched.apply(isListed ? .replaced([other]) : .updated(other))
+        #expect(found.withLock { $0 } == [nil])
+        #expect(watched.record(for: .web) == other)
+        directory.withLock { $0 = nil }
+    }
+
     /// A restored backup may bring a UID back with another pod: what the former pod had is dropped.
     @Test(arguments: [true, false])
     func `a UID that another pod has is a departure`(_ isListed: Bool) {

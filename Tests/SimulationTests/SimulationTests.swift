@@ -38,6 +38,19 @@ import Testing
         #expect(found.contains(invariant), "\(mutation) is found by \(found) alone")
     }
 
+    /// The same for a bug that shows only where UIDs are used again, and the agent lists its pods.
+    @Test func tokensOfAFormerPodAreFound() {
+        var found: Set<Invariant> = []
+        for seed in 1...4 where !found.contains(.ownToken) {
+            var options = SimulationOptions(seed: UInt64(seed))
+            (options.hours, options.faultPause, options.faults) = (0.5, .seconds(30), [.podUIDReused, .watchGarbage])
+            #expect(Simulation(options).run().violations.isEmpty)
+            options.mutation = .tokensKept
+            found.formUnion(Simulation(options).run().violations.map(\.invariant))
+        }
+        #expect(found.contains(.ownToken))
+    }
+
     private func expectNothingBroken(_ seed: UInt64, hours: Double, faultPause: Duration, pods: Int) {
         var options = SimulationOptions(seed: seed)
         (options.hours, options.faultPause, options.podsPerNode) = (hours, faultPause, pods)

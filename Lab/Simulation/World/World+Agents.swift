@@ -13,6 +13,8 @@ struct CallEntry {
     var key: String?
     /// The pod that the call is for.
     var pod: PodUID?
+    /// How often the agent had forgotten that pod when the call began.
+    var generation = 0
     var longestRetryAfter = Duration.seconds(60)
 }
 
@@ -22,9 +24,10 @@ extension World {
 
     func enter(_ call: UpstreamCall, of id: SimulatedAgent.ID, _ node: Int) -> CallEntry {
         judge.upstreamCalls += 1
-        let entry = entry(call, id)
+        var entry = entry(call, id)
         guard let key = entry.key else { return entry }
         let memory = memories[id]
+        entry.generation = memory.generation(of: entry.pod)
         judge.check(.singleFetch)
         var calls = memory.calls[entry.pod]?[key] ?? CallMemory()
         calls.count += 1
@@ -64,7 +67,9 @@ extension World {
         guard let key = entry.key else { return }
         let memory = memories[entry.agent]
         // The agent forgot the pod meanwhile: what it asks for next is another entry's.
-        guard var calls = memory.calls[entry.pod]?[key] else { return }
+        guard entry.generation == memory.generation(of: entry.pod), var calls = memory.calls[entry.pod]?[key] else {
+            return
+        }
         calls.count -= 1
         calls.notBefore = pause(after: answer, entry.longestRetryAfter).map { now + $0 }
         let isOver = calls.count <= 0 && calls.notBefore == nil
@@ -115,6 +120,7 @@ extension World {
     /// The agent dropped what it held for a pod: another fetch for it is another entry's.
     func forgot(_ pod: PodUID, by id: SimulatedAgent.ID, _ node: SimulatedNode) {
         memories[id].calls[pod] = nil
+        memories[id].generations[pod, default: 0] += 1
     }
 
     // MARK: Audit

@@ -125,7 +125,8 @@ extension World {
         guard node.sleepLeft(at: now) == nil, now + length < timeline.start + end else { return }
         note("node \(node.number) sleeps for \(length)")
         node.sleep(for: length, at: now)
-        trouble(for: length)
+        // A read that was under way ends after the sleep.
+        timeline.after(length) { self.trouble(for: .zero) }
     }
 
     private func removeCgroupNow(of index: Int) {
@@ -219,7 +220,10 @@ extension World {
         let now = now
         let taken = successor.tokens.snapshot()
         for entry in agent.tokens.snapshot() where (entry.remaining ?? .zero) > .seconds(1_200) {
-            guard let record = successor.directory.record(for: entry.pod), !record.phase.isTerminal else { continue }
+            // A UID's second pod takes over nothing of the first.
+            guard let record = successor.directory.record(for: entry.pod), !record.phase.isTerminal,
+                agent.directory.record(for: entry.pod)?.name == record.name
+            else { continue }
             let isThere = taken.contains { other in
                 other.pod == entry.pod && other.kind == entry.kind && other.target == entry.target
                     && other.quotaProject == entry.quotaProject

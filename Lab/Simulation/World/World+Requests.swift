@@ -41,10 +41,10 @@ extension World {
                 violated(.answered, "request \(number) got \(response.status), which no document names")
             }
             if request.mustSucceed { expectSuccess(response, of: request, number, pod) }
-            guard response.status == .ok, knows(pod, agent) else { return }
+            guard response.status == .ok else { return }
             if request.isCredential {
                 judgeCredential(response, request, number, pod, agent, node)
-            } else {
+            } else if knows(pod, agent) {
                 judgeEmail(response, number, pod)
             }
         }
@@ -108,8 +108,9 @@ extension World {
             return violated(.ownToken, "request \(number) got a token that nobody gave out")
         }
         judge.check(.ownToken)
-        if grant.pod != pod.uid || grant.index != pod.index || grant.account != pod.account
-            || grant.namespace != pod.namespace
+        let owner = knows(pod, agent) ? pod : cluster.pods[grant.index]
+        if grant.pod != pod.uid || grant.index != owner.index || grant.account != owner.account
+            || grant.namespace != owner.namespace
         {
             violated(.ownToken, "request \(number) of pod \(pod.uid) got the token of pod \(grant.index), \(grant.pod)")
         }
@@ -123,7 +124,7 @@ extension World {
         if let end = agent.memory.ended[pod.uid], end < now {
             violated(.ended, "request \(number): pod \(pod.uid) was served, its end is known since \(now - end)")
         }
-        judgeAccount(grant, request, number, pod)
+        judgeAccount(grant, request, number, owner)
         if request.kind != .podToken { node.ledger.served[request.purpose(pod.uid, grant), default: []].insert(token) }
     }
 

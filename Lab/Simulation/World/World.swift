@@ -28,11 +28,11 @@ final class World: @unchecked Sendable {
 
     /// The moment up to which a pod may have to ask again, because its node still keeps the pace that refusals taught it.
     var paceEnd = Duration.zero
-    /// The longest time that a node takes to find out that a quota is free again: the pauses of `PacingPolicy` from the longest to
-    /// the shortest, each half as long again at worst.
+    /// The longest time that a node takes to find out that the quotas of STS and then of IAM are free again: twice the pauses of
+    /// `PacingPolicy` from the longest to the shortest, each half as long again at worst.
     var paceBound: Duration {
         let throttles: [Fault] = [.stsThrottle, .iamThrottle]
-        return throttles.contains { injected[$0] != nil } ? .seconds(250) : .zero
+        return throttles.contains { injected[$0] != nil } ? .seconds(270) : .zero
     }
 
     init(_ options: SimulationOptions) {

@@ -51,24 +51,35 @@ struct PodTable: Sendable {
         switch event {
         case .updated(let record):
             guard !self.terminated.contains(record.uid) else { return .outdated }
-            let departures = self.isAnother(record) ? [record.uid] : []
             self.insert(record)
-            return .applied(departures: departures)
+            return .applied(departures: [])
         case .deleted(let uid):
             guard self.remove(uid) else { return .applied(departures: []) }
             self.terminated.insert(uid)
             return .applied(departures: [uid])
         case .replaced(let records):
             let gone = Set(self.records.keys).subtracting(records.map(\.uid))
-            let departures = gone.union(records.filter(self.isAnother).map(\.uid))
             for uid in gone { self.remove(uid) }
             for record in records { self.insert(record) }
-            return .applied(departures: departures.sorted())
+            return .applied(departures: gone.sorted())
         }
     }
 
-    /// Whether the UID is known of another pod. No API server gives a UID twice, but a restored backup may: what is held for the
-    /// former pod must not serve the new one.
+    /// Removes the pods whose UIDs the change gives to other pods, and returns the UIDs. No API server gives a UID twice, but a
+    /// restored backup may: what is held for the former pod must not serve the new one.
+    mutating func removeFormer(before event: PodEvent) -> [PodUID] {
+        let records =
+            switch event {
+            case .updated(let record): [record]
+            case .replaced(let records): records
+            case .deleted: [PodRecord]()
+            }
+        let uids = records.filter(self.isAnother).map(\.uid).sorted()
+        for uid in uids { self.remove(uid) }
+        return uids
+    }
+
+    /// Whether the UID is known of another pod.
     private func isAnother(_ record: PodRecord) -> Bool {
         guard let known = self.records[record.uid] else { return false }
         return !record.hasName(of: known) || record.serviceAccountName != known.serviceAccountName

@@ -30,15 +30,15 @@ extension TokenTable {
     /// whose token ends first.
     mutating func startSpacedFetches(now: Instant) {
         pacedUntil = nil
-        var refreshes: [PaceKey: Int] = [:]
+        var ahead: [PaceKey: Int] = [:]
         for candidate in spacedFetches(now: now) {
             guard let pace = paces[candidate.pace], let shard = pods[candidate.pod], shard.canStartFetch,
                 mayRunAnother(of: shard)
             else { continue }
+            ahead[candidate.pace, default: 0] += 1
             var startsAt = pace.pauseEnd(at: now) ?? now
             if let end = candidate.end {
-                refreshes[candidate.pace, default: 0] += 1
-                let turn = refreshes[candidate.pace, default: 1]
+                let turn = ahead[candidate.pace, default: 1]
                 if let left = reserve(of: candidate, turn, at: pace) { startsAt = max(startsAt, end - left) }
             }
             guard startsAt <= now else {
@@ -66,8 +66,8 @@ extension TokenTable {
         }
     }
 
-    /// How much of the token's use is left when its refresh starts, which has this `turn` among those of its pace; `nil` where the
-    /// refresh does not wait.
+    /// How much of the token's use is left when its refresh starts, which has this `turn` among the fetches of its pace; `nil` where
+    /// the refresh does not wait.
     private func reserve(of candidate: Candidate, _ turn: Int, at pace: ExchangePace) -> Duration? {
         let least = (configuration.pacing?.refreshRemaining ?? .zero) + pace.length(of: turn)
         // Google's clients take what is left. AWS's ask with every call once less than 15 minutes are left.
