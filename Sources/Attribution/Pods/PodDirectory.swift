@@ -40,7 +40,7 @@ package final class PodDirectory: Sendable {
     /// - Returns: Whether it was applied: an earlier state of a pod that was deleted is not.
     @discardableResult
     package func apply(_ event: PodEvent) -> Bool {
-        // Nobody finds a UID's second pod before everything that is held for the first has been dropped.
+        // No request finds a UID's second pod before everything that is held for the first has been dropped.
         for uid in self.storage.withLock({ $0.pods.removeFormer(before: event) }) { self.onDeparture(uid) }
         let (change, arrivals) = self.storage.withLock { storage in
             let change = storage.pods.apply(event)
