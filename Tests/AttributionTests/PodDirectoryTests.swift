@@ -9,6 +9,17 @@ final class Departures: Sendable {
     func note(_ uid: PodUID) { self.uids.withLock { $0.append(uid) } }
 }
 
+/// Looks the pod up when its departure is told.
+final class DepartureWitness: Sendable {
+    let directory = Mutex<PodDirectory?>(nil)
+    let found = Mutex<[PodRecord?]>([])
+
+    func note(_ uid: PodUID) {
+        let record = directory.withLock { $0 }?.record(for: uid)
+        found.withLock { $0.append(record) }
+    }
+}
+
 @Suite struct PodDirectoryTests {
     let departures = Departures()
     let directory: PodDirectory
@@ -41,18 +52,15 @@ final class Departures: Sendable {
 
     @Test(arguments: [true, false])
     func `a UID's second pod is found once the first one's departure was told`(_ isListed: Bool) {
-        let (directory, found) = (Mutex<PodDirectory?>(nil), Mutex<[PodRecord?]>([]))
-        let watched = PodDirectory { uid in
-            let record = directory.withLock { $0 }?.record(for: uid)
-            found.withLock { $0.append(record) }
-        }
-        directory.withLock { $0 = watched }
+        let witness = DepartureWitness()
+        let watched = PodDirectory { witness.note($0) }
+        witness.directory.withLock { $0 = watched }
         let other = PodRecord(uid: .web, namespace: "shop", name: "web-1", serviceAccountName: "web")
         watched.apply(.updated(.web))
         watched.apply(isListed ? .replaced([other]) : .updated(other))
-        #expect(found.withLock { $0 } == [nil])
+        #expect(witness.found.withLock { $0 } == [nil])
         #expect(watched.record(for: .web) == other)
-        directory.withLock { $0 = nil }
+        witness.directory.withLock { $0 = nil }
     }
 
     /// A restored backup may bring a UID back with another pod: what the former pod had is dropped.
