@@ -127,29 +127,29 @@ dashboard: bpf ## Records MINUTES (default: 6) of a soak with a real Prometheus,
 
 memory: bpf ## What the agent needs when all of 110 pods take all that the limits allow, within the manifest's memory limit
 	@echo "Building for release (the first time takes some minutes)"
-	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-opener podidentd-lab lab-attack
+	@.ci/release podidentd podidentd-opener podidentd-lab lab-attack
 	@.build-release/release/podidentd-lab memory
 
 million: bpf ## A million connections from pods that come and go: 0 wrong? CONNECTIONS (default: 1000000), PODS (110), SPIFFE=1
 	@echo "Building for release (the first time takes some minutes)"
-	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-opener podidentd-lab $(if $(SPIFFE),podidentd-signer)
+	@.ci/release podidentd podidentd-opener podidentd-lab $(if $(SPIFFE),podidentd-signer)
 	@.build-release/release/podidentd-lab million $(if $(SPIFFE),--spiffe) --connections $(or $(CONNECTIONS),1000000) --pods $(or $(PODS),110)
 
 storm: bpf ## What share of 200 cold pods that ask at the same moment is served at the first try, on a busy node
 	@echo "Building for release (the first time takes some minutes)"
-	@SWIFT=$(SWIFT) .ci/release podidentd podidentd-opener podidentd-lab lab-attack
+	@.ci/release podidentd podidentd-opener podidentd-lab lab-attack
 	@.build-release/release/podidentd-lab storm
 
 simulate: bpf ## The agent's decisions in a simulated world: SEEDS (10000) of HOURS (24) with PODS (6), for MINUTES (25) at most; writes docs/simulation.md
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
-	@SWIFT=$(SWIFT) .ci/release podidentd-lab
+	@.ci/release podidentd-lab
 	@.ci/simulate --seeds $(or $(SEEDS),10000) --hours $(or $(HOURS),24) --minutes $(or $(MINUTES),25) --pods $(or $(PODS),6)
 
 fleet: bpf ## Thousands of agents before Google's quotas, in virtual time: NODES (5000), BEFORE (250, without pacing); writes docs/scale.md
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
-	@SWIFT=$(SWIFT) .ci/release podidentd-lab
+	@.ci/release podidentd-lab
 	@.ci/fleet --nodes $(or $(NODES),5000) --before $(or $(BEFORE),250)
 
 reference: bpf ## Writes the tables of docs/operate/configuration.md from the code
@@ -175,7 +175,7 @@ captures: bpf ## Writes docs/operate/debug.md and kubectl.md: what the debug com
 bench: .bench-options bpf ## Measures beside references and draws; QUICK=1, ONLY=1,5 (figures), AGENT=path (other binary), BEFORE=checkout (2d21139), CLOUDS=1, SPIFFE=1
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
-	@SWIFT=$(SWIFT) .ci/release podidentd-lab podidentd-opener podidentd-init $(if $(AGENT),,podidentd) $(if $(SPIFFE),podidentd-signer)
+	@.ci/release podidentd-lab podidentd-opener podidentd-init $(if $(AGENT),,podidentd) $(if $(SPIFFE),podidentd-signer)
 	@$(if $(CLOUDS),bash .ci/setup-clients all)
 	@$(if $(SPIFFE),bash .ci/setup-clients && bash .ci/install nghttp2-client)
 	@$(if $(CLOUDS),python3 Benchmarks/clouds.py $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)))

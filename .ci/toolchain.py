@@ -16,7 +16,7 @@ def required():
     """The same; without one it ends this program with a sentence."""
     found = swift()
     if not found:
-        sys.exit(subprocess.run(["bash", pathlib.Path(__file__).resolve().parent / "need-swift"]).returncode)
+        sys.exit(subprocess.run(["bash", pathlib.Path(__file__).resolve().parent / "need-swift"]).returncode or 1)
     return found
 
 

@@ -1,6 +1,7 @@
 """`make bench` calls programs with options that they have, whatever is chosen."""
 
 import itertools
+import os
 import pathlib
 import re
 import subprocess
@@ -11,9 +12,14 @@ BENCHMARKS = ROOT / "Benchmarks"
 CALL = re.compile(r"^python3 (Benchmarks/\w+\.py)(.*)$", re.MULTILINE)
 
 
+# What a caller's make, or its shell, may hand down.
+CALLERS = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "QUICK", "ONLY", "ROWS", "STARTS", "BEFORE", "AGENT", "CLOUDS", "SPIFFE"}
+
+
 def dry_run(*arguments):
     return subprocess.run(
-        ["make", "--dry-run", "--no-print-directory", "bench", *arguments], cwd=ROOT, capture_output=True, text=True)
+        ["make", "--dry-run", "--no-print-directory", "bench", *arguments], cwd=ROOT, capture_output=True, text=True,
+        env={name: value for name, value in os.environ.items() if name not in CALLERS})
 
 
 def options(script):

@@ -102,6 +102,11 @@ extension AgentProcess {
         }
     }
 
+    /// Asks the agent in the same way until it has answered so many more than now.
+    package func serves(more count: UInt64) async throws {
+        try await served(atLeast: status().requests["answers.access_token.200", default: 0] + count)
+    }
+
     /// How many descriptors the agent holds once every connection of a pod is closed; asks for at most a minute.
     package func settledDescriptors() async throws -> Int {
         let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience

@@ -53,6 +53,21 @@ import Testing
         }
     }
 
+    @Test("a path that no Unix socket can have is refused with its length and the kernel's limit")
+    func longPath() async {
+        let longest = "/" + String(repeating: "a", count: UnixListener.pathBytesMax - 1)
+        await #expect {
+            _ = try await AdminClient(socketPath: longest + "a").get("/view")
+        } throws: { error in
+            "\(error)".contains("the path has 108 bytes, and the kernel takes 107")
+        }
+        await #expect {
+            _ = try await AdminClient(socketPath: longest).get("/view")
+        } throws: { error in
+            !"\(error)".contains("108")
+        }
+    }
+
     enum Obstacle: String, CaseIterable { case file, directory, linkToFile, danglingLink }
 
     @Test("what is no socket is never replaced, and never followed", arguments: Obstacle.allCases)

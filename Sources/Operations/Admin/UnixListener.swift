@@ -13,7 +13,7 @@ package struct UnixListener: Sendable {
     /// The longest path of a socket: `sun_path` without the zero at its end (unix(7)).
     package static let pathBytesMax = 107
     /// The longest name under which a socket is bound before it is renamed.
-    package static let temporaryName = temporaryName(.max)
+    package static let longestTemporaryName = temporaryName(.max)
 
     package let path: String
     private let channel: any Channel
@@ -38,7 +38,7 @@ package struct UnixListener: Sendable {
         }
         let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
         // A name that no other process uses, for a listener that closes removes the path that it was bound to. Not
-        // longer than most names: a socket's address has 107 bytes.
+        // longer than most names: see ``pathBytesMax``.
         let temporary = directory + "/" + temporaryName(UInt32.random(in: 0...UInt32.max))
         let channel: any Channel
         do {

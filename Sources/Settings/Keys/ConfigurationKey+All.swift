@@ -211,7 +211,7 @@ extension ConfigurationKey {
         ),
         decoded(
             "admin.socket", \.adminSocket, default: "/run/podidentd/admin.sock",
-            allowed: "an absolute path of at most 107 bytes",
+            allowed: "an absolute path of at most 107 bytes, 93 of them in its directory",
             decode: { text throws(ConfigurationError) in try socketPath(text, besides: handoverSocketName) },
             "Unix socket of the debug commands, mode 0600."
         ),

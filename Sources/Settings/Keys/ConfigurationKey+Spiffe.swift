@@ -27,8 +27,8 @@ extension ConfigurationKey {
         """
     )
     static let spiffeSocket = optional(
-        "spiffe.socket", \.spiffeSocket, allowed: "an absolute path of at most 107 bytes",
-        parse: { text throws(ConfigurationError) in try socketPath(text, besides: UnixListener.temporaryName) },
+        "spiffe.socket", \.spiffeSocket, allowed: "an absolute path of at most 107 bytes, 98 of them in its directory",
+        parse: { text throws(ConfigurationError) in try socketPath(text, besides: UnixListener.longestTemporaryName) },
         """
         A Unix socket with the same API, for clients that know no other, in a directory of its own that is mounted into pods \
         (read-only). Default: none.

@@ -1,14 +1,15 @@
 /// How an agent learns its share of a quota from refusals alone.
 ///
 /// All nodes of a cluster share the quota of one project, and no node knows how many others there are. Each therefore pauses
-/// between calls. The pause grows with each refusal and shrinks with each success, as TCP finds its share of a line.
+/// between calls. The pause grows with the first refusal of a call that began after it last grew, and shrinks with each success of
+/// such a call, as TCP finds its share of a line.
 package struct PacingPolicy: Sendable, Hashable {
     /// The pause after a first refusal.
     package var firstPause: Duration = .milliseconds(500)
     /// The longest pause: a quota of 6,000 a minute, shared by 5,000 nodes, is a call in 50 s: nodes that wait somewhat less use all
     /// of it, and a few calls too many are refused.
     package var longestPause: Duration = .seconds(40)
-    /// A refusal multiplies the pause by this.
+    /// A refusal multiplies the pause by this, once for calls that ran together.
     package var growth = 2.0
     /// A success multiplies the pause by this, a second in a row by its square, and so on. A node that finds the quota free soon
     /// makes calls without a pause.

@@ -126,7 +126,7 @@ struct SupervisorTests {
             try await successor.waitUntilReady()
             #expect(await agent.result().status == 0)
             try await successor.answered(atLeast: 400)
-            try await load.expectNoFailure("SUPERVISED UPGRADE")
+            try await load.expectNoFailure("SUPERVISED UPGRADE", atLeast: 700)
             // Nothing of the replaced one keeps the port.
             #expect(await successor.stop().status == 0)
             #expect(try await load.pods[0].run("curl", "-s", "http://169.254.169.254/").status == 7)

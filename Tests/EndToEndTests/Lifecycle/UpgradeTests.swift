@@ -25,7 +25,7 @@ struct UpgradeTests {
                 #expect(status.requests["connections.reset.untagged"] == nil, "\(status.requests) \(status.kernel)")
                 agent = successor
             }
-            try await load.expectNoFailure("UPGRADE")
+            try await load.expectNoFailure("UPGRADE", atLeast: 1_500)
             #expect(await agent.stop().status == 0)
         }
     }
@@ -45,7 +45,7 @@ struct UpgradeTests {
                 try await successor.answered(atLeast: 400)
                 agent = successor
             }
-            try await load.expectNoFailure("RESTART")
+            try await load.expectNoFailure("RESTART", atLeast: 1_500)
             #expect(await agent.stop().status == 0)
             #expect(try await load.pods[0].run("curl", "-s", "http://169.254.169.254/").status == 7)
         }
@@ -310,9 +310,10 @@ struct Load {
         return reports
     }
 
-    func expectNoFailure(_ name: String) async throws {
+    func expectNoFailure(_ name: String, atLeast count: Int) async throws {
         let reports = try await reports()
-        for report in reports { #expect(report.correct == report.total && report.total > 100, "\(report)") }
+        for report in reports { #expect(report.correct == report.total && report.total > 200, "\(report)") }
+        #expect(reports.map(\.total).reduce(0, +) >= count)
         #expect(world.cluster.trap?.connections == 0)
         print("\(name) \(reports.map(\.correct).reduce(0, +)) requests, none failed")
     }

@@ -58,7 +58,7 @@ struct DisturbanceTests {
                 let answer = try await new.ask()
                 #expect(answer.status == 200, "\(answer.body)")
             }
-            try await agent.served(atLeast: 200)
+            try await agent.serves(more: 100)
             let report = try await load.stoppedLoadReport()
             #expect(report.correct == report.total && report.total > 100, "\(report)")
             print("RESTART 4 restarts of the API server, \(report.correct) of \(report.total) requests answered")
