@@ -14,7 +14,9 @@ struct ProcessClock: Sendable {
         try step(to: 0)
         let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "../Shims/clock.c")
         // The compiler lies beside Swift's.
-        let script = #""$(dirname "$(realpath "$(command -v "${SWIFT:-swift}")")")/clang" -O1 -shared -fPIC -o "$0" "$1""#
+        let script = #"""
+            "$(dirname "$(realpath "$(command -v "${SWIFT:-swift}")")")/clang" -O1 -shared -fPIC -o "$0" "$1"
+            """#
         try await Command.require(["sh", "-c", script, library, source.path])
     }
 
