@@ -1,8 +1,8 @@
 /// How an agent learns its share of a quota from refusals alone.
 ///
 /// All nodes of a cluster share the quota of one project, and no node knows how many others there are. Each therefore pauses
-/// between calls. The pause grows with the first refusal of a call that began after it last grew, and shrinks with each success of
-/// such a call, as TCP finds its share of a line.
+/// between calls. The pause grows with a refusal and shrinks with a success, as TCP finds its share of a line. Calls that began
+/// before it last grew do not count.
 package struct PacingPolicy: Sendable, Hashable {
     /// The pause after a first refusal.
     package var firstPause: Duration = .milliseconds(500)
