@@ -30,9 +30,9 @@ static __u64 counter;
 
 extern struct { int any; } nid_settings, nid_listeners, nid_policies, nid_connections, nid_stats, nid_notes, nid_tags, nid_asked;
 
-static struct socket *socket_of(void *view)
+static struct model_socket *socket_of(void *view)
 {
-	return (struct socket *)view;
+	return (struct model_socket *)view;
 }
 
 static struct group *container_of_pod(int pod)
@@ -86,7 +86,8 @@ void point_at(const volatile void *place)
 	const volatile char *first = (const volatile char *)world.sockets, *read = place;
 
 	if (read >= first && read < first + sizeof(world.sockets) &&
-	    (size_t)(read - first) % sizeof(struct socket) >= offsetof(struct socket, tcp) + offsetof(struct tcp_sock, rcv_nxt))
+	    (size_t)(read - first) % sizeof(struct model_socket) >=
+		    offsetof(struct model_socket, tcp) + offsetof(struct tcp_sock, rcv_nxt))
 		point();
 }
 
@@ -110,7 +111,7 @@ long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 fl
 
 void *bpf_sk_storage_get(void *map, void *view, void *value, __u64 flags)
 {
-	struct socket *socket = socket_of(view);
+	struct model_socket *socket = socket_of(view);
 
 	point();
 	if (map == &nid_tags)

@@ -21,7 +21,7 @@ static bool is_work_left(void)
 	return is_queue_filled() || world.ended == PODS;
 }
 
-static int receiver_of(const struct socket *accepted)
+static int receiver_of(const struct model_socket *accepted)
 {
 	bool is_open = accepted->view.state == BPF_TCP_ESTABLISHED || accepted->view.state == BPF_TCP_CLOSE_WAIT;
 
@@ -29,9 +29,9 @@ static int receiver_of(const struct socket *accepted)
 }
 
 /* Both ends see the same ports, and the client was redirected. */
-static bool is_own(const struct socket *accepted)
+static bool is_own(const struct model_socket *accepted)
 {
-	const struct socket *client = &world.sockets[accepted->peer];
+	const struct model_socket *client = &world.sockets[accepted->peer];
 
 	return client->has_note && client->view.dst_port == __builtin_bswap16(FIRST_PORT) &&
 	       accepted->view.dst_port == __builtin_bswap16((__u16)client->view.src_port);
@@ -40,7 +40,7 @@ static bool is_own(const struct socket *accepted)
 static void agent(void)
 {
 	for (;;) {
-		struct socket *accepted;
+		struct model_socket *accepted;
 		int receiver;
 
 		doing("waits for a connection");

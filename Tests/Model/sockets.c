@@ -13,7 +13,7 @@ void *memset(void *to, int value, size_t size);
 static int new_socket(void)
 {
 	for (int i = 0; i < SOCKETS_MAX; i++) {
-		struct socket *socket = &world.sockets[i];
+		struct model_socket *socket = &world.sockets[i];
 		__u32 generation;
 
 		if (socket->is_used)
@@ -62,7 +62,7 @@ static __u32 new_number(int index)
 }
 
 /* The SYN has arrived. Returns the socket at the other end, whose SYN has arrived as well; NONE: refused. */
-static int handshake(struct socket *client)
+static int handshake(struct model_socket *client)
 {
 	__u16 local = client->view.src_port, remote = bpf_ntohs(client->view.dst_port);
 	int made;
@@ -91,7 +91,7 @@ static int handshake(struct socket *client)
 
 static void establish(int client, int server)
 {
-	struct socket *accepted = &world.sockets[server];
+	struct model_socket *accepted = &world.sockets[server];
 
 	accepted->view.state = BPF_TCP_ESTABLISHED;
 	accepted->is_hashed = true;
@@ -107,7 +107,7 @@ static void establish(int client, int server)
 
 static bool send_syn(int index)
 {
-	struct socket *socket = &world.sockets[index];
+	struct model_socket *socket = &world.sockets[index];
 	struct tcp_sock *tcp = tcp_of(socket);
 	int server;
 
@@ -140,7 +140,7 @@ static bool send_syn(int index)
 
 bool connect_socket(int index, __u32 address, __u16 port)
 {
-	struct socket *socket = &world.sockets[index];
+	struct model_socket *socket = &world.sockets[index];
 	struct bpf_sock_addr context = {
 		.user_family = 2, .user_ip4 = address, .user_port = bpf_htons(port), .family = 2, .type = STREAM,
 		.protocol = TCP,
@@ -186,10 +186,10 @@ void send_on(int index, __u32 bytes)
 
 void reset(int index)
 {
-	struct socket *socket = &world.sockets[index];
+	struct model_socket *socket = &world.sockets[index];
 
 	if (socket->peer != NONE) {
-		struct socket *peer = &world.sockets[socket->peer];
+		struct model_socket *peer = &world.sockets[socket->peer];
 
 		peer->view.state = BPF_TCP_CLOSE;
 		peer->is_hashed = false;
@@ -203,7 +203,7 @@ void reset(int index)
 
 void finish(int index)
 {
-	struct socket *socket = &world.sockets[index];
+	struct model_socket *socket = &world.sockets[index];
 
 	if (socket->view.state != BPF_TCP_ESTABLISHED || socket->peer == NONE)
 		return;

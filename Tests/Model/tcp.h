@@ -4,9 +4,9 @@
 #include "lib/kernel.h"
 #include "world.h"
 
-_Static_assert(sizeof(struct tcp_sock) <= sizeof(((struct socket *)0)->tcp), "a tcp_sock fits into a socket");
+_Static_assert(sizeof(struct tcp_sock) <= sizeof(((struct model_socket *)0)->tcp), "a tcp_sock fits into a socket");
 
-static inline struct tcp_sock *tcp_of(struct socket *socket)
+static inline struct tcp_sock *tcp_of(struct model_socket *socket)
 {
 	return (struct tcp_sock *)socket->tcp;
 }

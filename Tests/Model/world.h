@@ -25,7 +25,7 @@
 #define METADATA4 __builtin_bswap32(0xa9fea9fe)
 #define HOSTILE_PORT 1234
 
-struct socket {
+struct model_socket {
 	struct bpf_sock view;
 	/* The numbers that programs read are in the kernel's own structure: see tcp.h. */
 	__u64 tcp[16];
@@ -44,7 +44,7 @@ struct socket {
 };
 
 struct world {
-	struct socket sockets[SOCKETS_MAX];
+	struct model_socket sockets[SOCKETS_MAX];
 	/* Sockets that wait to be accepted, by index. */
 	int queue[SOCKETS_MAX];
 	int queued;
