@@ -44,7 +44,7 @@ package enum WorkloadProbe {
 
     /// Connects, calls, and returns when the call has ended or `deadline` has passed.
     package static func call(
-        _ request: WorkloadRequest, _ endpoint: Endpoint, deadline: Duration = .seconds(15),
+        _ request: WorkloadRequest, _ endpoint: Endpoint, deadline: Duration = .seconds(60),
         group: MultiThreadedEventLoopGroup = .singleton
     ) async throws -> WorkloadResponse {
         let collector = AnswerCollector(group.next(), wanted: request.messages)
