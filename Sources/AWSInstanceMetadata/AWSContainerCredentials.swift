@@ -17,7 +17,6 @@ package struct AWSContainerCredentials: CloudRoom {
     private let hostNames = HostNames(only: Self.hosts)
 
     private static let path = "/v1/credentials"
-    private static let operation = "container"
     /// Clients wait for 2 s and try three times.
     static let waitBudget = Duration.milliseconds(1_900)
     private static let refreshBudget = Duration.seconds(1)
@@ -27,7 +26,6 @@ package struct AWSContainerCredentials: CloudRoom {
         self.roles = roles
     }
 
-    package var cloud: CloudName { roles.cloud }
     package var root: Response? { nil }
 
     /// With the metadata of ECS tasks, which is not served.
@@ -42,7 +40,7 @@ package struct AWSContainerCredentials: CloudRoom {
             throw .room(RoomRefusal(.methodNotAllowed, .methodNotAllowed, "Use GET."))
         }
         var request = CloudRequest(
-            cloud, Self.operation, .cloudCredential, waitBudget: Self.waitBudget, refreshBudget: Self.refreshBudget)
+            .cloudCredential, waitBudget: Self.waitBudget, refreshBudget: Self.refreshBudget)
         if let token = try head.onlyField("Authorization") {
             guard Claims(token) != nil else {
                 throw .room(

@@ -44,7 +44,7 @@ package struct AWSMetadataRoom: CloudRoom {
         self.tokens = tokens
     }
 
-    package var cloud: CloudName { configuration.cloud }
+    var cloud: CloudName { configuration.cloud }
 
     enum Operation: String {
         case sessionToken, role, extendedRole, credentials, extendedCredentials, region, zone, document, nothing
@@ -115,8 +115,9 @@ package struct AWSMetadataRoom: CloudRoom {
     }
 
     private func request(_ operation: Operation, _ routeClass: RouteClass) -> CloudRequest {
-        CloudRequest(
-            cloud, operation.rawValue, routeClass, waitBudget: Self.waitBudget, refreshBudget: Self.refreshBudget)
+        var request = CloudRequest(routeClass, waitBudget: Self.waitBudget, refreshBudget: Self.refreshBudget)
+        request.operation = operation.rawValue
+        return request
     }
 
     /// The life that a client asks for: digits alone.

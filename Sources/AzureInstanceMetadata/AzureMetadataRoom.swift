@@ -38,7 +38,7 @@ package struct AzureMetadataRoom: CloudRoom {
         self.configuration = configuration
     }
 
-    package var cloud: CloudName { configuration.cloud }
+    var cloud: CloudName { configuration.cloud }
     package var root: Response? { nil }
 
     // MARK: Requests
@@ -70,7 +70,7 @@ package struct AzureMetadataRoom: CloudRoom {
                 .badRequest, .cloudIdentityUnknown, "Identity not found: only client_id can name one, not \(name)")
         }
         var request = CloudRequest(
-            cloud, "token", .cloudCredential, waitBudget: Self.waitBudget, refreshBudget: Self.refreshBudget)
+            .cloudCredential, waitBudget: Self.waitBudget, refreshBudget: Self.refreshBudget)
         request.name = resource
         request.identity = fields["client_id"]?.lowercased()
         return request

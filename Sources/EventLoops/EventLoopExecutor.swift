@@ -35,4 +35,24 @@ extension EventLoopExecutor {
             throw CancellationError()
         }
     }
+
+    /// Returns the result of `work`. At the end of `limit` the work is cancelled, and its last result counts still.
+    ///
+    /// - Returns: `nil` if the work has none.
+    package func result<Value: Sendable>(
+        within limit: Duration, of work: @escaping @Sendable () async -> Value?
+    ) async -> Value? {
+        await withTaskGroup(of: Value?.self) { group in
+            group.addTask { await work() }
+            group.addTask {
+                try? await self.sleep(for: limit)
+                return nil
+            }
+            for await result in group {
+                group.cancelAll()
+                if let result { return result }
+            }
+            return nil
+        }
+    }
 }

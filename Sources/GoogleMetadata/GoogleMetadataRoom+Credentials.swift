@@ -9,7 +9,7 @@ extension GoogleMetadataRoom {
         let account: ServiceAccountRecord
         let backend: any MetadataBackend
 
-        /// Access tokens are what is asked for again and again.
+        /// The lease of an access token, the one credential that pods ask for again and again.
         func lease(on content: Content) -> TokenLease? {
             guard case .accessToken(let scopes) = content else { return nil }
             return backend.leaseOnAccessToken(for: pod, account: account, scopes: scopes)

@@ -11,9 +11,8 @@ extension GoogleMetadataRoom {
         }
     }
 
-    /// The answer to a request of Google's protocol that is not for this pod: Google's protocol is not served here, or the
-    /// pod is another cloud's alone, because its ServiceAccount names identities elsewhere and none of Google's. `nil`: the
-    /// request is served.
+    /// The answer to a request of Google's protocol that is not for this pod; `nil`: the request is served. Either Google's
+    /// protocol is not served here, or the pod's ServiceAccount names identities of other clouds alone.
     ///
     /// `account` is `nil` where it cannot be read.
     func refusal(of request: GoogleRequest, _ account: ServiceAccountRecord?) -> Response? {

@@ -4,7 +4,7 @@ import MetadataProtocol
 final class GoogleRequest: RoomRequest {
     let route: Route
     let query: RequestQuery
-    /// As sent, for a redirect to keep.
+    /// The query as sent, for a redirect to keep.
     let rawQuery: String?
     /// HEAD: the answer's body is not wanted, so nothing is minted for it.
     let isHead: Bool

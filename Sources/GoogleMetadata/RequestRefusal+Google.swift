@@ -13,7 +13,7 @@ extension RequestRefusal {
     static let missingAudience = room(
         RoomRefusal(.badRequest, .missingAudience, "non-empty audience parameter required\n"))
 
-    /// Without `Metadata-Flavor: Google`: a request that its sender did not mean for a metadata server.
+    /// A request without `Metadata-Flavor: Google`, which its sender did not mean for a metadata server.
     static let missingFlavor = room(
         RoomRefusal(.forbidden, .missingFlavor, "Missing required header \"Metadata-Flavor\": \"Google\"\n"))
 

@@ -4,7 +4,7 @@ package import MetadataProtocol
 package import NIOHTTP1
 import Tokens
 
-/// From a request and a caller to an answer. Knows no connection, and no protocol but ``MetadataRoom``.
+/// Turns a request and a caller into an answer. Knows no connection, and no protocol but ``MetadataRoom``.
 package struct MetadataResponder: Sendable {
     /// The decision about a request.
     package enum Outcome: Sendable, Hashable {
@@ -32,9 +32,12 @@ package struct MetadataResponder: Sendable {
         let target = try RequestTarget(parsing: head.uri)
         // Even an empty one: a proxy touched the request.
         guard !Self.forwarding.contains(where: { head.headers.contains(name: $0) }) else { throw .forwarded }
-        guard let room = rooms.firstIndex(where: { $0.owns(target.path) }) else { throw .notFound }
+        guard let room = room(of: target) else { throw .notFound }
         return MetadataRequest(try rooms[room].check(head, target), room: room)
     }
+
+    /// The room that serves a target, by its place.
+    private func room(of target: RequestTarget) -> Int? { rooms.firstIndex { $0.owns(target.path) } }
 
     /// The header fields by which proxies tell that they sent a request on.
     private static let forwarding = ["X-Forwarded-For", "Forwarded", "Via"]
@@ -42,16 +45,15 @@ package struct MetadataResponder: Sendable {
     /// The subject of a request, as far as its target tells.
     package func routeClass(of head: HTTPRequestHead) -> RouteClass {
         guard let target = try? RequestTarget(parsing: head.uri) else { return .unrouted }
-        return rooms.first { $0.owns(target.path) }?.routeClass(of: target.path) ?? .unknown
+        return room(of: target).map { rooms[$0].routeClass(of: target.path) } ?? .unknown
     }
 
     /// The answer to an invalid request, in the form of the protocol that its path belongs to.
     package func response(to refusal: RequestRefusal, of head: HTTPRequestHead) -> Response {
-        let target = try? RequestTarget(parsing: head.uri)
-        guard let room = target.flatMap({ target in rooms.first { $0.owns(target.path) } }) else {
+        guard let target = try? RequestTarget(parsing: head.uri), let room = room(of: target) else {
             return response(to: refusal)
         }
-        return room.form(ErrorResponse.response(to: refusal))
+        return rooms[room].form(ErrorResponse.response(to: refusal))
     }
 
     /// The answer to a request of which no target is known: the last room's form.
@@ -117,20 +119,10 @@ package struct MetadataResponder: Sendable {
     package func respondWaiting(
         to request: MetadataRequest, from tag: CallerTag, within limit: Duration, on executor: EventLoopExecutor
     ) async -> Outcome {
-        await withTaskGroup(of: Outcome?.self) { group in
-            group.addTask {
-                await ClientWait.$began.withValue(.now) { await respondWaiting(to: request, from: tag, on: executor) }
-            }
-            group.addTask {
-                try? await executor.sleep(for: limit)
-                return nil
-            }
-            for await outcome in group {
-                group.cancelAll()
-                if let outcome { return outcome }
-            }
-            return .answer(form(ErrorResponse.response(to: .answerTimedOut), for: request))
+        let outcome = await executor.result(within: limit) {
+            await ClientWait.$began.withValue(.now) { await respondWaiting(to: request, from: tag, on: executor) }
         }
+        return outcome ?? .answer(form(ErrorResponse.response(to: .answerTimedOut), for: request))
     }
 
     /// Waits as long as each part does by itself, or until the task is cancelled.

@@ -19,7 +19,6 @@ import NIOPosix
 package final class MetadataServer: Sendable {
     private let limits: MetadataServerLimits
     private let responder: MetadataResponder
-    private let backend: any MetadataBackend
     private let readTag: @Sendable (CInt) -> CallerTag?
     private let eventLoopGroup: any EventLoopGroup
     private let observer: any MetadataServerObserver
@@ -31,8 +30,9 @@ package final class MetadataServer: Sendable {
     private let pool: AcceptorPool
 
     /// The first of `rooms` that owns a path serves it. `readTag` gives what the kernel noted for an accepted socket, by its
-    /// descriptor; `nil` if nothing. `acceptFailed` is called whenever a connection could not be accepted; it waits with the kernel and is tried
-    /// again. `elsewhere` takes the connections to its port; on the port of `secured` requests come through its handlers.
+    /// descriptor; `nil` if nothing. `acceptFailed` is called whenever a connection could not be accepted, which stays with
+    /// the kernel and is tried again. `elsewhere` takes the connections to its port. On the port of `secured` requests come
+    /// through its handlers.
     package init(
         limits: MetadataServerLimits = MetadataServerLimits(),
         backend: any MetadataBackend,
@@ -46,7 +46,6 @@ package final class MetadataServer: Sendable {
     ) {
         self.limits = limits
         self.responder = MetadataResponder(backend: backend, rooms: rooms)
-        self.backend = backend
         self.readTag = readTag
         self.eventLoopGroup = eventLoopGroup
         self.observer = observer
@@ -251,7 +250,7 @@ package final class MetadataServer: Sendable {
     }
 
     private func owner(of tag: CallerTag) -> ConnectionRegistry.Owner {
-        backend.identify(tag).pod
+        responder.identify(tag).pod
     }
 
     private func count(_ reason: ConnectionReset) {

@@ -16,7 +16,7 @@ package enum TokenServiceEndpoint {
         return host
     }
 
-    /// How a client connects: TLS 1.2 at least, with the system's authorities or those of the PEM file at `trustRootsPath`.
+    /// Makes a client's options: TLS 1.2 at least, with the system's authorities or those of the PEM file at `trustRootsPath`.
     package static func options(
         callTimeout: Duration, trustRootsPath: String?
     ) throws(TokenExchangeError) -> UpstreamHTTPClient.Options {

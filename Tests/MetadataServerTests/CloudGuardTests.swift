@@ -23,7 +23,6 @@ private struct Weakened: CloudRoom {
     let inner: any CloudRoom
     let lacks: Guard
 
-    var cloud: CloudName { inner.cloud }
     var root: Response? { inner.root }
     func owns(_ path: String) -> Bool { inner.owns(path) }
     func form(_ response: Response) -> Response { inner.form(response) }
@@ -50,7 +49,9 @@ private struct Weakened: CloudRoom {
     func content(
         of request: CloudRequest, from pod: PodRecord, account: ServiceAccountRecord
     ) throws(RequestRefusal) -> CloudContent {
-        guard lacks == .name, let named = request.identity ?? (request.name.isEmpty ? nil : request.name) else {
+        guard lacks == .name, let named = request.identity ?? (request.name.isEmpty ? nil : request.name),
+            let cloud = try inner.identity(of: account)?.cloud
+        else {
             return try inner.content(of: request, from: pod, account: account)
         }
         return .credential(

@@ -1,6 +1,6 @@
 /// Paths of podidentd's own, outside every cloud's tree and in no listing of one.
 package enum OwnPath {
-    /// Where a pod fetches its own Kubernetes JWT for a relying party that is no cloud: a secrets manager that shall know
+    /// Gives a pod its own Kubernetes JWT for a relying party that is no cloud: a secrets manager that shall know
     /// which pod asks, without a secret shared beforehand.
     ///
     /// `GET /podidentd/v1/token?audience=A` with `Metadata-Flavor: Google`, where A is one of the configured audiences.

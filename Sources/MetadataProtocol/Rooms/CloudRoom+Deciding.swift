@@ -128,28 +128,18 @@ extension CloudRoom {
 }
 
 extension MetadataBackend {
-    /// At the limit's end the wait ends with what is left of the old credential, if there is one.
+    /// Fetches the credential. At the limit's end the wait ends with what is left of the old one, if there is one.
     fileprivate func fetch(
         _ credential: CloudCredential, for pod: PodRecord, account: ServiceAccountRecord, within limit: Duration,
         on executor: EventLoopExecutor
     ) async -> Result<ServedToken, TokenFailure> {
-        await withTaskGroup(of: Result<ServedToken, TokenFailure>?.self) { group in
-            group.addTask {
-                do throws(TokenFailure) {
-                    return .success(try await self.credential(credential, for: pod, account: account))
-                } catch {
-                    return .failure(error)
-                }
+        let result: Result<ServedToken, TokenFailure>? = await executor.result(within: limit) {
+            do throws(TokenFailure) {
+                return .success(try await self.credential(credential, for: pod, account: account))
+            } catch {
+                return .failure(error)
             }
-            group.addTask {
-                try? await executor.sleep(for: limit)
-                return nil
-            }
-            for await result in group {
-                group.cancelAll()
-                if let result { return result }
-            }
-            return .failure(.timedOut(stage: "the credential"))
         }
+        return result ?? .failure(.timedOut(stage: "the credential"))
     }
 }

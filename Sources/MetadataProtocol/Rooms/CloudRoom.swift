@@ -6,13 +6,11 @@ package import Tokens
 ///
 /// Nothing here fetches: a room says what a request is for, and ``decide(_:for:by:)`` of all of them carries it out.
 package protocol CloudRoom: MetadataRoom {
-    var cloud: CloudName { get }
-
     /// Checks everything that does not depend on who sent the request. `target` is `head`'s.
     func validate(_ head: HTTPRequestHead, _ target: RequestTarget) throws(RequestRefusal) -> CloudRequest
 
     /// Refuses a request that lacks what only this pod has; `nil` if there is nothing to refuse. Decides without the
-    /// pod's ServiceAccount, and before any answer that was given to the pod before is given again.
+    /// pod's ServiceAccount. A cached answer is given again without it, for no longer than ``validity(of:)``.
     func refusal(of request: CloudRequest, from pod: PodUID) -> Response?
 
     /// Returns the time for which an answer to the request may be given again, as far as the request itself says.
@@ -48,9 +46,8 @@ extension CloudRoom {
 
 /// A valid request to a room.
 package struct CloudRequest: Sendable, Hashable {
-    package var cloud: CloudName
-    /// By the room's own names.
-    package var operation: String
+    /// The operation, by the name of a room that has several.
+    package var operation = ""
     /// The identity or the resource that the path or the query names.
     package var name = ""
     /// The identity, where the query names both.
@@ -65,12 +62,7 @@ package struct CloudRequest: Sendable, Hashable {
     /// The same while a valid credential is here, which is served at its end.
     package var refreshBudget: Duration
 
-    package init(
-        _ cloud: CloudName, _ operation: String, _ routeClass: RouteClass, waitBudget: Duration,
-        refreshBudget: Duration
-    ) {
-        self.cloud = cloud
-        self.operation = operation
+    package init(_ routeClass: RouteClass, waitBudget: Duration, refreshBudget: Duration) {
         self.routeClass = routeClass
         self.waitBudget = waitBudget
         self.refreshBudget = refreshBudget
@@ -87,7 +79,7 @@ package enum CloudContent: Sendable {
     case credential(CloudCredential)
 
     /// The credential that the client asks for, or is about to ask for.
-    package var awaited: CloudCredential? {
+    var awaited: CloudCredential? {
         switch self {
         case .answer: nil
         case .announcing(let credential, _), .listing(let credential, _), .credential(let credential): credential

@@ -6,8 +6,8 @@ package import Tokens
 /// One metadata protocol, as a module of its own: the paths, forms and rules of it.
 ///
 /// Rooms share everything else: one connection, one attribution, one set of limits, one server. The server knows a room by
-/// this protocol alone, and imports none. Which rooms a pod may use its ServiceAccount's annotations decide, never the
-/// request.
+/// this protocol alone, and imports none. A ServiceAccount's annotations decide which rooms its pods may use; the request
+/// never does.
 package protocol MetadataRoom: Sendable {
     /// Whether a canonical path belongs to this protocol. The server asks its rooms in their order: the first that owns a path
     /// serves it.

@@ -7,7 +7,7 @@ package struct MetadataRequest: Sendable, Hashable {
     private let digest: Int
     /// The room that checked it, by its place in the server's list.
     let room: Int
-    package let details: any RoomRequest
+    let details: any RoomRequest
     package let routeClass: RouteClass
     let isCredential: Bool
     let waitBudget: Duration?
