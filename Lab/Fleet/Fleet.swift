@@ -59,15 +59,18 @@ package final class Fleet: @unchecked Sendable {
 
     // MARK: The scenario
 
+    /// The time that the quota takes for one pod.
+    private var perPod: Duration { .seconds(60) / options.exchangesPerMinute }
+
     private func plan(_ scenario: FleetScenario) {
         let upstreams = upstreams
         switch scenario {
         case .coldStart:
             report.withoutAtEnd = pods.count
-            report.leastRecovery = .seconds(60) / options.exchangesPerMinute * pods.count
+            report.leastRecovery = perPod * pods.count
         case .rollout:
             // The agents lose every token, and none knows which its pods' clients still hold.
-            report.leastRecovery = .seconds(60) / options.exchangesPerMinute * pods.count
+            report.leastRecovery = perPod * pods.count
             for node in agents.indices {
                 timeline.after(scenario.beginning + .seconds(600 * random.unit())) { [self] in startAgent(on: node) }
             }
@@ -121,7 +124,6 @@ package final class Fleet: @unchecked Sendable {
     private func leastRecovery() -> Duration {
         let now = timeline.now
         let left = pods.compactMap(\.tokenEnd).filter { $0 > now }.sorted()
-        let perPod = Duration.seconds(60) / options.exchangesPerMinute
         var count = report.withoutAtEnd
         for end in left where end <= now + perPod * count { count += 1 }
         return perPod * count

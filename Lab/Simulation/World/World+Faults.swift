@@ -86,7 +86,7 @@ extension World {
 
     /// Pods of a StatefulSet: the same names, other UIDs, at once.
     private func replacePods() {
-        let running = runningPods().filter { $0.claimed == nil }
+        let running = runningPods()
         for pod in running.prefix(4) {
             removeCgroupNow(of: pod.index)
             removeObject(of: pod.index)
@@ -94,14 +94,15 @@ extension World {
         }
     }
 
+    /// The pods that run and claim to be no other's mirror, the oldest first.
     private func runningPods() -> [SimulatedPod] {
         let listed = nodes.flatMap { cluster.listed[$0.number] ?? [] }.sorted()
-        return listed.map { cluster.pods[$0] }.filter { !$0.isTerminating }
+        return listed.map { cluster.pods[$0] }.filter { !$0.isTerminating && $0.claimed == nil }
     }
 
     /// A pod goes, and another one gets its UID: of another name, and by chance of another ServiceAccount.
     private func reuseUID() {
-        let pods = runningPods().filter { $0.claimed == nil }
+        let pods = runningPods()
         guard !pods.isEmpty else { return }
         let pod = random.pick(pods)
         removeCgroupNow(of: pod.index)
@@ -113,7 +114,7 @@ extension World {
 
     /// A user makes a pod that claims to be the mirror of another's.
     private func claimUID() {
-        let pods = runningPods().filter { $0.claimed == nil }
+        let pods = runningPods()
         guard !pods.isEmpty else { return }
         let pod = random.pick(pods)
         createPod(on: pod.node, isReplaced: false, claiming: pod.uid)

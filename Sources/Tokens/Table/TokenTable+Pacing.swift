@@ -66,8 +66,8 @@ extension TokenTable {
         }
     }
 
-    /// How much of the token's use is left when its refresh starts, which has this `turn` among the fetches of its pace; `nil` where
-    /// the refresh does not wait.
+    /// The rest of the token's use at which its refresh starts; `nil` where the refresh does not wait. `turn` is its place among
+    /// the fetches of its pace.
     private func reserve(of candidate: Candidate, _ turn: Int, at pace: ExchangePace) -> Duration? {
         let least = (configuration.pacing?.refreshRemaining ?? .zero) + pace.length(of: turn)
         // Google's clients take what is left. AWS's ask with every call once less than 15 minutes are left.
@@ -119,11 +119,7 @@ extension TokenTable {
 extension PodShard {
     /// Whether a request waits for the token, or for one that is fetched with it.
     func isAwaited(_ key: TokenKey) -> Bool {
-        if slots[key]?.waiters.isEmpty == false { return true }
-        return key.kind == .federation
-            && slots.contains { other, slot in
-                slot.fetch == .blocked && other.federation == key && !slot.waiters.isEmpty
-            }
+        ([key] + blocked(on: key)).contains { slots[$0]?.waiters.isEmpty == false }
     }
 
     /// Whether the fetch goes on after `failure`, at the pace of its upstream.
@@ -171,8 +167,8 @@ extension PodShard {
     func end(of key: TokenKey, at now: Instant) -> Instant? {
         guard key.kind == .federation else { return slots[key]?.entry.servedUntil(at: now) }
         var first: Instant?
-        for (other, slot) in slots where slot.fetch == .blocked && other.federation == key {
-            guard let end = slot.entry.servedUntil(at: now) else { return nil }
+        for other in blocked(on: key) {
+            guard let end = slots[other]?.entry.servedUntil(at: now) else { return nil }
             first = min(first ?? end, end)
         }
         return first
