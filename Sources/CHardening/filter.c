@@ -177,10 +177,10 @@ int hardening_filter_serving(void)
 	struct builder builder = { .length = 0 };
 
 	begin(&builder);
-	/* Reading and writing the maps that are there; attaching a program that is held to interfaces that are new; pinning
-	 * links and maps that are held, should the BPF file system be mounted again; having a link run a program that is held, and
-	 * walking the tasks, after a successor that attached its own programs has failed; running the programs that read cgroups'
-	 * levels and Unix peers' cgroups, which were loaded before: nothing new can be loaded.
+	/* Reading and writing the maps that are there, and pinning links and maps that are held, should the BPF file system be
+	 * mounted again. Attaching a program that is held to new interfaces. After a successor that attached its programs has
+	 * failed: having a link run a held program, and walking the tasks. Running the loaded programs that read cgroups' levels
+	 * and Unix peers' cgroups. Nothing new can be loaded.
 	 */
 	ALLOW_VALUES(&builder, SYS_bpf, 0, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
 		     BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_LOOKUP_BATCH, BPF_OBJ_GET, BPF_OBJ_PIN,

@@ -37,9 +37,8 @@ package final class KernelSide: Yielding {
     /// Takes back hooks, settings, policies and redirects: the successor may have replaced any of them.
     package func resume() {
         if let datapath = datapath.current {
-            let foreign = datapath.foreignHooks
             do throws(BPFError) {
-                try datapath.reclaim()
+                let foreign = try datapath.reclaim()
                 try pins.withLock { $0 }?.putBack()
                 if !foreign.isEmpty {
                     incidents.increment(.hooksReclaimed)

@@ -7,7 +7,7 @@ import Synchronization
 /// Takes the hooks back from a successor that ended before it served.
 ///
 /// A successor attaches its programs before it takes over. They stay when it ends, and report to its queues, which no process
-/// reads: this agent would learn of no connection that waits for a listener.
+/// reads. This agent would learn of no connection that waits for a listener.
 extension Datapath {
     /// The hooks that run another process's program. A hook whose pin is gone is not among them.
     ///
@@ -37,24 +37,25 @@ extension Datapath {
     /// netfilter, whose links cannot change their program.
     ///
     /// - Throws: What the kernel said; hooks that were not reached run the other programs.
-    package func reclaim() throws(BPFError) {
-        let foreign = Set(foreignHooks)
+    /// - Returns: The hooks that ran another process's program.
+    @discardableResult
+    package func reclaim() throws(BPFError) -> [String] {
+        let foreign = foreignHooks
         guard let rootID = cgroups.id(of: [UInt8]("/".utf8)) else {
             throw BPFError("read the cgroup ID of \(cgroups.mountPoint)", errorNumber: errno)
         }
         for hook in DatapathSkeletons.Hook.ofRoot where foreign.contains(hook.rawValue) {
             let program = try skeletons.withLock { skeletons throws(BPFError) in try skeletons.program(hook) }
-            _ = try Self.attach(program, to: root, id: rootID, pin: "\(pins.links)/\(hook)")
+            _ = try Self.attach(program, to: root, id: rootID, pin: "\(pins.links)/\(hook.rawValue)")
         }
-        try reclaimKubepods(foreign)
+        try reclaimKubepods(Set(foreign))
         // Where nothing was foreign, the successor had not come to it.
-        guard !foreign.isEmpty else { return }
+        guard !foreign.isEmpty else { return [] }
         guardState.withLock(\.uplinks)?.forgetLinks()
-        guard let nftables = guardState.withLock(\.nftables) else { return }
-        do throws(NetlinkError) {
-            try nftables.replace(with: NftablesGuard.table(configuration))
-        } catch {
-            throw BPFError(error)
+        if let nftables = guardState.withLock(\.nftables) {
+            try overNetlink { () throws(NetlinkError) in try nftables.replace(with: NftablesGuard.table(configuration))
+            }
         }
+        return foreign
     }
 }

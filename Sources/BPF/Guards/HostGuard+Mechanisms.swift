@@ -108,6 +108,15 @@ extension Nftables {
     }
 }
 
+/// Does something over netlink, and throws its failure as this module's.
+func overNetlink<Result: ~Copyable>(_ body: () throws(NetlinkError) -> Result) throws(BPFError) -> Result {
+    do throws(NetlinkError) {
+        return try body()
+    } catch {
+        throw BPFError(error)
+    }
+}
+
 extension BPFError {
     init(_ error: NetlinkError) {
         let hint =

@@ -56,13 +56,8 @@ package enum HostGuard: Sendable, Equatable {
             let path = "\(configuration.pinDirectory.links)/\(place.pin)"
             let wasPinned = unsafe access(path, F_OK) == 0
             let link = try attach(program, at: place)
-            // Links of this kind cannot change their program: the new one works before the old one's pin goes.
-            let temporary = path + "-next"
-            unsafe unlink(temporary)
-            try check(unsafe bpf_obj_pin(link.rawValue, temporary), "pin a link at \(temporary)")
-            guard unsafe rename(temporary, path) == 0 else {
-                throw BPFError("replace the pin at \(path)", errorNumber: errno)
-            }
+            // Links of this kind cannot change their program.
+            try pin(link.rawValue, inPlaceOf: path)
             hooks.append(HookState(name: place.pin, origin: wasPinned ? .adopted : .attached))
         }
         return hooks

@@ -16,20 +16,13 @@ final class OwnAddressGuard: Sendable {
     init(_ configuration: DatapathConfiguration) throws(BPFError) {
         self.configuration = configuration
         program = Mutex(try ForwardProgram(configuration))
-        do throws(NetlinkError) {
-            interfaces = Mutex(try NetworkInterfaces())
-        } catch {
-            throw BPFError(error)
-        }
+        interfaces = Mutex(try overNetlink { () throws(NetlinkError) in try NetworkInterfaces() })
     }
 
     /// Whether one of the node's addresses is protected, or redirected.
     func nodeHasProtectedAddress() throws(BPFError) -> Bool {
-        let found: [[UInt8]]
-        do throws(NetlinkError) {
-            found = try interfaces.withLock { interfaces throws(NetlinkError) in try interfaces.addresses() }
-        } catch {
-            throw BPFError(error)
+        let found = try overNetlink { () throws(NetlinkError) in
+            try interfaces.withLock { interfaces throws(NetlinkError) in try interfaces.addresses() }
         }
         let addresses = Set(found.compactMap { IPAddress(bytes: $0) })
         return configuration.endpoints.contains(where: addresses.contains)

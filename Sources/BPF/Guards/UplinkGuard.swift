@@ -40,11 +40,7 @@ package final class UplinkGuard: Sendable {
     package init(_ configuration: DatapathConfiguration) throws(BPFError) {
         pins = configuration.pinDirectory
         program = Mutex(try UplinkProgram(configuration))
-        do throws(NetlinkError) {
-            interfaces = Mutex(try NetworkInterfaces())
-        } catch {
-            throw BPFError(error)
-        }
+        interfaces = Mutex(try overNetlink { () throws(NetlinkError) in try NetworkInterfaces() })
     }
 
     /// Whether an interface is one that a pod's own frames may leave the node by.
@@ -61,11 +57,8 @@ package final class UplinkGuard: Sendable {
     /// - Returns: The changes.
     /// - Throws: Why the interfaces cannot be listed.
     package func refresh() throws(BPFError) -> [Change] {
-        let found: [NetworkInterface]
-        do throws(NetlinkError) {
-            found = try interfaces.withLock { interfaces throws(NetlinkError) in try interfaces.list() }
-        } catch {
-            throw BPFError(error)
+        let found = try overNetlink { () throws(NetlinkError) in
+            try interfaces.withLock { interfaces throws(NetlinkError) in try interfaces.list() }
         }
         let uplinks = found.filter(Self.isUplink)
         var changes: [Change] = []

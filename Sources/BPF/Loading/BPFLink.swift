@@ -110,3 +110,13 @@ struct BPFProgram: ~Copyable {
         self.name = unsafe String(cString: bpf_program__name(pointer))
     }
 }
+
+/// Pins a link in the place of what is pinned at `path`: the new one works before the old one's pin goes.
+func pin(_ link: CInt, inPlaceOf path: String) throws(BPFError) {
+    let temporary = path + "-next"
+    unsafe unlink(temporary)
+    try check(unsafe bpf_obj_pin(link, temporary), "pin a link at \(temporary)")
+    guard unsafe rename(temporary, path) == 0 else {
+        throw BPFError("replace the pin at \(path)", errorNumber: errno)
+    }
+}

@@ -66,12 +66,7 @@ package final class HeldPins: Sendable {
     /// Needed where a link cannot change its program: the guard in netfilter.
     package func putBack() throws(BPFError) {
         for pin in pins where pin.path.hasPrefix(directory.links + "/") && pin.isReplaced {
-            let temporary = pin.path + "-next"
-            unsafe unlink(temporary)
-            try BPF.check(unsafe bpf_obj_pin(pin.descriptor.rawValue, temporary), "pin again at \(temporary)")
-            guard unsafe rename(temporary, pin.path) == 0 else {
-                throw BPFError("replace the pin at \(pin.path)", errorNumber: errno)
-            }
+            try BPF.pin(pin.descriptor.rawValue, inPlaceOf: pin.path)
         }
     }
 
