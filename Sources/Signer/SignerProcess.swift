@@ -103,7 +103,8 @@ enum SignerMetrics {
         "podidentd_signer_exchanges", .counter, labels: ["result"], "Exchanges, by how they ended.")
     static let requests = MetricDefinition(
         "podidentd_signer_pod_certificate_requests", .counter, labels: ["result"],
-        "PodCertificateRequests by their end: signed, refused, or failed (left open, gone, or decided by another signer)."
+        "PodCertificateRequests by their end: signed, refused, failed (left open, gone, or decided by another signer), or "
+            + "limited (over the share of their pod or node)."
     )
     static let publications = MetricDefinition(
         "podidentd_signer_bundle_publications", .counter, labels: ["result"],

@@ -100,19 +100,22 @@ package final class SpiffeService: Sendable {
     private func caller(of channel: any Channel, among peers: UnixPeers) throws -> CallerTag {
         do {
             return try peers.tag(ofPeerOn: channel)
-        } catch UnixPeers.Refusal.foreignSocket(let pod) {
-            audit.recordRefusal(
-                of: AuditRecord.Subject(uid: pod.description), kind: "connect",
-                reason: "the socket was made outside of the pod that connected it", status: 403)
-            throw UnixPeers.Refusal.foreignSocket(pod)
-        } catch UnixPeers.Refusal.kernel(let problem) {
-            counters.refusedConnections.increment()
-            if !kernelHasFailed.exchange(true, ordering: .relaxed) {
-                logger.error(
-                    "connections to the SPIFFE socket are refused: the kernel does not tell whose they are",
-                    metadata: ["reason": "\(problem)"])
+        } catch let refusal as UnixPeers.Refusal {
+            switch refusal {
+            case .noPod: break
+            case .foreignSocket(let pod):
+                audit.recordRefusal(
+                    of: AuditRecord.Subject(uid: pod.description), kind: "connect",
+                    reason: "the socket was made outside of the pod that connected it", status: 403)
+            case .kernel(let problem):
+                counters.refusedConnections.increment()
+                if !kernelHasFailed.exchange(true, ordering: .relaxed) {
+                    logger.error(
+                        "connections to the SPIFFE socket are refused: the kernel does not tell whose they are",
+                        metadata: ["reason": "\(problem)"])
+                }
             }
-            throw UnixPeers.Refusal.kernel(problem)
+            throw refusal
         }
     }
 
@@ -199,9 +202,9 @@ package struct SpiffeCounters: Sendable {
         }
     }
 
-    /// By the numbers of method and code: every call counts, and hashing names would cost more than the count.
+    /// The counters by the numbers of method and code. Hashing names would cost more than the count.
     private let calls = Method.allCases.map { _ in
-        (0...GRPCStatus.Code.unavailable.rawValue).map { _ in MetricCounter() }
+        (0...(GRPCStatus.Code.allCases.map(\.rawValue).max() ?? 0)).map { _ in MetricCounter() }
     }
     package let issued = CounterTable<IssuedSVID.Kind>()
     package let failed = CounterTable<IssueFailure.Kind>()

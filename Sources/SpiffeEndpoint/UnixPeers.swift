@@ -73,7 +73,9 @@ package struct UnixPeers: Sendable {
 
     /// Describes a task in the cgroup with this ID; `nil` if that is no pod's, or gone.
     private func task(in cgroup: CgroupID) -> PodTask? {
-        guard let path = cgroups.path(of: cgroup), let pod = root.parse(path) else { return nil }
+        guard let path = cgroups.path(of: cgroup), let pod = root.parse(path),
+            pod.podDepth <= CallerTag.ancestorCount
+        else { return nil }
         var ancestors: InlineArray<5, UInt64> = .init(repeating: 0)
         var ancestor = root.path
         let names = path.dropFirst(root.path.count).split(separator: UInt8(ascii: "/"))
@@ -82,7 +84,6 @@ package struct UnixPeers: Sendable {
             guard let id = cgroups.id(of: ancestor) else { return nil }
             ancestors[index] = id.rawValue
         }
-        guard pod.podDepth <= CallerTag.ancestorCount else { return nil }
         let tag = CallerTag(
             ancestors: ancestors, leaf: cgroup, networkNamespaceCookie: 0, socketCookie: 0,
             originalDestination: OriginalDestination(address: .ipv4(0), port: 0))

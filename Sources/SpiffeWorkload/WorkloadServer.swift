@@ -154,7 +154,6 @@ private final class ConnectionKeeper: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        idleSince = .now()
         startTimer(until: idleSince + idleTime)
     }
 

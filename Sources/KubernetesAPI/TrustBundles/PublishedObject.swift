@@ -14,6 +14,8 @@ package struct PublishedObject: Sendable, Hashable {
     let namespace: String?
     /// The collection that the object lies in.
     let collection: String
+    /// The object's own path, below its collection.
+    let path: String
 
     /// A signer's bundle; its name begins with the signer's, as the API server asks.
     ///
@@ -25,38 +27,36 @@ package struct PublishedObject: Sendable, Hashable {
         guard suffix.isDNSSubdomain, let segment = PercentEncoding.segment(name), segment.utf8.count <= 253 else {
             return nil
         }
+        let collection = "/apis/\(version.groupVersion)/clustertrustbundles"
         return PublishedObject(
             values: ["signerName": signer, "trustBundle": pem], kind: "ClusterTrustBundle", name: name,
             apiVersion: version.groupVersion, namespace: nil,
-            collection: "/apis/\(version.groupVersion)/clustertrustbundles")
+            collection: collection, path: collection + "/" + segment)
     }
 
     /// A ConfigMap with these texts; `nil` if the API takes none of that name.
     package static func configMap(
         _ name: String, in namespace: String, _ values: [String: String]
     ) -> PublishedObject? {
-        guard name.isDNSSubdomain, let segment = PercentEncoding.segment(namespace), namespace.isDNSLabel else {
-            return nil
-        }
+        guard name.isDNSSubdomain, namespace.isDNSLabel else { return nil }
+        let collection = "/api/v1/namespaces/\(namespace)/configmaps"
         return PublishedObject(
             values: values, kind: "ConfigMap", name: name, apiVersion: "v1", namespace: namespace,
-            collection: "/api/v1/namespaces/\(segment)/configmaps")
+            collection: collection, path: collection + "/" + name)
     }
 }
 
 extension KubernetesClient {
-    /// Far above any bundle; other texts of a ConfigMap may be as long as the API lets them.
+    /// The bytes of an object that are read at most, far above any bundle: other texts of a ConfigMap may be long.
     private static let objectBytes = 4 << 20
 
     /// Creates an object, or changes the texts of it that are others. The caller needs the rights to get, create and patch it.
     ///
     /// - Returns: Whether something was written.
     package func publish(_ object: PublishedObject) async throws(UpstreamFailure) -> Bool {
-        guard let name = PercentEncoding.segment(object.name) else { return false }
-        let path = "\(object.collection)/\(name)"
         let found: Wire?
         do throws(UpstreamFailure) {
-            let answer = try await send(.GET, path) { $0.bodyLimit = Self.objectBytes }
+            let answer = try await send(.GET, object.path) { $0.bodyLimit = Self.objectBytes }
             found = ProjectedJSON.decode(Wire.self, from: answer.body)
             guard found != nil else { throw .unusable(answer, "the answer is no \(object.kind)") }
         } catch  where error.status == 404 {
@@ -66,7 +66,7 @@ extension KubernetesClient {
         let texts = (object.namespace == nil ? found?.spec : found?.data) ?? [:]
         guard object.values.contains(where: { texts[$0.key] != $0.value }) else { return false }
         let change = Wire(changing: object, from: found?.metadata.resourceVersion)
-        _ = try await send(.PATCH, path, body: SortedJSON.bytes(of: change)) {
+        _ = try await send(.PATCH, object.path, body: SortedJSON.bytes(of: change)) {
             $0.headers.replaceOrAdd(name: "content-type", value: "application/merge-patch+json")
         }
         return true

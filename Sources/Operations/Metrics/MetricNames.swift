@@ -78,7 +78,8 @@ package enum MetricNames {
     package static let spiffePushes = MetricDefinition(
         "podidentd_spiffe_pushes", .counter, "Messages pushed into open streams: new certificates and bundles.")
     package static let spiffeConnectionsRefused = MetricDefinition(
-        "podidentd_spiffe_connections_refused", .counter, "Connections reset because their pod had too many.")
+        "podidentd_spiffe_connections_refused", .counter,
+        "Connections closed because their pod had too many, or because the kernel did not tell whose they were.")
     package static let spiffeRejections = MetricDefinition(
         "podidentd_spiffe_rejections", .counter, "Secrets that an Envoy rejected; its own log says why.")
     package static let spiffeForeignCertificates = MetricDefinition(

@@ -19,15 +19,6 @@ struct PodCertificateDecision: Sendable {
     var patience = Duration.seconds(60)
     private static let backoff = Backoff(shortest: .milliseconds(250), longest: .seconds(10))
 
-    init(
-        judge: @escaping @Sendable (PodCertificateRequest) async -> PodCertificateVerdict,
-        write: @escaping @Sendable (PodCertificateVerdict, PodCertificateRequest) async -> Writing, log: SignatureLog
-    ) {
-        self.judge = judge
-        self.write = write
-        self.log = log
-    }
-
     /// Decides a request that has begun, and what it becomes meanwhile.
     func decide(_ request: PodCertificateRequest, _ uid: String, _ underWay: RequestsUnderWay) async {
         var latest = request

@@ -54,13 +54,14 @@ struct SpiffePeerTests {
         os.waitpid(child, 0)
         """
 
-    /// Runs a client of pod `a` whose other cgroup is pod `b`'s, and returns its answer and the ID of the process that connected.
+    /// Runs a client of pod `a` whose other cgroup is pod `b`'s, and has its answer checked. `meanwhile` gets pod `b` and the ID
+    /// of the process that connected.
     ///
     /// While the client connects, and until `meanwhile` has ended, the agent accepts nothing if it is to be held.
     private static func answer(
         _ way: String, holding: Bool = true, isWithinPod: Bool = false, audit: String = "off",
-        meanwhile: (LabWorld, RunningPod, Int32) async throws -> Void = { _, _, _ in },
-        check: (LabWorld, WorkloadResponse) throws -> Void
+        meanwhile: (RunningPod, Int32) async throws -> Void = { _, _ in },
+        check: (WorkloadResponse) throws -> Void
     ) async throws {
         try await SpiffeSocketTests.withSocket(["audit.path": audit]) { world, agent, socket in
             for name in ["first", "second"] { world.addServiceAccount(name) }
@@ -80,10 +81,10 @@ struct SpiffePeerTests {
                 ["python3", "-c", script, way, socket, other, world.binaries + "/podidentd-lab"])
             let line = try await client.errorLines.first(within: .seconds(60)) { $0.hasPrefix("connected ") }
             let connector = try #require(Int32(line.dropFirst("connected ".count)))
-            try await meanwhile(world, second, connector)
+            try await meanwhile(second, connector)
             agent.signal(SIGCONT)
             client.signal(SIGUSR1)
-            try check(world, try await world.answer(client))
+            try check(try await world.answer(client))
         }
     }
 
@@ -100,7 +101,7 @@ struct SpiffePeerTests {
         defer { try? FileManager.default.removeItem(atPath: path) }
         try await Self.answer(
             "lent", holding: false, audit: path,
-            check: { world, answer in
+            check: { answer in
                 #expect(answer.messages.isEmpty && answer.grpcStatus == nil, "\(answer)")
             })
         let lines = try String(contentsOfFile: path, encoding: .utf8)
@@ -111,7 +112,7 @@ struct SpiffePeerTests {
     func lentWithinPod() async throws {
         try await Self.answer(
             "lent", holding: false, isWithinPod: true,
-            check: { _, answer in
+            check: { answer in
                 #expect(Self.ids(answer) == [LabSigner.id("default", "first")], "\(answer)")
             })
     }
@@ -120,7 +121,7 @@ struct SpiffePeerTests {
     func moved() async throws {
         try await Self.answer(
             "moved",
-            check: { _, answer in
+            check: { answer in
                 #expect(Self.ids(answer) == [LabSigner.id("default", "first")], "\(answer)")
             })
     }
@@ -129,12 +130,12 @@ struct SpiffePeerTests {
         "27: a connector that ended before the accept, and whose process ID another pod has by then, is its own pod's"
     )
     func reused() async throws {
-        try await Self.answer("reused") { world, other, connector in
+        try await Self.answer("reused") { other, connector in
             let taker = try other.start(["python3", "-c", Self.taker, "\(connector)"])
             try await taker.errorLines.first(within: .seconds(60)) { $0 == "taken \(connector)" }
             let cgroup = try String(contentsOfFile: "/proc/\(connector)/cgroup", encoding: .utf8)
             #expect(cgroup.contains(other.containerID), "the process ID is the other pod's: \(cgroup)")
-        } check: { _, answer in
+        } check: { answer in
             #expect(Self.ids(answer) == [LabSigner.id("default", "first")], "\(answer)")
         }
     }

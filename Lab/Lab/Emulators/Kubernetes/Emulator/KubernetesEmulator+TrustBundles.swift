@@ -113,7 +113,7 @@ extension KubernetesEmulator.Storage {
 
 extension ClusterState {
     /// Applies the rules of a ClusterTrustBundle: the right to attest for its signer, and a name that begins with the signer's.
-    /// It holds certificates alone, none twice, and its signer's name never changes.
+    /// A bundle holds certificates alone, none twice, and its signer's name never changes.
     func checkTrustBundle(
         _ spec: JSON, named name: String, before: JSON?, by user: KubernetesUser
     ) throws(KubernetesStatus) {
