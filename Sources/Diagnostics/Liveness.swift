@@ -4,8 +4,8 @@ import Operations
 
 /// Whether an agent of this node answers: what `podidentd live` tells the kubelet.
 ///
-/// Liveness depends on no port, because another process may hold that, and not on the admin socket's existence, because a full
-/// disk may prevent it: an agent that serves pods is not to be ended for either.
+/// Liveness does not depend on a port, because another process may hold it. Nor does it depend on the admin socket's existence,
+/// because a full disk may prevent that. An agent that serves pods is not to be ended for either.
 package enum Liveness {
     /// A kubelet waits as long as its probe's `timeoutSeconds`.
     private static let deadline = Duration.seconds(4)

@@ -20,7 +20,7 @@ package enum RegularFile {
     /// - Returns: Its bytes.
     package static func read(_ path: String, atMost limit: Int) throws(Problem) -> [UInt8] {
         var status = stat()
-        // Before it is opened, which waits for the other end of some pipes, and has effects on some devices.
+        // Checked before it is opened: opening has effects on some devices, and a pipe can be read only once.
         guard unsafe stat(path, &status) == 0 else { throw failure(errno) }
         if let kind = kind(status.st_mode) {
             throw Problem(description: "is \(kind), and a regular file is wanted, which can be read again")
@@ -35,7 +35,7 @@ package enum RegularFile {
             ? Problem(description: "does not exist") : Problem(description: "cannot be read: \(errorText(number))")
     }
 
-    /// The kind of what is no regular file; `nil` for a regular file.
+    /// The kind of a file that is not regular; `nil` for a regular one.
     private static func kind(_ mode: mode_t) -> String? {
         switch mode & S_IFMT {
         case S_IFREG: nil

@@ -40,7 +40,7 @@ package enum Cloud: String, Sendable, CaseIterable {
 
     /// Reads a list of names; `nil` if one is none.
     static func list(_ text: String) -> [Cloud]? {
-        let parts = text.split(separator: ",").map { String($0.filter { $0 != " " }) }
+        let parts = ConfigurationKey.parts(text)
         let clouds = parts.compactMap { Cloud(rawValue: $0) }
         return clouds.count == parts.count ? clouds : nil
     }

@@ -4,8 +4,8 @@
  *   request   the integers that name a namespace, and a port
  *   answer    an errno, or listening sockets of that namespace's loopback device
  *
- * The program parses nothing else, holds CAP_SYS_ADMIN and CAP_NET_BIND_SERVICE (and CAP_SYS_PTRACE before Linux 6.18),
- * makes a dozen system calls, and ends when the agent's end of the socket is closed. It keeps no socket and no namespace.
+ * The program parses nothing else, holds CAP_SYS_ADMIN and CAP_NET_BIND_SERVICE (and CAP_SYS_PTRACE before Linux 6.18), and
+ * makes a dozen system calls. It ends when the agent's end of the socket is closed, and keeps no socket and no namespace.
  */
 #include "opener.h"
 

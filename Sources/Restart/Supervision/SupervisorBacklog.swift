@@ -17,16 +17,16 @@ struct SupervisorBacklog: Sendable {
     /// The groups that the supervisor has copies of.
     private var sent: Set<UInt64>
     private(set) var isGone = false
-    /// Messages that could not be sent, nor kept for later.
-    private(set) var lost = 0
+    /// Whether a message could be neither sent nor kept for later.
+    private(set) var hasLost = false
 
     /// Nothing waits; the supervisor has these groups.
     init(known groups: Set<UInt64>) {
         sent = groups
     }
 
-    /// How many messages wait.
-    var count: Int { waiting.count }
+    /// Whether messages wait.
+    var isBehind: Bool { !waiting.isEmpty }
 
     /// Sends a message after those that wait, or has it wait as well. The descriptors stay the caller's.
     mutating func send(_ message: SupervisorMessage, _ descriptors: [CInt], by send: Send) {
@@ -40,7 +40,7 @@ struct SupervisorBacklog: Sendable {
         let copies = descriptors.map { fcntl($0, F_DUPFD_CLOEXEC, 0) }
         guard copies.allSatisfy({ $0 >= 0 }) else {
             for copy in copies where copy >= 0 { Glibc.close(copy) }
-            lost += 1
+            hasLost = true
             return
         }
         waiting.append(Waiting(message: message, descriptors: copies))
@@ -85,7 +85,7 @@ struct SupervisorBacklog: Sendable {
             isGone = true
             close()
             return false
-        case .failed: lost += 1
+        case .failed: hasLost = true
         case .sent:
             switch message.kind {
             case .keep: sent.insert(message.key)

@@ -124,7 +124,7 @@ package final class SupervisorLink: Sendable {
         case current
         /// Some messages wait for a supervisor that reads nothing.
         case behind
-        /// Messages were lost, for want of descriptors: the supervisor misses some sockets until they are told again.
+        /// Messages were lost, for want of descriptors: the supervisor misses some sockets, or did.
         case incomplete
         /// The supervisor has ended.
         case gone
@@ -135,8 +135,8 @@ package final class SupervisorLink: Sendable {
         backlog.withLock { backlog in
             backlog.flush(by: transmit)
             if backlog.isGone { return .gone }
-            if backlog.count > 0 { return .behind }
-            return backlog.lost > 0 ? .incomplete : .current
+            if backlog.isBehind { return .behind }
+            return backlog.hasLost ? .incomplete : .current
         }
     }
 }

@@ -15,7 +15,7 @@ extension ConfigurationKey {
     )
 
     private static func namespaces(_ text: String) throws(ConfigurationError) -> [String] {
-        let names = text.split(separator: ",").map { String($0.filter { $0 != " " }) }
+        let names = parts(text)
         guard names.count <= namespaceLimit, names.allSatisfy(\.isDNSLabel) else {
             throw ConfigurationError("'\(text)' is not a list of at most \(namespaceLimit) names of namespaces")
         }

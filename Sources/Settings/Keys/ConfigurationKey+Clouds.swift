@@ -14,7 +14,7 @@ extension ConfigurationKey {
                 """,
             allowed: allowed, defaultValue: google, isOptional: false,
             store: { text, configuration in
-                let names = text.split(separator: ",").map { CloudName(String($0.filter { $0 != " " })) }
+                let names = parts(text).map { CloudName($0) }
                 let others = names.filter { $0.rawValue != google }
                 guard !names.isEmpty, Set(names).count == names.count, others.allSatisfy(known.contains) else {
                     return false

@@ -39,12 +39,17 @@ extension ConfigurationKey {
         return Self.text(text).flatMap { $0.utf8.contains(UInt8(ascii: " ")) ? nil : $0 }
     }
 
+    /// The parts of a list between its commas, without spaces.
+    static func parts(_ text: String) -> [String] {
+        text.split(separator: ",").map { String($0.filter { $0 != " " }) }
+    }
+
     static func address(_ text: String) -> AgentConfiguration.Address? {
         IPAddress(text).map { AgentConfiguration.Address(text: text, value: $0) }
     }
 
     static func endpoints(_ text: String) -> [AgentConfiguration.Address]? {
-        let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }
+        let parts = parts(text)
         guard (1...8).contains(parts.count) else { return nil }
         let addresses = parts.compactMap { address($0) }
         return addresses.count == parts.count ? addresses : nil
@@ -52,7 +57,7 @@ extension ConfigurationKey {
 
     /// Exact strings: no comma, which separates them, and no space.
     static func audiences(_ text: String) -> [String]? {
-        let parts = text.split(separator: ",").map { String($0.filter { $0 != " " }) }
+        let parts = parts(text)
         let isAllowed = parts.allSatisfy { part in
             (1...256).contains(part.utf8.count) && part.utf8.allSatisfy { (0x21...0x7e).contains($0) }
         }
@@ -60,12 +65,12 @@ extension ConfigurationKey {
     }
 
     static func labelKeys(_ text: String) -> [String]? {
-        let parts = text.split(separator: ",").map { String($0.filter { $0 != " " }) }
+        let parts = parts(text)
         return parts.count <= 16 && parts.allSatisfy(\.isQualifiedName) ? parts : nil
     }
 
     static func protectedEndpoints(_ text: String) -> [ProtectedEndpoint]? {
-        let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }
+        let parts = parts(text)
         guard parts.count <= 32 else { return nil }
         let endpoints = parts.compactMap(protectedEndpoint)
         return endpoints.count == parts.count ? endpoints : nil
