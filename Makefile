@@ -22,7 +22,7 @@ override QUICK := $(filter-out 0,$(QUICK))
 override CLOUDS := $(filter-out 0,$(CLOUDS))
 override SPIFFE := $(filter-out 0,$(SPIFFE))
 
-.PHONY: help setup setup-clients bpf build lint test deploy-test golden image arm64 fuzz fuzz-coverage faults conformance spiffe demo \
+.PHONY: help setup setup-clients bpf build lint test deploy-test golden image cluster arm64 fuzz fuzz-coverage faults conformance spiffe demo \
 	clients attack cost soak simulate fleet reference captures dashboard memory million storm bench .bench-options bench-test ci-test busy rooms model model-test kernels clean
 
 help: ## Lists the targets
@@ -59,14 +59,13 @@ image: build ## Builds the container image into .build/image, and starts it; IMA
 	@bash .ci/deploy-tools
 	@IMAGE="$(IMAGE)" bash deploy/image/build
 
-.PHONY: cluster
 cluster: bpf ## Follows docs/quickstart.md on a real Kubernetes 1.20, compiled from Debian's source (the first time half an hour)
-	@bash .ci/install containerd runc containernetworking-plugins iptables iproute2 busybox-static curl openssl buildah libdeflate-tools python3
+	@bash .ci/install containerd runc containernetworking-plugins iptables iproute2 procps busybox-static curl openssl buildah libdeflate-tools python3
 	@bash .ci/deploy-tools
 	@$(SWIFT) build --product kubectl-podidentd
 	@.ci/cluster build
-	@[ -f .build/image/podidentd.oci.tar ] || deploy/image/build
-	@[ -f .build/image/podidentd-lab.oci.tar ] || deploy/image/build-lab
+	@deploy/image/build
+	@deploy/image/build-lab
 	@.ci/cluster try
 
 arm64: bpf ## Builds programs, image and unit tests for arm64 by cross compilation, and runs them under qemu (1.2 GB from Debian)
