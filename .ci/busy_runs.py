@@ -91,7 +91,10 @@ def table(runs):
 
 
 def main(arguments):
-    count = int(arguments[0]) if arguments else 10
+    runs = arguments[0] if arguments else "10"
+    if not runs.isdecimal() or int(runs) == 0:
+        sys.exit(f"RUNS is a number of 1 or more, and not '{runs}'.")
+    count = int(runs)
     filter_ = arguments[1] if len(arguments) > 1 else ""
     swift_tests.require_root("busy")
     os.chdir(CI.parent)

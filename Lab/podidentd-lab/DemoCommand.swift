@@ -57,7 +57,7 @@ struct CleanCommand: AsyncParsableCommand {
     )
 
     func run() async throws {
-        let removed = await LabSweep.run()
+        let removed = try await LabSweep.run()
         for identifier in removed { print("removed \(identifier)") }
         if removed.isEmpty { print("nothing is left of a lab whose process has ended") }
     }

@@ -79,7 +79,7 @@ package final class LabNode: Sendable {
 
     /// Makes the node. Needs root.
     package init(layout: CgroupLayout = .standard) async throws {
-        guard geteuid() == 0 else { throw LabError("the lab makes namespaces and cgroups: run it as root") }
+        try Self.requireRoot()
         guard let mountPoint = try Self.findCgroupMountPoint() else {
             throw LabError("there is no cgroup v2 hierarchy mounted on this machine")
         }
@@ -172,6 +172,10 @@ package final class LabNode: Sendable {
         _ = try? await Command.run(["umount", "--quiet", bpfFileSystem])
         _ = try? await Command.run(["umount", "--quiet", "--lazy", cgroupBind])
         try? FileManager.default.removeItem(atPath: directory)
+    }
+
+    static func requireRoot() throws {
+        guard geteuid() == 0 else { throw LabError("the lab makes namespaces and cgroups: run it as root") }
     }
 
     /// Removes a network namespace with the processes in it: agents and signers of a run that was interrupted are in no

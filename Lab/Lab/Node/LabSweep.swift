@@ -3,7 +3,8 @@ import Foundation
 /// Removes what a lab left behind that could not clean up after itself, because it was killed.
 package enum LabSweep {
     /// - Returns: The identifiers of the labs that were removed.
-    package static func run() async -> [String] {
+    package static func run() async throws -> [String] {
+        try LabNode.requireRoot()
         var removed: [String] = []
         for identifier in abandoned() {
             await remove(identifier)
