@@ -1,12 +1,17 @@
 """Percentiles, ratios, targets and regressions, with numbers that one can check by hand."""
 
+import gzip
+import io
 import os
 import sys
+import tarfile
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from harness import report  # noqa: E402
+from harness.footprint import image_rows  # noqa: E402
 from harness.profile import fold  # noqa: E402
 from harness.rows import judge, merged, regressions, row  # noqa: E402
 from harness.scale import scale_rows  # noqa: E402
@@ -33,6 +38,29 @@ class RowTests(unittest.TestCase):
     def test_ranks(self):
         self.assertEqual(nearest(list(range(1, 101)), 50), 51)
         self.assertEqual(nearest([1.0], 99), 1.0)
+
+
+def archive(members):
+    """A tar archive with these names and bytes."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as file:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            file.addfile(member, io.BytesIO(data))
+    return content.getvalue()
+
+
+class FootprintTests(unittest.TestCase):
+    def test_an_image_has_the_size_of_its_files_and_that_of_what_is_fetched(self):
+        layer = gzip.compress(archive({"agent": b"a" * 300_000, "library": b"b" * 200_000}))
+        blobs = {"blobs/sha256/1": layer, "blobs/sha256/2": b'{"layers": []}'}
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(archive({"index.json": b"{}", **blobs}))
+            file.flush()
+            unpacked, fetched = image_rows(file.name)
+        self.assertEqual(unpacked["median"], 0.5)
+        self.assertEqual(fetched["median"], sum(map(len, blobs.values())) / 1e6)
 
 
 class RegressionTests(unittest.TestCase):
