@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 
+import environment
+
 TEST = [os.environ.get("SWIFT") or "swift", "test", "--skip-build", "--disable-xctest", "--no-parallel"]
 # `prctl(2)`: orphans below this process become its children, so that none of a run's processes gets lost.
 PR_SET_CHILD_SUBREAPER = 36
@@ -22,6 +24,7 @@ BEGUN = re.compile(r"^◇ (?:Test|Suite) (?!case |run )(.*) started\.$")
 ENDED = re.compile(r"^. (?:Test|Suite) (?!run )(.*?)(?: with \d+ test cases?)? (passed|failed) after .*$")
 SKIPPED = re.compile(r"^[➜⚠].*skipped")
 ROUTINE = re.compile(r"^◇|passed after|Test Case|started\.$")
+SUMMARY = re.compile(r"^. Test run with (\d+) tests?\b")
 ROW = re.compile(r'^◇ Test case passing .* → ((?:cloud )?case \d+ .*) to "[^"]*" started\.$')
 TITLE = re.compile(r'^◇ Test "((?:cloud )?case \d+ .*)" started\.$')
 
@@ -59,8 +62,9 @@ class Record:
             self._fail()
         if line.startswith(("✘", "error")):
             self.errors.append(line)
-        if re.match(r"^. Test run with", line):
+        if SUMMARY.match(line):
             self.summary = line
+            return True
         return bool(line.strip()) and not ROUTINE.search(line)
 
     def _end(self, name, is_passed):
@@ -97,7 +101,7 @@ class Limits:
 
     def __init__(self, silence=600, total=None, progress=60):
         self.silence = silence
-        self.total = total or int(os.environ.get(SECONDS, 3000))
+        self.total = total or environment.whole(SECONDS, 3000)
         self.progress = progress
 
 

@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -43,7 +44,7 @@ class RepeatTests(unittest.TestCase):
             exit 3"""
         runs = self.repeat(2, script)
         self.assertEqual([run.status for run in runs], [3, 3])
-        self.assertEqual(runs[1].failures, ["a token is served", "TokenTests"])
+        self.assertEqual((runs[1].failures, runs[1].suites), (["a token is served"], ["TokenTests"]))
         self.assertEqual(self.notes[:2], ["Run 1 of 2", "Run 2 of 2"])
         lines = busy_runs.table(runs).splitlines()
         self.assertEqual(len(lines), 3)
@@ -57,9 +58,53 @@ class RepeatTests(unittest.TestCase):
 
     def test_a_run_without_a_failure_passes(self):
         runs = self.repeat(1, "echo '✔ Test run with 4 tests in 1 suite passed after 3 seconds.'")
-        self.assertEqual((runs[0].status, runs[0].failures), (0, []))
+        self.assertEqual((runs[0].status, runs[0].tests, runs[0].failures), (0, 4, []))
         self.assertRegex(busy_runs.table(runs).splitlines()[1], r"^1 +0\.0 +passed$")
 
     def test_a_run_is_what_ci_runs_or_the_tests_that_match(self):
         self.assertTrue(busy_runs.commands("")[0].endswith(".ci/test"))
         self.assertEqual(busy_runs.commands("TextTests")[-2:], ["--filter", "TextTests"])
+
+
+class PageTests(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.page = pathlib.Path(folder.name, "busy.md")
+
+    def append(self, *runs):
+        for run in runs:
+            busy_runs.append(run, "2026-11-30 01:02", "0123456789", self.page)
+        return self.page.read_text()
+
+    def test_each_run_is_a_row_more_and_the_sum_is_of_all(self):
+        self.append(busy_runs.Run(1, 0, 3600, 1400))
+        text = self.append(busy_runs.Run(1, 1, 1800, 1399, ["a | b", "c"], ["TokenTests"]), busy_runs.Run(2, 0, 3660, 1400))
+        self.assertIn(
+            "**3 runs at 1 commit: 4,199 tests, 2 failed, in 151 minutes. 2 runs without a failure, the last 1 in a row.**", text)
+        self.assertEqual(
+            busy_runs.rows(text),
+            [["1", "2026-11-30 01:02", "0123456789", "60.0", "1400", "0", "-"],
+             ["2", "2026-11-30 01:02", "0123456789", "30.0", "1399", "2", "a / b; c"],
+             ["3", "2026-11-30 01:02", "0123456789", "61.0", "1400", "0", "-"]])
+
+    def test_a_run_that_no_test_failed_and_that_failed_all_the_same_is_no_good_one(self):
+        text = self.append(busy_runs.Run(1, 0, 60, 1), busy_runs.Run(2, 124, 60, 1))
+        self.assertEqual(busy_runs.rows(text)[1][5:], ["0", "ended with status 124"])
+        self.assertIn("1 run without a failure, the last 0 in a row.", text)
+
+    def test_runs_are_kept_one_by_one_and_not_when_all_are_over(self):
+        kept = []
+        busy_runs.repeat(2, ["sh", "-c", "true"], print, lambda note: kept.append(note), keep=lambda run: kept.append(run.number))
+        self.assertEqual(kept, ["Run 1 of 2", 1, "Run 2 of 2", 2])
+
+    def test_the_committed_page_is_as_the_program_writes_it(self):
+        text = busy_runs.PAGE.read_text()
+        self.assertEqual(busy_runs.page(busy_runs.rows(text)), text)
+
+    def test_the_commit_is_named(self):
+        self.assertRegex(busy_runs.head(), r"^([0-9a-f]{10}|unknown)\+?$")
+
+
+if __name__ == "__main__":
+    unittest.main()

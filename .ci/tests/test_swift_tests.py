@@ -52,6 +52,11 @@ class RecordTests(unittest.TestCase):
         self.assertTrue(any("recorded an issue" in line for line in self.shown))
         self.assertFalse(any("passed after" in line or line.startswith("◇") for line in self.shown))
 
+    def test_what_a_run_came_to_is_shown_also_when_all_passed(self):
+        line = "✔ Test run with 4 tests in 1 suite passed after 3 seconds."
+        self.assertTrue(self.record.read(line))
+        self.assertEqual(self.record.summary, line)
+
     def test_a_case_that_never_ends_has_failed(self):
         record = swift_tests.Record()
         record.read('◇ Test "case 3 never ends" started.')
