@@ -22,8 +22,33 @@ override QUICK := $(filter-out 0,$(QUICK))
 override CLOUDS := $(filter-out 0,$(CLOUDS))
 override SPIFFE := $(filter-out 0,$(SPIFFE))
 
+# Options that are numbers: target, option, least and most; those of the second list are above 0, and may have a decimal point.
+# A wrong one is refused before anything is done.
+WHOLE := fuzz.ITERATIONS.1.1000000000 faults.SECONDS.1.100 soak.MINUTES.1.1440 dashboard.MINUTES.1.1440 million.CONNECTIONS.1.1000000000 \
+	million.PODS.1.500 simulate.SEEDS.1.1000000000 simulate.PODS.1.500 fleet.NODES.5.100000 fleet.BEFORE.5.100000 kernels.MACHINES.1.64 \
+	busy.RUNS.1.1000 bench.STARTS.1.10000
+DECIMAL := fuzz-coverage.MINUTES simulate.HOURS simulate.MINUTES
+LAYOUTS := cgroupfs systemd nested nested-systemd nested-3 nested-3-systemd
+RELEASES := sid trixie bookworm bullseye
+DIGITS := 1 2 3 4 5 6 7 8 9 0
+# The text $(2) without the words of the list $(1).
+without = $(if $(1),$(call without,$(wordlist 2,$(words $(1)),$(1)),$(subst $(firstword $(1)),,$(2))),$(2))
+# Whether $(1) is no one word of digits, with or without a point $(2).
+strange = $(filter-out 1,$(words $(1)))$(filter-out $(2),$(call without,$(DIGITS),$(1)))
+beyond = $(shell [ $(1) -ge $(2) ] 2> /dev/null && [ $(1) -le $(3) ] 2> /dev/null || echo beyond)
+# Takes the words of one entry.
+check_whole = $(if $(and $(filter $(1),$(MAKECMDGOALS)),$($(2))),$(if $(call strange,$($(2))),$(no_whole),$(if $(call beyond,$($(2)),$(3),$(4)),$(no_whole))))
+no_whole = $(error $(2) is a whole number from $(3) to $(4), and not '$($(2))': 'make help' says what it is for)
+check_decimal = $(if $(and $(filter $(1),$(MAKECMDGOALS)),$($(2))),$(if $(call strange,$($(2)),.),$(no_decimal),$(if $(call without,. 0,$($(2))),,$(no_decimal))))
+no_decimal = $(error $(2) is a number above 0, and not '$($(2))': 'make help' says what it is for)
+word_of = $(word $(2),$(subst ., ,$(1)))
+$(foreach each,$(WHOLE),$(call check_whole,$(call word_of,$(each),1),$(call word_of,$(each),2),$(call word_of,$(each),3),$(call word_of,$(each),4)))
+$(foreach each,$(DECIMAL),$(call check_decimal,$(call word_of,$(each),1),$(call word_of,$(each),2)))
+$(if $(filter demo attack,$(MAKECMDGOALS)),$(if $(filter-out $(LAYOUTS),$(LAYOUT)),$(error LAYOUT is one of $(LAYOUTS), and not '$(LAYOUT)')))
+$(if $(filter kernels,$(MAKECMDGOALS)),$(if $(filter-out $(RELEASES),$(KERNELS)),$(error KERNELS are some of $(RELEASES), and not '$(KERNELS)')))
+
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image cluster arm64 fuzz fuzz-coverage faults conformance spiffe demo \
-	clients attack cost soak simulate fleet reference captures dashboard memory million storm bench .bench-options bench-test ci-test busy rooms model model-test kernels clean
+	clients attack cost soak simulate fleet reference captures dashboard memory million storm bench .bench-options .image-options bench-test ci-test busy rooms model model-test kernels clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,7 +80,10 @@ golden: ## Writes the rendered manifests in deploy/golden
 	@bash .ci/deploy-tools
 	@.build/deploy/venv/bin/python deploy/tests/golden.py
 
-image: build ## Builds the container image into .build/image, and starts it; IMAGE=REGISTRY/PATH:TAG (other name)
+.image-options:
+	@$(if $(IMAGE),bash deploy/image/name '$(IMAGE)')
+
+image: .image-options build ## Builds the container image into .build/image, and starts it; IMAGE=REGISTRY/PATH:TAG (other name)
 	@bash .ci/deploy-tools
 	@IMAGE="$(IMAGE)" bash deploy/image/build
 
@@ -165,23 +193,29 @@ captures: bpf ## Writes docs/operate/debug.md and kubectl.md: what the debug com
 	@for product in podidentd podidentd-opener podidentd-lab kubectl-podidentd; do $(SWIFT) build --product $$product || exit; done
 	@$(BUILD)/podidentd-lab captures docs/operate/debug.md --plugin docs/operate/kubectl.md
 
-# Before everything is built: options that the chosen benchmark does not have.
+BENCH_CLOUDS = python3 Benchmarks/clouds.py $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY))
+BENCH_SPIFFE = python3 Benchmarks/spiffe.py $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+BENCH_FIGURES = python3 Benchmarks/bench.py $(if $(BEFORE),--before $(BEFORE)) $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
+	$(if $(ROWS),--rows $(ROWS)) $(if $(STARTS),--starts $(STARTS)) \
+	$(if $(QUICK),--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json)
+
+# Before anything is built: options that the chosen benchmark does not have, or values that it does not take.
 .bench-options:
 	$(if $(and $(CLOUDS)$(SPIFFE),$(BEFORE)$(ROWS)$(STARTS)),$(error BEFORE, ROWS and STARTS are options of the figures: leave them out with CLOUDS and SPIFFE))
 	$(if $(and $(CLOUDS),$(QUICK)),$(error CLOUDS has no QUICK: name parts, such as ONLY=cached))
-	@:
+	@command -v python3 > /dev/null || bash .ci/install python3
+	@$(if $(CLOUDS),$(BENCH_CLOUDS) --check)
+	@$(if $(SPIFFE),$(BENCH_SPIFFE) --check)
+	@$(if $(CLOUDS)$(SPIFFE),,$(BENCH_FIGURES) --check)
 
 bench: .bench-options bpf ## Measures beside references and draws; QUICK=1, ONLY=1,5 (figures), AGENT=path (other binary), BEFORE=checkout (2d21139), CLOUDS=1, SPIFFE=1
-	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
 	@.ci/release podidentd-lab podidentd-opener podidentd-init $(if $(AGENT),,podidentd) $(if $(SPIFFE),podidentd-signer)
 	@$(if $(CLOUDS),bash .ci/setup-clients all)
 	@$(if $(SPIFFE),bash .ci/setup-clients && bash .ci/install nghttp2-client)
-	@$(if $(CLOUDS),python3 Benchmarks/clouds.py $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)))
-	@$(if $(SPIFFE),python3 Benchmarks/spiffe.py $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick))
-	@$(if $(CLOUDS)$(SPIFFE),,python3 Benchmarks/bench.py $(if $(BEFORE),--before $(BEFORE)) $(if $(AGENT),--agent $(AGENT)) $(if $(ONLY),--only $(ONLY)) \
-		$(if $(ROWS),--rows $(ROWS)) $(if $(STARTS),--starts $(STARTS)) \
-		$(if $(QUICK),--quick --output .build-bench/quick.json --baseline Benchmarks/results/latest.json))
+	@$(if $(CLOUDS),$(BENCH_CLOUDS))
+	@$(if $(SPIFFE),$(BENCH_SPIFFE))
+	@$(if $(CLOUDS)$(SPIFFE),,$(BENCH_FIGURES))
 	@$(if $(CLOUDS)$(SPIFFE),,python3 Benchmarks/draw.py $(if $(QUICK),.build-bench/quick.json .build-bench/figures))
 	@$(if $(QUICK)$(CLOUDS)$(SPIFFE),,python3 Benchmarks/readme.py)
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Measures podidentd beside its references and says which targets are met. See README.md."""
 
-import argparse
 import datetime
 import json
 import os
@@ -12,6 +11,7 @@ from harness import machine, report, rows
 from harness.bystanders import bystander_figure
 from harness.first import first_rows
 from harness.footprint import footprint_figure
+from harness.options import Options, program_problem, whole
 from harness.profile import profile_figure
 from harness.restart import killed_rows, restart_rows
 from harness.runtimes import runtime_rows
@@ -31,16 +31,14 @@ QUICK = {"rounds": 2, "seconds": 1, "idle_seconds": 1, "scale_seconds": 1, "scal
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--agent", default=f"{ROOT}/.build-release/release/podidentd", help="the agent under test")
-    parser.add_argument("--lab", default=f"{ROOT}/.build-release/release/podidentd-lab", help="the embedded lab")
+    parser = Options(__doc__)
     parser.add_argument("--before", help=f"a checkout of {BASELINE} with its release build, which takes turns in figures 1 and 2")
     parser.add_argument("--only", default="1,2,3,4,5,6,7,8,9", help="figures: 1,2,5 (1, 2, 3 and 9 go together)")
     parser.add_argument("--rows", default=",".join(WAITS), help="of figure 6, such as restart,killed; the others' rows stay as they are")
     parser.add_argument("--scenes", default="", help="of figure 4, such as 10,110; the first is what the others are compared with")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, at most 110 pods")
-    parser.add_argument("--rounds", type=int, help="rounds of figures 1 to 4")
-    parser.add_argument("--starts", type=int, help="containers of each runtime and kind, in figure 6")
+    parser.add_argument("--rounds", type=whole, help="rounds of figures 1 to 4")
+    parser.add_argument("--starts", type=whole, help="containers of each runtime and kind, in figure 6")
     parser.add_argument("--output", default=RESULTS, help="the results; figures that are not measured stay")
     parser.add_argument("--baseline", help="results to compare with; default: the committed ones")
     options = parser.parse_args()
@@ -56,6 +54,11 @@ def arguments():
         parser.error(f"--rows: no such rows: {', '.join(sorted(unknown))}; there are {', '.join(WAITS)}")
     scenes = options.scenes or ("10,110,nested" if options.quick else "10,110,500,nested")
     options.scenes = scenes.split(",")
+    for scene in options.scenes:
+        if scene != "nested" and not (scene.isdecimal() and int(scene)):
+            parser.error(f"--scenes: '{scene}' is neither a number of pods nor 'nested'")
+    if options.before and (problem := program_problem(f"{options.before}/.build-release/release/podidentd")):
+        parser.error(f"--before: {problem}: a checkout of {BASELINE} with its release build is needed")
     return options
 
 
@@ -142,6 +145,8 @@ def scaled(options):
 
 def main():
     options = arguments()
+    if options.check:
+        return 0
     results, before = {}, None
 
     def work():

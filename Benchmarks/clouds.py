@@ -4,13 +4,14 @@
 import sys
 
 from harness import clouds, parts
+from harness.options import whole
 
 
 def main():
     parser = parts.parser(__doc__, "clouds", ["cached", "memory", "cold"])
-    parser.add_argument("--rounds", type=int, default=7, help="of cached requests")
-    parser.add_argument("--seconds", type=int, default=3, help="of each cached request and round")
-    parser.add_argument("--cold", type=int, default=1000, help="cold credentials")
+    parser.add_argument("--rounds", type=whole, default=7, help="of cached requests")
+    parser.add_argument("--seconds", type=whole, default=3, help="of each cached request and round")
+    parser.add_argument("--cold", type=whole, default=1000, help="cold credentials")
     options = parser.parse_args()
     measures = {
         "cached": lambda subject: clouds.cached_rows(subject, options.rounds, options.seconds),

@@ -5,13 +5,14 @@ import os
 import sys
 
 from harness import parts, spiffe, tools
+from harness.options import whole
 
 
 def main():
     parser = parts.parser(__doc__, "spiffe", ["cached", "memory", "signer"])
-    parser.add_argument("--rounds", type=int, default=5, help="of cached calls")
-    parser.add_argument("--seconds", type=int, default=3, help="of each cached call and round, and of the exchanges")
-    parser.add_argument("--pods", type=int, default=110, help="pods with streams")
+    parser.add_argument("--rounds", type=whole, default=5, help="of cached calls")
+    parser.add_argument("--seconds", type=whole, default=3, help="of each cached call and round, and of the exchanges")
+    parser.add_argument("--pods", type=whole, default=110, help="pods with streams")
     parser.add_argument("--quick", action="store_true", help="two rounds of a second, 20 pods; writes no page of results")
     options = parser.parse_args()
     if options.quick:

@@ -23,8 +23,8 @@ def dry_run(*arguments):
 
 
 def options(script):
-    """The options that a benchmark's own source and that of all lists of parts declare."""
-    text = (ROOT / script).read_text() + (BENCHMARKS / "harness/parts.py").read_text()
+    """The options that a benchmark's own source declares, and those of all."""
+    text = "".join(path.read_text() for path in (ROOT / script, *BENCHMARKS.glob("harness/*.py")))
     return set(re.findall(r'add_argument\("(--[a-z]+)"', text))
 
 
@@ -38,6 +38,11 @@ class BenchTargetTests(unittest.TestCase):
         for script, rest in calls:
             if script not in ("Benchmarks/draw.py", "Benchmarks/readme.py"):
                 self.assertLessEqual(set(re.findall(r"--[a-z]+", rest)), options(script), script)
+        # First each is asked whether it knows its options; it measures after the release build.
+        checks = [(script, rest.replace(" --check", "").strip()) for script, rest in calls if " --check" in rest]
+        calls = [(script, rest.strip()) for script, rest in calls if " --check" not in rest]
+        self.assertEqual(checks, [call for call in calls if call[0] not in ("Benchmarks/draw.py", "Benchmarks/readme.py")])
+        self.assertGreater(result.stdout.index(".ci/release"), result.stdout.rindex("--check"))
         return [script.removeprefix("Benchmarks/") for script, _ in calls], result.stdout
 
     def test_each_choice_runs_its_benchmark_and_both_run_both(self):
@@ -64,6 +69,24 @@ class BenchTargetTests(unittest.TestCase):
                 self.assertNotEqual(result.returncode, 0)
                 self.assertRegex(result.stderr, r"leave them out with CLOUDS and SPIFFE|CLOUDS has no QUICK")
                 self.assertNotIn("release", result.stdout)
+
+    def test_a_value_that_a_benchmark_does_not_take_is_one_sentence(self):
+        for script, words, sentence in (
+                ("bench.py", ["--only", "11"], "no such figures: 11; there are 1, 2,"),
+                ("bench.py", ["--rows", "x"], "no such rows: x; there are restart,"),
+                ("bench.py", ["--rounds", "0"], "a whole number above 0 is needed, and not '0'"),
+                ("bench.py", ["--scenes", "10,x"], "'x' is neither a number of pods nor 'nested'"),
+                ("bench.py", ["--agent", "/nowhere"], "there is no program at '/nowhere'"),
+                ("bench.py", ["--before", "/nowhere"], "a checkout of .* with its release build is needed"),
+                ("clouds.py", ["--only", "x"], "no such parts: x; there are cached,"),
+                ("spiffe.py", ["--agent", "/tmp"], "there is no program at '/tmp'")):
+            with self.subTest(script=script, words=words):
+                result = subprocess.run(
+                    ["python3", BENCHMARKS / script, "--check", *words], capture_output=True, text=True, timeout=60)
+                self.assertEqual((result.returncode, result.stdout), (2, ""))
+                self.assertRegex(result.stderr, rf"^{script}: .*{sentence}.*\n$")
+        for script in ("bench.py", "clouds.py", "spiffe.py"):
+            self.assertEqual(subprocess.run(["python3", BENCHMARKS / script, "--check"], timeout=60).returncode, 0)
 
 
 if __name__ == "__main__":

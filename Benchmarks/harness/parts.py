@@ -6,15 +6,15 @@ import json
 import os
 
 from harness import machine, report
+from harness.options import Options
 from harness.stage import Stage
-from harness.tools import BENCHMARKS, ROOT, ended_well, say
+from harness.tools import BENCHMARKS, ended_well, say
 
 
 def parser(description, name, only):
     """The options that every such list has."""
-    result = argparse.ArgumentParser(description=description)
-    result.add_argument("--agent", default=f"{ROOT}/.build-release/release/podidentd", help="the agent under test")
-    result.add_argument("--lab", default=f"{ROOT}/.build-release/release/podidentd-lab", help="the embedded lab")
+    result = Options(description)
+
     def chosen(text):
         if unknown := set(text.split(",")) - set(only):
             raise argparse.ArgumentTypeError(f"no such parts: {', '.join(sorted(unknown))}; there are {', '.join(only)}")
@@ -67,6 +67,9 @@ def measure(options, results, parts, subject, page):
 
 def main(name, options, parts, subject, title, made):
     """Measures, and prints the page; the status of the program."""
+    if options.check:
+        return 0
+
     def page(results):
         return markdown(results, title, made, tuple(parts))
 
