@@ -23,6 +23,8 @@ package struct ConnectionState: Sendable {
         case answer(Exchange)
         /// Answer with an error; the connection ends with it.
         case refuse(RequestRefusal)
+        /// Count a request that is dropped, because too many wait. Nothing after it is read.
+        case drop
         /// Let the event loop serve its other connections, then call ``turnBegan()``.
         case yield
         case close
@@ -39,12 +41,27 @@ package struct ConnectionState: Sendable {
         case answer(Int)
     }
 
-    private enum Input: Equatable {
+    /// The state of the client's side.
+    private enum Input {
+        /// No byte has arrived. A fresh connection has the time of one request to say what it wants.
+        case fresh
         case awaitingHead
         case readingHead
         case readingBody(Exchange, count: Int)
         /// Nothing that arrives now is a request.
         case discarding
+        /// The client has closed its side.
+        case ended
+    }
+
+    /// The state of our side.
+    private enum Output {
+        /// The next request may be answered.
+        case free
+        /// The owner answers a request.
+        case answering
+        /// The event loop serves its other connections first.
+        case yielding
     }
 
     private enum Item: Equatable {
@@ -53,32 +70,25 @@ package struct ConnectionState: Sendable {
     }
 
     private let limits: MetadataServerLimits
-    /// A fresh connection has the time of one request to say what it wants.
-    private var input = Input.readingHead
+    private var input = Input.fresh
     private var queue = CircularBuffer<Item>(initialCapacity: 0)
-    private var isAnswering = false
+    private var output = Output.free
     private var isDraining = false
-    private var isInputClosed = false
     private var isWritable = true
     private var answeredRequests = 0
-    private var hasReceivedBytes = false
     private var answersInTurn = 0
-    private var isYielding = false
-
-    /// Whether a request was dropped because too many waited. Reading ended there.
-    package private(set) var hasOverflowed = false
 
     package init(limits: MetadataServerLimits) {
         self.limits = limits
     }
 
     package var phase: Phase {
-        if isAnswering || !queue.isEmpty { return .answer(answeredRequests) }
-        return input == .awaitingHead ? .idle(answeredRequests) : .request(answeredRequests)
+        if owesAnswer { return .answer(answeredRequests) }
+        return isIdle ? .idle(answeredRequests) : .request(answeredRequests)
     }
 
     /// Whether every request is answered and no byte of the next has been seen.
-    package var isBetweenRequests: Bool { !isAnswering && queue.isEmpty && input == .awaitingHead }
+    package var isBetweenRequests: Bool { !owesAnswer && isIdle }
 
     /// Complete requests that wait for their turn.
     package var queuedRequests: Int { queue.count }
@@ -87,26 +97,43 @@ package struct ConnectionState: Sendable {
     package var isBlocked: Bool { !isWritable }
 
     /// Whether the owner should read from the connection.
-    package var wantsInput: Bool {
-        !isAnswering && queue.isEmpty && isWritable && input != .discarding
-    }
+    package var wantsInput: Bool { !owesAnswer && isWritable && !isInputOver }
 
     /// Whether nothing can follow the answer in progress, even if its request did not ask for that.
-    package var isLastAnswer: Bool { isDraining || (input == .discarding && queue.isEmpty) }
+    package var isLastAnswer: Bool { isDraining || (isInputOver && queue.isEmpty) }
 
     /// Whether an answer may wait until its value changes. Not when the server stops, nor when the client sends no
     /// more: whether it still listens is then unknown.
-    package var allowsWatch: Bool { !isDraining && !isInputClosed }
+    package var allowsWatch: Bool {
+        if case .ended = input { return false }
+        return !isDraining
+    }
+
+    private var owesAnswer: Bool { output != .free || !queue.isEmpty }
+
+    private var isIdle: Bool {
+        if case .awaitingHead = input { return true }
+        return false
+    }
+
+    private var isInputOver: Bool {
+        switch input {
+        case .discarding, .ended: true
+        case .fresh, .awaitingHead, .readingHead, .readingBody: false
+        }
+    }
 
     /// Bytes arrived; the parser has not seen them yet.
     package mutating func receivedBytes() {
-        hasReceivedBytes = true
-        if !isYielding { answersInTurn = 0 }
-        if input == .awaitingHead { input = .readingHead }
+        if output != .yielding { answersInTurn = 0 }
+        switch input {
+        case .fresh, .awaitingHead: input = .readingHead
+        case .readingHead, .readingBody, .discarding, .ended: break
+        }
     }
 
     package mutating func received(head: HTTPRequestHead) -> Action {
-        guard input != .discarding else { return .none }
+        guard !isInputOver else { return .none }
         if head.uri.utf8.count > limits.requestTarget {
             return end(with: .requestTargetTooLong(limit: limits.requestTarget))
         }
@@ -141,38 +168,36 @@ package struct ConnectionState: Sendable {
 
     /// A request that needs no decoding: one that was ``onlyExchangeWithoutBody`` before.
     package mutating func received(whole exchange: Exchange) -> Action {
-        guard input != .discarding else { return .none }
+        guard !isInputOver else { return .none }
         input = exchange.closes ? .discarding : .awaitingHead
         return enqueue(.exchange(exchange))
     }
 
     /// The request that is being read, if none is before it and nothing of a body came.
     package var onlyExchangeWithoutBody: Exchange? {
-        guard !isAnswering, queue.isEmpty, case .readingBody(let exchange, 0) = input else { return nil }
+        guard !owesAnswer, case .readingBody(let exchange, 0) = input else { return nil }
         return exchange
     }
 
     /// The bytes that arrived are no request. Requests before it are answered first.
     package mutating func received(_ refusal: RequestRefusal) -> Action {
-        input == .discarding ? .none : end(with: refusal)
+        isInputOver ? .none : end(with: refusal)
     }
 
     /// The client will send no more. What it sent completely is still answered.
     package mutating func inputClosed() -> Action {
-        input = .discarding
-        isInputClosed = true
+        input = .ended
         return next()
     }
 
     /// The time for the request that is being read, or for the next to begin, is over.
     package mutating func inputTimedOut() -> Action {
         switch input {
-        case .readingBody: return end(with: .requestTimedOut)
-        case .readingHead where hasReceivedBytes: return end(with: .requestTimedOut)
-        case .readingHead, .awaitingHead:
+        case .readingHead, .readingBody: return end(with: .requestTimedOut)
+        case .fresh, .awaitingHead:
             input = .discarding
             return next()
-        case .discarding: return .none
+        case .discarding, .ended: return .none
         }
     }
 
@@ -181,7 +206,7 @@ package struct ConnectionState: Sendable {
     /// connection stays until its next answer tells the client to close: no request meets a closing connection.
     package mutating func drain(keepsIdle: Bool = false) -> Action {
         isDraining = true
-        if input == .awaitingHead, !keepsIdle { input = .discarding }
+        if isIdle, !keepsIdle { input = .discarding }
         return next()
     }
 
@@ -193,7 +218,7 @@ package struct ConnectionState: Sendable {
 
     /// The answer that the last action asked for is written.
     package mutating func answered() -> Action {
-        isAnswering = false
+        output = .free
         answeredRequests += 1
         return next()
     }
@@ -201,7 +226,7 @@ package struct ConnectionState: Sendable {
     /// The event loop has served its other connections since ``Action/yield``.
     package mutating func turnBegan() -> Action {
         answersInTurn = 0
-        isYielding = false
+        output = .free
         return next()
     }
 
@@ -211,25 +236,22 @@ package struct ConnectionState: Sendable {
     }
 
     private mutating func enqueue(_ item: Item) -> Action {
-        if isAnswering || !isWritable, queue.count >= limits.pipelinedRequests {
-            hasOverflowed = true
+        if output == .answering || !isWritable, queue.count >= limits.pipelinedRequests {
             input = .discarding
-            return .none
+            return .drop
         }
         queue.append(item)
         return next()
     }
 
     private mutating func next() -> Action {
-        guard !isAnswering, isWritable, !isYielding else { return .none }
+        guard output == .free, isWritable else { return .none }
         if !queue.isEmpty, answersInTurn >= limits.answersPerTurn {
-            isYielding = true
+            output = .yielding
             return .yield
         }
-        guard let item = queue.popFirst() else {
-            return input == .discarding ? .close : .none
-        }
-        isAnswering = true
+        guard let item = queue.popFirst() else { return isInputOver ? .close : .none }
+        output = .answering
         answersInTurn += 1
         switch item {
         case .refusal(let refusal):
@@ -238,7 +260,8 @@ package struct ConnectionState: Sendable {
             if isLastAnswer { exchange.closes = true }
             if exchange.closes {
                 queue.removeAll()
-                input = .discarding
+                // Whether the client has closed its side is not forgotten.
+                if !isInputOver { input = .discarding }
             }
             return .answer(exchange)
         }

@@ -15,18 +15,19 @@ extension RequestHandler {
         case .close: close(context)
         case .yield: context.eventLoop.assumeIsolated().execute { self.takeTurn(context) }
         case .answer(let exchange): answer(exchange, context)
+        case .drop: observer.limitHit(.pipelinedRequests)
         case .refuse(let refusal):
             if let limit = refusal.limit { observer.limitHit(limit) }
             let exchange = ConnectionState.Exchange(head: Self.noHead, closes: true)
             finish(responder.response(to: refusal), exchange, .unrouted, lingers: true, context)
         }
-        if !isReading { updateDeadline(context) }
+        if turn == .none { updateDeadline(context) }
     }
 
     /// Answers some more of the requests that wait, after the event loop has served its other connections.
     private func takeTurn(_ context: ChannelHandlerContext) {
         guard !isClosing else { return }
-        isReading = true
+        turn = .begun
         perform(state.turnBegan(), context)
         endTurn(context)
         noteUnanswered()
@@ -34,11 +35,9 @@ extension RequestHandler {
 
     /// Flushes what was written since the turn began.
     func endTurn(_ context: ChannelHandlerContext) {
-        isReading = false
-        if needsFlush {
-            needsFlush = false
-            context.flush()
-        }
+        let hasWritten = turn == .written
+        turn = .none
+        if hasWritten { context.flush() }
         updateDeadline(context)
     }
 
@@ -184,13 +183,12 @@ extension RequestHandler {
             return
         }
         context.write(wrapOutboundOut(buffer), promise: nil)
-        if isReading {
-            needsFlush = true
-        } else {
-            context.flush()
+        switch turn {
+        case .none: context.flush()
+        case .begun, .written: turn = .written
         }
         perform(state.answered(), context)
-        if unanswered > 0, !isReading { noteUnanswered() }
+        if unanswered > 0, turn == .none { noteUnanswered() }
         resumeReading(context)
     }
 

@@ -33,9 +33,7 @@ final class RequestHandler: ChannelDuplexHandler {
     var current: Current?
     /// Counts the answers, so that a result that comes late is known as such.
     var generation = 0
-    /// Whether a read, or a later turn, is in progress, at whose end everything written is flushed at once.
-    var isReading = false
-    var needsFlush = false
+    var turn = Turn.none
     /// Bytes that the decoder got and that belong to no answered request. Known requests keep none.
     var unanswered = 0
     /// The count that ``registry`` last got.
@@ -54,6 +52,11 @@ final class RequestHandler: ChannelDuplexHandler {
     var validated: MetadataRequest?
     private var context: ChannelHandlerContext?
     var channel: (any Channel)? { context?.channel }
+
+    /// A read with the answers to it, or a later turn of them: everything that it writes is flushed at its end, at once.
+    enum Turn {
+        case none, begun, written
+    }
 
     /// The request that is being answered.
     struct Current {
@@ -130,7 +133,8 @@ final class RequestHandler: ChannelDuplexHandler {
             endsInRead += 1
             let exchange = endsInRead == 1 ? state.onlyExchangeWithoutBody : nil
             validated = nil
-            receive { $0.receivedEnd() }
+            answerHeld(context)
+            perform(state.receivedEnd(), context)
             wholeExchange = exchange
             wholeExchange?.request = validated
         }
@@ -139,7 +143,7 @@ final class RequestHandler: ChannelDuplexHandler {
     /// Bytes arrived, of which nothing is decoded yet.
     func bytesArrived() {
         guard let context else { return }
-        isReading = true
+        if turn == .none { turn = .begun }
         endsInRead = 0
         wholeExchange = nil
         answerHeld(context)
@@ -155,17 +159,9 @@ final class RequestHandler: ChannelDuplexHandler {
 
     /// A known request arrived.
     func received(_ exchange: ConnectionState.Exchange) {
-        guard !isClosing else { return }
-        receive { $0.received(whole: exchange) }
-    }
-
-    /// The input that completes a request may be one request too many.
-    private func receive(_ input: (inout ConnectionState) -> ConnectionState.Action) {
-        guard let context else { return }
-        let hadOverflowed = state.hasOverflowed
+        guard !isClosing, let context else { return }
         answerHeld(context)
-        perform(input(&state), context)
-        if state.hasOverflowed, !hadOverflowed { observer.limitHit(.pipelinedRequests) }
+        perform(state.received(whole: exchange), context)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

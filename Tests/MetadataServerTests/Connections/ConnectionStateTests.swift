@@ -122,10 +122,9 @@ import Testing
             _ = state.received(head: head())
             _ = state.receivedEnd()
         }
-        #expect(!state.hasOverflowed)
         _ = state.received(head: head())
-        #expect(state.receivedEnd() == .none)
-        #expect(state.hasOverflowed)
+        #expect(state.receivedEnd() == .drop)
+        #expect(state.received(head: head()) == .none && !state.wantsInput, "nothing after it is read")
         #expect(state.answered() == .answer(Exchange(head: head(), closes: true)))
         #expect(state.answered() == .close)
     }
@@ -185,6 +184,21 @@ import Testing
         #expect(state.inputClosed() == .none)
         #expect(!state.allowsWatch)
         #expect(state.answered() == .close)
+    }
+
+    @Test func `a client that has closed its side is remembered until its last request is answered`() {
+        var state = state()
+        for _ in 0..<2 {
+            _ = state.received(head: head())
+            _ = state.receivedEnd()
+        }
+        _ = state.inputClosed()
+        #expect(state.answered() == .answer(Exchange(head: head(), closes: true)))
+        #expect(!state.allowsWatch, "whether it listens is not known")
+        var other = self.state()
+        _ = other.received(head: head("/", .GET, .http1_1, ["Connection": "close"]))
+        _ = other.receivedEnd()
+        #expect(other.allowsWatch, "nothing follows, and the client listens")
     }
 
     @Test func `draining ends what is idle, and what is not after its answer`() {
