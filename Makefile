@@ -109,7 +109,7 @@ fuzz-coverage: ## Fuzzes the decision headers and messages with libFuzzer for MI
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@MINUTES=$(MINUTES) KEEP=$(KEEP) .ci/fuzz-coverage
 
-faults: build ## Runs the fault table; SECONDS: how long the agent is stopped (default: 30)
+faults: build ## Runs the fault table; SECONDS: how long the agent is stopped, up to 100 (default: 30)
 	@PODIDENTD_STOP_SECONDS=$(or $(SECONDS),30) $(SWIFT) test --skip-build --disable-xctest --no-parallel \
 		--filter FaultTests
 
@@ -238,7 +238,7 @@ model: ## Tries every order of a take-over at accept, with the shipped programs 
 kernels: build ## Runs the kernel rings on Debian's kernels, emulated (some 15 minutes each); KERNELS='bookworm sid', MACHINES=2
 	@KERNELS="$(KERNELS)" MACHINES=$(or $(MACHINES),1) .ci/kernels
 
-busy: build ## Runs every test RUNS times (default: 10) beside two busy loops, and tells what failed; FILTER=suite (those that match)
+busy: build ## Runs every test RUNS times (default: 10) beside two busy loops, a row of Benchmarks/results/busy.md each; FILTER=suite (those that match)
 	@.ci/busy $(or $(RUNS),10) '$(FILTER)'
 
 clean: ## Removes what was built, and what killed labs left behind

@@ -108,4 +108,29 @@ import YAML
         let gone = anchors.filter { $0.hasPrefix("podidentd") }.subtracting(alerts.map { $0.alert.lowercased() })
         #expect(gone.isEmpty, "\(gone)")
     }
+
+    @Test("the capabilities that deploy/README.md explains are those of the hardened manifest")
+    func capabilities() throws {
+        let manifest = try Document.read("deploy/golden/kubeadm-hardened.yaml").split(separator: "\n")
+        let list = manifest.drop { !$0.hasSuffix("add:") }.dropFirst().prefix { $0.contains("- ") }
+        let granted = Set(list.compactMap { $0.split(separator: " ").last.map(String.init) })
+        let readme = try Document.read("deploy/README.md")
+        let rest = try #require(readme.components(separatedBy: "\n## Rights on the node\n").dropFirst().first)
+        let section = try #require(rest.components(separatedBy: "\n## ").first)
+        var explained: Set<String> = []
+        for row in section.matches(of: /\n\| ([A-Z_]+(?:, [A-Z_]+)*) \|/) {
+            explained.formUnion(row.1.split(separator: ", ").map(String.init))
+        }
+        #expect(granted.count == 7 && granted == explained)
+    }
+
+    @Test("the image's sizes are the same in each document")
+    func sizes() throws {
+        let readme = try Document.read("README.md")
+        let sizes = try #require(readme.firstMatch(of: /image has ([\d.]+) MB compressed, ([\d.]+) MB unpacked/))
+        let install = try Document.read("deploy/README.md")
+        let other = try #require(
+            install.firstMatch(of: /([\d.]+) MB, of which the agent is [\d.]+; ([\d.]+) MB by gzip/))
+        #expect(other.1 == sizes.2 && other.2 == sizes.1)
+    }
 }
