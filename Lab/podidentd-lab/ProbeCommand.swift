@@ -26,6 +26,9 @@ struct ProbeCommand: ParsableCommand {
     @Flag(help: "Asks without end, with a line on standard error for each exchange.")
     var stream = false
 
+    @Option(help: "With --stream: as long as this file is there, exchanges give up after two seconds, and not ten.")
+    var hurry: String?
+
     @Option(help: "Seconds after which no further exchange starts, if SIGTERM has not ended them before.")
     var seconds = 60
 
@@ -44,7 +47,7 @@ struct ProbeCommand: ParsableCommand {
     func run() throws {
         let address = try SocketAddress(ipAddress: address, port: port)
         if stream {
-            ProbeStream(path: path, address: address).run { sample in
+            ProbeStream(path: path, address: address, hurry: hurry).run { sample in
                 FileHandle.standardError.write(Data((sample.line + "\n").utf8))
             }
         }

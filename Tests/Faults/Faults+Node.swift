@@ -39,8 +39,7 @@ extension Fault {
     }
 
     /// Seconds for which the agent is stopped: as many as prove the point, or those of the environment.
-    private static let stopSeconds =
-        ProcessInfo.processInfo.environment["PODIDENTD_STOP_SECONDS"].flatMap { Int64($0) } ?? 5
+    private static let stopSeconds = LabEnvironment.number("PODIDENTD_STOP_SECONDS", usual: 5)
 
     private static let stop = Fault(name: "agent stopped (SIGSTOP)", detail: "for \(stopSeconds) s") { stage in
         let resident = try await stage.servedPod("resident")

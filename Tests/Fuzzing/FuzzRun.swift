@@ -4,7 +4,11 @@ package import Foundation
 package enum FuzzRun {
     /// `usual` inputs in `make test`; in `make fuzz ITERATIONS=n`, n.
     package static func iterations(usual: Int) -> Int {
-        ProcessInfo.processInfo.environment["PODIDENTD_FUZZ_ITERATIONS"].flatMap { Int($0) } ?? usual
+        guard let text = ProcessInfo.processInfo.environment["PODIDENTD_FUZZ_ITERATIONS"] else { return usual }
+        guard let number = Int(text), number > 0 else {
+            preconditionFailure("PODIDENTD_FUZZ_ITERATIONS is a whole number above 0, and not '\(text)'")
+        }
+        return number
     }
 
     /// Calls `body` with each of so many seeds.

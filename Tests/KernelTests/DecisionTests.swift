@@ -7,12 +7,15 @@ import Testing
 
 /// The decision headers, in the kernel, under BPF_PROG_TEST_RUN.
 @Suite(.serialized) struct DecisionTests {
-    /// The programs of `bpf/tests/decisions.bpf.c`, loaded.
+    /// The programs of `bpf/tests/decisions.bpf.c`, loaded once: the verifier takes half a second for them. Each begins with
+    /// what it is given, and tests of this suite run one at a time.
     @safe
-    private final class Programs {
+    private final class Programs: @unchecked Sendable {
+        static let loaded = Result { try Programs() }
+
         private let skeleton: UnsafeMutablePointer<nid_decisions_skeleton>
 
-        init() throws {
+        private init() throws {
             let skeleton = unsafe try #require(unsafe nid_decisions_skeleton__open())
             try #require(unsafe nid_decisions_skeleton__load(skeleton) == 0)
             unsafe self.skeleton = skeleton
@@ -36,6 +39,8 @@ import Testing
             }
         }
     }
+
+    private static var programs: Programs { get throws { try Programs.loaded.get() } }
 
     /// `enum nid_verdict` of `bpf/lib/destination.h`.
     enum Verdict: UInt32, Sendable {
@@ -75,13 +80,13 @@ import Testing
         var context = test_destination()
         context.port = destination.port
         context.is_stream = destination.isStream ? 1 : 0
-        unsafe try Programs().run({ unsafe $0.progs.test_destination }, &context)
+        unsafe try Self.programs.run({ unsafe $0.progs.test_destination }, &context)
         #expect(context.verdict == destination.verdict.rawValue)
     }
 
     @Test("an address is protected if all its words are those of a configured one, and only then")
     func protectedAddresses() throws {
-        let programs = try Programs()
+        let programs = try Self.programs
         func isProtected(_ destination: nid_address, count: UInt32 = 2) throws -> Bool {
             var context = test_destination()
             context.endpoints.0.address = Self.metadata
@@ -173,13 +178,13 @@ import Testing
         context.length = UInt32(route.packet.count)
         context.is_ipv4 = route.packet[0] >> 4 == 4 ? 1 : 0
         unsafe withUnsafeMutableBytes(of: &context.bytes) { unsafe $0.copyBytes(from: route.packet) }
-        unsafe try Programs().run({ unsafe $0.progs.test_route }, &context)
+        unsafe try Self.programs.run({ unsafe $0.progs.test_route }, &context)
         #expect((context.leads_on == 1) == route.leadsOn)
     }
 
     @Test("one TCP port more of an address is redirected where it is listed, and leaves the pod nowhere")
     func furtherPort() throws {
-        let programs = try Programs()
+        let programs = try Self.programs
         func judge(_ port: UInt16, isStream: Bool = true, isListed: Bool = true, _ destination: nid_address) throws
             -> (verdict: Verdict?, mayLeave: Bool)
         {
@@ -210,7 +215,7 @@ import Testing
     func mapped() throws {
         var context = test_mapped()
         context.ip4 = UInt32(0xa9fe_a9fe).bigEndian
-        unsafe try Programs().run({ unsafe $0.progs.test_mapped }, &context)
+        unsafe try Self.programs.run({ unsafe $0.progs.test_mapped }, &context)
         #expect(context.result.word == Self.metadata.word)
     }
 
@@ -246,7 +251,7 @@ import Testing
         context.client_written = ends.next
         context.server_next = ends.serverNext
         context.client_expects = ends.expects
-        unsafe try Programs().run({ unsafe $0.progs.test_connection }, &context)
+        unsafe try Self.programs.run({ unsafe $0.progs.test_connection }, &context)
         #expect((context.is_one != 0) == ends.isOne)
     }
 
@@ -292,13 +297,13 @@ import Testing
         let known = place.ancestors + [0, 0, 0]
         context.ancestors = (known[0], known[1], known[2])
         context.depth = UInt32(place.ancestors.count)
-        unsafe try Programs().run({ unsafe $0.progs.test_layout }, &context)
+        unsafe try Self.programs.run({ unsafe $0.progs.test_layout }, &context)
         #expect((context.is_reported != 0) == place.isReported)
     }
 
     @Test("a tree is its ID at its level, and a place that is not taken is no tree's")
     func trees() throws {
-        let programs = try Programs()
+        let programs = try Self.programs
         let cases: [(UInt64, UInt64, Bool)] = [(7, 7, true), (7, 8, false), (7, 0, false), (0, 0, false)]
         for (id, ancestor, isTree) in cases {
             var context = test_tree()

@@ -155,6 +155,17 @@ extension HTTPClient {
         #expect(events == [1])
     }
 
+    @Test("a log that has forgotten its oldest events still counts them")
+    func waitingForATotal() async throws {
+        let log = EventLog<Int>(capacity: 2)
+        await #expect(throws: DeadlineExceeded.self) { try await log.wait(within: .milliseconds(20), forTotal: 1) }
+        async let third: Void = log.wait(forTotal: 3)
+        for number in 1...3 { log.record(number) }
+        try await third
+        #expect(log.events == [2, 3])
+        try await log.wait(forTotal: 3)
+    }
+
     @Test func theTrapRecordsEveryConnectionAndByte() async throws {
         let trap = TrapServer(host: "127.0.0.1", port: 0)
         try await trap.start()

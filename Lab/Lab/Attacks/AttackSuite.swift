@@ -79,6 +79,7 @@ package struct AttackSuite: Sendable {
     }
 
     func perform(_ attack: Attack, quiet: VictimProbe.Notice) async throws -> AttackReport {
+        victim.hurry(attack.victim == .refused)
         if let control = attack.control {
             do {
                 guard try await control() else { throw AttackNotMounted("it does not work where nothing protects") }

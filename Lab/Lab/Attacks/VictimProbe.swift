@@ -25,11 +25,25 @@ final class VictimProbe: Sendable {
     /// The number of the first request that has not been reported yet.
     private let next = Mutex(0)
 
+    /// The file that has the asking process give up soon.
+    private let hurryFile: String
+
     /// Starts asking. The process ends with its pod.
     init(world: LabWorld, pod: RunningPod) throws {
         self.world = world
         self.pod = pod
-        command = try world.probe(pod, ["--stream", AttackSuite.tokenPath])
+        hurryFile = world.node.directory + "/hurry"
+        command = try world.probe(pod, ["--stream", "--hurry", hurryFile, AttackSuite.tokenPath])
+    }
+
+    /// Decides whether requests give up after two seconds, and not ten. Where packets are dropped because the agent is
+    /// away, an attack is over no sooner than the victim's patience.
+    func hurry(_ isHurried: Bool) {
+        if isHurried {
+            _ = FileManager.default.createFile(atPath: hurryFile, contents: nil)
+        } else {
+            try? FileManager.default.removeItem(atPath: hurryFile)
+        }
     }
 
     /// Stops the asking process for the time of `body`, in which no pod of a real node would run.
@@ -41,23 +55,25 @@ final class VictimProbe: Sendable {
 
     /// The findings since the last call, which includes at least `count` requests that began after this one.
     func take(atLeast count: Int) async throws -> Notice {
-        let last = command.errorLines.events.last.flatMap(ProbeStream.Sample.init)?.number ?? -1
-        // The one under way began before. Each gives up after 10 s where packets are dropped.
-        try await command.errorLines.wait(within: .seconds(60)) { lines in
-            lines.last.flatMap(ProbeStream.Sample.init).map { $0.number > last + count } ?? false
+        let lines = command.errorLines
+        // The one under way began before. Where packets are dropped each ends with the victim's patience.
+        try await lines.wait(within: .seconds(60), forTotal: lines.total + count + 1)
+        let first = next.withLock { $0 }
+        // From the newest back to the last look. There may be tens of thousands of lines before that.
+        var samples: [ProbeStream.Sample] = []
+        for line in lines.events.reversed() {
+            guard let sample = ProbeStream.Sample(line) else { continue }
+            guard sample.number >= first else { break }
+            samples.append(sample)
         }
-        let samples = command.errorLines.events.compactMap(ProbeStream.Sample.init)
-        let first = next.withLock { next in
-            defer { next = (samples.last?.number ?? -1) + 1 }
-            return next
-        }
-        guard let oldest = samples.first?.number, oldest <= first else {
+        guard let newest = samples.first, samples.last?.number == first else {
             throw LabError("the victim asked more often than anybody has looked")
         }
-        return notice(of: samples.drop { $0.number < first })
+        next.withLock { $0 = newest.number + 1 }
+        return notice(of: samples.reversed())
     }
 
-    private func notice(of samples: ArraySlice<ProbeStream.Sample>) -> Notice {
+    private func notice(of samples: some Sequence<ProbeStream.Sample>) -> Notice {
         var notice = Notice()
         for sample in samples {
             switch sample.token.map({ world.cluster.ledger.describe($0)?.subject.podUID }) {

@@ -61,6 +61,24 @@ package final class EventLog<Event: Sendable>: Sendable {
         within deadline: Duration = .seconds(60),
         until condition: @escaping @Sendable ([Event]) -> Bool
     ) async throws -> [Event] {
+        try await found(within: deadline) {
+            let events = self.events
+            return condition(events) ? events : nil
+        }
+    }
+
+    /// Waits until ``total`` is `count` at least.
+    ///
+    /// Unlike ``wait(within:until:)`` it takes no events out of the log, which would have to be copied for the next one: for
+    /// logs of thousands that grow all the time.
+    package func wait(within deadline: Duration = .seconds(60), forTotal count: Int) async throws {
+        try await found(within: deadline) { self.total >= count ? () : nil }
+    }
+
+    /// Looks once at the start and after every event, until something is found.
+    private func found<Value: Sendable>(
+        within deadline: Duration, _ look: @escaping @Sendable () -> Value?
+    ) async throws -> Value {
         let deadline = deadline * LabKernel.patience
         let (ticks, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let observer = storage.withLock { storage in
@@ -70,12 +88,11 @@ package final class EventLog<Event: Sendable>: Sendable {
         }
         defer { storage.withLock { _ = $0.observers.removeValue(forKey: observer) } }
         continuation.yield()
-        return try await withThrowingTaskGroup(of: [Event].self) { group in
+        return try await withThrowingTaskGroup(of: Value.self) { group in
             defer { group.cancelAll() }
             group.addTask {
                 for await _ in ticks {
-                    let events = self.events
-                    if condition(events) { return events }
+                    if let value = look() { return value }
                 }
                 throw CancellationError()
             }
@@ -83,8 +100,8 @@ package final class EventLog<Event: Sendable>: Sendable {
                 try await Task.sleep(for: deadline)
                 throw DeadlineExceeded(deadline: deadline)
             }
-            guard let events = try await group.next() else { throw CancellationError() }
-            return events
+            guard let value = try await group.next() else { throw CancellationError() }
+            return value
         }
     }
 

@@ -16,5 +16,5 @@ package enum LabKernel {
     package static var hasNetfilterLinks: Bool { isAtLeast(6, 4) }
 
     /// How often longer than usual everything that is awaited may take: `PODIDENTD_LAB_PATIENCE`, for emulated machines.
-    package static let patience = max(1, Int(ProcessInfo.processInfo.environment["PODIDENTD_LAB_PATIENCE"] ?? "") ?? 1)
+    package static let patience = LabEnvironment.number("PODIDENTD_LAB_PATIENCE", usual: 1)
 }

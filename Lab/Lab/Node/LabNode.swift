@@ -79,6 +79,8 @@ package final class LabNode: Sendable {
 
     /// Makes the node. Needs root.
     package init(layout: CgroupLayout = .standard) async throws {
+        // A value of the environment that cannot be ends the process here, before anything is made.
+        _ = (LabKernel.patience, AgentProcess.port)
         try Self.requireRoot()
         guard let mountPoint = try Self.findCgroupMountPoint() else {
             throw LabError("there is no cgroup v2 hierarchy mounted on this machine")

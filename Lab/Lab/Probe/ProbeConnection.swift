@@ -13,20 +13,24 @@ package enum ProbeOutcome: Sendable, Equatable {
 
 /// A plain blocking HTTP/1.1 client on one socket: what a workload's runtime does, with nothing in between.
 package enum ProbeConnection {
+    /// Seconds after which a client usually gives up.
+    package static let patience = 10
+
     /// Asks `target` of the server at `address` for `path` on a connection of its own.
     ///
     /// The family of the socket is the family of `address`: `::ffff:169.254.169.254` makes an AF_INET6 socket, as
     /// every JVM does. A slow client sends a byte every tenth of a second, until the server ends it or has the request.
+    /// `patience` is for each wait, in seconds.
     package static func get(
         _ path: String, from address: SocketAddress, headers: [String] = ["Metadata-Flavor: Google"],
-        isSlow: Bool = false
+        isSlow: Bool = false, patience: Int = patience
     ) -> ProbeOutcome {
         let descriptor = socket(
             address.protocol == .inet6 ? AF_INET6 : AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0
         )
         guard descriptor >= 0 else { return .failed(errorNumber: errno) }
         defer { close(descriptor) }
-        if let failure = connect(descriptor, to: address) { return failure }
+        if let failure = connect(descriptor, to: address, patience: patience) { return failure }
         let peer = peerName(of: descriptor)
         let lines = ["GET \(path) HTTP/1.1", "Host: 169.254.169.254"] + headers + ["Connection: close", "", ""]
         let request = [UInt8](lines.joined(separator: "\r\n").utf8)
@@ -49,9 +53,11 @@ package enum ProbeConnection {
         }
     }
 
-    /// Connects within 10 s, which is also the limit of every later wait. `nil`: connected.
-    static func connect(_ descriptor: CInt, to address: SocketAddress) -> ProbeOutcome? {
-        var limit = timeval(tv_sec: 10, tv_usec: 0)
+    /// Connects within the patience, which is also the limit of every later wait. `nil`: connected.
+    static func connect(
+        _ descriptor: CInt, to address: SocketAddress, patience: Int = patience
+    ) -> ProbeOutcome? {
+        var limit = timeval(tv_sec: patience, tv_usec: 0)
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
             unsafe setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
         }

@@ -47,11 +47,16 @@ package struct ProbeStream: Sendable {
     package var address: SocketAddress
     /// Between two exchanges: a victim asks often, but is not itself the load.
     package var pause: Duration
+    /// A file: as long as it is there, an exchange that begins gives up after two seconds. `nil`: never so soon.
+    package var hurry: String?
 
-    package init(path: String, address: SocketAddress, pause: Duration = .milliseconds(3)) {
+    package init(
+        path: String, address: SocketAddress, pause: Duration = .milliseconds(3), hurry: String? = nil
+    ) {
         self.path = path
         self.address = address
         self.pause = pause
+        self.hurry = hurry
     }
 
     /// Asks without end, blocking the calling thread.
@@ -59,7 +64,9 @@ package struct ProbeStream: Sendable {
         var number = 0
         while true {
             let start = ContinuousClock.now
-            let outcome = ProbeConnection.get(path, from: address)
+            let isHurried = hurry.map { unsafe access($0, F_OK) == 0 } ?? false
+            let outcome = ProbeConnection.get(
+                path, from: address, patience: isHurried ? 2 : ProbeConnection.patience)
             report(Sample(number: number, duration: ContinuousClock.now - start, outcome: outcome))
             number += 1
             usleep(UInt32(pause / .microseconds(1)))

@@ -65,7 +65,7 @@ struct StartOrderTests {
             let agent = try await world.startAgent()
             #expect(agent.log.events.contains { $0.contains("no listener in the node's network namespace") })
             #expect(try await pod.token().expiresIn > 0)
-            let curl = ["curl", "-s", "--max-time", "8", "http://169.254.169.254/"]
+            let curl = ["curl", "-s", "--max-time", "3", "http://169.254.169.254/"]
             // Refused, or never let through: the kernel ends it.
             #expect([7, 28].contains(try await Command.run(onHost.commandLine(curl)).status))
             #expect(holders.allSatisfy { !$0.isReached })

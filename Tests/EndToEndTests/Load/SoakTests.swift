@@ -6,10 +6,10 @@ import Testing
 /// The short form of `make soak`. Latency is printed only: a timing is never a test.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct SoakTests {
-    @Test("two minutes of mixed load, churn, ended watches and an upgrade: memory, descriptors and tables stay flat")
-    func twoMinutes() async throws {
+    @Test("a minute of mixed load, churn, ended watches and an upgrade: memory, descriptors and tables stay flat")
+    func aMinute() async throws {
         try await withWorld { world in
-            let soak = Soak(duration: .seconds(120))
+            let soak = Soak(duration: .seconds(60))
             let report = try await soak.run(in: world) { _ in }
             #expect(report.isGood, "\(report.verdict)")
             // The soak has met what it is about.

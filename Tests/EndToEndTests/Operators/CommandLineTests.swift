@@ -25,6 +25,24 @@ struct CommandLineTests {
         }
     }
 
+    @Test(
+        "a value of the environment that the lab does not know ends it with a sentence",
+        arguments: [
+            (
+                "PODIDENTD_LAB_LAYOUT", "nested-2",
+                "is one of cgroupfs, systemd, nested, nested-systemd, nested-3, nested-3-systemd"
+            ),
+            ("PODIDENTD_LAB_PATIENCE", "0", "is a whole number above 0"),
+            ("PODIDENTD_LAB_PORT", "http", "is a whole number above 0"),
+        ])
+    func environment(name: String, value: String, words: String) async throws {
+        let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let lab = (tests as NSString).deletingLastPathComponent + "/podidentd-lab"
+        let result = try await Command.run([lab, "demo"], environment: [name: value])
+        #expect(result.status == 64)
+        #expect(result.errorOutput == "\(name) \(words), and not '\(value)'.\n")
+    }
+
     @Test("a command line that cannot work is refused with what is wrong and what to do")
     func refusals() async throws {
         try await withWorld { world in

@@ -12,7 +12,7 @@ struct ImageTests {
     @Test("the image's content is all that the agent needs to serve a pod, run as the hardened manifest says")
     func serves() async throws {
         try await withWorld { world in
-            let root = try await Self.root(in: world)
+            let root = try await Self.root()
             #expect(!FileManager.default.fileExists(atPath: root + "/bin/sh"))
             world.cluster.kubernetes.createServiceAccount(namespace: "default", name: "default")
             let pod = try await world.addPod("a")
@@ -38,15 +38,13 @@ struct ImageTests {
         let directory = FileManager.default.temporaryDirectory.path + "/podidentd-image-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: directory) }
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        let (root, archive) = (directory + "/root", directory + "/archive.tar")
-        let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        let program = (tests as NSString).deletingLastPathComponent + "/podidentd"
+        let archive = directory + "/archive.tar"
         let name = try await Command.require(["bash", "deploy/image/name"]).trimmingCharacters(in: .newlines)
         let manifest = try String(contentsOfFile: "deploy/golden/kubeadm.yaml", encoding: .utf8)
         #expect(manifest.contains("image: \(name)\n"))
-        try await Command.require(["bash", "deploy/image/rootfs", program, root])
+        let content = try await ImageContent.directory.value
         try await Command.require([
-            "bash", "deploy/image/pack", root, archive, name, "--entrypoint", #"["/podidentd"]"#,
+            "bash", "deploy/image/pack", content, archive, name, "--entrypoint", #"["/podidentd"]"#,
         ])
         let words = try await Command.require([
             ".build/deploy/venv/bin/python", "deploy/tests/in-containerd", archive, name, "--", "version",
@@ -54,10 +52,8 @@ struct ImageTests {
         #expect(words.hasPrefix("podidentd "), "\(words)")
     }
 
-    private static func root(in world: LabWorld) async throws -> String {
+    private static func root() async throws -> String {
         if let root = ProcessInfo.processInfo.environment["PODIDENTD_IMAGE_ROOT"] { return root }
-        let root = world.node.directory + "/image"
-        try await Command.require(["bash", "deploy/image/rootfs", world.binaries + "/podidentd", root])
-        return root
+        return try await ImageContent.directory.value
     }
 }

@@ -116,7 +116,7 @@ struct SpiffeConformanceTests {
 
     @Test("17: a certificate is renewed and pushed before half of its life is over")
     func rotation() async throws {
-        try await withSigner(options: ["--certificate-seconds", "20"]) { world, _, _ in
+        try await withSigner(options: ["--certificate-seconds", "10"]) { world, _, _ in
             world.addServiceAccount("web")
             let pod = try await world.addPod("a", serviceAccount: "web")
             let watch = try await pod.run(

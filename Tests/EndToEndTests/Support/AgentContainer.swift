@@ -15,6 +15,8 @@ struct AgentContainer {
     let agent: AgentProcess
 
     private let manifest: String
+    /// The image's files.
+    private let content: String
 
     static let hardened = "deploy/golden/kubeadm-hardened.yaml"
     private static let changes: [String: String?] = ["cgroup.mount-point": "/host/sys/fs/cgroup"]
@@ -27,26 +29,25 @@ struct AgentContainer {
         let workload = try await world.addPod("a", serviceAccount: "app")
         world.addServiceAccount("default", namespace: "podidentd")
         let pod = try await world.addPod("podidentd-x7k2p", namespace: "podidentd", isHostNetwork: true)
-        let root = world.node.directory + "/image"
-        if !FileManager.default.fileExists(atPath: root) {
-            try await Command.require(["bash", "deploy/image/rootfs", world.binaries + "/podidentd", root])
-        }
+        let content = try await ImageContent.directory.value
         let agent = try world.launchAgent(
-            Self.changes.merging(changes) { $1 }, prefix: container(world, pod, manifest, ["--program", "/podidentd"]))
+            Self.changes.merging(changes) { $1 },
+            prefix: container(world, pod, manifest, content, ["--program", "/podidentd"]))
         try await agent.waitUntilReady(within: .seconds(60))
-        return AgentContainer(world: world, pod: pod, workload: workload, agent: agent, manifest: manifest)
+        return AgentContainer(
+            world: world, pod: pod, workload: workload, agent: agent, manifest: manifest, content: content)
     }
 
     /// The words before a command that run it in a container of the pod, in the pod's cgroup, as the kubelet has it run.
     private static func container(
-        _ world: LabWorld, _ pod: RunningPod, _ manifest: String, _ options: [String] = []
+        _ world: LabWorld, _ pod: RunningPod, _ manifest: String, _ content: String, _ options: [String] = []
     ) -> [String] {
         let seccomp = manifest == hardened ? ["--seccomp", "deploy/components/hardened/seccomp.json"] : []
         return [
             "sh", "-c", "echo 0 > \"$0\" && exec \"$@\"",
             world.node.cgroupDirectory(pod.containerCgroup) + "/cgroup.procs",
             "env", "PODIDENTD_POD_UID=\(pod.uid)", ".build/deploy/venv/bin/python", "deploy/tests/as-container",
-            "--manifest", manifest, "--rootfs", world.node.directory + "/image", "--bind", world.node.directory,
+            "--manifest", manifest, "--rootfs", content, "--bind", world.node.directory,
         ] + seccomp + options + ["--"]
     }
 
@@ -58,7 +59,8 @@ struct AgentContainer {
 
     func exec(_ command: [String]) async throws -> CommandResult {
         try await Command.run(
-            ["nsenter", "--net=\(world.node.network.path)", "--"] + Self.container(world, pod, manifest) + command)
+            ["nsenter", "--net=\(world.node.network.path)", "--"]
+                + Self.container(world, pod, manifest, content) + command)
     }
 
     /// The report of `kubectl exec POD -- podidentd check`.

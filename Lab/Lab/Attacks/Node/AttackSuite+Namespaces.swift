@@ -37,22 +37,26 @@ extension AttackSuite {
         ) {
             let pod = try await world.addPod("spread", namespace: "mallory")
             let script = """
-                ip link set lo up && "$0" connect plain 169.254.169.254 80 | head -c 60 && exec sleep 60
+                ip link set lo up && "$0" connect plain 169.254.169.254 80 | head -c 60
                 """
             let program = try Attacker.program()
+            let before = try await AgentCounters(of: stage.agent, world: world)["refused_namespace"]
             var commands: [Command] = []
             for _ in 0..<20 {
                 commands.append(
-                    try pod.start(["unshare", "--net", "--", "sh", "-c", script, program]))
+                    try pod.start(["unshare", "--net", "--", "sh", "-c", script + " && exec sleep infinity", program]))
             }
-            // The pod's own namespace is one of them.
+            // Each has asked, and the hooks have redirected or refused it. The pod's own namespace has a listener as well.
             let deadline = ContinuousClock.now + .seconds(60)
-            var listeners = 0
+            var (listeners, redirected) = (0, 0)
             while ContinuousClock.now < deadline {
-                listeners = try await listening(in: pod)
-                let refused = try await AgentCounters(of: stage.agent, world: world)["refused_namespace"]
-                if listeners >= Self.namespacesMax, refused > 0 { break }
+                (listeners, redirected) = try await connections(of: pod)
+                let refused = try await AgentCounters(of: stage.agent, world: world)["refused_namespace"] - before
+                if listeners >= Self.namespacesMax, redirected + Int(refused) >= commands.count { break }
             }
+            // Nor is one served that comes when all others are known.
+            _ = await (try pod.start(["unshare", "--net", "--", "sh", "-c", script + "; true", program])).result()
+            listeners = try await connections(of: pod).listeners
             for command in commands { command.signal(SIGKILL) }
             for command in commands { _ = await command.result() }
             await world.deletePod(pod)
@@ -60,14 +64,16 @@ extension AttackSuite {
         }
     }
 
-    private func listening(in pod: RunningPod) async throws -> Int {
+    /// The agent's listeners in a pod's namespaces, and the connections that were redirected to them or that wait for one.
+    private func connections(of pod: RunningPod) async throws -> (listeners: Int, redirected: Int) {
         let output = try await Command.require([
             world.binaries + "/podidentd", "debug", "connections", "-o", "json", "--socket",
             stage.agent.adminSocket,
         ])
         let dump = try JSON(parsing: output.utf8)
         let pods = dump["pods"]?.array ?? []
-        return pods.first { $0["uid"]?.string == pod.uid }?["listeners"]?.array?.count ?? 0
+        let own = pods.first { $0["uid"]?.string == pod.uid }
+        return (own?["listeners"]?.array?.count ?? 0, Int(own?["redirected"]?.integer ?? 0))
     }
 
     /// R10 and A17: takes the agent's port in the node's network namespace while the agent is away, and would answer in its

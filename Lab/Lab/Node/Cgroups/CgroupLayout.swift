@@ -32,8 +32,7 @@ package struct CgroupLayout: Sendable, Hashable, CaseIterable, CustomStringConve
     ]
 
     /// The layout of labs that ask for no other: the one that `PODIDENTD_LAB_LAYOUT` names, else ``cgroupfs``.
-    package static let standard =
-        allCases.first { $0.description == ProcessInfo.processInfo.environment["PODIDENTD_LAB_LAYOUT"] } ?? cgroupfs
+    package static let standard = LabEnvironment.choice("PODIDENTD_LAB_LAYOUT", of: allCases, usual: cgroupfs)
 
     /// `cgroupfs`, `systemd`, `nested`, `nested-systemd`, `nested-3` or `nested-3-systemd`.
     package var description: String {

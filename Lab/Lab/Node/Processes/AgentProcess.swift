@@ -3,7 +3,7 @@ import Foundation
 /// The agent as a process of its own in the node's network namespace: what a DaemonSet with hostNetwork runs.
 package final class AgentProcess: Sendable {
     /// `PODIDENTD_LAB_PORT` is for agents of earlier versions, whose port could not be below 1024.
-    package static let port = Int(ProcessInfo.processInfo.environment["PODIDENTD_LAB_PORT"] ?? "") ?? 988
+    package static let port = LabEnvironment.number("PODIDENTD_LAB_PORT", usual: 988)
 
     private let command: Command
     package let configurationPath: String
