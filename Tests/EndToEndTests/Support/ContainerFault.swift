@@ -28,7 +28,7 @@ struct ContainerFault: CustomTestStringConvertible, Sendable {
             try PinnedLink.detach(at: $0.world.pinDirectory + "/links/connect4")
         },
         ContainerFault(testDescription: "listener gone", item: connection, words: ["refused", "Nothing listens"]) {
-            try await $0.shutDownListeners()
+            try await $0.keepListenersDown()
         },
         ContainerFault(
             testDescription: "second tree", item: "cgroups.other-kubepods", words: ["kubepods.slice", "beside"]
@@ -82,30 +82,41 @@ extension AgentContainer {
         try await Command.require(["bpftool", "map", "update"] + map + ["value"] + bytes.map(String.init))
     }
 
-    /// Ends the agent's listening sockets behind its back, as `ss --kill` on such a socket does.
-    fileprivate func shutDownListeners() async throws {
+    /// Ends the agent's listening sockets behind its back, as `ss --kill` on such a socket does, and those that it opens in
+    /// their place: it does so at once. Goes on until the node's network namespace ends.
+    fileprivate func keepListenersDown() async throws {
         let script = """
-            import ctypes, glob, os, socket, sys
-            sockets = set()
-            for table in ("tcp", "tcp6"):
-                for line in open(f"/proc/self/net/{table}").readlines()[1:]:
-                    fields = line.split()
-                    if fields[3] == "0A" and fields[1].endswith(":03DC"):
-                        sockets.add(f"socket:[{fields[9]}]")
-            ended = set()
-            for path in glob.glob("/proc/[0-9]*/fd/*"):
-                try:
-                    link = os.readlink(path)
-                except OSError:
-                    continue
-                if link not in sockets - ended:
-                    continue
-                process, descriptor = int(path.split("/")[2]), int(path.split("/")[4])
-                copy = ctypes.CDLL(None).syscall(438, os.pidfd_open(process), descriptor, 0)
-                socket.socket(fileno=copy).shutdown(socket.SHUT_RDWR)
-                ended.add(link)
-            sys.exit(0 if ended and ended == sockets else 1)
+            import ctypes, glob, os, socket, sys, time
+
+            def end():
+                sockets = set()
+                for table in ("tcp", "tcp6"):
+                    for line in open(f"/proc/self/net/{table}").readlines()[1:]:
+                        fields = line.split()
+                        if fields[3] == "0A" and fields[1].endswith(":03DC"):
+                            sockets.add(f"socket:[{fields[9]}]")
+                ended = set()
+                for path in glob.glob("/proc/[0-9]*/fd/*") if sockets else []:
+                    try:
+                        link = os.readlink(path)
+                        if link not in sockets - ended:
+                            continue
+                        process, descriptor = int(path.split("/")[2]), int(path.split("/")[4])
+                        copy = ctypes.CDLL(None).syscall(438, os.pidfd_open(process), descriptor, 0)
+                        socket.socket(fileno=copy).shutdown(socket.SHUT_RDWR)
+                    except OSError:
+                        continue
+                    ended.add(link)
+                return ended and ended == sockets
+
+            while not end():
+                pass
+            print("ended", file=sys.stderr, flush=True)
+            while True:
+                time.sleep(0.005)
+                end()
             """
-        try await inNode("python3", "-c", script)
+        let command = try Command(["nsenter", "--net=\(world.node.network.path)", "--", "python3", "-c", script])
+        try await command.errorLines.first { $0 == "ended" }
     }
 }
