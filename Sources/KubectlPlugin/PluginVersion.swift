@@ -1,4 +1,4 @@
 /// The version of the plugin, which is that of the agent: a test compares the two.
 package enum PluginVersion {
-    package static let current = "0.1.0"
+    package static let current = "0.2.0"
 }

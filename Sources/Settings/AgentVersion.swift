@@ -1,4 +1,4 @@
 /// The version that the agent reports of itself.
 package enum AgentVersion {
-    package static let current = "0.1.0"
+    package static let current = "0.2.0"
 }

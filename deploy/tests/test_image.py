@@ -86,7 +86,7 @@ class ArchiveTests(unittest.TestCase):
         """By the documented command, into a real registry: compressed layers, and the manifest to the byte."""
         (command,) = re.findall(r"^(skopeo copy \S+) docker://", README, re.MULTILINE)
         with Registry(self.directory / "registry") as registry:
-            target = f"docker://{registry.address}/podidentd:0.1.0"
+            target = f"docker://{registry.address}/podidentd:0.2.0"
             pushed = run(*command.split(), "--dest-tls-verify=false", target, cwd=self.directory_with_build())
             self.assertEqual(pushed.returncode, 0, pushed.stderr)
             raw = run("skopeo", "inspect", "--tls-verify=false", "--raw", target).stdout
@@ -113,7 +113,7 @@ class ArchiveTests(unittest.TestCase):
         short = self.directory / "short.tar"
         layout = self.directory / "short"
         run("tar", "-xf", self.archive, f"--one-top-level={layout}")
-        subprocess.run([IMAGE / "names", layout, "podidentd:0.1.0"], check=True)
+        subprocess.run([IMAGE / "names", layout, "podidentd:0.2.0"], check=True)
         run("tar", "-C", layout, "-cf", short, ".")
         result = run(sys.executable, manifests.DEPLOY / "tests/in-containerd", short, self.name, "--", "runs")
         self.assertNotEqual(result.returncode, 0)
@@ -144,7 +144,7 @@ class ArchiveTests(unittest.TestCase):
         self.assertEqual(copied.returncode, 0, copied.stderr)
 
     def test_a_name_without_registry_or_tag_is_refused(self):
-        for name in ["podidentd", "podidentd:0.1.0", "team/podidentd:0.1.0", "registry.example.com/podidentd", "a.b/C:1"]:
+        for name in ["podidentd", "podidentd:0.2.0", "team/podidentd:0.2.0", "registry.example.com/podidentd", "a.b/C:1"]:
             with self.subTest(name):
                 result = run(IMAGE / "pack", self.directory / "root", self.directory / "refused.tar", name)
                 self.assertEqual(result.returncode, 1)
