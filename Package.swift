@@ -276,7 +276,7 @@ let package = Package(
         .target(
             name: "Diagnostics",
             dependencies: [
-                "Linux",
+                "Linux", "Text",
                 "Attribution", "BPF", "Clouds", "Enforcement", "GoogleMetadata", "GoogleTokenExchange", "KubernetesAPI",
                 "MetadataProtocol", "MetadataServer", "Operations", "Settings", "Telemetry", "Tokens", "UpstreamHTTP",
                 nioPosix, logging, "CSockets", "Netlink",

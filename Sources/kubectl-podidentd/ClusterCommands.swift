@@ -171,7 +171,7 @@ struct BundleCommand: AsyncParsableCommand {
             Console.warn("Error: \(path) is incomplete: \(errorText(errno))")
             throw ExitCode.failure
         }
-        Console.write("wrote \(path), \(bytes.count) bytes, \(answers.count) nodes\n")
+        Console.write("wrote \(path), \(bytes.count) bytes, \(counted(answers.count, "node"))\n")
         if answers.contains(where: { (try? $0.result.get())?.status != 0 }) { throw ExitCode.failure }
     }
 }

@@ -9,7 +9,8 @@ struct GuardCommand: ParsableCommand {
         abstract: "Installs on a node what holds pods back from its boot until the agent's hooks are attached.",
         discussion: """
             A unit of systemd loads rules of nftables before the kubelet starts, because no hook outlives a reboot. The \
-            agent removes the rules once its own hooks are attached. The unit acts from the next boot on.
+            agent removes the rules once its own hooks are attached. The unit acts from the next boot on. 'podidentd check' \
+            says under guards.boot whether it is installed.
             """,
         subcommands: [GuardInstallCommand.self, GuardRulesCommand.self, GuardRemoveCommand.self]
     )

@@ -102,6 +102,10 @@ import Testing
         #expect(text.hasSuffix("and 1 more\n") && text.split(separator: "\n").count == 4)
         #expect(text.contains("32.768") && !text.contains("\u{1b}"))
         #expect(top.table().split(separator: "\n").count == 4 && !top.table().contains("more"))
+        // Callers without an identity have a line, and are no pod.
+        let one = PodTop(
+            dump(after: 1000, pod("a"), PodLoadDump.Pod(namespace: nil, pod: nil, uid: nil)), since: nil, by: .requests)
+        #expect(one.table().hasPrefix("node n, 1 pod, ") && one.table().contains("(no identity)"))
         let red = top.table(on: Terminal(isInteractive: true, columns: 200, usesColor: true))
         #expect(red.contains("\u{1b}[31m1.0"))
     }

@@ -11,6 +11,10 @@ import Text
         #expect(VisibleText.lines([0xff, 0x61]) == "\u{fffd}a")
     }
 
+    @Test func `one is no plural`() {
+        #expect([0, 1, 2].map { counted($0, "pod") } == ["0 pods", "1 pod", "2 pods"])
+    }
+
     @Test func `controls become spaces, byte by byte`() {
         #expect(VisibleText.blankingControls("a\r\n\u{7f}é<b>", and: "<>") == "a   é b ")
     }

@@ -2,6 +2,7 @@ import BPF
 import FoundationEssentials
 import Operations
 import Settings
+import Text
 
 extension PostureCheck {
     struct AgentFinding {
@@ -66,7 +67,9 @@ extension PostureCheck {
         }
         var items = [
             report.problems.isEmpty
-                ? Posture.Item("agent.ready", .ok, "serves, with \(status.hooks.count) hooks and \(status.pods) pods")
+                ? Posture.Item(
+                    "agent.ready", .ok,
+                    "serves, with \(counted(status.hooks.count, "hook")) and \(counted(status.pods, "pod"))")
                 : Posture.Item(
                     "agent.ready", .degraded, "not ready: \(report.problems.joined(separator: "; "))",
                     meaning: "Pods may get no answer. 'podidentd debug explain NAMESPACE/POD' says it for one pod.")

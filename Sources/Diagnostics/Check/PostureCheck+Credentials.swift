@@ -4,6 +4,7 @@ import FoundationEssentials
 import KubernetesAPI
 import Operations
 import Settings
+import Text
 import Tokens
 import UpstreamHTTP
 
@@ -95,7 +96,7 @@ extension PostureCheck {
         let pods: [PodRecord]
         do throws(UpstreamFailure) {
             pods = try await client.pods(ofNode: nodeName)
-            items.append(Posture.Item("credentials.pods", .ok, "can list this node's \(pods.count) pods"))
+            items.append(Posture.Item("credentials.pods", .ok, "can list this node's \(counted(pods.count, "pod"))"))
         } catch {
             items.append(
                 Posture.Item(

@@ -5,6 +5,7 @@ import KubernetesAPI
 import MetadataProtocol
 import Operations
 import Settings
+import Text
 import Tokens
 
 /// Says stage by stage why a pod does or does not get its identity. The last stages are a real mint.
@@ -85,12 +86,13 @@ struct PodExplainer: Sendable {
                 remedy: "check that the API server can be reached and takes the node's credentials "
                     + "(kubernetes.kubeconfig), and that node-name is this node's")
         }
+        let pods = counted(directory.count, "pod")
         guard status.isFresh(within: Self.freshWatch) else {
             return Stage(
-                "pod list", .warning, "\(directory.count) pods, but nothing new for a while: \(status.lastError ?? "")",
+                "pod list", .warning, "\(pods), but nothing new for a while: \(status.lastError ?? "")",
                 remedy: "the API server does not answer; what is known is still served")
         }
-        return Stage("pod list", .ok, "\(directory.count) pods, followed")
+        return Stage("pod list", .ok, "\(pods), followed")
     }
 
     private var hookStage: Stage {
@@ -195,7 +197,7 @@ struct PodExplainer: Sendable {
                         + "connections of this pod from others'")
         }
         let ids = podLevel.map { "\($0.id.rawValue)" }.joined(separator: ", ")
-        return Stage("cgroup", .ok, "\(ids), \(cgroups.count - podLevel.count) containers below")
+        return Stage("cgroup", .ok, "\(ids), \(counted(cgroups.count - podLevel.count, "container")) below")
     }
 
     // MARK: Its connections
@@ -215,7 +217,7 @@ struct PodExplainer: Sendable {
             try? await Task.sleep(for: Self.arrivalLimit)
             last = traffic(of: pod) ?? first
         }
-        let found = "\(last.redirected) connections redirected to the agent, \(last.arrived) arrived"
+        let found = "\(counted(last.redirected, "connection")) redirected to the agent, \(last.arrived) arrived"
         guard last.arrived == first.arrived, last.unarrived >= ArrivalMonitor.unarrivedMin else {
             return Stage("arrivals", .ok, found)
         }

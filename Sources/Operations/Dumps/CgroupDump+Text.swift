@@ -21,10 +21,10 @@ extension CgroupDump {
 
     /// One line above the table: whose map it is.
     package func summary(shown: Int? = nil) -> String {
-        let pods = Set(rows.map(\.uid)).count
+        let (cgroups, pods) = (counted(rows.count, "cgroup"), counted(Set(rows.map(\.uid)).count, "pod"))
         let place = node.isEmpty ? "" : "node \(node), "
         let count = shown.map { $0 == rows.count ? "" : "\($0) of " } ?? ""
-        return "\(place)kubepods \(VisibleText.name(kubepods)), \(count)\(rows.count) cgroups of \(pods) pods"
+        return "\(place)kubepods \(VisibleText.name(kubepods)), \(count)\(cgroups) of \(pods)"
             + (source == .kernel ? ", from the kernel" : "")
     }
 

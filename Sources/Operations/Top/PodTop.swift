@@ -1,3 +1,5 @@
+import Text
+
 /// The pods of a node by what they ask of the agent: rates over a period, and totals.
 package struct PodTop: Codable, Sendable, Equatable {
     /// The column by which the pods are ordered, the greatest first.
@@ -62,7 +64,9 @@ package struct PodTop: Codable, Sendable, Equatable {
         let period = isSinceStart ? "since the agent's start" : "in \(Self.decimal(seconds)) s"
         let rate = pods.reduce(0) { $0 + $1.requestsPerSecond }
         let left = pods.count - min(limit, pods.count)
-        return "node \(node), \(pods.count) pods, \(Self.decimal(rate)) requests/s \(period)\n"
+        // Callers without an identity share one line, and are no pod.
+        let known = pods.count { $0.uid != nil }
+        return "node \(node), \(counted(known, "pod")), \(Self.decimal(rate)) requests/s \(period)\n"
             + Self.table(first(limit).pods.map { (nil, $0) }, on: terminal)
             + (left > 0 ? "and \(left) more\n" : "")
     }

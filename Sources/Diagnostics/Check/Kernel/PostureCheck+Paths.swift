@@ -3,6 +3,7 @@ import BPF
 import Netlink
 import Operations
 import Settings
+import Text
 
 /// Packets of pods that no guard sees, and what holds them back instead.
 extension PostureCheck {
@@ -26,7 +27,7 @@ extension PostureCheck {
             layout.root.map { HostNetworkPods(below: $0.path, in: cgroups) }
         }
         let count =
-            pods.map { "\($0.cgroups.count) cgroups of hostNetwork pods with CAP_NET_RAW" }
+            pods.map { "\(counted($0.cgroups.count, "cgroup")) of hostNetwork pods with CAP_NET_RAW" }
             ?? "hostNetwork pods could not be counted"
         let unseen = pods.map(\.unseen) ?? 0
         let others = unseen > 0 ? ", and \(unseen) processes of other PID namespaces that could not be seen" : ""
@@ -48,7 +49,7 @@ extension PostureCheck {
                 meaning: remedy + " The agent guards new interfaces within seconds; its log says what it lacks.")
         }
         return Posture.Item(
-            id, .ok, found + "; \(guarded.count) interfaces are guarded",
+            id, .ok, found + "; guarded: \(counted(guarded.count, "interface"))",
             meaning: "Frames past the interface's queue (PACKET_QDISC_BYPASS, AF_XDP) pass no guard. " + remedy)
     }
 
