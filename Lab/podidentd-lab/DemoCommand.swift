@@ -43,6 +43,7 @@ struct DemoCommand: AsyncParsableCommand {
             try await demo.run()
             if keep, !Task.isCancelled {
                 let agent = try await world.startAgent()
+                try await demo.askOnce()
                 demo.printInstructions(agent: agent)
                 try? await Task.sleep(for: .seconds(86_400 * 365))
                 await agent.stop()

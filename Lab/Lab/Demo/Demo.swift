@@ -41,7 +41,9 @@ package struct Demo: Sendable {
         print("  Google STS    \(world.cluster.securityTokenServiceURL)")
         print("  Google IAM    \(world.cluster.iamCredentialsURL)")
         let signer = try await LabSigner.start(in: world)
-        print("  signer        https://\(LabNode.address):\(signer.port), trust domain \(LabSigner.trustDomain)")
+        print(
+            "  signer        https://\(LabNode.address):\(signer.port), trust domain \(LabSigner.trustDomain), as pod "
+                + signer.podName)
         print("  trap          http://\(LabNode.metadataAddress) (stands for the machine's own metadata server)")
         var pods: [(Caller, RunningPod)] = []
         for caller in Self.callers {
@@ -73,7 +75,7 @@ package struct Demo: Sendable {
 
         heading("With the agent stopped")
         await agent.stop()
-        await signer.stop()
+        await signer.remove()
         try await showRefusal(from: pods[0].1)
     }
 
@@ -195,6 +197,14 @@ package struct Demo: Sendable {
         let contacts = world.cluster.trap?.connections ?? 0
         print("  connections that reached the trap during all of this: \(contacts)")
         guard contacts == 0 else { throw LabError("a pod reached the machine's own metadata server") }
+    }
+
+    /// Has every pod of the demo ask for its token: without a request the tables of the agent are empty.
+    package func askOnce() async throws {
+        for pod in world.node.pods {
+            guard let caller = Self.callers.first(where: { $0.name == pod.name }) else { continue }
+            _ = try await ask(caller, pod, "token")
+        }
     }
 
     /// Says how to look around while everything runs.

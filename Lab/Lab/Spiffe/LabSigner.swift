@@ -17,6 +17,8 @@ package final class LabSigner: Sendable {
     private let folder: String
     private let world: LabWorld
     package let port: Int
+    /// NAMESPACE/NAME of the pod that it runs as.
+    package let podName: String
     /// The root of the trust domain, as long as the lab replaces none.
     package let authority: LabPKI
 
@@ -65,6 +67,7 @@ package final class LabSigner: Sendable {
             try FileManager.default.createDirectory(atPath: "\(folder)/\(part)", withIntermediateDirectories: true)
         }
         let name = "signer-\(replica)"
+        podName = "\(Self.namespace)/\(name)"
         if replica == 0 {
             try Self.write(authority.authorityPEM, "\(folder)/authority/tls.crt")
             try Self.write(authority.authorityKeyPEM, "\(folder)/authority/tls.key")
@@ -120,6 +123,13 @@ package final class LabSigner: Sendable {
     /// Stops it as the kubelet does.
     @discardableResult
     package func stop() async -> CommandResult { await command.end(by: SIGTERM) }
+
+    /// Stops it, and deletes its pod.
+    package func remove() async {
+        await stop()
+        world.cluster.kubernetes.deletePod(
+            namespace: Self.namespace, name: String(podName.dropFirst(Self.namespace.count + 1)), .force)
+    }
 
     /// `kill -9`.
     @discardableResult

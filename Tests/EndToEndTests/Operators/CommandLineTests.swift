@@ -13,13 +13,16 @@ struct CommandLineTests {
         try await withWorld(layout: layout) { world in
             world.addServiceAccount("app")
             let agent = try await world.startAgent()
-            let pod = try await world.addPod("a", serviceAccount: "app")
-            _ = try await pod.token()
-            let lines = Demo(world: world) { _ in }.operatorLines(agent: agent)
+            _ = try await world.addPod("web-1", serviceAccount: "app")
+            let demo = Demo(world: world) { _ in }
+            try await demo.askOnce()
+            let lines = demo.operatorLines(agent: agent)
             #expect(lines.count == 4)
             for line in lines {
                 let result = try await Command.run(["sh", "-c", line])
                 #expect(result.succeeded && result.errorOutput.isEmpty, "\(line): \(result)")
+                guard line.contains("'top'") || line.contains(" top ") else { continue }
+                #expect(result.output.contains(", 1 pod, ") && result.output.contains("web-1"), "\(result)")
             }
             await agent.stop()
         }
