@@ -53,6 +53,13 @@ class PackageTests(unittest.TestCase):
                 self.assertIn("#pragma clang module import CLibbpf", beginning, umbrella)
         self.assertEqual(found, 2)
 
+    def test_no_integer_has_128_bits(self):
+        """Debug builds for arm64 lose half of one that an asynchronous function takes or returns (swiftlang/swift#89842)."""
+        code = re.compile(r"^(?!\s*//).*\bU?Int128\b", re.MULTILINE)
+        self.assertRegex("    let digits: UInt128", code)
+        found = [str(file) for place in ("Sources", "Lab") for file in (ROOT / place).rglob("*.swift") if code.search(file.read_text())]
+        self.assertEqual(found, [])
+
 
 if __name__ == "__main__":
     unittest.main()

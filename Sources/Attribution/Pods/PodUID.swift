@@ -13,7 +13,10 @@ package struct PodUID: Hashable, Sendable, CustomStringConvertible {
         case configHash
     }
 
-    private let digits: UInt128
+    /// The digits in halves. As one UInt128 they would lose the upper one in debug builds for arm64, when an asynchronous
+    /// function takes or returns them (swiftlang/swift#89842).
+    private let upper: UInt64
+    private let lower: UInt64
     private let form: Form
 
     /// Accepts the two forms above; anything else is `nil`.
@@ -33,16 +36,18 @@ package struct PodUID: Hashable, Sendable, CustomStringConvertible {
         case 32: self.form = .configHash
         default: return nil
         }
-        var digits: UInt128 = 0
+        var (upper, lower) = (0 as UInt64, 0 as UInt64)
         for (position, byte) in bytes.enumerated() {
             if self.form == .uuid, position == 8 || position == 13 || position == 18 || position == 23 {
                 guard byte == separator else { return nil }
             } else {
                 guard let digit = byte.lowercaseHexadecimalValue else { return nil }
-                digits = digits << 4 | UInt128(digit)
+                upper = upper << 4 | lower >> 60
+                lower = lower << 4 | UInt64(digit)
             }
         }
-        self.digits = digits
+        self.upper = upper
+        self.lower = lower
     }
 
     /// The text of `metadata.uid`, with dashes where the form has them.
@@ -53,7 +58,8 @@ package struct PodUID: Hashable, Sendable, CustomStringConvertible {
             if self.form == .uuid, position == 8 || position == 12 || position == 16 || position == 20 {
                 text.append(UInt8(ascii: "-"))
             }
-            text.append(UInt8(lowercaseHexadecimal: UInt8(truncatingIfNeeded: self.digits >> ((31 - position) * 4))))
+            let half = position < 16 ? self.upper : self.lower
+            text.append(UInt8(lowercaseHexadecimal: UInt8(truncatingIfNeeded: half >> ((15 - position % 16) * 4))))
         }
         return String(decoding: text, as: UTF8.self)
     }
@@ -62,6 +68,6 @@ package struct PodUID: Hashable, Sendable, CustomStringConvertible {
 extension PodUID: Comparable {
     /// Orders by the digits; a UUID comes before a hash of the same digits.
     package static func < (left: PodUID, right: PodUID) -> Bool {
-        (left.digits, left.form.rawValue) < (right.digits, right.form.rawValue)
+        (left.upper, left.lower, left.form.rawValue) < (right.upper, right.lower, right.form.rawValue)
     }
 }
