@@ -87,7 +87,8 @@ image: .image-options build ## Builds the container image into .build/image, and
 	@bash .ci/deploy-tools
 	@IMAGE="$(IMAGE)" bash deploy/image/build
 
-cluster: bpf ## Follows docs/quickstart.md on a real Kubernetes 1.20, compiled from Debian's source (the first time half an hour)
+cluster: bpf ## Follows docs/quickstart.md on a real Kubernetes 1.20, compiled from Debian's source (the first time half an hour; resumes)
+	@.ci/cluster check
 	@bash .ci/install containerd runc containernetworking-plugins iptables iproute2 procps busybox-static curl openssl buildah libdeflate-tools python3
 	@bash .ci/deploy-tools
 	@$(SWIFT) build --product kubectl-podidentd
