@@ -176,14 +176,34 @@ class FollowedQuickstartTests(ClusterTests):
                 parts = command.split(" && ") if command.startswith("kubectl") else [command]
                 yield " && ".join(part for part in parts if not self.NEEDS_NODES.match(part))
 
-    def test_what_needs_no_nodes_runs_and_makes_what_the_agent_and_the_emulator_take(self):
+    def run_commands(self, commands):
         shutil.copytree(manifests.DEPLOY, self.directory / "deploy", ignore=shutil.ignore_patterns("tests", "golden"))
         ran = []
-        for command in filter(None, self.steps()):
+        for command in filter(None, commands):
             path = f"{manifests.KUBECTL.parent}:{os.environ['PATH']}"
             result = self.run_tool("env", f"PATH={path}", "bash", "-ec", command, cwd=self.directory)
             self.assertEqual(result.returncode, 0, f"{command}: {result.stderr}")
             ran.append(command.split()[0])
+        return ran
+
+    def test_for_k3s_the_chart_names_its_credential_and_everything_the_other_address(self):
+        text = (manifests.DEPLOY.parent / "docs/quickstart.md").read_text()
+        section = text[text.index("## k3s") :]
+        commands = re.sub(r"\\\n\s*", "", re.search(r"```sh\n(.*?)```", section, re.DOTALL)[1]).splitlines()
+        needs_k3s = re.compile(r"#|export KUBECONFIG=|for image in |kubectl .*rollout status")
+        ran = self.run_commands(command for command in commands if not needs_k3s.match(command))
+        self.assertEqual(ran, ["sed", "openssl", "helm"])
+        settings = self.server.objects["ConfigMap", "podidentd", "podidentd-settings"]["data"]
+        self.assertEqual(settings["PODIDENTD_KUBERNETES_KUBECONFIG"], "/var/lib/rancher/k3s/agent/kubelet.kubeconfig")
+        files = [*(self.directory / "deploy/quickstart").iterdir()]
+        self.assertEqual(len(files), 3)
+        for file in files:
+            self.assertNotIn("10.96.", file.read_text().replace("kind: 10.96.0.0/16", ""))
+        named = self.run_tool("openssl", "x509", "-in", self.directory / "tls.crt", "-noout", "-checkip", "10.43.111.111")
+        self.assertIn("does match certificate", named.stdout)
+
+    def test_what_needs_no_nodes_runs_and_makes_what_the_agent_and_the_emulator_take(self):
+        ran = self.run_commands(self.steps())
         self.assertEqual((ran.count("kubectl"), ran.count("helm"), ran.count("openssl")), (9, 1, 1), ran)
         cluster = self.server.objects["ConfigMap", "google-emulator", "cluster"]["data"]
         self.assertEqual(cluster["issuer"], self.ISSUER)
