@@ -366,14 +366,17 @@ let package = Package(
             dependencies: [
                 "Attribution", "EventLoops", "GoogleMetadata", "GoogleTokenExchange", "KubernetesAPI",
                 "MetadataProtocol", "MetadataServer", "Telemetry", "Tokens",
-                "UpstreamHTTP", nioCore, nioHTTP1, nioSSL, logging,
-                .product(name: "NIOEmbedded", package: "swift-nio"),
+                "UpstreamHTTP", "VirtualTime", nioCore, nioHTTP1, nioSSL, logging,
             ],
             path: "Lab/Simulation",
             swiftSettings: strict
         ),
+        // One thread, one queue of events, and a clock that nothing waits for.
+        .target(name: "VirtualTime", dependencies: [nioCore], path: "Lab/VirtualTime", swiftSettings: strict),
         // The token services of thousands of nodes in virtual time, before upstreams with quotas.
-        .target(name: "Fleet", dependencies: ["Attribution", "Tokens"], path: "Lab/Fleet", swiftSettings: strict),
+        .target(
+            name: "Fleet", dependencies: ["Attribution", "Tokens", "VirtualTime"], path: "Lab/Fleet",
+            swiftSettings: strict),
         .executableTarget(
             name: "podidentd-lab",
             dependencies: [

@@ -1,5 +1,6 @@
 import Attribution
 import Tokens
+import VirtualTime
 
 /// The agents of thousands of nodes before one STS: each node's real `TokenService`, under a virtual clock.
 ///
@@ -18,7 +19,7 @@ package final class Fleet: @unchecked Sendable {
     }
 
     private let options: FleetOptions
-    private let timeline = FleetTimeline()
+    private let timeline = Timeline()
     private let upstreams: FleetUpstreams
     private let random: FleetRandom
     private var agents: [TokenService] = []
@@ -141,9 +142,10 @@ package final class Fleet: @unchecked Sendable {
         configuration.serviceAccounts.awaitAge = .seconds(660)
         let random = random
         let agent = TokenService(
-            configuration: configuration, issuer: upstreams, accounts: upstreams, exchanger: upstreams, clock: timeline,
+            configuration: configuration, issuer: upstreams, accounts: upstreams, exchanger: upstreams,
+            clock: FleetClock(timeline: timeline),
             jitter: { random.unit() })
-        let task = Task(executorPreference: timeline) { await agent.run() }
+        let task = timeline.task { await agent.run() }
         if node < agents.count {
             tasks[node].cancel()
             (agents[node], tasks[node]) = (agent, task)

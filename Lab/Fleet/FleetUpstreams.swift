@@ -1,5 +1,6 @@
 import Attribution
 import Tokens
+import VirtualTime
 
 /// A quota that begins again with each minute, as Google's do.
 struct MinuteQuota {
@@ -31,7 +32,7 @@ struct CallCounts {
 
 /// The API server, STS and IAM Credentials of a fleet: what they answer, and when they refuse. No bytes.
 final class FleetUpstreams: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging, @unchecked Sendable {
-    private let timeline: FleetTimeline
+    private let timeline: Timeline
     private let options: FleetOptions
     private let random: () -> Double
     /// The API server's own limit, in each second.
@@ -41,7 +42,7 @@ final class FleetUpstreams: SubjectTokenIssuing, ServiceAccountReading, TokenExc
     var isSTSDown = false
     var counts = CallCounts()
 
-    init(_ timeline: FleetTimeline, _ options: FleetOptions, random: @escaping () -> Double) {
+    init(_ timeline: Timeline, _ options: FleetOptions, random: @escaping () -> Double) {
         (self.timeline, self.options, self.random) = (timeline, options, random)
         exchanges = MinuteQuota(perMinute: options.exchangesPerMinute)
         impersonations = MinuteQuota(perMinute: options.impersonationsPerMinute)
@@ -122,7 +123,7 @@ final class FleetUpstreams: SubjectTokenIssuing, ServiceAccountReading, TokenExc
     /// The time of a call: about `usual`, from two thirds to four thirds of it.
     private func travel(_ usual: Duration, to upstream: UpstreamFailure.Upstream) async throws(UpstreamFailure) {
         do {
-            try await timeline.sleep(until: timeline.now + usual * (0.67 + 0.66 * random()))
+            try await timeline.sleep(for: usual * (0.67 + 0.66 * random()))
         } catch {
             throw UpstreamFailure(upstream: upstream, kind: .unavailable, message: "cancelled")
         }

@@ -48,15 +48,16 @@ package enum Fault: String, CaseIterable, Sendable, Hashable {
 
 /// The faults that last, each with its end.
 struct Weather {
-    private var ends: [Fault: ContinuousClock.Instant] = [:]
+    private var ends: [(fault: Fault, end: ContinuousClock.Instant)] = []
 
     func has(_ fault: Fault, at now: ContinuousClock.Instant) -> Bool {
-        ends[fault].map { now < $0 } ?? false
+        ends.contains { $0.fault == fault && now < $0.end }
     }
 
-    mutating func begin(_ fault: Fault, until end: ContinuousClock.Instant) {
-        ends[fault] = max(ends[fault] ?? end, end)
+    mutating func begin(_ fault: Fault, from now: ContinuousClock.Instant, until end: ContinuousClock.Instant) {
+        ends.removeAll { $0.end <= now }
+        ends.append((fault, end))
     }
 
-    mutating func clear() { ends = [:] }
+    mutating func clear() { ends = [] }
 }

@@ -1,5 +1,6 @@
 import Attribution
 import Tokens
+import VirtualTime
 
 /// One run of the simulated world, from a seed.
 package struct Simulation {
@@ -149,14 +150,15 @@ extension World {
         let limits = TokenServiceConfiguration()
         let entries = agent.tokens.snapshot()
         var perPod: [Held: Int] = [:]
-        for entry in entries { perPod[Held(pod: entry.pod, kind: Self.name(entry.kind)), default: 0] += 1 }
+        perPod.reserveCapacity(entries.count)
+        for entry in entries { perPod[Held(pod: entry.pod, kind: HeldKind(entry.kind)), default: 0] += 1 }
         let bound = max(limits.accessTokensPerPod, limits.identityTokensPerPod)
         // The same one in every process, where several are as many.
         let worst = perPod.max { one, other in
-            (one.value, one.key.pod, one.key.kind) < (other.value, other.key.pod, other.key.kind)
+            (one.value, one.key.pod, one.key.kind.rawValue) < (other.value, other.key.pod, other.key.kind.rawValue)
         }
         if let worst, worst.value > bound {
-            violated(.bounded, "agent \(agent.id) holds \(worst.value) \(worst.key.kind) of \(worst.key.pod)")
+            violated(.bounded, "agent \(agent.id) holds \(worst.value) \(worst.key.kind.name) of \(worst.key.pod)")
         }
         if entries.contains(where: { $0.waiters > limits.waitersPerPod }) {
             violated(.bounded, "more than \(limits.waitersPerPod) requests of a pod wait")
@@ -171,16 +173,32 @@ extension World {
 
     private struct Held: Hashable {
         var pod: PodUID
-        var kind: String
+        var kind: HeldKind
     }
 
-    private static func name(_ kind: TokenKey.Kind) -> String {
-        switch kind {
-        case .accessToken: "access tokens"
-        case .identityToken: "identity tokens"
-        case .podToken: "pod tokens"
-        case .federation: "federated tokens"
-        case .cloudCredential: "cloud credentials"
+    /// In the order of their names.
+    private enum HeldKind: Int {
+        case access, cloud, federated, identity, pod
+
+        init(_ kind: TokenKey.Kind) {
+            self =
+                switch kind {
+                case .accessToken: .access
+                case .identityToken: .identity
+                case .podToken: .pod
+                case .federation: .federated
+                case .cloudCredential: .cloud
+                }
+        }
+
+        var name: String {
+            switch self {
+            case .access: "access tokens"
+            case .cloud: "cloud credentials"
+            case .federated: "federated tokens"
+            case .identity: "identity tokens"
+            case .pod: "pod tokens"
+            }
         }
     }
 }

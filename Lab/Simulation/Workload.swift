@@ -1,4 +1,5 @@
 import Attribution
+import VirtualTime
 
 /// Pods that come and go, and what their clients ask.
 extension World {

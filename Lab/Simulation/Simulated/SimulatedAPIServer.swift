@@ -1,5 +1,4 @@
 import Attribution
-import FoundationEssentials
 import MetadataProtocol
 import NIOCore
 import NIOHTTP1
@@ -15,7 +14,7 @@ extension World {
             return status(401, "Unauthorized")
         }
         let path = Substring(call.url.utf8.dropFirst("https://".utf8.count).drop { $0 != UInt8(ascii: "/") })
-        let (route, query) = Self.split(path)
+        let (route, query) = WireText.split(path)
         let parts = route.utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }
         if route == "/api/v1/pods" {
             guard query["fieldSelector"] == "spec.nodeName%3Dnode-\(node)" else {
@@ -45,17 +44,6 @@ extension World {
         answer(code, #"{"kind":"Status","status":"Failure","message":"\#(message)","code":\#(code)}"#, of: .apiServer)
     }
 
-    static func split(_ path: Substring) -> (route: String, query: [String: String]) {
-        let bytes = path.utf8
-        let mark = bytes.firstIndex(of: UInt8(ascii: "?")) ?? bytes.endIndex
-        var query: [String: String] = [:]
-        for pair in bytes[mark...].dropFirst().split(separator: UInt8(ascii: "&")) {
-            let sign = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
-            query[String(Substring(pair[..<sign]))] = String(Substring(pair[sign...].dropFirst()))
-        }
-        return (String(Substring(bytes[..<mark])), query)
-    }
-
     private func list(_ node: Int, _ query: [String: String]) -> UpstreamResponse {
         let all = cluster.listed[node] ?? []
         let begin = query["continue"].flatMap(Int.init) ?? 0
@@ -73,51 +61,52 @@ extension World {
         return answer(200, "", of: .apiServer)
     }
 
-    private struct Request: Decodable {
-        struct Metadata: Decodable { var uid: String? }
-        struct Reference: Decodable {
-            var kind: String
-            var name: String
-            var uid: String
+    private struct Request {
+        /// The ServiceAccount's UID, if it must be this one.
+        var accountUID: String?
+        var audiences: [String]
+        var seconds: Int
+        var kind: String
+        var name: String
+        var uid: String
+
+        init?(_ body: ByteBuffer) {
+            guard let object = WireJSON(Array(body.readableBytesView)), let spec = object["spec"],
+                let reference = spec["boundObjectRef"], let audiences = spec["audiences"]?.texts,
+                let seconds = spec["expirationSeconds"]?.number, let kind = reference["kind"]?.text,
+                let name = reference["name"]?.text, let uid = reference["uid"]?.text
+            else { return nil }
+            accountUID = object["metadata"]?["uid"]?.text
+            (self.audiences, self.seconds, self.kind, self.name, self.uid) = (audiences, seconds, kind, name, uid)
         }
-        struct Spec: Decodable {
-            var audiences: [String]
-            var expirationSeconds: Int
-            var boundObjectRef: Reference
-        }
-        var metadata: Metadata?
-        var spec: Spec
     }
 
     /// Mints as the API server does: for pods of this node, under their ServiceAccount, bound to their UID.
     private func mint(
         _ call: UpstreamCall, _ namespace: String, _ name: String, _ account: Int?, node: Int
     ) -> UpstreamResponse {
-        guard let body = call.body,
-            let request = try? JSONDecoder().decode(Request.self, from: Data(body.readableBytesView))
-        else { return status(400, "bad TokenRequest") }
-        let reference = request.spec.boundObjectRef
+        guard let request = call.body.flatMap(Request.init) else { return status(400, "bad TokenRequest") }
         judge.check(.ownToken)
-        guard reference.kind == "Pod", request.spec.audiences.count == 1,
-            [Self.subjectAudience, Self.podTokenAudience].contains(request.spec.audiences[0])
+        guard request.kind == "Pod", request.audiences.count == 1,
+            [Self.subjectAudience, Self.podTokenAudience].contains(request.audiences[0])
         else {
             violated(.ownToken, "a TokenRequest that is not bound to a pod, or for another audience")
             return status(403, "audience not found in pod spec volume")
         }
-        guard let pod = cluster.pod(namespace, reference.name) else {
-            return status(404, "pods \"\(reference.name)\" not found")
+        guard let pod = cluster.pod(namespace, request.name) else {
+            return status(404, "pods \"\(request.name)\" not found")
         }
         guard pod.node == node else {
             return status(403, "no relationship found between node 'node-\(node)' and this object")
         }
-        guard pod.uid.description == reference.uid else { return status(409, "the UID in the bound object reference") }
+        guard pod.uid.description == request.uid else { return status(409, "the UID in the bound object reference") }
         guard pod.account == name else { return status(400, "pod runs as another service account") }
         guard let account, let state = cluster.accounts[account].state else {
             return status(404, "serviceaccounts \"\(name)\" not found")
         }
-        if let wanted = request.metadata?.uid, wanted != state.uid { return status(409, "the UID in the precondition") }
-        let seconds = Int64(request.spec.expirationSeconds)
-        let (audience, end, issued) = (request.spec.audiences[0], apiTime + seconds, apiTime)
+        if let wanted = request.accountUID, wanted != state.uid { return status(409, "the UID in the precondition") }
+        let seconds = Int64(request.seconds)
+        let (audience, end, issued) = (request.audiences[0], apiTime + seconds, apiTime)
         // A relying party beside the cluster has the API server's time, STS has Google's.
         let life = audience == Self.podTokenAudience ? seconds : end - googleTime
         let grant = Grant(

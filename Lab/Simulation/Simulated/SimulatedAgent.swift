@@ -8,6 +8,7 @@ import MetadataServer
 import NIOHTTP1
 import Telemetry
 import Tokens
+import VirtualTime
 
 /// One process of the agent: its real parts, composed as `Agent` does, around a simulated kernel and network.
 final class SimulatedAgent: @unchecked Sendable {
@@ -150,7 +151,7 @@ final class SimulatedAgent: @unchecked Sendable {
             let limit = isUnbounded ? .seconds(600) : SimulatedNode.limits.waitBudget
             open[number] = world.timeline.task { [self] in
                 let outcome = await responder.respondWaiting(
-                    to: parsed, from: tag, within: limit, on: world.timeline.executor)
+                    to: parsed, from: tag, within: limit, on: world.executor)
                 guard !isDead, open.removeValue(forKey: number) != nil else { return }
                 if case .answer(let response) = outcome { finish(response, parsed.routeClass, tag, then) }
             }

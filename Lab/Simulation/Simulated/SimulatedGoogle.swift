@@ -1,5 +1,4 @@
 import Attribution
-import FoundationEssentials
 import MetadataProtocol
 import NIOCore
 import NIOHTTP1
@@ -11,8 +10,7 @@ extension World {
         "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/simulation/providers/cluster"
 
     func answerOfSTS(_ call: UpstreamCall) -> UpstreamResponse {
-        let form = call.body.map { String(buffer: $0) } ?? ""
-        let (_, fields) = Self.split(Substring("?" + form))
+        let fields = WireText.fields(Substring(call.body.map { String(buffer: $0) } ?? ""))
         guard let subject = fields["subject_token"].flatMap({ grants[$0] }), subject.kind == .subject,
             subject.purpose == Self.subjectAudience
         else {
@@ -39,13 +37,8 @@ extension World {
         answer(400, #"{"error":"\#(code)","error_description":"\#(text)"}"#, of: .securityTokenService)
     }
 
-    private struct Request: Decodable {
-        var scope: [String]?
-        var audience: String?
-    }
-
     func answerOfIAM(_ call: UpstreamCall) -> UpstreamResponse {
-        let method = call.url.split(separator: "/").last?.split(separator: ":") ?? []
+        let method = call.url.utf8.split(separator: UInt8(ascii: "/")).last?.split(separator: UInt8(ascii: ":")) ?? []
         guard method.count == 2, let bearer = call.headers.first(name: "authorization")?.dropFirst(7),
             let federated = grants[String(bearer)], federated.kind == .federated
         else {
@@ -53,26 +46,27 @@ extension World {
             return iam(401, "UNAUTHENTICATED")
         }
         guard federated.end > now, !federated.isRevoked else { return iam(401, "UNAUTHENTICATED") }
-        let email = String(method[0]).replacing("%40", with: "@")
+        let email = String(Substring(method[0])).replacing("%40", with: "@")
         guard email.hasPrefix("bound-") else { return iam(403, "iam.serviceAccounts.getAccessToken denied") }
-        guard let body = call.body,
-            let request = try? JSONDecoder().decode(Request.self, from: Data(body.readableBytesView))
-        else { return iam(400, "bad request") }
+        guard let body = call.body, let request = WireJSON(Array(body.readableBytesView)) else {
+            return iam(400, "bad request")
+        }
         var grant = federated
         grant.email = email
         grant.end = now + .seconds(3_600)
-        if method[1] == "generateAccessToken" {
+        if method[1].elementsEqual("generateAccessToken".utf8) {
             grant.kind = .access
-            grant.purpose = (request.scope ?? []).joined(separator: " ")
+            grant.purpose = (request["scope"]?.texts ?? []).joined(separator: " ")
             let time = CivilTime(secondsSince1970: Int(iamTime + 3_600)).rfc3339
             return answer(
                 200, #"{"accessToken":"\#(give(grant))","expireTime":"\#(time)"}"#, of: .iamCredentials)
         }
         grant.kind = .identity
-        grant.purpose = request.audience ?? ""
+        let audience = request["audience"]?.text ?? ""
+        grant.purpose = audience
         let end = iamTime + 3_600
         let token = give(grant) { serial in
-            #"{"aud":"\#(request.audience ?? "")","email":"\#(email)","exp":\#(end),"jti":"id-\#(serial)"}"#
+            #"{"aud":"\#(audience)","email":"\#(email)","exp":\#(end),"jti":"id-\#(serial)"}"#
         }
         return answer(200, #"{"token":"\#(token)"}"#, of: .iamCredentials)
     }

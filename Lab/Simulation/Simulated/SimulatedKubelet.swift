@@ -3,6 +3,7 @@ import NIOSSL
 import Synchronization
 import Tokens
 import UpstreamHTTP
+import VirtualTime
 
 /// A node's kubelet as far as its credentials go: it renews them, and old ones end.
 final class SimulatedKubelet: Sendable {

@@ -4,6 +4,7 @@ import NIOCore
 import NIOHTTP1
 import Tokens
 import UpstreamHTTP
+import VirtualTime
 
 /// The upstream that a call goes to.
 enum Destination {
@@ -161,7 +162,7 @@ extension World {
             case .securityTokenService: googleTime
             case .iamCredentials: iamTime
             }
-        var headers: HTTPHeaders = ["content-type": "application/json", "date": DateHeader.format(Int(seconds))]
+        var headers: HTTPHeaders = ["content-type": "application/json", "date": date(seconds)]
         if let retryAfter { headers.add(name: "retry-after", value: "\(retryAfter)") }
         return UpstreamResponse(status: status, headers: headers, body: Array(body.utf8))
     }

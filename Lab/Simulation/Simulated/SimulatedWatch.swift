@@ -1,5 +1,6 @@
 import NIOCore
 import UpstreamHTTP
+import VirtualTime
 
 /// One open watch of the pods of a node.
 final class SimulatedWatch: @unchecked Sendable {
@@ -33,7 +34,7 @@ extension World {
     private static let silence = Duration.seconds(90)
 
     func openWatch(_ call: UpstreamCall, node: Int) -> SimulatedWatch {
-        let (_, query) = Self.split(call.url[...].drop { $0 != "?" })
+        let (_, query) = WireText.split(Substring(call.url))
         let watch = SimulatedWatch(node: node, now: now)
         watches.append(watch)
         let version = query["resourceVersion"].flatMap(Int.init) ?? 0

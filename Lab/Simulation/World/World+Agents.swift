@@ -1,5 +1,4 @@
 import Attribution
-import FoundationEssentials
 import KubernetesAPI
 import NIOCore
 import NIOHTTP1
@@ -45,7 +44,7 @@ extension World {
     private func entry(_ call: UpstreamCall, _ id: SimulatedAgent.ID) -> CallEntry {
         switch Destination(call.url) {
         case .securityTokenService:
-            let (_, fields) = Self.split(Substring("?" + (call.body.map { String(buffer: $0) } ?? "")))
+            let fields = WireText.fields(Substring(call.body.map { String(buffer: $0) } ?? ""))
             let grant = fields["subject_token"].flatMap { grants[$0] }
             guard let grant else { return CallEntry(agent: id, key: nil) }
             return CallEntry(agent: id, key: "sts \(grant.accountUID) \(fields["scope"] ?? "")", pod: grant.pod)
@@ -55,7 +54,7 @@ extension World {
             let body = call.body.map { String(buffer: $0) } ?? ""
             return CallEntry(agent: id, key: "iam \(grant.accountUID) \(call.url) \(body)", pod: grant.pod)
         case .apiServer:
-            if call.method == .GET, call.url.contains("/serviceaccounts/") {
+            if call.method == .GET, WireText.holds(call.url, "/serviceaccounts/") {
                 return CallEntry(agent: id, key: call.url, longestRetryAfter: .seconds(10))
             }
             // A caller whose pod is not known may have the pods listed again at once.
@@ -125,41 +124,26 @@ extension World {
 
     // MARK: Audit
 
-    private struct AuditLine: Decodable {
-        var event: String
-        var podUid: String?
-        var kind: String?
-        var targetAccount: String?
-        var audience: String?
-        var result: String?
-        var count: Int
-    }
-
     func audited(_ line: String, by id: SimulatedAgent.ID, _ node: SimulatedNode) {
         if options.mutation == .auditLinesLost, serial() % 10 == 0 { return }
-        guard let record = try? JSONDecoder().decode(AuditLine.self, from: Data(line.utf8)) else {
-            return violated(.audit, "an audit line is not JSON")
-        }
+        guard let record = WireJSON(Array(line.utf8)), let event = record["event"]?.text,
+            let count = record["count"]?.number
+        else { return violated(.audit, "an audit line is not JSON") }
         if Self.holdsToken(line) { violated(.ownToken, "an audit line holds a token") }
-        switch (record.event, record.result) {
+        switch (event, record["result"]?.text) {
         case ("mint", "minted"):
-            let purpose = [record.podUid, record.kind, record.targetAccount ?? "", record.audience].compactMap { $0 }
-            node.ledger.audited[purpose.joined(separator: " "), default: 0] += 1
+            let target = record["targetAccount"]?.text ?? ""
+            let purpose = [record["podUid"]?.text, record["kind"]?.text, target, record["audience"]?.text]
+            node.ledger.audited[purpose.compactMap { $0 }.joined(separator: " "), default: 0] += 1
             node.ledger.auditedMints += 1
-        case ("mint", _): memories[id].auditedFailures += record.count
-        default: memories[id].auditedDenials += record.count
+        case ("mint", _): memories[id].auditedFailures += count
+        default: memories[id].auditedDenials += count
         }
     }
 
     /// Whether the text holds the beginning of an opaque token or of a JWT.
     private static func holdsToken(_ line: String) -> Bool {
-        var last: (UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0)
-        for byte in line.utf8 {
-            if last == (0x79, 0x61, 0x32, 0x39), byte == 0x2e { return true }
-            if (last.2, last.3) == (0x65, 0x79), byte == 0x4a { return true }
-            last = (last.1, last.2, last.3, byte)
-        }
-        return false
+        WireText.holds(line, "ya29.") || WireText.holds(line, "eyJ")
     }
 
     func reported(_ report: TokenFetchReport, by id: SimulatedAgent.ID, _ node: SimulatedNode) {

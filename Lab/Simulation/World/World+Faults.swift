@@ -1,5 +1,6 @@
 import Attribution
 import Tokens
+import VirtualTime
 
 /// Faults, injected as the seed decides.
 extension World {
@@ -23,7 +24,7 @@ extension World {
         note("fault \(fault.rawValue)")
         guard fault.isMoment else {
             let length = random.duration(.milliseconds(200), .seconds(random.chance(0.05) ? 4_000 : 400))
-            weather.begin(fault, until: now + length)
+            weather.begin(fault, from: now, until: now + length)
             if fault.troublesAccounts { trouble(for: length) }
             if fault == .credentialsExpired { expireCredentials(for: length) }
             return

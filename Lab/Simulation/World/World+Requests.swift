@@ -1,9 +1,9 @@
 import Attribution
-import FoundationEssentials
 import GoogleMetadata
 import MetadataProtocol
 import MetadataServer
 import Tokens
+import VirtualTime
 
 /// Requests of pods, and the check of each answer.
 extension World {
@@ -82,16 +82,6 @@ extension World {
             "request \(number) of pod \(pod.index) got \(response.status.rawValue) after the last fault: \(text)")
     }
 
-    private struct TokenBody: Decodable {
-        var token: String
-        var life: Int
-
-        enum CodingKeys: String, CodingKey {
-            case token = "access_token"
-            case life = "expires_in"
-        }
-    }
-
     private func judgeCredential(
         _ response: Response, _ request: ClientRequest, _ number: Int, _ pod: SimulatedPod, _ agent: SimulatedAgent,
         _ node: SimulatedNode
@@ -99,10 +89,11 @@ extension World {
         let bytes = response.body.bytes
         var (token, life) = (String(decoding: bytes, as: UTF8.self), nil as Int?)
         if case .access = request.kind {
-            guard let body = try? JSONDecoder().decode(TokenBody.self, from: Data(bytes)) else {
+            let body = WireJSON(bytes)
+            guard let text = body?["access_token"]?.text, let seconds = body?["expires_in"]?.number else {
                 return violated(.answered, "request \(number): the body is no token")
             }
-            (token, life) = (body.token, body.life)
+            (token, life) = (text, seconds)
         }
         guard let grant = grants[token] else {
             return violated(.ownToken, "request \(number) got a token that nobody gave out")

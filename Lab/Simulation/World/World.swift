@@ -1,12 +1,16 @@
 import Attribution
-import NIOCore
+import EventLoops
+import MetadataServer
 import Tokens
+import VirtualTime
 
 /// Everything around the simulated agents, and the judge of what they do.
 ///
 /// One thread alone uses the world's members, the one that lets time pass; this is what makes it safe to share.
 final class World: @unchecked Sendable {
     let timeline: Timeline
+    /// The timeline for parts of the agent that set their timers on an event loop.
+    let executor: EventLoopExecutor
     let options: SimulationOptions
     var trace: Trace
     var random: SeededGenerator
@@ -20,6 +24,7 @@ final class World: @unchecked Sendable {
     var watches: [SimulatedWatch] = []
     private(set) var injected: [Fault: Int] = [:]
     private var lastSerial = 0
+    private var latestDate: (seconds: Int64, text: String) = (-1, "")
     private var lastCgroup: UInt64 = 4_096
     /// Until when reads of ServiceAccounts may fail, or pause after failures.
     var accountsTroubledUntil: ContinuousClock.Instant
@@ -38,6 +43,7 @@ final class World: @unchecked Sendable {
     init(_ options: SimulationOptions) {
         self.options = options
         timeline = Timeline()
+        executor = EventLoopExecutor(TimelineEventLoop(timeline))
         accountsTroubledUntil = timeline.now
         trace = Trace(printing: options.prints)
         random = SeededGenerator(seed: options.seed)
@@ -82,6 +88,12 @@ final class World: @unchecked Sendable {
         return googleTime
     }
 
+    /// The `Date` of an answer. Those of one second are the same.
+    func date(_ seconds: Int64) -> String {
+        if latestDate.seconds != seconds { latestDate = (seconds, DateHeader.format(Int(seconds))) }
+        return latestDate.text
+    }
+
     /// A UID in the form of RFC 4122.
     func makeUID() -> String {
         func hexadecimal(_ digits: Int) -> String {
@@ -97,7 +109,7 @@ final class World: @unchecked Sendable {
         grant.serial = serial()
         let text =
             if let claims {
-                "eyJhbGciOiJub25lIn0.\(Base64URL.encode(claims(grant.serial).utf8)).c2ln"
+                "eyJhbGciOiJub25lIn0.\(Base64URL.encode(Array(claims(grant.serial).utf8))).c2ln"
             } else {
                 "ya29.\(grant.kind.rawValue)-\(grant.serial)"
             }
