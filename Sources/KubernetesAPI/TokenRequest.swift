@@ -13,17 +13,18 @@ struct TokenRequest {
     let expirationSeconds: Int
 
     var body: [UInt8] {
-        let wire = Wire(
-            metadata: serviceAccountUID.isEmpty ? nil : Wire.Metadata(uid: serviceAccountUID),
-            spec: Wire.Spec(
-                audiences: [audience],
-                expirationSeconds: expirationSeconds,
-                boundObjectRef: Wire.Reference(
-                    apiVersion: "v1", kind: "Pod", name: pod.name, uid: pod.uid.description
-                )
-            )
-        )
-        return SortedJSON.bytes(of: wire)
+        func text(_ value: String) -> String {
+            var quoted = ""
+            quoted.appendQuoted(value)
+            return quoted
+        }
+        let metadata = serviceAccountUID.isEmpty ? "" : #""metadata":{"uid":\#(text(serviceAccountUID))},"#
+        let reference = #"{"apiVersion":"v1","kind":"Pod","name":\#(text(pod.name)),"uid":"\#(pod.uid)"}"#
+        let json =
+            #"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest",\#(metadata)"#
+            + #""spec":{"audiences":[\#(text(audience))],"boundObjectRef":\#(reference),"#
+            + #""expirationSeconds":\#(expirationSeconds)}}"#
+        return Array(json.utf8)
     }
 
     /// The token of a 201, after making sure that it is the one that was asked for: both what the server says about
@@ -58,30 +59,6 @@ struct TokenRequest {
 }
 
 extension TokenRequest {
-    private struct Wire: Encodable {
-        var apiVersion = "authentication.k8s.io/v1"
-        var kind = "TokenRequest"
-        var metadata: Metadata?
-        var spec: Spec
-
-        struct Metadata: Encodable {
-            var uid: String
-        }
-
-        struct Spec: Encodable {
-            var audiences: [String]
-            var expirationSeconds: Int
-            var boundObjectRef: Reference
-        }
-
-        struct Reference: Encodable {
-            var apiVersion: String
-            var kind: String
-            var name: String
-            var uid: String
-        }
-    }
-
     private struct Answer: Decodable {
         var metadata: Metadata
         var spec: Spec

@@ -3,9 +3,14 @@ extension String {
     ///
     /// - Parameters:
     ///   - text: The string's value.
-    ///   - isEscaped: Whether a character is written as its number, beside those that JSON has escaped.
+    ///   - isEscaped: Whether a character outside of visible ASCII is written as its number, beside those that JSON has escaped.
     package mutating func appendQuoted(_ text: String, escaping isEscaped: (Unicode.Scalar) -> Bool = { _ in false }) {
         append("\"")
+        // Names, times and most messages are.
+        guard !text.isVisibleASCIIWithoutEscapes else {
+            append(text)
+            return append("\"")
+        }
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\"": append("\\\"")
@@ -19,6 +24,16 @@ extension String {
             }
         }
         append("\"")
+    }
+
+    /// Whether the text is of visible ASCII alone, and has neither a quote nor a backslash.
+    private var isVisibleASCIIWithoutEscapes: Bool {
+        let bytes = utf8Span.span
+        for index in bytes.indices {
+            let byte = bytes[index]
+            if byte < 0x20 || byte > 0x7e || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { return false }
+        }
+        return true
     }
 
     /// The text in double quotes, on one line: a string of YAML, and of JSON.

@@ -2,7 +2,10 @@
 /// become syntax: not in a path segment, not in a query, not in a form.
 package enum PercentEncoding {
     package static func encode(_ text: String) -> String {
+        // Names and tokens need nothing encoded.
+        guard !text.utf8.allSatisfy(isUnreserved) else { return text }
         var result: [UInt8] = []
+        result.reserveCapacity(text.utf8.count * 3 / 2)
         for byte in text.utf8 {
             if isUnreserved(byte) {
                 result.append(byte)

@@ -82,6 +82,6 @@ package struct KubernetesServer: Sendable, Hashable, CustomStringConvertible {
     package var description: String { "\(Self.bracketed(host)):\(port)" }
 
     private static func bracketed(_ host: String) -> String {
-        host.contains(":") ? "[\(host)]" : host
+        host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]" : host
     }
 }

@@ -44,6 +44,9 @@ struct Slot<Value: Sendable>: Sendable {
     /// A slot with a fetch is never removed under its waiters, except when its pod goes.
     var isPinned: Bool { fetch != .none }
 
+    /// Whether no request could get anything from it any more.
+    func isSpent(at now: ContinuousClock.Instant) -> Bool { !isPinned && entry.isSpent(at: now) }
+
     mutating func use(at now: ContinuousClock.Instant) -> RefreshingEntry<Value>.RequestAction {
         lastUsedAt = now
         return entry.request(at: now)

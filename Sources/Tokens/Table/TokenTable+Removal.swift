@@ -20,12 +20,12 @@ extension TokenTable {
 
     /// Removes what has expired: tokens without a refresh, failures, records, pods without anything.
     mutating func sweep(now: Instant) {
-        for uid in pods.keys {
-            pods[uid]?.removeSpentTokens(now: now)
-            if pods[uid]?.isIdle(at: now) == true { pods[uid] = nil }
+        for index in pods.values.indices { pods.values[index].removeSpentTokens(now: now) }
+        if pods.indices.contains(where: { pods.values[$0].isIdle(at: now) }) {
+            pods = pods.filter { !$0.value.isIdle(at: now) }
         }
-        for (reference, slot) in serviceAccounts where !slot.isPinned && slot.entry.isSpent(at: now) {
-            serviceAccounts[reference] = nil
+        if serviceAccounts.indices.contains(where: { serviceAccounts.values[$0].isSpent(at: now) }) {
+            serviceAccounts = serviceAccounts.filter { !$0.value.isSpent(at: now) }
         }
         if !paces.isEmpty {
             let queued = pods.values.flatMap(\.queue)

@@ -10,23 +10,38 @@ extension TokenTable {
 
     /// Every entry, described without its token.
     func snapshot(now: Instant) -> [TokenEntrySnapshot] {
-        pods.values.flatMap { shard in
-            shard.slots.map { key, slot in
-                let token = slot.entry.latestValue
-                return TokenEntrySnapshot(
-                    pod: key.pod,
-                    account: ServiceAccountReference(of: shard.record),
-                    target: key.target,
-                    kind: key.kind,
-                    quotaProject: key.quotaProject,
-                    state: slot.entry.phase.rawValue,
-                    age: token.map { now - $0.issuedAt },
-                    remaining: token.map { $0.expiresAt - now },
-                    waiters: slot.waiters.count,
-                    stage: slot.isPinned ? stage(of: key) : nil,
-                    lastFailure: slot.entry.latestFailure
-                )
+        var entries: [TokenEntrySnapshot] = []
+        // Shards and slots are looked at in their place: to copy one costs more than to describe it.
+        for shard in pods.values.indices {
+            let account = ServiceAccountReference(of: pods.values[shard].record)
+            let slots = pods.values[shard].slots
+            for place in slots.indices {
+                let key = slots.keys[place]
+                let stage = slots.values[place].isPinned ? stage(of: key) : nil
+                entries.append(slots.values[place].snapshot(of: key, account, stage, now: now))
             }
         }
+        return entries
+    }
+}
+
+extension Slot<MintedToken> {
+    fileprivate func snapshot(
+        of key: TokenKey, _ account: ServiceAccountReference, _ stage: String?, now: ContinuousClock.Instant
+    ) -> TokenEntrySnapshot {
+        let token = entry.latestValue
+        return TokenEntrySnapshot(
+            pod: key.pod,
+            account: account,
+            target: key.target,
+            kind: key.kind,
+            quotaProject: key.quotaProject,
+            state: entry.phase.rawValue,
+            age: token.map { now - $0.issuedAt },
+            remaining: token.map { $0.expiresAt - now },
+            waiters: waiters.count,
+            stage: stage,
+            lastFailure: entry.latestFailure
+        )
     }
 }
