@@ -52,6 +52,11 @@ package struct FleetOptions: Sendable {
         set { pacing = newValue ? PacingPolicy() : nil }
     }
     package var pacing: PacingPolicy? = PacingPolicy()
+    /// Whether the agents are told their share of STS's quota.
+    package var knowsShare: Bool {
+        get { pacing?.exchangesPerHour != nil }
+        set { pacing?.exchangesPerHour = newValue ? exchangesPerMinute * 60 / nodes : nil }
+    }
 
     package init(scenario: FleetScenario) { self.scenario = scenario }
 

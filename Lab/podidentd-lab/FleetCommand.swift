@@ -25,6 +25,9 @@ struct FleetCommand: ParsableCommand {
     @Flag(help: "The agents do not learn the quota from refusals.")
     var withoutPacing = false
 
+    @Flag(help: "The agents are told their share of the quota.")
+    var withShare = false
+
     func validate() throws {
         guard (5...100_000).contains(nodes) else { throw ValidationError("--nodes is from 5 to 100000") }
         guard (1...500).contains(pods) else { throw ValidationError("--pods is from 1 to 500") }
@@ -43,6 +46,7 @@ struct FleetCommand: ParsableCommand {
             options.impersonationsPerMinute = options.impersonationsPerMinute * nodes / 5_000
             options.tokenRequestsPerSecond = max(options.tokenRequestsPerSecond * nodes / 5_000, 1)
             options.paces = !withoutPacing
+            options.knowsShare = withShare && !withoutPacing
             print(Fleet(options).run().json)
         }
     }

@@ -57,6 +57,8 @@ package struct AgentConfiguration: Sendable, Equatable {
     package var stsURL = ""
     package var iamCredentialsURL = ""
     package var caFile: String?
+    /// `nil`: the agent learns its share of STS's quota from refusals.
+    package var exchangesPerHour: Int?
 
     package var projectID = ""
     package var projectNumber: UInt64 = 0

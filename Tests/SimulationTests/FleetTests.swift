@@ -3,11 +3,12 @@ import Testing
 
 /// Many agents before one quota. `make fleet` runs 5,000 of them.
 @Suite struct FleetTests {
-    private func run(_ scenario: FleetScenario, paces: Bool) -> FleetReport {
+    private func run(_ scenario: FleetScenario, paces: Bool, knowsShare: Bool = false) -> FleetReport {
         var options = FleetOptions(scenario: scenario)
         (options.nodes, options.podsPerNode) = (20, 10)
         (options.exchangesPerMinute, options.impersonationsPerMinute) = (8, 80)
         options.paces = paces
+        options.knowsShare = knowsShare
         return Fleet(options).run()
     }
 
@@ -24,6 +25,14 @@ import Testing
         // A fleet of 20 nodes is coarse.
         #expect(recovery <= after.leastRecovery * 1.5)
         #expect(after.minutes.allSatisfy { $0.exchanges - $0.refusedExchanges <= 8 })
+    }
+
+    /// Each node keeps to its share, and none meets the quota's end.
+    @Test func aFleetThatKnowsItsShareAsksForLittleMore() throws {
+        let (learning, knowing) = (run(.rollout, paces: true), run(.rollout, paces: true, knowsShare: true))
+        let recovery = try #require(knowing.recovery)
+        #expect(recovery <= knowing.leastRecovery * 2)
+        #expect(refused(knowing) * 3 < refused(learning))
     }
 
     @Test func whereTheQuotaSufficesNothingIsRefused() throws {

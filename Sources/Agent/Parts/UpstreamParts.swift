@@ -55,8 +55,10 @@ struct UpstreamParts: Sendable {
             issuer: kubernetes, accounts: kubernetes, exchanger: exchange ?? NoGoogleTokenExchange(),
             clouds: clouds.map(\.exchanger))
         self.metered = metered
+        var limits = TokenServiceConfiguration()
+        limits.pacing?.exchangesPerHour = configuration.exchangesPerHour
         tokens = TokenService(
-            issuer: metered, accounts: metered, exchanger: metered, clouds: metered.clouds,
+            configuration: limits, issuer: metered, accounts: metered, exchanger: metered, clouds: metered.clouds,
             clock: LoopTokenClock(executor: .upstreams), observer: { audit.record($0) },
             accountObserver: { audit.record($0) })
         self.spiffe = spiffe.map { settings in

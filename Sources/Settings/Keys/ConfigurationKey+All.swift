@@ -150,6 +150,15 @@ extension ConfigurationKey {
             "google.ca-file", \.caFile, allowed: "an absolute path", parse: path,
             "PEM certificates to trust for these two, instead of the system's."
         ),
+        optional(
+            "google.exchanges-per-hour", \.exchangesPerHour, allowed: "a number from 1 to 10000000",
+            parse: number(1...10_000_000),
+            """
+            Exchanges at google.sts-url that this node may count on: the project's quota divided by the nodes that share it, \
+            such as 72 (6,000 a minute, 5,000 nodes). The agent then spaces its exchanges from its start, and makes more \
+            only while none is refused: scale.md has figures. Default: it learns its share from refusals.
+            """
+        ),
         key(
             "google.project-id", \.projectID, allowed: "a project ID", parse: text,
             "project/project-id."

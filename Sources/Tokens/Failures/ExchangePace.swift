@@ -18,8 +18,17 @@ package struct PacingPolicy: Sendable, Hashable {
     /// pods without a token, be they other nodes', need the quota more.
     package var pressure: Duration = .seconds(900)
     package var refreshRemaining: Duration = .seconds(60)
+    /// The calls to STS that this node may count on in an hour: the quota divided by the nodes that share it. `nil`: the operator has
+    /// not said.
+    package var exchangesPerHour: Int?
 
     package init() {}
+
+    /// The node's share of the quota of an upstream, where the operator has stated it.
+    func share(of upstream: UpstreamFailure.Upstream) -> QuotaShare? {
+        guard upstream == .securityTokenService, let exchangesPerHour, exchangesPerHour > 0 else { return nil }
+        return QuotaShare(interval: .seconds(3_600) / exchangesPerHour)
+    }
 }
 
 /// The present pace of an agent's calls to one upstream.
@@ -27,8 +36,11 @@ struct ExchangePace: Sendable {
     typealias Instant = ContinuousClock.Instant
 
     private let policy: PacingPolicy
+    /// The share of the quota, where it is known. Then calls are always spaced.
+    private var share: QuotaShare?
     /// Zero: calls are not spaced.
-    private var pause = Duration.zero
+    private var learntPause = Duration.zero
+    private var pause: Duration { share?.pause ?? learntPause }
     private var nextAt: Instant?
     private var successesInARow = 0
     /// When the pause last grew: the ends of calls that began before tell nothing of it.
@@ -42,11 +54,23 @@ struct ExchangePace: Sendable {
         pressedUntil = now
     }
 
+    /// The pace of a node with a known share.
+    ///
+    /// Its first call comes at a random moment of the first interval: a fleet that starts at once keeps within the quota.
+    init(_ policy: PacingPolicy, share: QuotaShare, now: Instant, jitter: Double) {
+        self.init(policy, now: now)
+        self.share = share
+        nextAt = now + .milliseconds(Int64((share.pause * jitter / .milliseconds(1)).rounded(.up)))
+    }
+
     /// Whether calls are spaced, or refreshes wait.
     func isSpaced(at now: Instant) -> Bool { pause > .zero || now < pressedUntil }
 
+    /// Whether refreshes leave the quota to pods without a token. Where the share is known, only after a refusal.
+    func defersRefreshes(at now: Instant) -> Bool { share == nil || now < pressedUntil }
+
     /// Whether the latest refusal says nothing of the quota any more. A pace without calls has no success that ends it.
-    func isOutdated(at now: Instant) -> Bool { now >= pressedUntil && pauseEnd(at: now) == nil }
+    func isOutdated(at now: Instant) -> Bool { share == nil && now >= pressedUntil && pauseEnd(at: now) == nil }
 
     /// When the next call may start; `nil` means now.
     func pauseEnd(at now: Instant) -> Instant? {
@@ -59,7 +83,10 @@ struct ExchangePace: Sendable {
 
     /// A call started. `jitter` in `0..<1` keeps nodes from falling into step.
     mutating func started(at now: Instant, jitter: Double) {
-        if pause > .zero { nextAt = now + spread(jitter) }
+        guard pause > .zero else { return }
+        // The unused share of an idle node counts for a while.
+        let unused = share.map { max(nextAt ?? now, now - $0.allowance) } ?? now
+        nextAt = unused + spread(jitter)
     }
 
     /// The pause in whole milliseconds, from a half of it to three halves.
@@ -69,11 +96,15 @@ struct ExchangePace: Sendable {
 
     /// The upstream served a call that began at `startedAt`.
     mutating func succeeded(startedAt: Instant) {
+        if share != nil {
+            share?.succeeded(at: startedAt)
+            return
+        }
         guard isOfThisPause(startedAt) else { return }
         successesInARow += 1
-        for _ in 0..<min(successesInARow, 8) { pause = pause * policy.shrink }
-        if pause < policy.firstPause {
-            pause = .zero
+        for _ in 0..<min(successesInARow, 8) { learntPause = learntPause * policy.shrink }
+        if learntPause < policy.firstPause {
+            learntPause = .zero
             (nextAt, refusal) = (nil, nil)
         }
     }
@@ -83,8 +114,10 @@ struct ExchangePace: Sendable {
     /// Calls that run at the same moment are refused together, for one and the same excess. The first of these refusals makes
     /// the pause longer; the others began before it did.
     mutating func refused(_ failure: UpstreamFailure, startedAt: Instant, at now: Instant, jitter: Double) {
-        if isOfThisPause(startedAt) {
-            pause = min(max(pause * policy.growth, policy.firstPause), policy.longestPause)
+        if share != nil {
+            share?.refused(at: now, jitter: jitter)
+        } else if isOfThisPause(startedAt) {
+            learntPause = min(max(learntPause * policy.growth, policy.firstPause), policy.longestPause)
             (widenedAt, successesInARow) = (now, 0)
         }
         refusal = failure

@@ -12,6 +12,15 @@ extension TokenTable {
         var isAwaited: Bool
     }
 
+    /// Paces the calls to STS from the first, where the operator has said what this node may count on.
+    mutating func keepShare(now: Instant) {
+        let key = PaceKey(upstream: .securityTokenService)
+        guard let policy = configuration.pacing, paces[key] == nil, let share = policy.share(of: key.upstream) else {
+            return
+        }
+        paces[key] = ExchangePace(policy, share: share, now: now, jitter: jitter())
+    }
+
     /// Learns from the end of a fetch.
     mutating func learn(from fetch: TokenFetch, _ result: Result<MintedToken, UpstreamFailure>, now: Instant) {
         guard let policy = configuration.pacing, let key = fetch.key.pace(with: fetch.federated) else { return }
@@ -39,7 +48,7 @@ extension TokenTable {
             var startsAt = pace.pauseEnd(at: now) ?? now
             if let end = candidate.end {
                 let turn = ahead[candidate.pace, default: 1]
-                if let left = reserve(of: candidate, turn, at: pace) { startsAt = max(startsAt, end - left) }
+                if let left = reserve(of: candidate, turn, at: pace, now) { startsAt = max(startsAt, end - left) }
             }
             guard startsAt <= now else {
                 if candidate.end != nil, candidate.isAwaited {
@@ -68,7 +77,8 @@ extension TokenTable {
 
     /// The rest of the token's use at which its refresh starts; `nil` where the refresh does not wait. `turn` is its place among
     /// the fetches of its pace.
-    private func reserve(of candidate: Candidate, _ turn: Int, at pace: ExchangePace) -> Duration? {
+    private func reserve(of candidate: Candidate, _ turn: Int, at pace: ExchangePace, _ now: Instant) -> Duration? {
+        guard pace.defersRefreshes(at: now) else { return nil }
         let least = (configuration.pacing?.refreshRemaining ?? .zero) + pace.length(of: turn)
         // Google's clients take what is left. AWS's ask with every call once less than 15 minutes are left.
         guard case .cloud = candidate.pace.upstream else { return least }

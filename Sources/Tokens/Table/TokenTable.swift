@@ -102,6 +102,7 @@ struct TokenTable: Sendable {
     mutating func addShard(for pod: PodRecord, now: Instant) {
         if pods[pod.uid] == nil {
             pods[pod.uid] = PodShard(pod, configuration: shared, jitter: jitter, now: now)
+            keepShare(now: now)
         }
     }
 

@@ -1,0 +1,93 @@
+import Attribution
+import Testing
+
+@testable import Tokens
+
+/// The pace of a node that was told its share of a quota: 72 exchanges an hour are one in 50 s.
+@Suite struct QuotaShareTests {
+    private let start = ContinuousClock.now
+    private let refusal = UpstreamFailure.sts(.rateLimited, 429)
+    private var policy: PacingPolicy {
+        var policy = PacingPolicy()
+        policy.exchangesPerHour = 72
+        return policy
+    }
+
+    private func pace(jitter: Double = 0) throws -> ExchangePace {
+        let share = try #require(policy.share(of: .securityTokenService))
+        return ExchangePace(policy, share: share, now: start, jitter: jitter)
+    }
+
+    @Test func theFirstCallIsSomewhereInTheFirstInterval() throws {
+        #expect(try pace().pauseEnd(at: start) == nil)
+        #expect(try pace(jitter: 0.5).pauseEnd(at: start) == start + .seconds(25))
+    }
+
+    @Test func callsKeepToTheShare() throws {
+        var (pace, now) = (try pace(), start)
+        pace.started(at: now, jitter: 0.5)
+        #expect(pace.pauseEnd(at: now) == start + .seconds(50))
+        now = start + .seconds(50)
+        #expect(pace.pauseEnd(at: now) == nil)
+        pace.started(at: now, jitter: 0.5)
+        #expect(pace.pauseEnd(at: now) == start + .seconds(100))
+    }
+
+    @Test func anIdleNodeHasAMinuteOfItsShareLeft() throws {
+        var pace = try pace()
+        let now = start + .seconds(3_600)
+        pace.started(at: now, jitter: 0.5)
+        #expect(pace.pauseEnd(at: now) == nil)
+        pace.started(at: now, jitter: 0.5)
+        #expect(pace.pauseEnd(at: now) == now + .seconds(40))
+    }
+
+    @Test func whatOthersLeaveIsBorrowedAndGivenBack() throws {
+        var share = try #require(policy.share(of: .securityTokenService))
+        for _ in 0..<6 { share.succeeded(at: start) }
+        let borrowing = share.pause
+        #expect(borrowing < .seconds(10))
+        share.refused(at: start, jitter: 0.5)
+        #expect(share.pause > borrowing && share.pause < .seconds(50))
+        // For a minute the node does not go beyond what it has left.
+        let kept = share.pause
+        for _ in 0..<4 { share.succeeded(at: start + .seconds(59)) }
+        #expect(share.pause == kept)
+        share.succeeded(at: start + .seconds(61))
+        #expect(share.pause < kept)
+    }
+
+    /// Nodes that borrow are to give way first.
+    @Test func oneRefusalAtTheSharesOwnPaceChangesNothing() throws {
+        var share = try #require(policy.share(of: .securityTokenService))
+        share.refused(at: start, jitter: 0.5)
+        #expect(share.pause == .seconds(50))
+        for _ in 0..<9 { share.refused(at: start, jitter: 0.5) }
+        #expect(share.pause == .seconds(75))
+        share.succeeded(at: start)
+        #expect(share.pause == .seconds(50))
+    }
+
+    @Test func onlyTheQuotaOfSTSIsShared() {
+        #expect(policy.share(of: .iamCredentials) == nil)
+        #expect(PacingPolicy().share(of: .securityTokenService) == nil)
+    }
+
+    @Test func theFirstPodsOfAnAgentAreServedInTurn() async throws {
+        try await World.run { configuration in
+            configuration.pacing?.exchangesPerHour = 3_600
+        } body: { world in
+            let account = ServiceAccountRecord.direct
+            let (first, second) = (world.ask(.sample("a"), account), world.ask(.sample("b"), account))
+            // Jitter is 0 here: the pause is half of the share's.
+            let moment = world.clock.now + .milliseconds(500)
+            await world.clock.sleeper(until: moment)
+            #expect(await first.token != nil)
+            #expect(second.isEmpty)
+            #expect(world.upstream.count(.exchange) == 1)
+            world.clock.advance(by: .milliseconds(500))
+            #expect(await second.token != nil)
+            #expect(world.upstream.count(.exchange) == 2)
+        }
+    }
+}
