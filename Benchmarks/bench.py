@@ -20,9 +20,11 @@ from harness.stage import Stage
 from harness.throughput import base_figures
 from harness.tools import BASELINE, BENCHMARKS, ROOT, BenchError, ended_well, say
 from harness.uncached import uncached_figure
+from harness.upgrade import upgrade_rows
 
 # The parts of figure 6.
-WAITS = {"restart": restart_rows, "first": first_rows, "killed": killed_rows, "runtimes": runtime_rows}
+WAITS = {"restart": restart_rows, "first": first_rows, "killed": killed_rows, "upgrade": upgrade_rows,
+         "runtimes": runtime_rows}
 RESULTS = os.path.join(BENCHMARKS, "results", "latest.json")
 FULL = {"rounds": 5, "seconds": 3, "idle_seconds": 4, "scale_seconds": 2, "scale_idle_seconds": 5, "fetch_rounds": 3,
         "restarts": 5, "fresh_pods": 200, "starts": 100, "connect_rounds": 21, "connect_ms": 20, "memory_rounds": 1, "idle_for": 60, "most_pods": 500}

@@ -25,11 +25,13 @@ def row(identifier, what, unit, values, *, reference=None, reference_values=None
     return result
 
 
-def judge(result, *, ratio_at_least=None, at_most=None, at_least=None):
+def judge(result, *, ratio_at_least=None, ratio_at_most=None, at_most=None, at_least=None):
     """Sets whether the row's medians meet the target."""
     met = True
     if ratio_at_least is not None:
         met = met and result["ratio"]["median"] >= ratio_at_least
+    if ratio_at_most is not None:
+        met = met and result["ratio"]["median"] <= ratio_at_most
     if at_most is not None:
         met = met and result["median"] <= at_most
     if at_least is not None:
