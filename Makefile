@@ -168,11 +168,11 @@ storm: bpf ## What share of 200 cold pods that ask at the same moment is served 
 	@.ci/release podidentd podidentd-opener podidentd-lab lab-attack
 	@.build-release/release/podidentd-lab storm
 
-simulate: bpf ## The agent's decisions in a simulated world: SEEDS (10000) of HOURS (24) with PODS (6), for MINUTES (25) at most; writes docs/simulation.md
+simulate: bpf ## The agent's decisions in a simulated world: SEEDS (10000) of HOURS (24) with PODS (2), for MINUTES (28) at most; writes docs/simulation.md
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
 	@.ci/release podidentd-lab
-	@.ci/simulate --seeds $(or $(SEEDS),10000) --hours $(or $(HOURS),24) --minutes $(or $(MINUTES),25) --pods $(or $(PODS),6)
+	@.ci/simulate --seeds $(or $(SEEDS),10000) --hours $(or $(HOURS),24) --minutes $(or $(MINUTES),28) --pods $(or $(PODS),2)
 
 fleet: bpf ## Thousands of agents before Google's quotas, in virtual time: NODES (5000), BEFORE (250, without pacing); writes docs/scale.md
 	@command -v python3 > /dev/null || bash .ci/install python3

@@ -22,7 +22,7 @@ extension ServiceAccountRecord {
         _ reading: UpstreamReading<ObjectReader>, expected: ServiceAccountReference, annotations: [String]
     ) throws(UpstreamFailure) {
         let answer = reading.answer
-        guard let metadata = reading.object(Wire.self)?.metadata else {
+        guard let metadata = Metadata(reading.node) else {
             throw .unusable(answer, "the answer is no ServiceAccount")
         }
         guard metadata.namespace == expected.namespace, metadata.name == expected.name, !metadata.uid.isEmpty else {
@@ -42,14 +42,22 @@ extension ServiceAccountRecord {
         )
     }
 
-    private struct Wire: Decodable {
-        var metadata: Metadata
+    private struct Metadata {
+        var name: String
+        var namespace: String
+        var uid: String
+        var annotations: [String: String]?
 
-        struct Metadata: Decodable {
-            var name: String
-            var namespace: String
-            var uid: String
-            var annotations: [String: String]?
+        init?(_ node: JSONNode?) {
+            do throws(JSONNode.Mismatch) {
+                guard let metadata = try node?.member("metadata"), let name = try metadata.text("name"),
+                    let namespace = try metadata.text("namespace"), let uid = try metadata.text("uid")
+                else { return nil }
+                (self.name, self.namespace, self.uid) = (name, namespace, uid)
+                annotations = try metadata.texts("annotations")
+            } catch {
+                return nil
+            }
         }
     }
 }

@@ -35,6 +35,12 @@ extension UpstreamReading<ObjectReader> {
         guard end == .whole, let projection = reader?.projection, !projection.isIncomplete else { return nil }
         return ProjectedJSON.decode(type, from: projection.bytes)
     }
+
+    /// The same without a type.
+    var node: JSONNode? {
+        guard end == .whole, let projection = reader?.projection, !projection.isIncomplete else { return nil }
+        return JSONNode(projection.bytes)
+    }
 }
 
 extension KubernetesClient {

@@ -4,13 +4,20 @@ import UpstreamHTTP
 /// Reads one page of a pod list while it arrives.
 struct PodPageReader: UpstreamBodyReader {
     /// The page's own metadata. The API server writes it before the items.
-    struct Metadata: Decodable, Sendable {
+    struct Metadata: Sendable {
         var resourceVersion: String?
         var `continue`: String?
-    }
 
-    private struct Document: Decodable {
-        var metadata: Metadata
+        /// `nil`: the document is no page's.
+        fileprivate init?(_ document: JSONProjection) {
+            do throws(JSONNode.Mismatch) {
+                guard let metadata = try JSONNode(document.bytes)?.member("metadata") else { return nil }
+                resourceVersion = try metadata.text("resourceVersion")
+                `continue` = try metadata.text("continue")
+            } catch {
+                return nil
+            }
+        }
     }
 
     private(set) var pods: [ObservedPod] = []
@@ -52,7 +59,7 @@ struct PodPageReader: UpstreamBodyReader {
     }
 
     private mutating func take(_ item: JSONProjection) {
-        let object = ProjectedJSON.decode(WireObject.self, from: item.bytes)
+        let object = JSONNode(item.bytes).flatMap { try? WireObject($0) }
         let isTooLarge = item.isIncomplete || item.size > ObjectSize.written
         if let pod = object?.pod(of: nodeName, isTooLarge: isTooLarge) {
             pods.append(pod)
@@ -64,14 +71,14 @@ struct PodPageReader: UpstreamBodyReader {
     /// The page's own metadata; `nil` if the answer was no page.
     var metadata: Metadata? {
         guard defect == nil, !projector.isWithinObject, let document else { return nil }
-        return ProjectedJSON.decode(Document.self, from: document.bytes)?.metadata
+        return Metadata(document)
     }
 
     /// Ends a page of one object that is too large to be read to its end: the object counts as one that is too large.
     mutating func cut() -> Metadata? {
         guard defect == nil, let document = projector.unfinishedDocument else { return nil }
         if let item = projector.unfinishedRecord { take(item) }
-        return ProjectedJSON.decode(Document.self, from: document.bytes)?.metadata
+        return Metadata(document)
     }
 }
 

@@ -13,11 +13,18 @@ enum WatchEvent: Equatable {
     case malformed
 
     init(_ projection: JSONProjection, nodeName: String) {
-        guard let wire = ProjectedJSON.decode(Wire.self, from: projection.bytes), let type = wire.type else {
+        let type: String
+        let object: WireObject?
+        do throws(JSONNode.Mismatch) {
+            guard let node = JSONNode(projection.bytes), let name = try node.text("type") else {
+                throw JSONNode.Mismatch()
+            }
+            type = name
+            object = if let member = try node.member("object") { try WireObject(member) } else { nil }
+        } catch {
             self = .malformed
             return
         }
-        let object = wire.object
         let version = object?.resourceVersion
         let isTooLarge = projection.isIncomplete || projection.size > ObjectSize.written
         switch type {
@@ -39,10 +46,5 @@ enum WatchEvent: Equatable {
     /// The fields of an event that are read.
     static func mask(labels: Set<String>) -> FieldMask {
         .members(["type": .scalar, "object": WireObject.mask(labels: labels)])
-    }
-
-    private struct Wire: Decodable {
-        var type: String?
-        var object: WireObject?
     }
 }

@@ -43,6 +43,16 @@ struct WireObject: Decodable {
         code = try? container.decodeIfPresent(Int.self, forKey: .code)
     }
 
+    /// The same from what a projector leaves. Throws if that is no object.
+    init(_ node: JSONNode) throws(JSONNode.Mismatch) {
+        metadata = try? node.member("metadata").map(Metadata.init)
+        spec = try? node.member("spec").map(Spec.init)
+        status = try? node.member("status").map(PodStatus.init)
+        message = try? node.text("message")
+        code = try? node.number("code")
+        guard case .object = node else { throw JSONNode.Mismatch() }
+    }
+
     /// The fields above, and of the labels those with the given keys.
     static func mask(labels: Set<String>) -> FieldMask {
         var metadata: [String: FieldMask] = [
@@ -87,6 +97,32 @@ struct WireObject: Decodable {
             isTooLarge: isTooLarge
         )
         return ObservedPod(record: record, isMirror: isMirror, labels: metadata.labels ?? [:])
+    }
+}
+
+extension WireObject.Metadata {
+    fileprivate init(_ node: JSONNode) throws(JSONNode.Mismatch) {
+        uid = try node.text("uid")
+        name = try node.text("name")
+        namespace = try node.text("namespace")
+        resourceVersion = try node.text("resourceVersion")
+        deletionTimestamp = try node.text("deletionTimestamp")
+        labels = try node.texts("labels")
+        annotations = try node.texts("annotations")
+    }
+}
+
+extension WireObject.Spec {
+    fileprivate init(_ node: JSONNode) throws(JSONNode.Mismatch) {
+        serviceAccountName = try node.text("serviceAccountName")
+        hostNetwork = try node.flag("hostNetwork")
+        nodeName = try node.text("nodeName")
+    }
+}
+
+extension WireObject.PodStatus {
+    fileprivate init(_ node: JSONNode) throws(JSONNode.Mismatch) {
+        phase = try node.text("phase")
     }
 }
 
