@@ -56,7 +56,7 @@ struct ExchangePace: Sendable {
 
     /// The pace of a node with a known share.
     ///
-    /// Its first call comes at a random moment of the first interval: a fleet that starts at once keeps within the quota.
+    /// The first call comes at a random moment of the first interval: a fleet that starts at once keeps within the quota.
     init(_ policy: PacingPolicy, share: QuotaShare, now: Instant, jitter: Double) {
         self.init(policy, now: now)
         self.share = share
