@@ -57,6 +57,18 @@ import Testing
         #expect(share.pause < kept)
     }
 
+    @Test func anUpstreamThatDoesNotAnswerGetsNoMoreThanTheShare() throws {
+        var share = try #require(policy.share(of: .securityTokenService))
+        for _ in 0..<20 { share.succeeded(at: start) }
+        #expect(share.pause == .seconds(50) / 16)
+        for _ in 0..<4 { share.failed(at: start) }
+        #expect(share.pause == .seconds(50))
+        share.succeeded(at: start + .seconds(59))
+        #expect(share.pause == .seconds(50))
+        share.succeeded(at: start + .seconds(60))
+        #expect(share.pause < .seconds(50))
+    }
+
     /// Nodes that borrow are to give way first.
     @Test func oneRefusalAtTheSharesOwnPaceChangesNothing() throws {
         var share = try #require(policy.share(of: .securityTokenService))

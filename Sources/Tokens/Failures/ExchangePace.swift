@@ -109,6 +109,9 @@ struct ExchangePace: Sendable {
         }
     }
 
+    /// The upstream did not answer a call, or not usably.
+    mutating func failed(at now: Instant) { share?.failed(at: now) }
+
     /// The upstream refused a call that began at `startedAt`, because there were too many.
     ///
     /// Calls that run at the same moment are refused together, for one and the same excess. The first of these refusals makes

@@ -38,6 +38,12 @@ struct QuotaShare: Sendable {
         if borrowsFrom.map({ $0 <= now }) ?? true { borrowed = min(borrowed * Self.growth, Self.most) }
     }
 
+    /// An upstream that does not answer has no room for more than the share.
+    mutating func failed(at now: Instant) {
+        borrowed = max(1, borrowed * Self.kept)
+        borrowsFrom = now + Self.abstinence
+    }
+
     /// `jitter` in `0..<1` keeps nodes from borrowing again together.
     mutating func refused(at now: Instant, jitter: Double) {
         if borrowed > 1 { borrowed = max(1, borrowed * Self.kept) } else { refusals += 1 }

@@ -28,7 +28,9 @@ extension TokenTable {
         case .success:
             paces[key]?.succeeded(startedAt: fetch.startedAt)
         case .failure(let failure):
-            guard failure.kind == .rateLimited, failure.upstream == key.upstream else { return }
+            guard failure.upstream == key.upstream else { return }
+            if failure.kind == .unavailable { paces[key]?.failed(at: now) }
+            guard failure.kind == .rateLimited else { return }
             let spread = jitter()
             paces[key, default: ExchangePace(policy, now: now)]
                 .refused(failure, startedAt: fetch.startedAt, at: now, jitter: spread)
