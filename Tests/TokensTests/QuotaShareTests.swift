@@ -85,6 +85,20 @@ import Testing
         #expect(PacingPolicy().share(of: .securityTokenService) == nil)
     }
 
+    /// The tokens that a predecessor handed over make no pod new.
+    @Test func fetchesArePacedWhateverPodsThereWere() async throws {
+        try await World.run { configuration in
+            configuration.pacing?.exchangesPerHour = 3_600
+        } body: { world in
+            world.service.update { table, now in table.startFetches(now: now) }
+            #expect(world.service.read { $0.paces.count } == 1)
+            // Nothing makes the agent forget its share.
+            let later = world.clock.now + .seconds(7_200)
+            world.service.update { table, _ in table.sweep(now: later) }
+            #expect(world.service.read { $0.paces.count } == 1)
+        }
+    }
+
     @Test func theFirstPodsOfAnAgentAreServedInTurn() async throws {
         try await World.run { configuration in
             configuration.pacing?.exchangesPerHour = 3_600

@@ -14,10 +14,9 @@ extension TokenTable {
 
     /// Paces the calls to STS from the first, where the operator has said what this node may count on.
     mutating func keepShare(now: Instant) {
+        guard let policy = configuration.pacing, let share = policy.share(of: .securityTokenService) else { return }
         let key = PaceKey(upstream: .securityTokenService)
-        guard let policy = configuration.pacing, paces[key] == nil, let share = policy.share(of: key.upstream) else {
-            return
-        }
+        guard paces[key] == nil else { return }
         paces[key] = ExchangePace(policy, share: share, now: now, jitter: jitter())
     }
 

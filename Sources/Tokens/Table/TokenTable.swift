@@ -102,7 +102,6 @@ struct TokenTable: Sendable {
     mutating func addShard(for pod: PodRecord, now: Instant) {
         if pods[pod.uid] == nil {
             pods[pod.uid] = PodShard(pod, configuration: shared, jitter: jitter, now: now)
-            keepShare(now: now)
         }
     }
 
@@ -116,6 +115,7 @@ struct TokenTable: Sendable {
 
     /// Starts what the limits and the paces allow, of what is not spaced one fetch per pod and turn.
     mutating func startFetches(now: Instant) {
+        keepShare(now: now)
         let spaced = Set(paces.filter { $0.value.isSpaced(at: now) }.keys)
         var hasProgress = true
         while hasProgress {
