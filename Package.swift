@@ -179,9 +179,9 @@ let package = Package(
         .target(
             name: "SpiffeWorkload",
             dependencies: [
-                "Attribution", "SpiffeIdentity", nioCore, nioPosix, nioHTTP2, nioHPACK, logging,
+                "Attribution", "SpiffeIdentity", nioCore, nioPosix, nioHPACK, logging,
             ],
-            swiftSettings: small
+            swiftSettings: strict
         ),
         .target(
             name: "SignerExchange",
@@ -474,9 +474,9 @@ let package = Package(
             dependencies: [
                 "SpiffeWorkload", "SpiffeIdentity", "Signer", "Lab", "Attribution", "Fuzzing", x509, asn1, crypto,
                 nioCore,
-                nioPosix, nioHTTP2,
-                nioHPACK, .product(name: "NIOEmbedded", package: "swift-nio"),
+                nioPosix, nioHPACK, .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
+            resources: [.copy("Corpus")],
             swiftSettings: strict
         ),
         // Strict readers of metrics, and of the queries over them.

@@ -1,7 +1,6 @@
 import Attribution
 package import Logging
 package import NIOCore
-import NIOHTTP2
 import NIOPosix
 import Synchronization
 
@@ -82,31 +81,9 @@ package final class WorkloadServer: Sendable {
         }
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
         try channel.syncOptions?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
-        var connection = NIOHTTP2Handler.ConnectionConfiguration()
-        connection.initialSettings = [
-            HTTP2Setting(parameter: .maxConcurrentStreams, value: store.configuration.streamsPerConnection),
-            HTTP2Setting(parameter: .maxHeaderListSize, value: store.configuration.headerBytes),
-            HTTP2Setting(parameter: .enablePush, value: 0),
-            // No table that a client fills.
-            HTTP2Setting(parameter: .headerTableSize, value: 4096),
-        ]
-        // RST_STREAM ends every one-shot call of grpc-go and grpc: the limit is on floods.
-        connection.maximumBufferedControlFrames = 256
-        let (store, observer) = (store, observer)
-        let keeper = ConnectionKeeper(idleTime: store.configuration.idleTime)
-        let bound = NIOLoopBound(keeper, eventLoop: channel.eventLoop)
-        // One for all streams of the connection.
-        let closed: @Sendable () -> Void = { bound.value.streamClosed() }
-        _ = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
-            mode: .server, connectionConfiguration: connection, streamConfiguration: .init(),
-            inboundStreamInitializer: { stream in
-                stream.eventLoop.makeCompletedFuture {
-                    bound.value.streamOpened()
-                    try stream.pipeline.syncOperations.addHandler(
-                        CallHandler(store: store, peer: peer, observer: observer, closed: closed))
-                }
-            })
-        try channel.pipeline.syncOperations.addHandler(keeper)
+        try channel.pipeline.syncOperations.addHandler(
+            HTTP2Connection(
+                CallOpener(store: store, peer: peer, observer: observer), eventLoop: channel.eventLoop))
     }
 
     /// Tells every client to go elsewhere, ends the streams with UNAVAILABLE spread over `time`, and closes.
@@ -134,79 +111,3 @@ package final class WorkloadServer: Sendable {
 
 /// Asks a connection to end once its streams have.
 struct WorkloadDrain: Sendable {}
-
-/// The end of one connection's pipeline: closes what is idle, what breaks the protocol, and what drains.
-private final class ConnectionKeeper: ChannelInboundHandler {
-    typealias InboundIn = HTTP2Frame
-    typealias OutboundOut = HTTP2Frame
-
-    private let idleTime: TimeAmount
-    private var streams = 0
-    private var isDraining = false
-    private var context: ChannelHandlerContext?
-    /// Looks, once in an idle time, whether the connection has been idle for as long: no call starts a timer.
-    private var timer: Scheduled<Void>?
-    private var idleSince = NIODeadline.now()
-
-    init(idleTime: TimeAmount) {
-        self.idleTime = idleTime
-    }
-
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        startTimer(until: idleSince + idleTime)
-    }
-
-    func handlerRemoved(context: ChannelHandlerContext) {
-        timer?.cancel()
-        self.context = nil
-    }
-
-    func streamOpened() {
-        streams += 1
-    }
-
-    func streamClosed() {
-        streams -= 1
-        guard streams == 0 else { return }
-        if isDraining { context?.close(promise: nil) } else { idleSince = .now() }
-    }
-
-    private func startTimer(until moment: NIODeadline) {
-        guard let context else { return }
-        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(deadline: moment) { bound.value.checkIdle() }
-    }
-
-    private func checkIdle() {
-        guard streams == 0 else { return startTimer(until: .now() + idleTime) }
-        let moment = idleSince + idleTime
-        if moment <= .now() { goAway() } else { startTimer(until: moment) }
-    }
-
-    private func goAway() {
-        guard let context, !isDraining else { return }
-        isDraining = true
-        let frame = HTTP2Frame(
-            streamID: .rootStream,
-            payload: .goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil))
-        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.writeAndFlush(wrapOutboundOut(frame)).whenComplete { _ in
-            let keeper = bound.value
-            if keeper.streams == 0 { keeper.context?.close(promise: nil) }
-        }
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is WorkloadDrain { goAway() } else { context.fireUserInboundEventTriggered(event) }
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // A stream's own errors end that stream; any other is a breach of the protocol.
-        if error is NIOHTTP2Errors.StreamError { return }
-        context.close(promise: nil)
-    }
-}
-
-@available(*, unavailable)
-extension ConnectionKeeper: Sendable {}

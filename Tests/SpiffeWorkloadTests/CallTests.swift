@@ -23,14 +23,13 @@ import Testing
         for (name, value) in changes {
             if let value { headers.replaceOrAdd(name: name, value: value) } else { headers.remove(name: name) }
         }
-        do {
+        do throws(CallRequest.Refusal) {
             return try CallRequest.method(of: headers, transport: transport, authorities: authorities).rawValue
-        } catch let error as CallRequest.NotGRPC {
-            return "HTTP \(error.status)"
-        } catch let status as GRPCStatus {
-            return "\(status.code.rawValue)"
         } catch {
-            return "\(error)"
+            return switch error {
+            case .notGRPC(let status): "HTTP \(status)"
+            case .status(let status): "\(status.code.rawValue)"
+            }
         }
     }
 
@@ -46,7 +45,7 @@ import Testing
             "content-type": "application/grpc", "workload.spiffe.io": "true",
         ]
         twice.add(name: "workload.spiffe.io", value: "true")
-        #expect(throws: GRPCStatus.noSecurityHeader) {
+        #expect(throws: CallRequest.Refusal.status(.noSecurityHeader)) {
             try CallRequest.method(of: twice, transport: .tcp, authorities: Self.authorities)
         }
     }

@@ -3,7 +3,6 @@ import Foundation
 import NIOCore
 import NIOEmbedded
 import NIOHPACK
-import NIOHTTP2
 import Synchronization
 import Testing
 
@@ -13,47 +12,36 @@ import Testing
 
 /// The stream of secrets: what it answers to which request of xDS.
 @Suite(.timeLimit(.minutes(1))) struct SecretStreamTests {
-    private static let pod = PodRecord(
-        uid: known(PodUID("00000000-0000-0000-0000-000000000001")), namespace: "shop", name: "web-1",
-        serviceAccountName: "web")
+    private static let pod = RawConnection.pod
     private static let id = known(SpiffeID("spiffe://test.example/ns/shop/sa/web"))
 
     /// One stream with a client's hand on it.
     private final class Stream: Sendable {
-        let channel = NIOAsyncTestingChannel()
-        let store: IdentityStore
-        let identification = Mutex(
-            Identification.caller(Caller(pod: SecretStreamTests.pod, containerID: nil, cgroupID: CgroupID(rawValue: 1)))
-        )
-        let rejections = Atomic(0)
+        private let connection: RawConnection
+        private let observer: Counting
+        var store: IdentityStore { connection.store }
+        var rejections: Int { observer.rejections.load(ordering: .relaxed) }
 
         init(_ signer: FakeSigner, of other: Stream? = nil) async throws {
-            var configuration = WorkloadConfiguration(trustDomain: FakeSigner.domain, authorities: [])
-            configuration.bundleSpread = .zero
-            store =
-                other?.store
-                ?? IdentityStore(
-                    configuration: configuration, issuer: signer, observer: QuietObserver(),
-                    loop: channel.testingEventLoop)
-            try await channel.testingEventLoop.executeInContext { [self] in
-                try channel.pipeline.syncOperations.addHandler(
-                    SecretStreamHandler(
-                        store: store,
-                        peer: WorkloadPeer(
-                            transport: .tcp, identify: { self.identification.withLock { $0 } },
-                            identifyHolding: { _ in self.identification.withLock { $0 } }),
-                        observer: Counting(stream: self)))
-            }
+            observer = Counting()
+            connection = try await RawConnection(signer, store: other?.store, observer: observer)
+            try await connection.begin()
+            let fields: [(String, String)] = [
+                (":method", "POST"), (":scheme", "http"), (":authority", "localhost"),
+                (":path", "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets"),
+                ("content-type", "application/grpc"),
+            ]
+            try await send(frames: connection.head(1, fields))
         }
 
-        private struct Counting: WorkloadObserver {
-            let stream: Stream
+        private final class Counting: WorkloadObserver {
+            let rejections = Atomic(0)
             func ended(_ method: WorkloadMethod?, with status: GRPCStatus.Code) {}
             func refused(_ pod: PodRecord?, _ method: WorkloadMethod?, _ status: GRPCStatus) {}
             func issued(_ svid: IssuedSVID, for pod: PodRecord, took: Duration) {}
             func failed(_ kind: IssuedSVID.Kind, for pod: PodRecord, _ failure: IssueFailure) {}
             func pushed(_ method: WorkloadMethod) {}
-            func rejected() { stream.rejections.add(1, ordering: .relaxed) }
+            func rejected() { rejections.add(1, ordering: .relaxed) }
             func connectionRefused() {}
         }
 
@@ -66,19 +54,30 @@ import Testing
         }
 
         func send(_ bytes: ByteBuffer, isLast: Bool = false) async throws {
-            try await channel.writeInbound(
-                HTTP2Frame.FramePayload.data(.init(data: .byteBuffer(bytes), endStream: isLast)))
+            var rest = Array(bytes.readableBytesView)[...]
+            repeat {
+                let part = Array(rest.prefix(16_000))
+                rest = rest.dropFirst(part.count)
+                try await send(frames: RawConnection.data(1, part, isLast: isLast && rest.isEmpty))
+            } while !rest.isEmpty
         }
+
+        private func send(frames: [UInt8]) async throws {
+            _ = try await connection.channel.writeInbound(ByteBuffer(bytes: frames))
+        }
+
+        func close() async throws { try await connection.close() }
 
         /// The next answer's nonce and the names of its secrets, or the status that the stream ends with.
         func next() async throws -> String {
             while true {
-                switch try await channel.waitForOutboundWrite(as: HTTP2Frame.FramePayload.self) {
-                case .headers(let frame):
-                    if let status = frame.headers.first(name: "grpc-status") { return "status \(status)" }
-                case .data(let frame):
-                    guard case .byteBuffer(let bytes) = frame.data else { continue }
-                    return try Self.text(bytes)
+                let frame = try await connection.next()
+                switch frame.type {
+                case .headers:
+                    if let status = try connection.fields(frame).first(name: "grpc-status") {
+                        return "status \(status)"
+                    }
+                case .data: return try Self.text(frame.payload)
                 default: continue
                 }
             }
@@ -114,7 +113,7 @@ import Testing
         try await stream.send(["ROOTCA"], nonce: "0")
         try await stream.send(["default", "ROOTCA"], nonce: "1")
         #expect(try await stream.next() == "2: ROOTCA default", "nothing before it")
-        #expect(stream.rejections.load(ordering: .relaxed) == 1)
+        #expect(stream.rejections == 1)
         let (_, next) = try FakeSigner.makeAuthority("next")
         signer.state.withLock { $0.bundle.authorities.append(next) }
         _ = try await stream.store.refreshedBundle()
@@ -167,7 +166,7 @@ import Testing
         #expect(budget.total == 5 * 180_005, "five fit into one mebibyte")
         for stream in streams.dropFirst(5) { #expect(try await stream.next() == "status 8") }
         #expect(budget.podCount == 1)
-        for stream in streams { _ = try await stream.channel.finish(acceptAlreadyClosed: true) }
+        for stream in streams { try await stream.close() }
         #expect(budget.total == 0 && budget.podCount == 0)
     }
 }

@@ -4,30 +4,33 @@ import NIOHPACK
 
 /// The head of a call, checked: what it may ask for before a byte of its message is read.
 enum CallRequest {
-    /// The fault of a head that is not gRPC's: the answer is a plain HTTP status.
-    struct NotGRPC: Error, Equatable {
-        var status: Int
+    /// Why a head is none of a call that is served.
+    enum Refusal: Error, Equatable {
+        /// The status that the call ends with.
+        case status(GRPCStatus)
+        /// The head is not gRPC's: the answer is a plain HTTP status.
+        case notGRPC(Int)
     }
 
-    /// - Throws: ``NotGRPC``, or the ``GRPCStatus`` that the call ends with.
+    /// Reads what the headers call.
     static func method(
         of headers: HPACKHeaders, transport: WorkloadPeer.Transport, authorities: [OriginalDestination]
-    ) throws -> WorkloadMethod {
-        guard headers.first(name: ":method") == "POST" else { throw NotGRPC(status: 405) }
-        guard let type = headers.first(name: "content-type"), isGRPC(type) else { throw NotGRPC(status: 415) }
+    ) throws(Refusal) -> WorkloadMethod {
+        guard headers.first(name: ":method") == "POST" else { throw .notGRPC(405) }
+        guard let type = headers.first(name: "content-type"), isGRPC(type) else { throw .notGRPC(415) }
         guard let method = headers.first(name: ":path").flatMap(WorkloadMethod.init(path:)) else {
-            throw GRPCStatus(.unimplemented, "no such method")
+            throw .status(GRPCStatus(.unimplemented, "no such method"))
         }
         if transport == .tcp {
             // A browser that came here by a name sends that name.
             guard let authority = headers.first(name: ":authority"), names(authority, one: authorities) else {
-                throw GRPCStatus(.invalidArgument, "the authority is not an address of this endpoint")
+                throw .status(GRPCStatus(.invalidArgument, "the authority is not an address of this endpoint"))
             }
         }
         guard !method.needsSecurityHeader || headers["workload.spiffe.io"] == ["true"] else {
-            throw GRPCStatus.noSecurityHeader
+            throw .status(.noSecurityHeader)
         }
-        guard (headers.first(name: "grpc-encoding") ?? "identity") == "identity" else { throw GRPCStatus.compressed }
+        guard (headers.first(name: "grpc-encoding") ?? "identity") == "identity" else { throw .status(.compressed) }
         return method
     }
 

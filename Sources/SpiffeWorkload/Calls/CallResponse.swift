@@ -1,48 +1,38 @@
 import NIOCore
-import NIOHPACK
-import NIOHTTP2
 
 /// The answering half of one call: headers, messages, trailers.
 struct CallResponse {
-    private var hasSentHeaders = false
-    private static let head: HPACKHeaders = [":status": "200", "content-type": "application/grpc"]
-    private static let success: HPACKHeaders = ["grpc-status": "0"]
+    /// More of a status message than this is of no use to a reader, and too much for some clients.
+    private static let messageLimit = 4096
+    private static let head = FieldBlock([(":status", "200"), ("content-type", "application/grpc")])
+    private static let success = FieldBlock([("grpc-status", "0")])
+
+    let stream: HTTP2Stream
 
     /// Writes a framed message, without a flush.
-    mutating func write(_ message: ByteBuffer, _ context: ChannelHandlerContext) {
-        if !hasSentHeaders {
-            hasSentHeaders = true
-            Self.send(.headers(.init(headers: Self.head, endStream: false)), context)
-        }
-        Self.send(.data(.init(data: .byteBuffer(message), endStream: false)), context)
+    func write(_ message: ByteBuffer, isSecret: Bool) {
+        if !stream.hasSentHead { stream.write(head: Self.head) }
+        stream.write(HTTP2Data(bytes: message, isSecret: isSecret))
     }
 
     /// Ends the call with trailers, or with trailers alone.
-    func end(_ status: GRPCStatus, _ context: ChannelHandlerContext) {
-        if hasSentHeaders, status == .ok {
-            Self.send(.headers(.init(headers: Self.success, endStream: true)), context)
-            return context.flush()
+    func end(_ status: GRPCStatus) {
+        if stream.hasSentHead, status == .ok {
+            stream.end(Self.success)
+        } else {
+            var trailers = stream.hasSentHead ? FieldBlock([]) : Self.head
+            trailers.add("grpc-status", "\(status.code.rawValue)")
+            if !status.message.isEmpty {
+                trailers.add("grpc-message", String(status.encodedMessage.prefix(Self.messageLimit)))
+            }
+            stream.end(trailers)
         }
-        var trailers = hasSentHeaders ? HPACKHeaders() : Self.head
-        trailers.add(name: "grpc-status", value: "\(status.code.rawValue)")
-        if !status.message.isEmpty { trailers.add(name: "grpc-message", value: status.encodedMessage) }
-        Self.send(.headers(.init(headers: trailers, endStream: true)), context)
-        context.flush()
+        stream.flush()
     }
 
     /// Ends a request that is none of gRPC with an HTTP status alone.
-    func endPlainly(_ status: Int, _ context: ChannelHandlerContext) {
-        Self.send(.headers(.init(headers: [":status": "\(status)"], endStream: true)), context)
-        context.flush()
-    }
-
-    /// Ends a stream that breaks the protocol.
-    func reset(_ context: ChannelHandlerContext) {
-        Self.send(.rstStream(.protocolError), context)
-        context.flush()
-    }
-
-    private static func send(_ payload: HTTP2Frame.FramePayload, _ context: ChannelHandlerContext) {
-        context.write(NIOAny(payload), promise: nil)
+    func endPlainly(_ status: Int) {
+        stream.end(FieldBlock([(":status", "\(status)")]))
+        stream.flush()
     }
 }

@@ -42,10 +42,16 @@ final class RequestBudget: Sendable {
 
 /// One call's share of a ``RequestBudget``. The call gives it back at its end.
 struct BudgetShare: ~Copyable {
+    /// The pod whose limit counts.
+    private struct Payer {
+        /// `nil`: no pod's.
+        let pod: PodUID?
+    }
+
     private let budget: RequestBudget
     private let peer: WorkloadPeer
-    /// The pod that pays; `nil` until there is something to pay for: most calls are answered as they arrive.
-    private var pod: PodUID??
+    /// Found when there is something to pay for: most calls are answered as they arrive.
+    private var payer: Payer?
     private var bytes = 0
 
     init(_ budget: RequestBudget, _ peer: WorkloadPeer) {
@@ -54,7 +60,7 @@ struct BudgetShare: ~Copyable {
     }
 
     deinit {
-        if case .some(let pod) = pod, bytes > 0 { _ = budget.add(-bytes, to: pod) }
+        if let payer, bytes > 0 { _ = budget.add(-bytes, to: payer.pod) }
     }
 
     /// Makes the share as large as what the call keeps now.
@@ -62,9 +68,9 @@ struct BudgetShare: ~Copyable {
     /// - Throws: The status that the call ends with, if the pod keeps too much.
     mutating func set(_ count: Int) throws(GRPCStatus) {
         guard count != bytes else { return }
-        let pod = self.pod ?? peer.pod
-        self.pod = .some(pod)
-        guard budget.add(count - bytes, to: pod) else { throw .budget }
+        let payer = self.payer ?? Payer(pod: peer.pod)
+        self.payer = payer
+        guard budget.add(count - bytes, to: payer.pod) else { throw .budget }
         bytes = count
     }
 }

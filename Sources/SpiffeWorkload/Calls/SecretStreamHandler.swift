@@ -1,20 +1,16 @@
 import Attribution
 import NIOCore
-import NIOHTTP2
 
 /// One StreamSecrets call: a client names secrets, acknowledges or rejects what it gets, and gets what changes.
 ///
 /// The protocol is xDS, state of the world. A request that names the nonce of an older answer is outdated. One that names
 /// that of the latest, and asks for nothing else, is an acknowledgement. Neither gets an answer.
-final class SecretStreamHandler: ChannelInboundHandler {
-    typealias InboundIn = HTTP2Frame.FramePayload
-    typealias OutboundOut = HTTP2Frame.FramePayload
-
+final class SecretStreamHandler: HTTP2StreamHandler {
+    private let stream: HTTP2Stream
     private let store: IdentityStore
     private let peer: WorkloadPeer
     private let observer: any WorkloadObserver
     private var messages: CallMessages
-    private var answer = CallResponse()
     private var hasEnded = false
     private var deadline: Scheduled<Void>?
     private var work: Task<Void, Never>?
@@ -27,7 +23,8 @@ final class SecretStreamHandler: ChannelInboundHandler {
     private var number = 0
     private var share: BudgetShare
 
-    init(store: IdentityStore, peer: WorkloadPeer, observer: any WorkloadObserver) {
+    init(_ stream: HTTP2Stream, store: IdentityStore, peer: WorkloadPeer, observer: any WorkloadObserver) {
+        self.stream = stream
         self.store = store
         self.peer = peer
         self.observer = observer
@@ -35,52 +32,45 @@ final class SecretStreamHandler: ChannelInboundHandler {
         share = BudgetShare(store.budget, peer)
     }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        expectMessage(context)
+    private var response: CallResponse { CallResponse(stream: stream) }
+
+    var wantsBytes: Bool { !hasEnded }
+
+    func readEnded() {
+        if names == nil { expectMessage() }
     }
 
     /// Ends the call unless a whole message arrives in time: half a message takes memory.
-    private func expectMessage(_ context: ChannelHandlerContext) {
-        guard deadline == nil else { return }
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        deadline = context.eventLoop.scheduleTask(in: store.configuration.requestTime) {
-            let (handler, context) = bound.value
-            handler.end(GRPCStatus(.unavailable, "the request did not arrive in time"), context)
+    private func expectMessage() {
+        guard !hasEnded, deadline == nil else { return }
+        let bound = NIOLoopBound(self, eventLoop: stream.eventLoop)
+        deadline = stream.eventLoop.scheduleTask(in: store.configuration.requestTime) {
+            bound.value.end(GRPCStatus(.unavailable, "the request did not arrive in time"))
         }
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
-        release()
-        context.fireChannelInactive()
-    }
+    func closed() { release() }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        release()
-        context.close(promise: nil)
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !hasEnded, case .data(let frame) = unwrapInboundIn(data), case .byteBuffer(let bytes) = frame.data else {
-            return
-        }
+    func received(_ bytes: ByteBuffer, isLast: Bool) {
+        guard !hasEnded else { return }
         messages.append(bytes)
         do throws(GRPCStatus) {
             while let message = try messages.next() {
-                try received(message, context)
+                try received(message)
                 guard !hasEnded else { return }
                 deadline?.cancel()
                 deadline = nil
             }
             try share.set(messages.size)
-            if !messages.isEmpty { expectMessage(context) }
+            if !messages.isEmpty { expectMessage() }
             // A client that asks for nothing more may still listen; one that has asked for nothing may not.
-            if frame.endStream, names == nil { throw .malformed }
+            if isLast, names == nil { throw .malformed }
         } catch {
-            end(error, context)
+            end(error)
         }
     }
 
-    private func received(_ message: ByteBuffer, _ context: ChannelHandlerContext) throws(GRPCStatus) {
+    private func received(_ message: ByteBuffer) throws(GRPCStatus) {
         let request: SecretMessages.Request
         do throws(ProtobufError) { request = try SecretMessages.request(message) } catch { throw .malformed }
         guard request.type.isEmpty || request.type == SecretMessages.secretType else {
@@ -93,81 +83,69 @@ final class SecretStreamHandler: ChannelInboundHandler {
         }
         names = request.names
         // One at a time, however often the client changes its mind: the end of the one looks for other names.
-        if work == nil { obtain(request.names, context) }
+        if work == nil { obtain(request.names) }
     }
 
     /// Obtains what `names` stand for, and shows it.
-    private func obtain(_ names: [String], _ context: ChannelHandlerContext) {
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        let (loop, peer, store) = (context.eventLoop, peer, store)
+    private func obtain(_ names: [String]) {
+        let bound = NIOLoopBound(self, eventLoop: stream.eventLoop)
+        let (loop, peer, store) = (stream.eventLoop, peer, store)
         work = Task {
             let result = await store.fetchSecrets(names, for: peer)
             loop.execute {
-                let (handler, context) = bound.value
+                let handler = bound.value
                 guard !handler.hasEnded else { return }
                 handler.work = nil
-                guard let wanted = handler.names, wanted != names else { return handler.finish(result, context) }
-                handler.obtain(wanted, context)
+                guard let wanted = handler.names, wanted != names else { return handler.finish(result) }
+                handler.obtain(wanted)
             }
         }
     }
 
-    private func finish(_ result: Result<FoundSecrets, GRPCStatus>, _ context: ChannelHandlerContext) {
+    private func finish(_ result: Result<FoundSecrets, GRPCStatus>) {
         switch result {
-        case .failure(let status): end(status, context)
+        case .failure(let status): end(status)
         case .success(let found):
-            do throws(GRPCStatus) { try register(found.pod, context) } catch { return end(error, context) }
-            show(found.subscription, found.secrets, context)
+            do throws(GRPCStatus) { try register(found.pod) } catch { return end(error) }
+            show(found.subscription, found.secrets)
             // A change during the making of the answer was pushed into no stream.
-            changed(found.pod, context)
+            changed(found.pod)
         }
     }
 
-    private func register(_ pod: PodRecord, _ context: ChannelHandlerContext) throws(GRPCStatus) {
+    private func register(_ pod: PodRecord) throws(GRPCStatus) {
         guard registration == nil else { return }
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        let loop = context.eventLoop
+        let bound = NIOLoopBound(self, eventLoop: stream.eventLoop)
+        let loop = stream.eventLoop
         let number = try store.open(
             .streamSecrets, for: pod, peer: peer, eventLoop: loop,
-            changed: { pod in
-                loop.execute {
-                    let (handler, context) = bound.value
-                    handler.changed(pod, context)
-                }
-            },
-            end: { status in
-                loop.execute {
-                    let (handler, context) = bound.value
-                    handler.end(status, context)
-                }
-            })
+            changed: { pod in loop.execute { bound.value.changed(pod) } },
+            end: { status in loop.execute { bound.value.end(status) } })
         registration = (pod.uid, number)
     }
 
-    private func show(
-        _ subscription: SecretSubscription, _ secrets: [ByteBuffer], _ context: ChannelHandlerContext
-    ) {
-        guard context.channel.isWritable else { return end(.unread, context) }
+    private func show(_ subscription: SecretSubscription, _ secrets: [ByteBuffer]) {
+        guard stream.isWritable else { return end(.unread) }
         if number > 0 { observer.pushed(.streamSecrets) }
         number += 1
         shown = (subscription, secrets)
-        answer.write(SecretMessages.response(secrets, number: number), context)
-        context.flush()
+        response.write(SecretMessages.response(secrets, number: number), isSecret: true)
+        stream.flush()
     }
 
     /// Shows what the pod gets now, if it is something else than what was sent last.
-    private func changed(_ pod: PodRecord, _ context: ChannelHandlerContext) {
+    private func changed(_ pod: PodRecord) {
         guard !hasEnded, work == nil, let shown, let secrets = store.secrets(shown.subscription, for: pod),
             secrets != shown.secrets
         else { return }
-        show(shown.subscription, secrets, context)
+        show(shown.subscription, secrets)
     }
 
-    private func end(_ status: GRPCStatus, _ context: ChannelHandlerContext) {
+    private func end(_ status: GRPCStatus) {
         guard !hasEnded else { return }
         release()
         observer.ended(.streamSecrets, status, peer)
-        answer.end(status, context)
+        response.end(status)
     }
 
     private func release() {
