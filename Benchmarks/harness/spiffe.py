@@ -18,7 +18,7 @@ from .tools import ROOT, BenchError, run, say
 
 BARE = os.path.join(ROOT, ".build", "clients", "go-spiffe-bare")
 BARE_PORT = 9999
-# The client ends a stream by a reset, and the agent takes 200 in half a minute for a flood: the connection ends then.
+# The client ends each stream by a reset: a new connection from time to time, as servers have limits on these.
 CALLS_OF_A_CONNECTION = 190
 TOKEN_CONNECTIONS = 8
 # Megabytes that streams may add to what an agent with 110 pods may have without them.

@@ -8,7 +8,8 @@ struct Podidentd: AsyncParsableCommand {
         abstract: "Gives each pod of this Kubernetes node its own cloud credentials, and never those of another pod.",
         discussion: """
             Answers pods' requests to the metadata addresses, such as 169.254.169.254, as the configured clouds do: \
-            Google, AWS, Azure.
+            Google, AWS, Azure. With 'spiffe.trust-domain' it gives pods SPIFFE identities as well: X.509-SVIDs and JWT-SVIDs \
+            by the Workload API, and Envoy's secrets.
             """,
         version: AgentVersion.current,
         subcommands: [

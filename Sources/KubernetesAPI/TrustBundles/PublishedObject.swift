@@ -24,7 +24,7 @@ package struct PublishedObject: Sendable, Hashable {
         of signer: String, named suffix: String, pem: String, _ version: PodCertificateVersion
     ) -> PublishedObject? {
         let name = PodCertificateSignerName.resource(signer) + ":" + suffix
-        guard suffix.isDNSSubdomain, let segment = PercentEncoding.segment(name), segment.utf8.count <= 253 else {
+        guard suffix.isDNSSubdomain, name.utf8.count <= 253, let segment = PercentEncoding.segment(name) else {
             return nil
         }
         let collection = "/apis/\(version.groupVersion)/clustertrustbundles"

@@ -2,6 +2,9 @@ import NIOCore
 
 /// Receives frames: each as the state of its stream lets it (RFC 9113, sections 5 and 6).
 extension HTTP2Connection {
+    /// The least by which a window may be opened without a limit while answers wait.
+    private static let leastIncrement = 1024
+
     func receive(_ frame: HTTP2Frame) throws(HTTP2Breach) {
         switch frame {
         case .data(let id, let bytes, let size, let isLast):
@@ -109,6 +112,8 @@ extension HTTP2Connection {
     // MARK: Windows
 
     private func receiveWindowUpdate(_ id: Int, _ increment: Int) throws(HTTP2Breach) {
+        // Most clients open windows before anything waits. One that lets bytes through by drops makes a frame of each.
+        if waiting > 0, increment < Self.leastIncrement { try countControl() }
         guard id != 0 else {
             guard increment > 0 else { throw .connection(.protocolError) }
             sendWindow += increment
@@ -133,8 +138,8 @@ extension HTTP2Connection {
     }
 
     private func writePending() {
-        let waiting = streams.values.filter(\.hasPending)
-        for stream in waiting.sorted(by: { $0.id < $1.id }) { stream.writePending() }
+        guard waiting > 0 else { return }
+        for stream in streams.values.filter(\.hasPending).sorted(by: { $0.id < $1.id }) { stream.writePending() }
     }
 
     private func writeWindowUpdate(_ id: Int, _ increment: Int) {

@@ -34,6 +34,8 @@ final class HTTP2Connection: ChannelDuplexHandler {
     var sendWindow = 65_535
     var initialSendWindow = 65_535
     var receiveWindow = ReceiveWindow()
+    /// Streams whose answers wait for a window.
+    var waiting = 0
 
     var resets = FloodLimit(200, in: .seconds(30))
     var errors = FloodLimit(200, in: .seconds(30))

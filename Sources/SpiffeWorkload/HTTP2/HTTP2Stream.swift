@@ -62,7 +62,9 @@ final class HTTP2Stream {
         if hasPending { return pending.append(data) }
         var rest = data
         connection.write(&rest, of: self)
-        if rest.bytes.readableBytes > 0 { pending.append(rest) }
+        guard rest.bytes.readableBytes > 0 else { return }
+        pending.append(rest)
+        connection.waiting += 1
     }
 
     /// Ends the stream with a header block, once all before it is sent.
@@ -85,6 +87,7 @@ final class HTTP2Stream {
                 return
             }
             pending.removeFirst()
+            if pending.isEmpty { connection.waiting -= 1 }
         }
         finish()
     }
@@ -100,6 +103,7 @@ final class HTTP2Stream {
     /// Forgets the answer and the handler, which otherwise would hold each other.
     func release() {
         isEnded = true
+        if hasPending { connection.waiting -= 1 }
         pending = []
         trailers = nil
         handler = nil

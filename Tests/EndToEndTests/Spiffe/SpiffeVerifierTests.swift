@@ -120,6 +120,15 @@ struct SpiffeVerifierTests {
                 let secret = try await bao.read(from: pod, mount: "jwt", ["role": "front", "jwt": token])
                 #expect(isFront ? secret == "open-sesame" : secret.contains("claim"), "\(secret)")
             }
+            // The same pod on a node of another zone, and for one more audience: no token is kept for these.
+            world.cluster.kubernetes.updateNode(LabWorld.nodeName) {
+                $0.labels["topology.kubernetes.io/zone"] = "zone-b"
+            }
+            let elsewhere = try await front.spiffe("jwt", "openbao", "later")
+            #expect(elsewhere["claims"]?["podidentd.io"]?["zone"]?.string == "zone-b", "\(elsewhere.text)")
+            let token = try #require(elsewhere["token"]?.string)
+            let refusal = try await bao.read(from: front, mount: "jwt", ["role": "front", "jwt": token])
+            #expect(refusal.contains("claim"), "\(refusal)")
         }
     }
 

@@ -113,6 +113,10 @@ import Testing
         Breach(
             "10.5: streams that are reset before their answer", .enhanceYourCalm,
             streams { call($0) + frame(.reset, stream: $0, zeros(4)) }),
+        Breach(
+            "10.5: windows that are opened by single bytes while an answer waits", .enhanceYourCalm,
+            RawConnection.setting(4, 0) + call(1) + RawConnection.data(1)
+                + times(201, RawConnection.windowUpdate(1, 1))),
         // The name "A".
         Breach(
             "10.5: streams with errors", .enhanceYourCalm,
