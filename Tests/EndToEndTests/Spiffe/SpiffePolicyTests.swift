@@ -8,7 +8,7 @@ struct SpiffePolicyTests {
     @Test("14: a rule of labels refuses one of two pods of a ServiceAccount, and a pod that gets the label later")
     func labels() async throws {
         let settings: [String: String?] = [
-            "policies": #"[{policy: deny, labels: "tier=batch"}]"#, "spiffe.bundle-seconds": "2",
+            "policies": "[{policy: deny, labels: tier=batch}]", "spiffe.bundle-seconds": "2",
         ]
         try await withSigner(settings) { world, _, _ in
             world.addServiceAccount("web")
