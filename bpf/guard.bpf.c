@@ -55,6 +55,20 @@ static __always_inline bool read_bytes(void *packet, __u32 offset, void *to, __u
 	return !bpf_skb_load_bytes(packet, offset, to, size);
 }
 
+/* Whether a packet goes by way of a protected address. Global functions: the verifier
+ * follows each once, and not with all that may come before it.
+ */
+__noinline bool nid_options_of(struct __sk_buff *skb, __u32 header_words)
+{
+	return nid_options_lead_on(&nid_endpoints, header_words, read_bytes, skb);
+}
+
+__noinline bool nid_extensions_of(struct __sk_buff *skb, __u8 protocol)
+{
+	return nid_extensions_lead_on(&nid_endpoints, protocol, sizeof(struct ipv6hdr), read_bytes,
+				      skb);
+}
+
 /* The kernel builds IP headers in the linear part: what has none there has none. */
 static __always_inline enum aim parse4(struct __sk_buff *skb, struct nid_packet *packet)
 {
@@ -63,8 +77,7 @@ static __always_inline enum aim parse4(struct __sk_buff *skb, struct nid_packet 
 	if ((void *)(header + 1) > (void *)(long)skb->data_end)
 		return AIM_ELSEWHERE;
 	nid_read_header4(packet, header);
-	if (header->ihl > NID_WORDS4 &&
-	    nid_options_lead_on(&nid_endpoints, header->ihl, read_bytes, skb))
+	if (header->ihl > NID_WORDS4 && nid_options_of(skb, header->ihl))
 		return AIM_ROUTED;
 	return nid_is_protected(&nid_endpoints, &packet->destination) ? AIM_PROTECTED :
 									AIM_ELSEWHERE;
@@ -77,9 +90,7 @@ static __always_inline enum aim parse6(struct __sk_buff *skb, struct nid_packet 
 	if ((void *)(header + 1) > (void *)(long)skb->data_end)
 		return AIM_ELSEWHERE;
 	nid_read_header6(packet, header);
-	if (nid_is_extension(packet->protocol) &&
-	    nid_extensions_lead_on(&nid_endpoints, packet->protocol, sizeof(*header), read_bytes,
-				   skb))
+	if (nid_is_extension(packet->protocol) && nid_extensions_of(skb, packet->protocol))
 		return AIM_ROUTED;
 	return nid_is_protected(&nid_endpoints, &packet->destination) ? AIM_PROTECTED :
 									AIM_ELSEWHERE;

@@ -15,6 +15,7 @@
 /* More headers, or more addresses in one of them, are no honest packet's. */
 #define NID_EXTENSIONS_MAX 6
 #define NID_SEGMENTS_MAX 16
+#define NID_LAST_WORD 12
 
 #define NID_EXTENSION_HOP_BY_HOP 0
 #define NID_EXTENSION_ROUTING 43
@@ -38,23 +39,24 @@ struct nid_extension {
 	__u32 rest;
 };
 
-/* The addresses of one packet that the filter lets through: the last one, for the
- * exact comparison afterwards, and how many there are. Two are taken for protected,
+/* The addresses of one packet that the filter lets through: where the last one is, for
+ * the exact comparison afterwards, and how many there are. Two are taken for protected,
  * which one honest packet in thousands with a source route may be.
  *
- * Without branches, and counted in a byte of memory whose value the verifier
- * forgets: it would follow all that comes after once for each of them.
+ * Without branches, and in memory whose values the verifier forgets: it would follow
+ * all that comes after once for each of them.
  */
 struct nid_candidates {
-	struct nid_address last;
+	/* An IPv4 address, or the offset of an IPv6 address. */
+	volatile __u32 last;
 	volatile __u8 count;
 };
 
+/* `word` is the address's last one; `place` is kept. */
 static __always_inline void nid_add_candidate(const volatile struct nid_endpoints *endpoints,
-					      struct nid_candidates *candidates,
-					      const struct nid_address *address)
+					      struct nid_candidates *candidates, __u32 word,
+					      __u32 place)
 {
-	__u32 word = address->word[3];
 	__u32 bit = nid_filter_bit(word);
 	/* The unspecified address is no host's, and in many an option. */
 	__u32 is_candidate = (endpoints->filter[bit / 32] >> (bit % 32)) & ((word | -word) >> 31);
@@ -62,18 +64,8 @@ static __always_inline void nid_add_candidate(const volatile struct nid_endpoint
 
 	/* No branch by the compiler either. */
 	asm volatile("" : "+r"(mask));
-	for (int i = 0; i < 4; i++)
-		candidates->last.word[i] =
-			(address->word[i] & mask) | (candidates->last.word[i] & ~mask);
+	candidates->last = (place & mask) | (candidates->last & ~mask);
 	candidates->count += is_candidate;
-}
-
-static __always_inline bool nid_has_protected(const volatile struct nid_endpoints *endpoints,
-					      const struct nid_candidates *candidates)
-{
-	__u8 count = candidates->count;
-
-	return count && (count > 1 || nid_is_protected(endpoints, &candidates->last));
 }
 
 /* Copies `size` bytes of a packet, from the IP header on; false if it is shorter. */
@@ -90,9 +82,11 @@ static __always_inline bool nid_options_lead_on(const volatile struct nid_endpoi
 						__u32 header_words, nid_reader read, void *packet)
 {
 	struct nid_candidates candidates = {};
+	struct nid_address address;
 	__u64 window = 0;
+	__u8 count;
 
-#pragma clang loop unroll(full)
+#pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < NID_OPTION_WORDS4; i++) {
 		__u32 word = 0;
 
@@ -102,13 +96,15 @@ static __always_inline bool nid_options_lead_on(const volatile struct nid_endpoi
 			return true;
 		window = window >> 32 | (__u64)word << 32;
 #pragma clang loop unroll(full)
-		for (__u32 byte = 1; byte <= 4; byte++) {
-			struct nid_address address = nid_mapped(window >> (8 * byte));
-
-			nid_add_candidate(endpoints, &candidates, &address);
-		}
+		for (__u32 byte = 1; byte <= 4; byte++)
+			nid_add_candidate(endpoints, &candidates, window >> (8 * byte),
+					  window >> (8 * byte));
 	}
-	return nid_has_protected(endpoints, &candidates);
+	count = candidates.count;
+	if (count != 1)
+		return count;
+	address = nid_mapped(candidates.last);
+	return nid_is_protected(endpoints, &address);
 }
 
 /* Whether a routing header may follow. */
@@ -151,16 +147,30 @@ static __always_inline bool nid_add_segments(const volatile struct nid_endpoints
 		return false;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < NID_SEGMENTS_MAX; i++) {
-		struct nid_address segment;
+		__u32 place = offset + sizeof(*extension) + i * sizeof(struct nid_address);
+		__u32 word;
 
 		if (i >= extension->units / 2U)
 			break;
-		if (!read(packet, offset + sizeof(*extension) + i * sizeof(segment), &segment,
-			  sizeof(segment)))
+		if (!read(packet, place + NID_LAST_WORD, &word, sizeof(word)))
 			return false;
-		nid_add_candidate(endpoints, candidates, &segment);
+		nid_add_candidate(endpoints, candidates, word, place);
 	}
 	return true;
+}
+
+/* Whether the addresses that were noted name a protected one, or may. */
+static __always_inline bool nid_has_protected(const volatile struct nid_endpoints *endpoints,
+					      const struct nid_candidates *candidates,
+					      nid_reader read, void *packet)
+{
+	struct nid_address address;
+	__u8 count = candidates->count;
+
+	if (count != 1)
+		return count;
+	return !read(packet, candidates->last, &address, sizeof(address)) ||
+	       nid_is_protected(endpoints, &address);
 }
 
 /* Whether a routing header behind an IPv6 header names a protected address, or may:
@@ -180,7 +190,7 @@ static __always_inline bool nid_extensions_lead_on(const volatile struct nid_end
 		__u32 offset = place;
 
 		if (!nid_is_extension(protocol))
-			return nid_has_protected(endpoints, &candidates);
+			return nid_has_protected(endpoints, &candidates, read, packet);
 		if (!read(packet, offset, &extension, sizeof(extension)))
 			return true;
 		if (protocol == NID_EXTENSION_ROUTING &&
@@ -189,7 +199,7 @@ static __always_inline bool nid_extensions_lead_on(const volatile struct nid_end
 		/* Behind a later fragment's header there is no other one. */
 		if (protocol == NID_EXTENSION_FRAGMENT &&
 		    (extension.type || extension.left & 0xf8))
-			return nid_has_protected(endpoints, &candidates);
+			return nid_has_protected(endpoints, &candidates, read, packet);
 		place = offset + nid_extension_bytes(protocol, &extension);
 		protocol = extension.next;
 	}
