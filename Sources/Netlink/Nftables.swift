@@ -66,6 +66,8 @@ package final class Nftables: Sendable {
     /// - Returns: Whether there was one.
     /// - Throws: What the kernel said.
     package func remove(table name: String) throws(NetlinkError) -> Bool {
+        // A transaction waits until no processor uses the old rules, though it changes nothing.
+        guard try hasTable(name) else { return false }
         do throws(NetlinkError) {
             try commit("remove the nftables table inet \(name)") { $0.add(.deleteTable, Self.named(name)) }
             return true
