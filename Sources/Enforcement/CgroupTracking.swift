@@ -45,6 +45,7 @@ package final class CgroupTracking: Sendable {
                 enforcement.sweep(cgroups)
                 keeper.check()
                 keeper.checkOthers()
+                namespaces.checkPods(datapath)
             }
         }
         do throws(BPFError) {
@@ -61,6 +62,9 @@ package final class CgroupTracking: Sendable {
         keeper.check()
         keeper.checkOthers()
     }
+
+    /// Whether the end of a pod's last process brings an event, and a lost event another one.
+    var reportsEnds: Bool { source.reportsEnds }
 
     /// Looks whether the kubepods cgroup is still the one that the programs know: an event may have been lost, or never
     /// have come.

@@ -21,10 +21,10 @@ package struct UplinkReport: Sendable {
     }
 
     /// Guards those that are new.
-    func refresh(_ datapath: Datapath?, afterLoss: Bool = false) {
+    func refresh(_ datapath: Datapath?, afterLoss: Bool = false, always: Bool = false) {
         guard let datapath else { return }
         do throws(BPFError) {
-            log(try datapath.refreshUplinks(afterLoss: afterLoss))
+            log(try datapath.refreshUplinks(afterLoss: afterLoss, always: always))
         } catch {
             logger.warning("cannot look for new network interfaces", metadata: ["reason": "\(error)"])
         }

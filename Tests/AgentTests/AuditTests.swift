@@ -3,7 +3,9 @@ import Logging
 import MetadataProtocol
 import MetadataServer
 import Operations
+import Synchronization
 import Testing
+import Tokens
 
 @testable import Settings
 @testable import Telemetry
@@ -32,6 +34,31 @@ struct AuditTests {
         #expect(denials.take(endedAt: start + .seconds(120)).map(\.count) == [1])
         #expect(denials.take(endedAt: start + .seconds(180)).isEmpty)
         #expect(denials.note(record("a"), now: start + .seconds(181))?.count == 1)
+    }
+
+    @Test("the audit log sums up as long as something was denied within a minute, and then sets no timer any more")
+    func quiet() async throws {
+        let clock = StepClock()
+        let (lines, line) = AsyncStream.makeStream(of: String.self)
+        let log = AuditLog(
+            node: "n", callers: RecentCallers(), clock: clock,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        ) { line.yield($0) }
+        let running = Task { await log.run() }
+        for _ in 1...3 {
+            log.recordRefusal(of: AuditRecord.Subject(), kind: "access_token", reason: "limited", status: 429)
+        }
+        clock.start()
+        var next = lines.makeAsyncIterator()
+        let first = try #require(await next.next())
+        #expect(first.contains("\"count\":1"))
+        #expect(try #require(await next.next()).contains("\"count\":2"))
+        // A minute until the line, and one more in which nothing comes.
+        await clock.wait(for: 24)
+        await log.close()
+        running.cancel()
+        await running.value
+        #expect(clock.sleeps == 24)
     }
 
     @Test("of two ServiceAccounts that cannot be read each is named, with its own count")
@@ -172,5 +199,37 @@ struct AuditTests {
             if isMounted { unsafe umount2(path, CInt(MNT_DETACH)) }
             try? FileManager.default.removeItem(atPath: path)
         }
+    }
+}
+
+/// A clock on which every sleep is over at once, in its own time, from its start on.
+private final class StepClock: TokenClock {
+    private struct State {
+        var now = ContinuousClock.now
+        var sleeps = 0
+    }
+
+    private let state = Mutex(State())
+    private let (started, begin) = AsyncStream.makeStream(of: Void.self)
+    private let (steps, step) = AsyncStream.makeStream(of: Int.self)
+
+    var now: ContinuousClock.Instant { state.withLock { $0.now } }
+    var sleeps: Int { state.withLock { $0.sleeps } }
+
+    func start() { begin.finish() }
+
+    func wait(for count: Int) async {
+        for await number in steps where number >= count { return }
+    }
+
+    func sleep(until deadline: ContinuousClock.Instant) async throws(CancellationError) {
+        for await _ in started {}
+        if Task.isCancelled { throw CancellationError() }
+        let number = state.withLock { state in
+            state.now = max(state.now, deadline)
+            state.sleeps += 1
+            return state.sleeps
+        }
+        step.yield(number)
     }
 }

@@ -168,8 +168,10 @@ import Testing
         registry.opened(Self.id(2), pod: Self.pod, port: 988, families: .both, at: Self.start)
         var now = Self.start
         for seconds in [1, 2, 4, 8, 16, 32, 64, 64] {
+            #expect(!registry.isDue(at: now + .milliseconds(seconds * 1000 - 1)))
             #expect(registry.takeIncomplete(at: now + .milliseconds(seconds * 1000 - 1)).isEmpty)
             now += .seconds(seconds)
+            #expect(registry.isDue(at: now))
             #expect(registry.takeIncomplete(at: now).map(\.port) == [987])
         }
         registry.completed(1, .ipv6)
@@ -192,8 +194,11 @@ import Testing
     @Test func `a refusal ends after ten seconds, and the namespace is decided about again`() {
         var registry = Self.registry(8)
         #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start) == .refuse)
+        #expect(!registry.isDue(at: Self.start + .milliseconds(9_999)))
         #expect(registry.takeExpiredRefusals(at: Self.start + .milliseconds(9_999)).isEmpty)
+        #expect(registry.isDue(at: Self.start + .seconds(10)))
         #expect(registry.takeExpiredRefusals(at: Self.start + .seconds(10)) == [9])
+        #expect(!registry.isDue(at: Self.start + .seconds(10)))
         #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start + .seconds(10)) == .refuse)
     }
 

@@ -46,4 +46,15 @@ import Testing
         }
         #expect(refusals.report(["mismatched": 100], at: Self.start + .seconds(62)) == ["mismatched": 99])
     }
+
+    @Test("pods' connections are compared twice after a change of their sums, and then no more")
+    func trafficNews() {
+        var news = TrafficNews()
+        func takes(_ redirected: UInt64, _ tagged: UInt64) -> Bool {
+            news.take(["redirected": redirected, "tagged": tagged, "held": 1])
+        }
+        #expect([takes(0, 0), takes(0, 0), takes(0, 0), takes(0, 0)] == [true, true, false, false])
+        #expect([takes(3, 0), takes(3, 0), takes(3, 0)] == [true, true, false])
+        #expect([takes(3, 1), takes(4, 1), takes(4, 1), takes(4, 1)] == [true, true, true, false])
+    }
 }

@@ -73,9 +73,10 @@ extension Parts {
         [
             Stage(service: pods.watching, abandon: { [watching = pods.watching] in watching.cancel() }),
             .runs { [node = serving.node] in await node.run() },
-            .runs { [selfCheck] in await selfCheck.current?.run() },
+            // On the loop of upstream calls: it has a timer without a thread of its own.
+            .runs { [selfCheck] in await selfCheck.current?.run(on: .upstreams) },
             .runs { [proof = serving.proof, server = serving.server] in
-                await proof.run(isServing: { server.isAccepting })
+                await proof.run(on: .upstreams, isServing: { server.isAccepting })
             },
             .runs { [tokens = upstreams.tokens] in
                 await withTaskExecutorPreference(EventLoopExecutor.upstreams) { await tokens.run() }

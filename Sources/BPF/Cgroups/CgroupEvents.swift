@@ -18,6 +18,8 @@ package enum CgroupEvent: Sendable, Equatable {
 package protocol CgroupEventSource: Sendable {
     /// How the events are obtained, for the log and the debug dump.
     var mechanism: String { get }
+    /// Whether ``CgroupEvent/emptied(_:)`` is among them, and ``CgroupEvent/lost`` follows where one was lost.
+    var reportsEnds: Bool { get }
     /// Ends the events; none is delivered after it returns.
     func stop()
 }
@@ -27,6 +29,7 @@ package protocol CgroupEventSource: Sendable {
 /// Not pinned: an agent that is away misses nothing that its start-up walk would not find.
 package final class TracepointCgroupEvents: CgroupEventSource {
     package let mechanism = "tracepoints"
+    package let reportsEnds = true
     private let thread: PollThread
     private let queue: RingQueue
 

@@ -9,6 +9,7 @@ import Synchronization
 /// directory makes up for that.
 package final class InotifyCgroupEvents: CgroupEventSource {
     package let mechanism = "inotify"
+    package let reportsEnds = false
     private let thread: PollThread
     private let watches: Watches
 

@@ -28,16 +28,31 @@ extension Datapath {
         guardState.withLock { $0.hooks += hooks }
     }
 
-    /// Guards the interfaces that have come since ``guardUplinks()``, and forgets those that have gone.
+    /// Guards the interfaces that have come since ``guardUplinks()``, and forgets those that have gone. One system call where
+    /// the kernel reports no change.
     ///
-    /// - Parameter afterLoss: Whether the pins' file system was mounted again, and all of them are to be guarded again.
+    /// - Parameters:
+    ///   - afterLoss: Whether the pins' file system was mounted again, and all of them are to be guarded again.
+    ///   - always: Whether to list the interfaces though no change was reported.
     /// - Returns: The changes.
     /// - Throws: Why the interfaces cannot be listed.
-    package func refreshUplinks(afterLoss: Bool = false) throws(BPFError) -> [UplinkGuard.Change] {
-        if afterLoss { try restoreGuardPins() }
-        try guardOwnAddresses()
-        guard let uplinks = guardState.withLock(\.uplinks) else { return [] }
-        if afterLoss { uplinks.forgetLinks() }
-        return try uplinks.refresh()
+    package func refreshUplinks(afterLoss: Bool = false, always: Bool = false) throws(BPFError) -> [UplinkGuard.Change]
+    {
+        let (uplinks, watch) = guardState.withLock { ($0.uplinks, $0.watch) }
+        if afterLoss {
+            try restoreGuardPins()
+            uplinks?.forgetLinks()
+        }
+        let isDue = watch?.take() ?? true
+        guard isDue || afterLoss || always else { return [] }
+        do throws(BPFError) {
+            try guardOwnAddresses()
+            let changes = try uplinks?.refresh() ?? []
+            if uplinks?.hasFailed == true { watch?.demand() }
+            return changes
+        } catch {
+            watch?.demand()
+            throw error
+        }
     }
 }

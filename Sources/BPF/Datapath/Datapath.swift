@@ -33,6 +33,7 @@ package final class Datapath: Sendable {
         var nftables: Nftables?
         var ownAddresses: OwnAddressGuard?
         var uplinks: UplinkGuard?
+        var watch: NetworkWatch?
     }
 
     let configuration: DatapathConfiguration
@@ -101,6 +102,9 @@ package final class Datapath: Sendable {
     /// - Throws: Why there cannot be such a guard, if the configuration requires one. The hooks stay: what they refuse
     ///   is refused.
     package func guardHost() throws(BPFError) {
+        // Before the first list: what changes after it is reported.
+        let watch = NetworkWatch()
+        guardState.withLock { $0.watch = watch }
         do throws(BPFError) {
             let installed = try HostGuard.installFirst(configuration)
             guardState.withLock { state in

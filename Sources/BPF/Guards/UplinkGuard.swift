@@ -51,6 +51,9 @@ package final class UplinkGuard: Sendable {
         interface.kind != "veth" || interface.hasAddress
     }
 
+    /// Whether an interface could not be guarded: the next look tries it again.
+    var hasFailed: Bool { known.withLock { $0.values.contains(where: \.hasFailed) } }
+
     /// Attaches to interfaces that are new, and forgets those that are gone. Two requests to the kernel where nothing
     /// has changed.
     ///

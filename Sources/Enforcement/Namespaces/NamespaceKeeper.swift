@@ -141,6 +141,13 @@ package final class NamespaceKeeper: Yielding {
 
     // MARK: Regular checks
 
+    /// Whether ``check(_:node:)`` may have something to do. Waits for nothing: while the opener or the namespaces are in use it
+    /// may.
+    func needsCheck(node: NetworkNamespaceID) -> Bool {
+        guard opener.isIdle, server.endedNamespaces.isEmpty else { return true }
+        return state.withLockIfAvailable { $0.namespaces.needsCheck(node: node, at: .now) } ?? true
+    }
+
     /// Looks for the opener's end, listeners that have ended, missing address families, refusals that have lasted long enough, and the node's port.
     /// May wait for the opener.
     func check(_ datapath: Datapath, node: NetworkNamespaceID) {

@@ -43,6 +43,9 @@ package struct NamespaceRegistry: Sendable {
         package var process: UInt32
         fileprivate var completions = 0
         fileprivate var completeAt: Instant
+
+        /// Whether the entry lacks a family, and is to be tried again.
+        fileprivate func isIncomplete(at now: Instant) -> Bool { families != .both && completeAt <= now }
     }
 
     /// A decision about one namespace.
@@ -176,9 +179,15 @@ package struct NamespaceRegistry: Sendable {
         pods[pod]?.failures[id.cookie] = nil
     }
 
+    /// Whether ``takeIncomplete(at:)`` or ``takeExpiredRefusals(at:)`` would take anything.
+    package func isDue(at now: Instant) -> Bool {
+        entries.values.contains { $0.isIncomplete(at: now) }
+            || pods.values.contains { $0.refused.contains { $0.until <= now } }
+    }
+
     /// Takes the namespaces that lack a family and are to be tried again now.
     package mutating func takeIncomplete(at now: Instant) -> [Entry] {
-        let due = entries.values.filter { $0.families != .both && $0.completeAt <= now }
+        let due = entries.values.filter { $0.isIncomplete(at: now) }
         for entry in due { planCompletion(of: entry, at: now) }
         return due
     }

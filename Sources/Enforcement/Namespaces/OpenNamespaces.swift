@@ -177,6 +177,11 @@ struct OpenNamespaces: Sendable {
 
     // MARK: Completion
 
+    /// Whether ``openNode(_:_:)`` or ``complete(_:)`` would do anything now.
+    func needsCheck(node: NetworkNamespaceID, at now: ContinuousClock.Instant) -> Bool {
+        !isFrozen && (registry[node.cookie] == nil || registry.isDue(at: now))
+    }
+
     /// Ends refusals that have lasted long enough, and opens the address families that namespaces lack, where they have the
     /// address by now.
     ///

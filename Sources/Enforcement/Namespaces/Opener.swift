@@ -116,11 +116,15 @@ package final class Opener: Sendable {
     }
 
     /// Whether the opener still waits for requests.
-    package var isRunning: Bool {
-        socket.withLock { socket in
-            var polled = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
-            return unsafe poll(&polled, 1, 0) == 0
-        }
+    package var isRunning: Bool { socket.withLock { Self.isQuiet($0) } }
+
+    /// Whether the opener waits for requests and has none. Does not wait for the answer to one.
+    var isIdle: Bool { socket.withLockIfAvailable { Self.isQuiet($0) } ?? false }
+
+    /// Whether nothing is to be read, an end included.
+    private static func isQuiet(_ socket: CInt) -> Bool {
+        var polled = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+        return unsafe poll(&polled, 1, 0) == 0
     }
 }
 

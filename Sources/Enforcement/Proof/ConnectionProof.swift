@@ -1,6 +1,6 @@
 package import Attribution
 import BPF
-import EventLoops
+package import EventLoops
 package import Logging
 package import Settings
 import Synchronization
@@ -60,20 +60,26 @@ package final class ConnectionProof: Sendable {
         hasArrived.store(true, ordering: .releasing)
     }
 
-    /// Attempts it again and again until the task is cancelled. `isServing` says whether this agent accepts
-    /// connections: an agent that has handed over no longer does.
-    package func run(isServing: @Sendable () -> Bool) async {
+    /// Attempts it again and again until the task is cancelled, without a thread of its own. `isServing` says whether this
+    /// agent accepts connections: an agent that has handed over no longer does.
+    package func run(on executor: EventLoopExecutor, isServing: @escaping @Sendable () -> Bool) async {
         guard let podUID else { return await untilCancelled() }
+        await withTaskExecutorPreference(executor) { await attempt(as: podUID, on: executor, isServing: isServing) }
+    }
+
+    private func attempt(
+        as podUID: PodUID, on executor: EventLoopExecutor, isServing: @Sendable () -> Bool
+    ) async {
         while !Task.isCancelled {
             var pause = Self.pause.success
             if isServing() {
-                let problem = await attempt(as: podUID)
+                let problem = await attempt(as: podUID, on: executor)
                 if Task.isCancelled { return }
                 record(problem)
                 if problem != nil { pause = Self.pause.failure }
             }
             // Cancellation is what the loop's condition looks at.
-            try? await Task.sleep(for: pause, tolerance: pause / 10)
+            try? await executor.sleep(for: pause)
         }
     }
 
@@ -99,7 +105,7 @@ package final class ConnectionProof: Sendable {
     }
 
     /// Why there is no proof; `nil`: there is.
-    private func attempt(as podUID: PodUID) async -> String? {
+    private func attempt(as podUID: PodUID, on executor: EventLoopExecutor) async -> String? {
         guard let datapath = datapath.current else { return "no hook is attached yet" }
         let missing = datapath.missingHooks
         guard missing.isEmpty else { return "not tried: the hook \(missing.joined(separator: ", ")) is detached" }
@@ -107,12 +113,14 @@ package final class ConnectionProof: Sendable {
             return "not tried: the policy \(policy) names the agent's own pod; exempt it, so that it can be proven"
         }
         for endpoint in configuration.redirectEndpoints {
-            if let problem = await attempt(endpoint, as: podUID) { return "\(endpoint.text): \(problem)" }
+            if let problem = await attempt(endpoint, as: podUID, on: executor) { return "\(endpoint.text): \(problem)" }
         }
         return nil
     }
 
-    private func attempt(_ endpoint: AgentConfiguration.Address, as podUID: PodUID) async -> String? {
+    private func attempt(
+        _ endpoint: AgentConfiguration.Address, as podUID: PodUID, on executor: EventLoopExecutor
+    ) async -> String? {
         if let problem = OwnConnection.redirectProblem(at: endpoint.text) { return problem }
         let connection: OwnConnection
         do throws(AgentError) {
@@ -131,7 +139,7 @@ package final class ConnectionProof: Sendable {
         var pause = Duration.milliseconds(1)
         while !hasArrived.load(ordering: .acquiring) {
             if let problem = connection.problem { return problem }
-            guard .now < deadline, await Self.sleep(&pause) else { return notArrived }
+            guard .now < deadline, await Self.sleep(&pause, on: executor) else { return notArrived }
         }
         guard connection.ask() else { return "the agent closed the connection before it was asked" }
         pause = .milliseconds(1)
@@ -142,7 +150,9 @@ package final class ConnectionProof: Sendable {
             case .broken: return "the agent closed the connection without an answer"
             case .incomplete: break
             }
-            guard .now < deadline, await Self.sleep(&pause) else { return "accepted, but not answered within 2 s" }
+            guard .now < deadline, await Self.sleep(&pause, on: executor) else {
+                return "accepted, but not answered within 2 s"
+            }
         }
     }
 
@@ -152,8 +162,8 @@ package final class ConnectionProof: Sendable {
     }
 
     /// Waits, each time twice as long, up to 50 ms. Whether the task goes on.
-    private static func sleep(_ pause: inout Duration) async -> Bool {
+    private static func sleep(_ pause: inout Duration, on executor: EventLoopExecutor) async -> Bool {
         defer { pause = min(pause * 2, .milliseconds(50)) }
-        return (try? await Task.sleep(for: pause)) != nil
+        return (try? await executor.sleep(for: pause)) != nil
     }
 }

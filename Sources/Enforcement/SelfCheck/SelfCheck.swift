@@ -1,4 +1,5 @@
 package import BPF
+package import EventLoops
 import FoundationEssentials
 package import Logging
 import NIOPosix
@@ -8,16 +9,17 @@ package import Telemetry
 
 /// Looks every two seconds at what no event reports, repairs what it can, and logs it.
 ///
-/// A look is some fifty system calls, a ten-thousandth of a core.
+/// A look is some fifty system calls on one thread, a ten-thousandth of a core. What takes more is looked at more seldom, or
+/// only after something has happened that may have changed it.
 package struct SelfCheck: Sendable {
     static let interval = Duration.seconds(2)
     /// Every how many looks one is taken at programs of others.
     private static let looksPerHookCheck = 3
     /// Every how many looks the node is searched for kubepods cgroups of others: once a minute.
     private static let looksPerSearch = 30
-    /// Every how many looks pods are looked for whose end was lost.
-    private static let looksPerPodCheck = 5
-    /// Every how many looks each pod's connections are compared: two system calls a pod.
+    /// Every how many looks pods are looked for whose end was lost: where the kernel reports ends, and where it does not.
+    private static let looksPerPodCheck = (reported: 15, unreported: 5)
+    /// Every how many looks each pod's connections are compared, if there were any: two system calls a pod.
     private static let looksPerArrivalCheck = 2
 
     let datapath: AttachedDatapath
@@ -52,19 +54,25 @@ package struct SelfCheck: Sendable {
         self.logger = logger
     }
 
-    /// Runs until its task is cancelled.
-    package func run() async {
+    /// Runs until its task is cancelled, on a thread that wakes up for nothing else.
+    package func run(on executor: EventLoopExecutor) async {
+        await withTaskExecutorPreference(executor) { await look(again: executor) }
+    }
+
+    private func look(again executor: EventLoopExecutor) async {
         var time = TimeCheck(interval: Self.interval, first: Self.now)
         var refusals = KernelRefusals(since: kernelCounters, at: .now)
+        var traffic = TrafficNews()
         var state = HeldPins.State.inPlace
         var others: Set<Datapath.OtherProgram> = []
         var supervision = SupervisorLink.State.current
         checkHooks(&others)
         var looks = 0
         // Cancellation ends the wait and the loop.
-        while (try? await Task.sleep(for: Self.interval, tolerance: .milliseconds(100))) != nil {
+        while (try? await executor.sleep(for: Self.interval)) != nil {
             for finding in time.findings(at: Self.now) { report(finding) }
-            if let rises = refusals.report(kernelCounters, at: .now) { report(rises) }
+            let counters = kernelCounters
+            if let rises = refusals.report(counters, at: .now) { report(rises) }
             checkPins(&state)
             looks += 1
             if looks % Self.looksPerHookCheck == 0 {
@@ -72,11 +80,13 @@ package struct SelfCheck: Sendable {
                 checkHooks(&others)
             }
             checkSupervisor(&supervision)
-            if looks % Self.looksPerArrivalCheck == 0 { checkArrivals() }
+            // A finding ends also with its pod, which no counter tells.
+            if looks % Self.looksPerArrivalCheck == 0, traffic.take(counters) || !arrivals.current.pods.isEmpty {
+                checkArrivals()
+            }
             tracking.checkRoot()
             await checkNamespaces(looks)
-            if looks % Self.looksPerSearch == 0 { tracking.checkOtherRoots() }
-            UplinkReport(logger: logger).refresh(datapath.current)
+            UplinkReport(logger: logger).refresh(datapath.current, always: looks % Self.looksPerSearch == 0)
             await checkSockets()
         }
     }
@@ -196,11 +206,18 @@ package struct SelfCheck: Sendable {
             ])
     }
 
+    /// Nearly always there is nothing to do, and no other thread is woken up for it.
     private func checkNamespaces(_ looks: Int) async {
         guard let datapath = datapath.current else { return }
+        let podLooks = tracking.reportsEnds ? Self.looksPerPodCheck.reported : Self.looksPerPodCheck.unreported
+        let isPodCheck = looks % podLooks == 0
+        let isSearch = looks % Self.looksPerSearch == 0
+        guard isPodCheck || isSearch || namespaces.needsCheck(node: node) else { return }
+        // Both may wait: for the opener, and for the whole hierarchy of a large node.
         try? await NIOThreadPool.singleton.runIfActive {
             namespaces.check(datapath, node: node)
-            if looks % Self.looksPerPodCheck == 0 { namespaces.checkPods(datapath) }
+            if isPodCheck { namespaces.checkPods(datapath) }
+            if isSearch { tracking.checkOtherRoots() }
         }
     }
 

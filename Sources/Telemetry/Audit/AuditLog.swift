@@ -16,6 +16,8 @@ package final class AuditLog: Sendable {
     private let clock: any TokenClock
     private let logger: Logger
     private let denials = Mutex(DenialAggregator())
+    /// Tells ``run()`` of denials.
+    private let (denied, denial) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     private let callers: RecentCallers
 
     /// Writes to `path`, `-` for standard output, or nowhere; and to the log what an operator must see.
@@ -59,10 +61,13 @@ package final class AuditLog: Sendable {
     /// The file was rotated.
     package func reopen() { file?.reopen() }
 
-    /// Tells what was counted, at the end of each minute, until the task is cancelled.
+    /// Tells what was counted, at the end of each minute, until the task is cancelled. Sleeps while nothing is denied.
     package func run() async {
-        while (try? await clock.sleep(until: clock.now + .seconds(5))) != nil {
-            for record in denials.withLock({ $0.take(endedAt: clock.now) }) { append(record) }
+        for await _ in denied {
+            while !denials.withLock({ $0.isEmpty }) {
+                guard (try? await clock.sleep(until: clock.now + .seconds(5))) != nil else { return }
+                for record in denials.withLock({ $0.take(endedAt: clock.now) }) { append(record) }
+            }
         }
     }
 
@@ -113,7 +118,13 @@ package final class AuditLog: Sendable {
         record.result = status == 429 ? .limited : status == 503 ? .failed : .denied
         record.reason = reason
         record.status = status
-        if let record = denials.withLock({ $0.note(record, now: clock.now) }) { append(record) }
+        if let record = note(record) { append(record) }
+    }
+
+    /// Counts a denial, and returns what is to be written now.
+    private func note(_ record: AuditRecord) -> AuditRecord? {
+        defer { denial.yield() }
+        return denials.withLock { $0.note(record, now: clock.now) }
     }
 
     /// The record of something that was asked for on behalf of a pod, without its end.
@@ -130,7 +141,7 @@ package final class AuditLog: Sendable {
     }
 
     package func deny(_ record: AuditRecord, _ words: Logger.Message) {
-        guard let record = denials.withLock({ $0.note(record, now: clock.now) }) else { return }
+        guard let record = note(record) else { return }
         append(record)
         logger.warning(words, metadata: record.metadata)
     }

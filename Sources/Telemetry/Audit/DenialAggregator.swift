@@ -25,6 +25,9 @@ struct DenialAggregator: Sendable {
 
     private var windows: [Key: Window] = [:]
 
+    /// Whether nothing was denied within the last minute.
+    var isEmpty: Bool { windows.isEmpty }
+
     /// Takes a denial; returns what is to be written now.
     mutating func note(_ record: AuditRecord, now: Instant) -> AuditRecord? {
         var record = record
