@@ -13,6 +13,8 @@ package final class KernelSide: Yielding {
     private let incidents: CounterTable<Incident>
     private let logger: Logger
     private let pins = Mutex<HeldPins?>(nil)
+    /// The hooks that ran another process's programs when the last ``resume()`` began, which did not reach everything.
+    private let unfinished = Mutex<Set<String>?>(nil)
 
     package init(
         datapath: AttachedDatapath, namespaces: NamespaceKeeper, enforcement: PolicyEnforcement,
@@ -36,26 +38,34 @@ package final class KernelSide: Yielding {
 
     /// Takes back hooks, settings, policies and redirects: the successor may have replaced any of them.
     package func resume() {
-        if let datapath = datapath.current {
-            do throws(BPFError) {
-                let foreign = try datapath.reclaim()
-                try pins.withLock { $0 }?.putBack()
-                if !foreign.isEmpty {
-                    incidents.increment(.hooksReclaimed)
-                    logger.warning(
-                        "the hooks ran the programs of another process; they run this agent's again",
-                        metadata: ["hooks": "\(foreign.joined(separator: ", "))"])
-                }
-            } catch {
-                logger.error(
-                    "hooks run the programs of another process; this is tried again", metadata: ["reason": "\(error)"])
-            }
-        }
+        if let datapath = datapath.current { takeBack(datapath) }
         enforcement.reclaim()
         // Last of all: its look at every process finds what was reported to the other process.
         namespaces.resume()
     }
 
-    /// Whether a hook runs another process's program: a successor that was given up may have attached it afterwards.
-    var isTaken: Bool { datapath.current.map { !$0.foreignHooks.isEmpty } ?? false }
+    private func takeBack(_ datapath: Datapath) {
+        let before = unfinished.withLock { $0 }
+        let foreign = Set(datapath.foreignHooks).union(before ?? [])
+        do throws(BPFError) {
+            try datapath.reclaim(isRepeated: before != nil)
+            try pins.withLock { $0 }?.putBack()
+            unfinished.withLock { $0 = nil }
+            guard !foreign.isEmpty else { return }
+            incidents.increment(.hooksReclaimed)
+            logger.warning(
+                "the hooks ran the programs of another process; they run this agent's again",
+                metadata: ["hooks": "\(foreign.sorted().joined(separator: ", "))"])
+        } catch {
+            unfinished.withLock { $0 = foreign }
+            logger.error(
+                "hooks run the programs of another process; this is tried again", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// Whether a hook runs another process's program: a successor that was given up may have attached it afterwards. Or whether
+    /// one may, because it could not be taken back.
+    var isTaken: Bool {
+        unfinished.withLock { $0 != nil } || datapath.current.map { !$0.foreignHooks.isEmpty } ?? false
+    }
 }

@@ -36,10 +36,9 @@ extension Datapath {
     /// ``refreshUplinks(afterLoss:)`` does the same for interfaces, the next time, and ``HeldPins/putBack()`` for the guard in
     /// netfilter, whose links cannot change their program.
     ///
+    /// - Parameter isRepeated: Whether this was tried before, and failed with some of it done.
     /// - Throws: What the kernel said; hooks that were not reached run the other programs.
-    /// - Returns: The hooks that ran another process's program.
-    @discardableResult
-    package func reclaim() throws(BPFError) -> [String] {
+    package func reclaim(isRepeated: Bool = false) throws(BPFError) {
         let foreign = foreignHooks
         guard let rootID = cgroups.id(of: [UInt8]("/".utf8)) else {
             throw BPFError("read the cgroup ID of \(cgroups.mountPoint)", errorNumber: errno)
@@ -50,12 +49,14 @@ extension Datapath {
         }
         try reclaimKubepods(Set(foreign))
         // Where nothing was foreign, the successor had not come to it.
-        guard !foreign.isEmpty else { return [] }
-        guardState.withLock(\.uplinks)?.forgetLinks()
+        guard !foreign.isEmpty || isRepeated else { return }
+        guardState.withLock { state in
+            state.uplinks?.forgetLinks()
+            state.watch?.demand()
+        }
         if let nftables = guardState.withLock(\.nftables) {
             try overNetlink { () throws(NetlinkError) in try nftables.replace(with: NftablesGuard.table(configuration))
             }
         }
-        return foreign
     }
 }

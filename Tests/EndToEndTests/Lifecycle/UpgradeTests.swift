@@ -124,10 +124,12 @@ struct UpgradeTests {
     @Test("a successor that fails with its programs attached gives them back: waiting connections are noticed")
     func reclaimedHooks() async throws {
         try await withAgentAndPod { world, agent, pod in
-            // Passes hello and offer on between the agent and its successor, and ends both at the successor's take.
+            // Passes hello and offer on between the agent and its successor, and ends both at the successor's take. A
+            // directory has the place where the agent would pin its netfilter link again.
+            let blocked = world.pinDirectory + "/links/forward4-next"
             let relay = """
                 import os, socket, sys
-                agent, place = sys.argv[1:]
+                agent, place, blocked = sys.argv[1:]
                 os.mkdir(os.path.dirname(place), 0o700)
                 listener = socket.socket(socket.AF_UNIX)
                 listener.bind(place)
@@ -140,15 +142,20 @@ struct UpgradeTests {
                     data, descriptors, _, _ = socket.recv_fds(one, 16, 8)
                     socket.send_fds(other, [data], descriptors)
                 print(successor.recv(16)[5])
+                os.mkdir(blocked)
                 """
             let other = world.node.directory + "/other"
             let between = try Command([
-                "python3", "-c", relay, world.node.directory + "/handover.sock", other + "/handover.sock",
+                "python3", "-c", relay, world.node.directory + "/handover.sock", other + "/handover.sock", blocked,
             ])
             try await between.errorLines.first { $0 == "listening" }
             let failed = await (try world.launchAgent(["admin.socket": other + "/admin.sock"])).result()
             #expect(failed.status != 0 && failed.errorOutput.contains("adopted"), "\(failed.errorOutput)")
             #expect(await between.result().output == "3\n")
+            if LabKernel.hasNetfilterLinks {
+                try await agent.log.first { $0.contains("this is tried again") }
+            }
+            try #require(unsafe rmdir(blocked) == 0)
             try await agent.log.first { $0.contains("the hooks ran the programs of another process") }
             try await agent.log.first { $0.contains("this agent goes on") }
             #expect(try await agent.status().incidents["hooks_reclaimed"] == 1)
