@@ -113,7 +113,9 @@ int BPF_PROG(nid_attach, struct cgroup *cgroup, const char *path, struct task_st
 	return 0;
 }
 
-/* Writes one event for each task of a pod: who reads them sorts them. */
+/* Writes one event for each task of a pod: who reads them sorts them. A namespace without a
+ * cookie cannot be told from another: it is reported when it has one.
+ */
 SEC("iter/task")
 int nid_walk(struct bpf_iter__task *ctx)
 {
@@ -121,7 +123,7 @@ int nid_walk(struct bpf_iter__task *ctx)
 	struct nid_namespace_event event = { .reason = NID_NAMESPACE_WALK };
 	struct task_struct *task = ctx->task;
 
-	if (settings && task && describe(task, settings, &event))
+	if (settings && task && describe(task, settings, &event) && event.netns_cookie)
 		bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
 	return 0;
 }

@@ -15,21 +15,18 @@ package final class KernelStart: Sendable {
     private let root: KubepodsRoot
     private let cgroups: CgroupFileSystem
     private let attached: AttachedDatapath
-    /// The node's own network namespace, which is this process's.
-    package let node: NetworkNamespaceID
     private let logger: Logger
     /// The kubepods cgroup that the programs know.
     package let kubepods: KubepodsCgroup
 
     package init(
         _ configuration: AgentConfiguration, kubepods: KubepodsCgroup, root: KubepodsRoot, cgroups: CgroupFileSystem,
-        node: NetworkNamespaceID, datapath: AttachedDatapath, logger: Logger
+        datapath: AttachedDatapath, logger: Logger
     ) {
         self.configuration = configuration
         self.root = root
         self.cgroups = cgroups
         self.attached = datapath
-        self.node = node
         self.logger = logger
         self.kubepods = kubepods
     }
@@ -51,13 +48,13 @@ package final class KernelStart: Sendable {
         logger.info("hooks attached: pods are refused until this agent serves; 'podidentd uninstall' removes them")
     }
 
-    /// The datapath, attached now unless it is already.
+    /// The datapath, attached now unless it is already; and the node's own network namespace, which is this process's.
     ///
     /// - Throws: Why the hooks cannot be attached.
-    package func open() throws -> Datapath {
+    package func open() throws -> (datapath: Datapath, node: NetworkNamespaceID) {
         if attached.current == nil { try attach() }
         guard let datapath = attached.current else { throw AgentError("the hooks are not attached") }
-        return datapath
+        return (datapath, try .current())
     }
 
     private func attach() throws {
@@ -76,7 +73,8 @@ package final class KernelStart: Sendable {
         attached.set(datapath)
         try datapath.setKubepods(kubepods)
         try datapath.setNode(
-            node, agentCgroup: Self.ownCgroup(in: cgroups), processNamespace: Datapath.ownProcessNamespace())
+            datapath.ownNamespace(), agentCgroup: Self.ownCgroup(in: cgroups),
+            processNamespace: Datapath.ownProcessNamespace())
         try datapath.guardHost()
         for hook in datapath.hooks {
             logger.info("hook in place", metadata: ["hook": "\(hook.name)", "origin": "\(hook.origin.rawValue)"])

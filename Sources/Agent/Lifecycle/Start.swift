@@ -40,9 +40,9 @@ extension Parts {
             try await startAdmin()
             await operators.metricsPort.start(offered)
         }
-        let datapath = try kernel.start.open()
+        let (datapath, node) = try kernel.start.open()
         let tracking = try serve(
-            datapath, adopting: kept.filter { $0.key != SupervisorLink.plain }, isSuccessor: predecessor != nil)
+            datapath, node, adopting: kept.filter { $0.key != SupervisorLink.plain }, isSuccessor: predecessor != nil)
         if let predecessor {
             await inherit(lock)
             try await Succession.replace(predecessor, lock)
@@ -61,7 +61,7 @@ extension Parts {
         selfCheck.set(
             SelfCheck(
                 datapath: kernel.datapath, pins: pins, tracking: tracking,
-                namespaces: serving.namespaces, node: kernel.start.node, arrivals: serving.arrivals,
+                namespaces: serving.namespaces, node: node, arrivals: serving.arrivals,
                 admin: operators.admin, endpoint: operators.endpoint, kernelSide: operators.kernelSide,
                 supervisor: supervisor, incidents: incidents, logger: logger))
     }
@@ -111,7 +111,7 @@ extension Parts {
 
     /// Follows the hierarchy, then listens in every pod's network namespace: last what a redirected connection meets first.
     private func serve(
-        _ datapath: Datapath, adopting kept: [SupervisorLink.Group], isSuccessor: Bool
+        _ datapath: Datapath, _ node: NetworkNamespaceID, adopting kept: [SupervisorLink.Group], isSuccessor: Bool
     ) throws -> CgroupTracking {
         let uplinks = UplinkReport(logger: logger)
         // Programs that an earlier agent left guard the interfaces meanwhile: pods need not wait until others are loaded.
@@ -123,7 +123,7 @@ extension Parts {
             pins: kernel.pins, datapath: datapath, enforcement: pods.enforcement, namespaces: namespaces,
             incidents: incidents, logger: logger)
         self.tracking.set(tracking)
-        try namespaces.start(datapath, node: kernel.start.node, adopting: kept, isSuccessor: isSuccessor)
+        try namespaces.start(datapath, node: node, adopting: kept, isSuccessor: isSuccessor)
         logger.info(
             "serving metadata", metadata: ["namespaces": "\(namespaces.open.count)", "by": "\(namespaces.way)"])
         if isGuarded { uplinks.start(datapath) }

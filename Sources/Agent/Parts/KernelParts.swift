@@ -19,9 +19,8 @@ struct KernelParts: Sendable {
         let (root, kubepods) = try KubepodsSearch.find(configuration, in: cgroups)
         self.root = root
         pins = PinDirectory(path: configuration.pinDirectory)
-        start = try KernelStart(
-            configuration, kubepods: kubepods, root: root, cgroups: cgroups, node: .current(), datapath: datapath,
-            logger: logger)
+        start = KernelStart(
+            configuration, kubepods: kubepods, root: root, cgroups: cgroups, datapath: datapath, logger: logger)
         lock = try PinLock(pins)
     }
 }

@@ -5,8 +5,8 @@ import Operations
 import Settings
 
 extension PostureCheck {
-    /// The oldest kernel on which the agent was seen to become ready. Linux 5.10 loads its programs, and it does not.
-    private static let floor = (major: 6, minor: 1)
+    /// The oldest kernel on which the agent was seen to serve.
+    private static let floor = (major: 5, minor: 10)
 
     func kernel(_ features: KernelFeatures) -> [Posture.Item] {
         var items = [version(features)]
@@ -14,7 +14,7 @@ extension PostureCheck {
             item(
                 "kernel.program." + (name.split(whereSeparator: { !$0.isLetter && $0 != "_" }).joined(separator: "-")),
                 presence, .degraded, "programs of type \(name)",
-                without: "The agent cannot start on this kernel: it needs Linux 6.1 with CONFIG_CGROUP_BPF."
+                without: "The agent cannot start on this kernel: it needs Linux 5.10 with CONFIG_CGROUP_BPF."
             )
         }
         items.append(
@@ -50,9 +50,9 @@ extension PostureCheck {
         guard version >= Self.floor else {
             return Posture.Item(
                 "kernel.version", .degraded, "Linux \(features.release)",
-                meaning: "Linux 6.1 is the oldest on which the agent becomes ready.")
+                meaning: "Linux 5.10 is the oldest on which the agent serves.")
         }
-        return Posture.Item("kernel.version", .ok, "Linux \(features.release), 6.1 or later is needed")
+        return Posture.Item("kernel.version", .ok, "Linux \(features.release), 5.10 or later is needed")
     }
 
     private func netfilter(_ features: KernelFeatures) -> Posture.Item {
