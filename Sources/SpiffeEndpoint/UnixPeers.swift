@@ -19,7 +19,7 @@ package struct UnixPeers: Sendable {
     package static func load(root: KubepodsRoot, cgroups: CgroupFileSystem, logger: Logger) -> UnixPeers? {
         do throws(BPFError) {
             let kernel = try UnixPeerCgroups()
-            try kernel.verify()
+            try kernel.verify(by: cgroups)
             return UnixPeers(root: root, cgroups: cgroups, kernel: kernel)
         } catch {
             logger.error(

@@ -105,7 +105,8 @@ struct UnixPeerTests {
     @Test("descriptors that are no connected Unix sockets have no ends, each for its own reason")
     func others() throws {
         let peers = try UnixPeerCgroups()
-        try peers.verify()
+        let mountPoint = try #require(try CgroupFileSystem.findMountPoint())
+        try peers.verify(by: CgroupFileSystem(mountPoint: mountPoint))
         let unconnected = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
         let tcp = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
         let file = unsafe open("/proc/self/status", O_RDONLY)

@@ -33,8 +33,13 @@ package final class UnixPeerCgroups: Sendable {
 
     /// Tries the program on a connection of this process's own.
     ///
+    /// - Parameter cgroups: Tells this process's cgroup, which both ends must have.
     /// - Throws: Why the kernel does not tell.
-    package func verify() throws(BPFError) {
+    package func verify(by cgroups: CgroupFileSystem) throws(BPFError) {
+        guard let own = cgroups.ownPath().flatMap({ cgroups.id(of: $0) }) else {
+            throw BPFError(
+                "find this process's cgroup", hint: "it is not below \(cgroups.mountPoint); set cgroup.mount-point")
+        }
         var pair: (CInt, CInt) = (-1, -1)
         let result = unsafe withUnsafeMutableBytes(of: &pair) { buffer in
             unsafe socketpair(
@@ -47,8 +52,9 @@ package final class UnixPeerCgroups: Sendable {
             close(pair.1)
         }
         let ends = try ends(of: pair.0)
-        guard ends.connector == ends.creator else {
-            throw BPFError("read the cgroups of a Unix connection", hint: "one process's two sockets have two cgroups")
+        guard ends == Ends(connector: own, creator: own) else {
+            throw BPFError(
+                "read the cgroups of a Unix connection", hint: "both ends of this process's own are not in its cgroup")
         }
     }
 }

@@ -8,11 +8,16 @@ import Tokens
 /// The way by which pods of this node get X.509-SVIDs.
 extension PostureCheck {
     /// One item, or none without a Unix socket of SPIFFE: whether the kernel tells whose its connections are.
-    func spiffeSocketPeers() -> [Posture.Item] {
+    func spiffeSocketPeers(_ layout: CgroupLayoutFinding) -> [Posture.Item] {
         guard configuration.spiffeSocket != nil else { return [] }
         let id = "kernel.unix-peers"
+        guard let cgroups = layout.cgroups else {
+            return [
+                Posture.Item(id, .unknown, "could not try whether the kernel tells the cgroups of Unix connections")
+            ]
+        }
         do throws(BPFError) {
-            try UnixPeerCgroups().verify()
+            try UnixPeerCgroups().verify(by: cgroups)
             return [Posture.Item(id, .ok, "both ends of Unix connections are known by their cgroups")]
         } catch {
             guard error.errorNumber != EPERM else {

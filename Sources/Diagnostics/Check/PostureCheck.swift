@@ -34,7 +34,7 @@ package struct PostureCheck: Sendable {
         let given = configurationItems()
         var sections = given.isEmpty ? [] : [Posture.Section("Configuration", given)]
         sections += [
-            Posture.Section("Kernel", kernel(features) + spiffeSocketPeers()),
+            Posture.Section("Kernel", kernel(features) + spiffeSocketPeers(layout)),
             Posture.Section("Cgroups", cgroups(layout) + otherKubepods(layout, isInstalled: isInstalled)),
             Posture.Section(
                 "Hooks", hookItems(hooks, layout, isInstalled: isInstalled) + exclusivePrograms(layout)),
