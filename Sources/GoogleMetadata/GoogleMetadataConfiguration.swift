@@ -19,8 +19,6 @@ package struct GoogleMetadataConfiguration: Sendable, Hashable {
     package var podTokenAudiences: Set<String>
     /// Whether Google's protocol is served. Without it only the paths of podidentd's own are, and those of other clouds.
     package var servesGoogle: Bool
-    /// Names that a client may send as `Host`, besides Google's own.
-    package var extraHostNames: [String]
 
     package init(
         projectID: String,
@@ -31,8 +29,7 @@ package struct GoogleMetadataConfiguration: Sendable, Hashable {
         identityProvider: String,
         subjectTokenAudience: String,
         podTokenAudiences: Set<String> = [],
-        servesGoogle: Bool = true,
-        extraHostNames: [String] = []
+        servesGoogle: Bool = true
     ) {
         self.projectID = projectID
         self.numericProjectID = numericProjectID
@@ -43,6 +40,5 @@ package struct GoogleMetadataConfiguration: Sendable, Hashable {
         self.subjectTokenAudience = subjectTokenAudience
         self.podTokenAudiences = podTokenAudiences
         self.servesGoogle = servesGoogle
-        self.extraHostNames = extraHostNames
     }
 }

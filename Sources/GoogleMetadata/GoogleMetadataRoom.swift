@@ -8,11 +8,15 @@ import Tokens
 ///
 /// Owns every path, so it stands behind all other rooms: unknown paths are refused in its words.
 package struct GoogleMetadataRoom: MetadataRoom {
+    /// Google's names for its server.
+    static let hostNames = HostNames(only: [
+        "169.254.169.254", "fd20:ce::254", "metadata", "metadata.google.internal", "metadata.goog",
+    ])
+
     let configuration: GoogleMetadataConfiguration
     /// The other clouds' rooms: a pod whose ServiceAccount names identities in these alone gets nothing of Google's.
     let others: [any CloudRoom]
     private let instance: @Sendable () -> InstanceAttributes
-    private let hostNames: HostNames
     let failures: GoogleFailures
 
     /// `instance` is called for each request: what is known of the node may change.
@@ -23,14 +27,7 @@ package struct GoogleMetadataRoom: MetadataRoom {
         self.configuration = configuration
         self.others = others
         self.instance = instance
-        self.hostNames = Self.hostNames(adding: configuration.extraHostNames)
         self.failures = GoogleFailures(configuration)
-    }
-
-    /// Google's names for its server, and `extra`.
-    static func hostNames(adding extra: [String]) -> HostNames {
-        let known = ["169.254.169.254", "fd20:ce::254", "metadata", "metadata.google.internal", "metadata.goog"]
-        return HostNames(only: known + extra)
     }
 
     /// The metadata tree, with what is known of the node now.
@@ -44,7 +41,7 @@ package struct GoogleMetadataRoom: MetadataRoom {
 
     /// Checks in a fixed order: host, flavor, route, method, query.
     package func check(_ head: HTTPRequestHead, _ target: RequestTarget) throws(RequestRefusal) -> any RoomRequest {
-        try target.check(head, isFor: hostNames)
+        try target.check(head, isFor: Self.hostNames)
         let route = Route(path: target.path)
         if route != .root {
             try Self.checkFlavor(of: head)

@@ -13,15 +13,3 @@ extension HTTPRequestHead {
         return found
     }
 }
-
-extension RequestTarget {
-    /// Checks `Host`, and the authority of an absolute-form target, against `names`.
-    package func check(_ head: HTTPRequestHead, isFor names: HostNames) throws(RequestRefusal) {
-        let host = try head.onlyField("Host")
-        guard host != nil || head.version != .http1_1 else {
-            throw .malformed("A request of HTTP/1.1 must have a Host header.")
-        }
-        if let host, !names.accepts(host) { throw .unknownHost }
-        if let authority, !names.accepts(authority) { throw .unknownHost }
-    }
-}

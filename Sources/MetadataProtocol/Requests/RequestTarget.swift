@@ -1,3 +1,5 @@
+package import NIOHTTP1
+
 /// A request target (RFC 9112, section 3.2) in the one form that routes are matched against.
 ///
 /// The path is split at the first `?`, percent-decoded exactly once, its `//` collapsed and its dot segments resolved.
@@ -89,4 +91,16 @@ package struct RequestTarget: Sendable, Hashable {
 extension RequestTarget: CustomStringConvertible {
     /// The path alone: a query may hold what its sender thinks private.
     package var description: String { path }
+}
+
+extension RequestTarget {
+    /// Checks `Host`, and the authority of an absolute-form target, against `names`.
+    package func check(_ head: HTTPRequestHead, isFor names: HostNames) throws(RequestRefusal) {
+        let host = try head.onlyField("Host")
+        guard host != nil || head.version != .http1_1 else {
+            throw .malformed("A request of HTTP/1.1 must have a Host header.")
+        }
+        if let host, !names.accepts(host) { throw .unknownHost }
+        if let authority, !names.accepts(authority) { throw .unknownHost }
+    }
 }

@@ -33,8 +33,7 @@ extension GoogleMetadataConfiguration {
         poolProjectNumber: 42,
         identityProvider: "//iam.googleapis.com/projects/42/locations/global/workloadIdentityPools/x/providers/y",
         subjectTokenAudience: "https://wif.example",
-        podTokenAudiences: ["https://vault.example"],
-        extraHostNames: ["Node-A.example"]
+        podTokenAudiences: ["https://vault.example"]
     )
 }
 
