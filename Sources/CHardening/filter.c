@@ -183,9 +183,8 @@ int hardening_filter_serving(void)
 	 * and Unix peers' cgroups. Nothing new can be loaded.
 	 */
 	ALLOW_VALUES(&builder, SYS_bpf, 0, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
-		     BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_LOOKUP_BATCH, BPF_OBJ_GET, BPF_OBJ_PIN,
-		     BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_QUERY, BPF_PROG_TEST_RUN, BPF_LINK_CREATE,
-		     BPF_LINK_UPDATE, BPF_ITER_CREATE);
+		     BPF_MAP_GET_NEXT_KEY, BPF_OBJ_GET, BPF_OBJ_PIN, BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_QUERY,
+		     BPF_PROG_TEST_RUN, BPF_LINK_CREATE, BPF_LINK_UPDATE, BPF_ITER_CREATE);
 	/* The C library asks netlink which address families there are, and does without an answer. */
 	ALLOW_VALUES(&builder, SYS_socket, 0, AF_UNIX, AF_INET, AF_INET6);
 	answer(&builder, SECCOMP_RET_ALLOW);

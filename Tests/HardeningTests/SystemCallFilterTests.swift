@@ -49,8 +49,8 @@ import Testing
             expect(test_call(TEST_BPF, 28, 0, 0), EFAULT, EINVAL, EBADF)
             // A link that a failed successor has changed, back to a program that was loaded before; a walk over the tasks.
             for command in [29, 33] { expect(test_call(TEST_BPF, command, 0, 0), EFAULT, EINVAL, EBADF) }
-            // Map creation, program load, attach, detach, link detach, tokens.
-            for command in [0, 5, 8, 9, 34, 36] { expect(test_call(TEST_BPF, command, 0, 0), EPERM) }
+            // Map creation, program load, attach, detach, look-ups that delete or read many, link detach, tokens.
+            for command in [0, 5, 8, 9, 21, 24, 34, 36] { expect(test_call(TEST_BPF, command, 0, 0), EPERM) }
             expect(test_call(TEST_SOCKET, Int(AF_NETLINK), Int(SOCK_RAW.rawValue), 0), EPERM)
             expect(test_call(TEST_SOCKET, Int(AF_INET6), Int(SOCK_STREAM.rawValue), 0), 0)
             expect(test_call(TEST_MOUNT, 0, 0, 0), EPERM)
