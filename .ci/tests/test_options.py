@@ -115,7 +115,7 @@ class ToolTests(unittest.TestCase):
                 ([".ci/cost", "--updaet"], {}, "There is no option '--updaet'"),
                 ([".ci/spiffe-mutations", "9"], {}, "There is no rule '9': there are 1, 2"),
                 ([".ci/arm64", "x"], {}, "arm64: there is no step x; there are kernel,"),
-                ([".ci/cluster", "x"], {}, "cluster: there is no step x; there are build and try"),
+                ([".ci/cluster", "x"], {}, "cluster: there is no step x; there are check, build and try"),
                 (["bash", ".ci/setup-clients", "x"], {}, "There is no argument 'x': "),
                 (["deploy/observability/record", "lab", "picture", "x"], {}, "Give the lab's program, the picture, and whole minutes")):
             with self.subTest(words=words, variables=variables):
