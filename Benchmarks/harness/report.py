@@ -76,9 +76,11 @@ def markdown(results):
     if busy:
         lines.append(f"- Other work took this much of the machine: {', '.join(busy)}. The harness goes before it, but "
                      "caches, interrupts and the scheduler's slices are shared: latencies suffer most.")
-    runs = [run for figure in results["figures"].values()
-            for run in (figure, *(entry["of"] for entry in figure["rows"] if "of" in entry))]
-    dates = sorted({(run["date"], run["agent"]["sha256"], run["mode"]) for run in runs})
-    lines += ["", "Measured: " + "; ".join(f"{date} (agent {digest or 'unknown'}, {mode})"
-                                           for date, digest, mode in dates) + "."]
+    runs = {}
+    for key, figure in sorted(results["figures"].items()):
+        for run in (figure, *(entry["of"] for entry in figure["rows"] if "of" in entry)):
+            figures = runs.setdefault((run["date"], run["agent"]["sha256"], run["mode"]), [])
+            figures += [key] if key not in figures else []
+    lines += ["", "Measured: " + "; ".join(f"{', '.join(figures)} on {date} (agent {digest or 'unknown'}, {mode})"
+                                           for (date, digest, mode), figures in sorted(runs.items())) + "."]
     return "\n".join(lines) + "\n"
