@@ -42,6 +42,53 @@ import Testing
         #expect(pace.pauseEnd(at: now) == now + .seconds(40))
     }
 
+    /// Others may need now what they left an hour ago.
+    @Test func aNodeThatBorrowedAndRestedHasNoBurst() throws {
+        var (pace, now) = (try pace(), start)
+        for _ in 0..<20 { pace.succeeded(startedAt: now) }
+        pace.started(at: now, jitter: 0.5)
+        now += .seconds(3_600)
+        var calls = 0
+        while pace.pauseEnd(at: now) == nil, calls < 100 {
+            pace.started(at: now, jitter: 0.5)
+            calls += 1
+        }
+        #expect(calls == 2)
+    }
+
+    @Test func aShortRestAtABorrowedPaceLeavesAFewCalls() throws {
+        var (pace, now) = (try pace(), start)
+        for _ in 0..<20 { pace.succeeded(startedAt: now) }
+        pace.started(at: now, jitter: 0.5)
+        now += .seconds(50)
+        var calls = 0
+        while pace.pauseEnd(at: now) == nil, calls < 100 {
+            pace.started(at: now, jitter: 0.5)
+            calls += 1
+        }
+        #expect(calls == 2)
+    }
+
+    @Test func aCallThatNeverCameThereTakesNothing() throws {
+        var pace = try pace()
+        pace.started(at: start, jitter: 0.5)
+        pace.returned()
+        #expect(pace.pauseEnd(at: start) == nil)
+    }
+
+    @Test func refusalsOfCallsThatRanTogetherAreOne() throws {
+        var pace = try pace()
+        for _ in 0..<20 { pace.succeeded(startedAt: start) }
+        for _ in 0..<10 {
+            pace.refused(refusal, startedAt: start, at: start + .milliseconds(100), jitter: 0.5)
+        }
+        #expect(pace.length(of: 1) == .seconds(50) / 8)
+        // The next success ends what callers are told.
+        #expect(pace.refusal == refusal)
+        pace.succeeded(startedAt: start + .seconds(1))
+        #expect(pace.refusal == nil)
+    }
+
     @Test func whatOthersLeaveIsBorrowedAndGivenBack() throws {
         var share = try #require(policy.share(of: .securityTokenService))
         for _ in 0..<6 { share.succeeded(at: start) }
@@ -96,6 +143,29 @@ import Testing
             let later = world.clock.now + .seconds(7_200)
             world.service.update { table, _ in table.sweep(now: later) }
             #expect(world.service.read { $0.paces.count } == 1)
+        }
+    }
+
+    /// The share counts from the agent's start: a pod that comes an hour later waits for nothing.
+    @Test func aPodThatComesLateIsServedAtOnce() async throws {
+        try await World.run { configuration in
+            configuration.pacing?.exchangesPerHour = 72
+        } body: { world in
+            world.clock.advance(by: .seconds(3_600))
+            #expect(await world.ask(.sample("a"), .direct).token != nil)
+            #expect(world.upstream.count(.exchange) == 1)
+        }
+    }
+
+    @Test func aRefusedTokenRequestTakesNothingOfTheShare() async throws {
+        try await World.run { configuration in
+            configuration.pacing?.exchangesPerHour = 72
+        } body: { world in
+            world.clock.advance(by: .seconds(3_600))
+            world.upstream.failNext(.subject, with: .kubernetes(.denied, 403))
+            #expect(await world.ask(.sample("a"), .direct).token == nil)
+            #expect(await world.ask(.sample("b"), .direct).token != nil)
+            #expect(world.upstream.count(.exchange) == 1)
         }
     }
 

@@ -27,7 +27,8 @@ extension RequestHandler {
     /// Answers some more of the requests that wait, after the event loop has served its other connections.
     private func takeTurn(_ context: ChannelHandlerContext) {
         guard !isClosing else { return }
-        turn = .begun
+        // Bytes that a read has written and not flushed yet stay to be flushed.
+        if turn == .none { turn = .begun }
         perform(state.turnBegan(), context)
         endTurn(context)
         noteUnanswered()

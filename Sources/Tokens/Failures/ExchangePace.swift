@@ -84,9 +84,21 @@ struct ExchangePace: Sendable {
     /// A call started. `jitter` in `0..<1` keeps nodes from falling into step.
     mutating func started(at now: Instant, jitter: Double) {
         guard pause > .zero else { return }
+        if let nextAt { share?.rested(since: nextAt, at: now) }
         // The unused share of an idle node counts for a while.
         let unused = share.map { max(nextAt ?? now, now - $0.allowance) } ?? now
         nextAt = unused + spread(jitter)
+    }
+
+    /// A call that had started came to its end before it reached the upstream, and took nothing of the share.
+    mutating func returned() {
+        guard let share, let due = nextAt else { return }
+        nextAt = due - share.pause
+    }
+
+    /// Whether a refresh comes before pods without a token: its own token would end before its turn after them.
+    func mustRenew(endingAt end: Instant, at now: Instant) -> Bool {
+        share != nil && end - now <= policy.refreshRemaining + length(of: 1)
     }
 
     /// The pause in whole milliseconds, from a half of it to three halves.
@@ -98,6 +110,7 @@ struct ExchangePace: Sendable {
     mutating func succeeded(startedAt: Instant) {
         if share != nil {
             share?.succeeded(at: startedAt)
+            refusal = nil
             return
         }
         guard isOfThisPause(startedAt) else { return }
@@ -118,7 +131,10 @@ struct ExchangePace: Sendable {
     /// the pause longer; the others began before it did.
     mutating func refused(_ failure: UpstreamFailure, startedAt: Instant, at now: Instant, jitter: Double) {
         if share != nil {
-            share?.refused(at: now, jitter: jitter)
+            if isOfThisPause(startedAt) {
+                share?.refused(at: now, jitter: jitter)
+                widenedAt = now
+            }
         } else if isOfThisPause(startedAt) {
             learntPause = min(max(learntPause * policy.growth, policy.firstPause), policy.longestPause)
             (widenedAt, successesInARow) = (now, 0)

@@ -30,8 +30,17 @@ struct QuotaShare: Sendable {
 
     var pause: Duration { interval * ((refusals >= Self.refusalsToSlow ? Self.slowing : 1) / borrowed) }
 
-    /// How far an idle node's unused calls may reach back: a pod that starts alone gets its token at once.
-    var allowance: Duration { max(interval, .seconds(60)) }
+    /// How far an idle node's unused calls may reach back: a pod that starts alone gets its token at once. At any pace they are the
+    /// same number of calls.
+    var allowance: Duration { span / borrowed }
+
+    /// The time in which a node that makes no call loses what it has borrowed, because others may have taken it.
+    private var span: Duration { max(interval, .seconds(60)) }
+
+    /// Takes back what was borrowed if the next call was due so long ago.
+    mutating func rested(since due: Instant, at now: Instant) {
+        if now - due >= span { borrowed = 1 }
+    }
 
     mutating func succeeded(at now: Instant) {
         refusals = 0

@@ -2,6 +2,8 @@ extension TokenService {
     /// Fetches, ends waits and cleans up until the task is cancelled; then answers the callers that still wait. Call
     /// once.
     package func run() async {
+        // The share of a quota counts from here, and not from the first pod that asks.
+        update { table, now in table.keepShare(now: now) }
         await withDiscardingTaskGroup { group in
             group.addTask { await self.expireWaiters(in: .token, whenever: self.tokenDeadlinesChanged) }
             group.addTask {

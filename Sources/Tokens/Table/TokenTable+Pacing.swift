@@ -27,7 +27,10 @@ extension TokenTable {
         case .success:
             paces[key]?.succeeded(startedAt: fetch.startedAt)
         case .failure(let failure):
-            guard failure.upstream == key.upstream else { return }
+            guard failure.upstream == key.upstream else {
+                if fetch.isSpaced { paces[key]?.returned() }
+                return
+            }
             if failure.kind == .unavailable { paces[key]?.failed(at: now) }
             guard failure.kind == .rateLimited else { return }
             let spread = jitter()
@@ -36,8 +39,8 @@ extension TokenTable {
         }
     }
 
-    /// Starts the queued fetches that the paces allow. Those of pods without a token come first, pod after pod; then the refresh
-    /// whose token ends first.
+    /// Starts the queued fetches that the paces allow. Those of pods without a token come first, one of each pod after the other;
+    /// then the refresh whose token ends first. Where the share is known, a refresh whose token would end comes before them all.
     mutating func startSpacedFetches(now: Instant) {
         pacedUntil = nil
         var ahead: [PaceKey: Int] = [:]
@@ -87,9 +90,10 @@ extension TokenTable {
     }
 
     private mutating func spacedFetches(now: Instant) -> [Candidate] {
-        var (urgent, refreshes): ([Candidate], [Candidate]) = ([], [])
+        var (urgent, refreshes): ([(round: Int, candidate: Candidate)], [Candidate]) = ([], [])
         for pod in readyPods {
             guard let shard = pods[pod], shard.canStartFetch else { continue }
+            var round = 0
             for fetch in shard.queue {
                 guard let key = fetch.key.pace(with: fetch.federated), let pace = paces[key],
                     pace.isSpaced(at: now)
@@ -97,14 +101,25 @@ extension TokenTable {
                 let end = shard.end(of: fetch.key, at: now)
                 let candidate = Candidate(
                     pod: pod, key: fetch.key, pace: key, end: end, isAwaited: shard.isAwaited(fetch.key))
-                if end == nil { urgent.append(candidate) } else { refreshes.append(candidate) }
+                if let end {
+                    if pace.mustRenew(endingAt: end, at: now) {
+                        urgent.append((-1, candidate))
+                    } else {
+                        refreshes.append(candidate)
+                    }
+                } else {
+                    urgent.append((round, candidate))
+                    round += 1
+                }
                 // Once for each wait: a change copies the pod's slots.
                 if let refusal = pace.refusal, shard.slots[fetch.key]?.setback == nil {
                     pods[pod]?.slots[fetch.key]?.progressed(.setback(refusal))
                 }
             }
         }
-        return urgent + refreshes.sorted { ($0.end ?? now) < ($1.end ?? now) }
+        // The sort is stable: within a round the pods' turn decides.
+        return urgent.sorted { $0.round < $1.round }.map(\.candidate)
+            + refreshes.sorted { ($0.end ?? now) < ($1.end ?? now) }
     }
 
     /// Whether every planned wake is later than the next fetch may start, by a millisecond or more.
