@@ -58,6 +58,7 @@ package final class WorkloadServer: Sendable {
     }
 
     private struct TooManyConnections: Error {}
+    private struct Closed: Error {}
 
     /// Closes without a word: the peer sees a reset.
     private static func reset(_ descriptor: CInt) {
@@ -73,7 +74,12 @@ package final class WorkloadServer: Sendable {
 
     private func setUp(_ channel: any Channel, _ peer: WorkloadPeer, _ place: PodConnectionLimit.Place) throws {
         let identifier = ObjectIdentifier(channel)
-        storage.withLock { $0.connections[identifier] = channel }
+        // A connection that comes while the server drains would not be told.
+        let isOpen = storage.withLock { storage in
+            if !storage.isClosed { storage.connections[identifier] = channel }
+            return !storage.isClosed
+        }
+        guard isOpen else { throw Closed() }
         // The connection's end gives its place back.
         channel.closeFuture.whenComplete { [self, place] _ in
             withExtendedLifetime(place) {}

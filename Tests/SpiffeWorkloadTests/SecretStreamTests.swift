@@ -148,6 +148,20 @@ import Testing
         #expect(try await long.next() == "status 8")
     }
 
+    @Test("a long request leaves no memory behind that the pod's share does not count")
+    func messages() throws {
+        var messages = CallMessages(limit: 300_000)
+        var long = ByteBuffer(bytes: [0, 0, 4, 0, 0])
+        long.writeRepeatingByte(0x58, count: 262_144)
+        messages.append(long)
+        messages.append(ByteBuffer(repeating: 0, count: 5 * 3276 + 4))
+        var count = 0
+        while try messages.next() != nil { count += 1 }
+        #expect(count == 3277)
+        messages.compact()
+        #expect(messages.size == 4 && messages.capacity <= 64)
+    }
+
     @Test("unfinished requests of one pod are kept up to its share, whatever the number of its streams, and no longer")
     func budget() async throws {
         let signer = try FakeSigner()

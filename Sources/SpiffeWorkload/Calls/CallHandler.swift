@@ -53,6 +53,8 @@ final class CallHandler: HTTP2StreamHandler {
 
     func received(_ bytes: ByteBuffer, isLast: Bool) {
         guard case .reading(var body) = state else { return }
+        // A second reference would have each piece copy those before it.
+        state = .answering
         do throws(GRPCStatus) {
             guard let message = try body.append(bytes) else {
                 try share.set(body.size)
@@ -61,7 +63,6 @@ final class CallHandler: HTTP2StreamHandler {
                 return
             }
             deadline?.cancel()
-            state = .answering
             try begin(message)
         } catch {
             end(error)

@@ -84,10 +84,17 @@ struct CallMessages {
     mutating func next() throws(GRPCStatus) -> ByteBuffer? {
         guard let length = try buffer.frameLength(limit: limit), buffer.readableBytes >= length else { return nil }
         buffer.moveReaderIndex(forwardBy: 5)
-        let message = buffer.readSlice(length: length - 5)
-        if buffer.readableBytes == 0 { buffer = ByteBuffer() } else { buffer.discardReadBytes() }
-        return message
+        return buffer.readSlice(length: length - 5)
     }
+
+    /// Lets go of the messages that were taken out. Called when nothing holds them any more: a copy of all would be made else.
+    mutating func compact() {
+        guard buffer.readerIndex > 0 else { return }
+        buffer = buffer.readableBytes == 0 ? ByteBuffer() : ByteBuffer(bytes: buffer.readableBytesView)
+    }
+
+    /// The memory that is held, in bytes.
+    var capacity: Int { buffer.storageCapacity }
 }
 
 /// The bytes of one call's body, until they are its one message.

@@ -25,7 +25,7 @@ struct CallResponse {
             if !status.message.isEmpty {
                 trailers.add("grpc-message", String(status.encodedMessage.prefix(Self.messageLimit)))
             }
-            stream.end(trailers)
+            stream.end(trailers, isFailure: status != .ok)
         }
         stream.flush()
     }

@@ -61,6 +61,7 @@ final class SecretStreamHandler: HTTP2StreamHandler {
                 deadline?.cancel()
                 deadline = nil
             }
+            messages.compact()
             try share.set(messages.size)
             if !messages.isEmpty { expectMessage() }
             // A client that asks for nothing more may still listen; one that has asked for nothing may not.
@@ -157,6 +158,7 @@ final class SecretStreamHandler: HTTP2StreamHandler {
         work?.cancel()
         work = nil
         shown = nil
+        messages = CallMessages(limit: store.configuration.secretRequestBytes)
         // Less always fits.
         try? share.set(0)
     }

@@ -22,6 +22,7 @@ extension HTTP2Connection {
             // A client that reads what has waited is none that is stuck.
             if stream.hasPending { lastProgress = eventLoop.now }
             writeHead(.data, stream: stream.id, length: size)
+            pingCredit = min(pingCredit + 1, 64)
             if data.isSecret { writeInPlace(part) } else { output.writeImmutableBuffer(part) }
         }
     }
@@ -55,6 +56,14 @@ extension HTTP2Connection {
         ended.insert(id)
         writeHead(.reset, stream: id, length: 4)
         output.writeInteger(code.rawValue)
+    }
+
+    /// Ends a stream whose client does not take its answer. What waits, such as a private key, is dropped.
+    ///
+    /// Clients of gRPC try again after ENHANCE_YOUR_CALM; after CANCEL they do not.
+    func dropAnswer(of stream: HTTP2Stream) {
+        writeReset(stream.id, .enhanceYourCalm)
+        remove(stream)
     }
 
     /// Ends a stream whose handler does not know it yet.
@@ -129,7 +138,7 @@ extension HTTP2Connection {
                 bound.value.context?.close(promise: nil)
             }
         }
-        eventLoop.scheduleTask(in: .seconds(1)) { bound.value.context?.close(promise: nil) }
+        closing = eventLoop.scheduleTask(in: .seconds(1)) { bound.value.context?.close(promise: nil) }
     }
 
     // MARK: Idleness

@@ -18,7 +18,7 @@ extension HTTP2Connection {
             writeHead(.settings, flags: HTTP2Flag.acknowledgement, stream: 0, length: 0)
             writePending()
         case .ping(let data):
-            try countControl()
+            if pingCredit > 0 { pingCredit -= 1 } else { try countControl() }
             writeHead(.ping, flags: HTTP2Flag.acknowledgement, stream: 0, length: 8)
             output.writeInteger(data)
         case .other: try countControl()
@@ -37,6 +37,7 @@ extension HTTP2Connection {
         if let stream = streams[id] { return try receiveTrailers(stream, block, isLast: isLast) }
         guard id > lastStream else {
             try checkEnded(id)
+            try countControl()
             return try headers.skip(block)
         }
         // 5.1.1: a client's streams are odd.
@@ -116,9 +117,12 @@ extension HTTP2Connection {
         if waiting > 0, increment < Self.leastIncrement { try countControl() }
         guard id != 0 else {
             guard increment > 0 else { throw .connection(.protocolError) }
+            // With an open window, what waits does so for the window of its own stream.
+            let wasClosed = sendWindow <= 0
             sendWindow += increment
             guard sendWindow <= FrameReader.windowMax else { throw .connection(.flowControlError) }
-            return writePending()
+            if wasClosed { writePending() }
+            return
         }
         guard let stream = streams[id] else { return try checkBegun(id) }
         guard increment > 0 else { throw .stream(id, .protocolError) }

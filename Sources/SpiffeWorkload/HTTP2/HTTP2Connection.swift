@@ -35,7 +35,14 @@ final class HTTP2Connection: ChannelDuplexHandler {
     var initialSendWindow = 65_535
     var receiveWindow = ReceiveWindow()
     /// Streams whose answers wait for a window.
-    var waiting = 0
+    var waiting = 0 {
+        didSet {
+            // The time that the client does not take its answers begins here.
+            if oldValue == 0, waiting > 0 { lastProgress = eventLoop.now }
+        }
+    }
+    /// The PINGs that the client may send for the data that it got: clients measure their windows so, with one for each frame.
+    var pingCredit = 0
 
     var resets = FloodLimit(200, in: .seconds(30))
     var errors = FloodLimit(200, in: .seconds(30))
@@ -55,6 +62,8 @@ final class HTTP2Connection: ChannelDuplexHandler {
     var hasFailed = false
 
     var timer: Scheduled<Void>?
+    /// Closes a connection whose client does not take the last frames.
+    var closing: Scheduled<Void>?
     var lastProgress: NIODeadline
 
     init(_ calls: CallOpener, eventLoop: any EventLoop) {
@@ -82,6 +91,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         timer?.cancel()
+        closing?.cancel()
         closeStreams()
         self.context = nil
     }
@@ -112,6 +122,8 @@ final class HTTP2Connection: ChannelDuplexHandler {
                 isReadHeld = false
                 context.read()
             }
+        } else {
+            lastProgress = eventLoop.now
         }
         context.fireChannelWritabilityChanged()
     }
@@ -177,6 +189,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
     /// Forgets the frames that have not been handled.
     func dropRest() {
         reader = FrameReader(blockLimit: configuration.headerBytes)
+        headers = HeaderReader(listLimit: configuration.headerBytes, allocator: ByteBufferAllocator())
         // Less always fits.
         try? share.set(0)
     }
@@ -191,11 +204,17 @@ final class HTTP2Connection: ChannelDuplexHandler {
     private func write() {
         guard unsent > 0, let context else { return }
         unsent = 0
-        if output.readableBytes > 0 {
-            context.write(wrapOutboundOut(output), promise: nil)
-            output = ByteBuffer()
-        }
+        if output.readableBytes > 0 { context.write(wrapOutboundOut(takeOutput()), promise: nil) }
         context.flush()
+    }
+
+    /// Takes the frames out, in a buffer of about their size: what waits for a slow client is counted by its bytes.
+    private func takeOutput() -> ByteBuffer {
+        defer { output = ByteBuffer() }
+        guard 2 * output.readableBytes < output.capacity else { return output }
+        var frames = ByteBufferAllocator().buffer(capacity: output.readableBytes)
+        frames.writeImmutableBuffer(output)
+        return frames
     }
 
     /// Begins a frame whose payload the caller writes into `output`.
@@ -208,8 +227,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
     /// Sends bytes from where they are.
     func writeInPlace(_ bytes: ByteBuffer) {
         guard let context else { return }
-        context.write(wrapOutboundOut(output), promise: nil)
-        output = ByteBuffer()
+        context.write(wrapOutboundOut(takeOutput()), promise: nil)
         context.write(wrapOutboundOut(bytes), promise: nil)
     }
 

@@ -67,11 +67,14 @@ final class HTTP2Stream {
         connection.waiting += 1
     }
 
-    /// Ends the stream with a header block, once all before it is sent.
-    func end(_ block: FieldBlock) {
+    /// Ends the stream with a header block, once all before it is sent. A failure does not wait: what is before it is dropped.
+    func end(_ block: FieldBlock, isFailure: Bool = false) {
         guard !isEnded else { return }
         isEnded = true
         hasSentHead = true
+        // The handler gets nothing any more, and must not live for as long as the client does not read.
+        handler = nil
+        if isFailure, hasPending { return connection.dropAnswer(of: self) }
         trailers = block
         finish()
     }

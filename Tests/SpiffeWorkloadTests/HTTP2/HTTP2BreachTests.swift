@@ -117,6 +117,9 @@ import Testing
             "10.5: windows that are opened by single bytes while an answer waits", .enhanceYourCalm,
             RawConnection.setting(4, 0) + call(1) + RawConnection.data(1)
                 + times(201, RawConnection.windowUpdate(1, 1))),
+        Breach(
+            "10.5: header blocks on a stream that has its answer", .enhanceYourCalm,
+            head(1, flags: 4) + times(210, head(1))),
         // The name "A".
         Breach(
             "10.5: streams with errors", .enhanceYourCalm,

@@ -108,6 +108,40 @@ import Testing
         try await connection.close()
     }
 
+    @Test("what waits for a slow client takes no more memory than its bytes")
+    func smallAnswers() async throws {
+        let connection = try await Self.started()
+        let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/")]
+        _ = try await connection.channel.writeInbound(ByteBuffer(bytes: connection.head(1, fields, isLast: true)))
+        let answer = try #require(try await connection.channel.readOutbound(as: ByteBuffer.self))
+        #expect(answer.readableBytes < 32 && answer.storageCapacity <= 64, "\(answer)")
+        try await connection.close()
+    }
+
+    @Test("a failure does not wait behind an answer that its client does not take")
+    func failureBehindClosedWindow() async throws {
+        let connection = try await Self.started()
+        #expect(try await connection.exchange(RawConnection.setting(4, 0)) == ["SETTINGS ACK"])
+        #expect(try await connection.exchange(connection.call(1, "FetchX509SVID")) == ["HEADERS 1 200"])
+        connection.store.forget(RawConnection.pod.uid)
+        #expect(try await connection.sent() == ["RST 1 11"])
+        #expect(connection.store.holdings.streams == 0)
+        try await connection.close()
+    }
+
+    @Test("a client that measures its window by a PING for each frame of data is no flood")
+    func pingsForData() async throws {
+        let connection = try await Self.started()
+        #expect(try await connection.exchange(RawConnection.windowUpdate(0, 1 << 28)) == [])
+        let ping = RawConnection.frame(.ping, [UInt8](repeating: 0, count: 8))
+        for number in 0..<1000 {
+            let stream = 2 * number + 1
+            let sent = try await connection.exchange(connection.tokenCall(stream) + ping)
+            #expect(sent.contains("PING ACK 0") && sent.contains("HEADERS \(stream) status 0 END"), "\(sent)")
+        }
+        try await connection.close()
+    }
+
     @Test("one-shot calls of a stream, each ended by a reset after its message, are no flood")
     func oneShots() async throws {
         let connection = try await Self.started()
