@@ -26,7 +26,7 @@ static __always_inline bool nid_is_loopback6(struct bpf_sock_addr *ctx, __u32 la
  */
 static __always_inline bool nid_is_others_bind(struct bpf_sock_addr *ctx)
 {
-	/* Asked for every process that binds: see lib/cookie.h. */
+	/* Asked for every process that binds such a port: see lib/cookie.h. */
 	__u64 netns_cookie = bpf_get_netns_cookie(ctx);
 	const struct nid_settings *settings = nid_settings_of_node();
 

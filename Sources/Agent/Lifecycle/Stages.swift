@@ -73,7 +73,7 @@ extension Parts {
         [
             Stage(service: pods.watching, abandon: { [watching = pods.watching] in watching.cancel() }),
             .runs { [node = serving.node] in await node.run() },
-            // On the loop of upstream calls: it has a timer without a thread of its own.
+            // The timer of this check is on the loop of upstream calls, which needs no thread of its own for it.
             .runs { [selfCheck] in await selfCheck.current?.run(on: .upstreams) },
             .runs { [proof = serving.proof, server = serving.server] in
                 await proof.run(on: .upstreams, isServing: { server.isAccepting })

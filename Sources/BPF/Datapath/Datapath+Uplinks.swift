@@ -39,9 +39,11 @@ extension Datapath {
     package func refreshUplinks(afterLoss: Bool = false, always: Bool = false) throws(BPFError) -> [UplinkGuard.Change]
     {
         let (uplinks, watch) = guardState.withLock { ($0.uplinks, $0.watch) }
+        var failure: BPFError?
         if afterLoss {
-            try restoreGuardPins()
+            // The pins alone held the interfaces' guards: those come first, whatever becomes of the other pins.
             uplinks?.forgetLinks()
+            do throws(BPFError) { try restoreGuardPins() } catch { failure = error }
         }
         let isDue = watch?.take() ?? true
         guard isDue || afterLoss || always else { return [] }
@@ -49,6 +51,7 @@ extension Datapath {
             try guardOwnAddresses()
             let changes = try uplinks?.refresh() ?? []
             if uplinks?.hasFailed == true { watch?.demand() }
+            if let failure { throw failure }
             return changes
         } catch {
             watch?.demand()

@@ -212,11 +212,27 @@ package final class Datapath: Sendable {
         ]
     }
 
+    /// Whether the host guard's table is gone. Asked through the socket that put it there: a serving agent may open no other.
+    private var isTableMissing: Bool {
+        guard let nftables = guardState.withLock(\.nftables) else { return false }
+        return (try? nftables.hasTable(NftablesGuard.tableName)) == false
+    }
+
+    /// Puts the host guard's table back if another process has removed it, such as a firewall that flushes all rules.
+    ///
+    /// - Returns: Whether it was gone.
+    /// - Throws: What the kernel said.
+    package func restoreTable() throws(BPFError) -> Bool {
+        guard isTableMissing, let nftables = guardState.withLock(\.nftables) else { return false }
+        try overNetlink { () throws(NetlinkError) in try nftables.replace(with: NftablesGuard.table(configuration)) }
+        return true
+    }
+
     /// The hooks whose pin or table is gone: another process detached them, and pods may reach the machine's own
     /// metadata server.
     package var missingHooks: [String] {
         hooks.map(\.name).filter { name in
-            guard name != HostGuard.tableHook else { return (try? HostGuard.hasTable()) == false }
+            guard name != HostGuard.tableHook else { return isTableMissing }
             return unsafe access("\(pins.links)/\(name)", F_OK) != 0
         }
     }

@@ -54,12 +54,9 @@ package struct SelfCheck: Sendable {
         self.logger = logger
     }
 
-    /// Runs until its task is cancelled, on a thread that wakes up for nothing else.
+    /// Runs until its task is cancelled. The loop of `executor` has the timer alone: a look may wait for the kernel, which would
+    /// keep the loop's connections waiting.
     package func run(on executor: EventLoopExecutor) async {
-        await withTaskExecutorPreference(executor) { await look(again: executor) }
-    }
-
-    private func look(again executor: EventLoopExecutor) async {
         var time = TimeCheck(interval: Self.interval, first: Self.now)
         var refusals = KernelRefusals(since: kernelCounters, at: .now)
         var traffic = TrafficNews()
@@ -78,6 +75,7 @@ package struct SelfCheck: Sendable {
             if looks % Self.looksPerHookCheck == 0 {
                 await checkPrograms()
                 checkHooks(&others)
+                checkTable()
             }
             checkSupervisor(&supervision)
             // A finding ends also with its pod, which no counter tells.
@@ -156,6 +154,18 @@ package struct SelfCheck: Sendable {
         // No successor was about to take over, and none begins meanwhile.
         guard kernelSide.isTaken else { return }
         try? await NIOThreadPool.singleton.runIfActive { kernelSide.resume() }
+    }
+
+    /// The host guard by nftables has no pin that would hold it.
+    private func checkTable() {
+        do throws(BPFError) {
+            guard try datapath.current?.restoreTable() == true else { return }
+            incidents.increment(.hooksReclaimed)
+            logger.warning("another process removed the nftables table of the host guard; it is in place again")
+        } catch {
+            logger.error(
+                "the nftables table of the host guard is gone and cannot be put back", metadata: ["reason": "\(error)"])
+        }
     }
 
     private func checkSupervisor(_ state: inout SupervisorLink.State) {
