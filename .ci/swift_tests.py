@@ -127,8 +127,10 @@ def watched(arguments, record, show, limits, command, note, explain):
     command = (command or TEST) + list(arguments)
     # Line by line, or a test's last words stay in a buffer when it hangs.
     buffering = ["stdbuf", "-oL"] if shutil.which("stdbuf") else []
+    # The tests' program colours what it prints to a pipe wherever `TERM` names a terminal: a coloured line cannot be read.
     child = subprocess.Popen(
-        buffering + command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        buffering + command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        env=os.environ | {"NO_COLOR": "1"})
     lines = queue.Queue()
 
     def read():
