@@ -150,13 +150,7 @@ package final class Datapath: Sendable {
             }
             origin = .reattached
         }
-        // The new one works before the old one's pin goes.
-        let temporary = pin + "-next"
-        unsafe unlink(temporary)
-        try BPFLink(attaching: program, toCgroup: cgroup).pin(at: temporary)
-        guard unsafe rename(temporary, pin) == 0 else {
-            throw BPFError("replace the pin at \(pin)", errorNumber: errno)
-        }
+        try BPFLink(attaching: program, toCgroup: cgroup).pin(inPlaceOf: pin)
         return origin
     }
 

@@ -51,9 +51,12 @@ struct BPFLink: ~Copyable {
         return unsafe BPFLink(link)
     }
 
-    /// Keeps the attachment alive beyond this process.
-    func pin(at path: String) throws(BPFError) {
-        try check(unsafe bpf_link__pin(link, path), "pin a link at \(path)")
+    /// Keeps the attachment alive beyond this process, in the place of what is pinned at `path`. Makes the directory if it is
+    /// gone.
+    func pin(inPlaceOf path: String) throws(BPFError) {
+        try replacePin(at: path) { temporary throws(BPFError) in
+            try check(unsafe bpf_link__pin(link, temporary), "pin a link at \(temporary)")
+        }
     }
 
     /// Replaces the attached program. Every connection sees the old or the new one, never none.
@@ -111,11 +114,18 @@ struct BPFProgram: ~Copyable {
     }
 }
 
-/// Pins a link in the place of what is pinned at `path`: the new one works before the old one's pin goes.
+/// Pins a link in the place of what is pinned at `path`.
 func pin(_ link: CInt, inPlaceOf path: String) throws(BPFError) {
+    try replacePin(at: path) { temporary throws(BPFError) in
+        try check(unsafe bpf_obj_pin(link, temporary), "pin a link at \(temporary)")
+    }
+}
+
+/// Replaces what is pinned at `path` by what `pin` pins at the path it is given: the new one works before the old one's pin goes.
+private func replacePin(at path: String, by pin: (String) throws(BPFError) -> Void) throws(BPFError) {
     let temporary = path + "-next"
     unsafe unlink(temporary)
-    try check(unsafe bpf_obj_pin(link, temporary), "pin a link at \(temporary)")
+    try pin(temporary)
     guard unsafe rename(temporary, path) == 0 else {
         throw BPFError("replace the pin at \(path)", errorNumber: errno)
     }
