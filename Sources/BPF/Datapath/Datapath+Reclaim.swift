@@ -1,7 +1,6 @@
 import Attribution
 import CLibbpf
 import Glibc
-import Netlink
 import Synchronization
 
 /// Takes the hooks back from a successor that ended before it served.
@@ -54,9 +53,6 @@ extension Datapath {
             state.uplinks?.forgetLinks()
             state.watch?.demand()
         }
-        if let nftables = guardState.withLock(\.nftables) {
-            try overNetlink { () throws(NetlinkError) in try nftables.replace(with: NftablesGuard.table(configuration))
-            }
-        }
+        try guardState.withLock(\.nftables)?.replaceHostGuard(configuration)
     }
 }

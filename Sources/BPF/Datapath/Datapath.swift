@@ -218,7 +218,7 @@ package final class Datapath: Sendable {
     /// - Throws: What the kernel said.
     package func restoreTable() throws(BPFError) -> Bool {
         guard isTableMissing, let nftables = guardState.withLock(\.nftables) else { return false }
-        try overNetlink { () throws(NetlinkError) in try nftables.replace(with: NftablesGuard.table(configuration)) }
+        try nftables.replaceHostGuard(configuration)
         return true
     }
 

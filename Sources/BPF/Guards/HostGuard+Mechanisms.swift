@@ -49,16 +49,14 @@ extension HostGuard {
     }
 
     private static func installTable(_ configuration: DatapathConfiguration) throws(BPFError) -> Installation {
-        do throws(NetlinkError) {
+        let (nftables, wasThere) = try overNetlink { () throws(NetlinkError) -> (Nftables, Bool) in
             let nftables = try Nftables()
-            let wasThere = try nftables.hasTable(NftablesGuard.tableName)
-            try nftables.replace(with: NftablesGuard.table(configuration))
-            for place in places { unsafe unlink("\(configuration.pinDirectory.links)/\(place.pin)") }
-            let state = HookState(name: tableHook, origin: wasThere ? .adopted : .attached)
-            return Installation(mechanism: .nftables, hooks: [state], nftables: nftables)
-        } catch {
-            throw BPFError(error)
+            return (nftables, try nftables.hasTable(NftablesGuard.tableName))
         }
+        try nftables.replaceHostGuard(configuration)
+        for place in places { unsafe unlink("\(configuration.pinDirectory.links)/\(place.pin)") }
+        let state = HookState(name: tableHook, origin: wasThere ? .adopted : .attached)
+        return Installation(mechanism: .nftables, hooks: [state], nftables: nftables)
     }
 
     /// The name of the guard by nftables among the hooks. It has no pin: the kernel keeps the table.
@@ -97,6 +95,11 @@ extension HostGuard {
 }
 
 extension Nftables {
+    /// Puts the host guard's table in place, or in the place of the one that is there.
+    func replaceHostGuard(_ configuration: DatapathConfiguration) throws(BPFError) {
+        try overNetlink { () throws(NetlinkError) in try replace(with: NftablesGuard.table(configuration)) }
+    }
+
     /// The packets that the host guard's table has dropped since it was put in place, by the names of the programs'
     /// counters.
     var droppedByHostGuard: [String: UInt64] {
