@@ -61,7 +61,7 @@ extension ByteBuffer {
 
 /// The messages of a call whose request is a stream, cut out of its bytes.
 struct CallMessages {
-    private var buffer = ByteBuffer()
+    private(set) var buffer = ByteBuffer()
     private let limit: Int
 
     init(limit: Int) {
@@ -88,13 +88,7 @@ struct CallMessages {
     }
 
     /// Lets go of the messages that were taken out. Called when nothing holds them any more: a copy of all would be made else.
-    mutating func compact() {
-        guard buffer.readerIndex > 0 else { return }
-        buffer = buffer.readableBytes == 0 ? ByteBuffer() : ByteBuffer(bytes: buffer.readableBytesView)
-    }
-
-    /// The memory that is held, in bytes.
-    var capacity: Int { buffer.storageCapacity }
+    mutating func releaseRead() { buffer.releaseRead() }
 }
 
 /// The bytes of one call's body, until they are its one message.

@@ -61,7 +61,7 @@ final class SecretStreamHandler: HTTP2StreamHandler {
                 deadline?.cancel()
                 deadline = nil
             }
-            messages.compact()
+            messages.releaseRead()
             try share.set(messages.size)
             if !messages.isEmpty { expectMessage() }
             // A client that asks for nothing more may still listen; one that has asked for nothing may not.

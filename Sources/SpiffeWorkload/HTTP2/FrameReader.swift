@@ -37,11 +37,7 @@ struct FrameReader {
         if bytes.readableBytes == 0 { bytes = more } else { bytes.writeImmutableBuffer(more) }
     }
 
-    /// Lets go of the bytes that have been read: a few that are left must not keep the buffer of them all.
-    mutating func releaseRead() {
-        guard bytes.readerIndex > 0 else { return }
-        bytes = bytes.readableBytes == 0 ? ByteBuffer() : ByteBuffer(bytes: bytes.readableBytesView)
-    }
+    mutating func releaseRead() { bytes.releaseRead() }
 
     /// Takes out the next frame; `nil` until it is complete.
     ///
@@ -201,5 +197,13 @@ struct FrameReader {
             }
         }
         return .settings(initialWindow: window)
+    }
+}
+
+extension ByteBuffer {
+    /// Lets go of the bytes that have been read: a few that are left must not keep the buffer of them all.
+    mutating func releaseRead() {
+        guard readerIndex > 0 else { return }
+        self = readableBytes == 0 ? ByteBuffer() : ByteBuffer(bytes: readableBytesView)
     }
 }
