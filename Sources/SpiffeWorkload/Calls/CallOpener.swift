@@ -1,14 +1,5 @@
 import NIOHPACK
 
-/// A call as its headers announce it.
-enum CallHead: Sendable, Equatable {
-    case call(WorkloadMethod)
-    /// A call that ends with this status before a byte of its message is read.
-    case refused(GRPCStatus)
-    /// A request that is none of gRPC: the answer is this HTTP status.
-    case notGRPC(Int)
-}
-
 /// Begins the calls of one connection.
 struct CallOpener {
     let store: IdentityStore
@@ -16,31 +7,24 @@ struct CallOpener {
     let observer: any WorkloadObserver
 
     /// Says what is called.
-    func head(_ headers: HPACKHeaders) -> CallHead {
-        do throws(CallRequest.Refusal) {
-            return .call(
-                try CallRequest.method(
-                    of: headers, transport: peer.transport, authorities: store.configuration.authorities))
-        } catch {
-            return switch error {
-            case .status(let status): .refused(status)
-            case .notGRPC(let status): .notGRPC(status)
-            }
+    func head(_ headers: HPACKHeaders) -> CallRequest.Head {
+        Result { () throws(CallRequest.Refusal) in
+            try CallRequest.method(of: headers, transport: peer.transport, authorities: store.configuration.authorities)
         }
     }
 
     /// Gives the stream a handler, or its end.
-    func open(_ head: CallHead, on stream: HTTP2Stream) {
+    func open(_ head: CallRequest.Head, on stream: HTTP2Stream) {
         switch head {
-        case .notGRPC(let status):
+        case .failure(.notGRPC(let status)):
             observer.ended(nil, with: .unimplemented)
             CallResponse(stream: stream).endPlainly(status)
-        case .refused(let status): end(nil, status, stream)
+        case .failure(.status(let status)): end(nil, status, stream)
         // A call without a message.
-        case .call(let method) where stream.isRemoteClosed: end(method, .malformed, stream)
-        case .call(.streamSecrets):
+        case .success(let method) where stream.isRemoteClosed: end(method, .malformed, stream)
+        case .success(.streamSecrets):
             stream.handler = SecretStreamHandler(stream, store: store, peer: peer, observer: observer)
-        case .call(let method):
+        case .success(let method):
             stream.handler = CallHandler(method, stream, store: store, peer: peer, observer: observer)
         }
     }

@@ -12,6 +12,9 @@ enum CallRequest {
         case notGRPC(Int)
     }
 
+    /// What a head calls, or why nothing.
+    typealias Head = Result<WorkloadMethod, Refusal>
+
     /// Reads what the headers call.
     static func method(
         of headers: HPACKHeaders, transport: WorkloadPeer.Transport, authorities: [OriginalDestination]

@@ -5,7 +5,7 @@ import NIOHPACK
 struct HeaderReader {
     /// A request's head: the call that it begins, and the length of its body where it says one.
     struct Request: Sendable {
-        var call: CallHead
+        var call: CallRequest.Head
         var contentLength: Int?
     }
 
@@ -25,7 +25,7 @@ struct HeaderReader {
     ///
     /// - Returns: The head; `nil`: the message is malformed.
     mutating func request(
-        _ block: ByteBuffer, _ judge: (HPACKHeaders) -> CallHead
+        _ block: ByteBuffer, _ judge: (HPACKHeaders) -> CallRequest.Head
     ) throws(HTTP2Breach) -> Request? {
         if let latest, latest.block == block { return latest.request }
         let isNeutral = Self.leavesTable(block)

@@ -13,8 +13,8 @@ import Testing
 
     /// The block's fields, by way of a head that has their text.
     private static func read(_ block: ByteBuffer, _ reader: inout HeaderReader) throws -> String? {
-        let request = try reader.request(block) { .refused(GRPCStatus(.unavailable, text($0))) }
-        guard case .refused(let status)? = request?.call else { return nil }
+        let request = try reader.request(block) { .failure(.status(GRPCStatus(.unavailable, text($0)))) }
+        guard case .failure(.status(let status))? = request?.call else { return nil }
         return status.message
     }
 
