@@ -45,7 +45,7 @@ final class CallHandler: HTTP2StreamHandler {
         guard wantsBytes, deadline == nil else { return }
         let bound = NIOLoopBound(self, eventLoop: stream.eventLoop)
         deadline = stream.eventLoop.scheduleTask(in: store.configuration.requestTime) {
-            bound.value.end(GRPCStatus(.unavailable, "the request did not arrive in time"))
+            bound.value.end(.late)
         }
     }
 

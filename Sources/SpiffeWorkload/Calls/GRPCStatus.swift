@@ -23,6 +23,7 @@ package struct GRPCStatus: Error, Sendable, Hashable {
     static let noSecurityHeader = GRPCStatus(.invalidArgument, "security header missing from request")
     static let malformed = GRPCStatus(.invalidArgument, "the request is not the message that the method takes")
     static let compressed = GRPCStatus(.unimplemented, "compressed messages are not served here")
+    static let late = GRPCStatus(.unavailable, "the request did not arrive in time")
     static let draining = GRPCStatus(.unavailable, "the agent restarts; ask again")
     static let unread = GRPCStatus(.resourceExhausted, "the client does not read its stream")
     static let budget = GRPCStatus(.resourceExhausted, "the pod's requests take too much memory")

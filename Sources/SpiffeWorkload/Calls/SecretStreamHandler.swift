@@ -45,7 +45,7 @@ final class SecretStreamHandler: HTTP2StreamHandler {
         guard !hasEnded, deadline == nil else { return }
         let bound = NIOLoopBound(self, eventLoop: stream.eventLoop)
         deadline = stream.eventLoop.scheduleTask(in: store.configuration.requestTime) {
-            bound.value.end(GRPCStatus(.unavailable, "the request did not arrive in time"))
+            bound.value.end(.late)
         }
     }
 

@@ -99,10 +99,11 @@ extension HTTP2Connection {
     func fail(_ code: HTTP2ErrorCode) {
         guard !hasFailed else { return }
         hasFailed = true
-        let isAnswered = isSpoken
+        // The reader that knows it is dropped with the rest.
+        let wasSpoken = isSpoken
         dropRest()
         closeStreams()
-        guard isAnswered else {
+        guard wasSpoken else {
             context?.close(promise: nil)
             return
         }

@@ -72,7 +72,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
         configuration = calls.store.configuration
         lastProgress = eventLoop.now
         reader = FrameReader(blockLimit: configuration.headerBytes)
-        headers = HeaderReader(listLimit: configuration.headerBytes, allocator: ByteBufferAllocator())
+        headers = HeaderReader(listLimit: configuration.headerBytes)
         share = BudgetShare(calls.store.budget, calls.peer)
     }
 
@@ -189,7 +189,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
     /// Forgets the frames that have not been handled.
     func dropRest() {
         reader = FrameReader(blockLimit: configuration.headerBytes)
-        headers = HeaderReader(listLimit: configuration.headerBytes, allocator: ByteBufferAllocator())
+        headers = HeaderReader(listLimit: configuration.headerBytes)
         // Less always fits.
         try? share.set(0)
     }

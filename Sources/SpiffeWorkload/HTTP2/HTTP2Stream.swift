@@ -120,5 +120,5 @@ extension HTTP2Stream: Sendable {}
 struct HTTP2Data {
     var bytes: ByteBuffer
     /// Whether they hold a private key: they are then sent from where they are, and no buffer gets a copy.
-    var isSecret = false
+    let isSecret: Bool
 }

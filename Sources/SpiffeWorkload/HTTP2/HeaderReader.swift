@@ -16,9 +16,10 @@ struct HeaderReader {
     /// decoded and judged once.
     private var latest: (block: ByteBuffer, request: Request)?
 
-    init(listLimit: Int, allocator: ByteBufferAllocator) {
+    init(listLimit: Int) {
         decoder = HPACKDecoder(
-            allocator: allocator, maxDynamicTableSize: HPACKDecoder.maxDynamicTableSize, maxHeaderListSize: listLimit)
+            allocator: ByteBufferAllocator(), maxDynamicTableSize: HPACKDecoder.maxDynamicTableSize,
+            maxHeaderListSize: listLimit)
     }
 
     /// Reads the block that begins a stream, and lets `judge` say what is called.

@@ -25,7 +25,7 @@ import Testing
             var random = FuzzGenerator(seed: seed)
             var encoder = HPACKEncoder(allocator: ByteBufferAllocator())
             var decoder = HPACKDecoder(allocator: ByteBufferAllocator())
-            var reader = HeaderReader(listLimit: 16_384, allocator: ByteBufferAllocator())
+            var reader = HeaderReader(listLimit: 16_384)
             var blocks: [ByteBuffer] = []
             for _ in 0..<24 {
                 // Mostly bytes that came before, which another table may give another meaning.
