@@ -42,25 +42,13 @@ import Testing
         #expect(pace.pauseEnd(at: now) == now + .seconds(40))
     }
 
-    /// Others may need now what they left an hour ago.
-    @Test func aNodeThatBorrowedAndRestedHasNoBurst() throws {
+    /// Others may need now what they left: as many calls are left after an hour as after a short rest.
+    @Test(arguments: [50, 3_600])
+    func aNodeThatBorrowedAndRestedHasNoBurst(rest: Int) throws {
         var (pace, now) = (try pace(), start)
         for _ in 0..<20 { pace.succeeded(startedAt: now) }
         pace.started(at: now, jitter: 0.5)
-        now += .seconds(3_600)
-        var calls = 0
-        while pace.pauseEnd(at: now) == nil, calls < 100 {
-            pace.started(at: now, jitter: 0.5)
-            calls += 1
-        }
-        #expect(calls == 2)
-    }
-
-    @Test func aShortRestAtABorrowedPaceLeavesAFewCalls() throws {
-        var (pace, now) = (try pace(), start)
-        for _ in 0..<20 { pace.succeeded(startedAt: now) }
-        pace.started(at: now, jitter: 0.5)
-        now += .seconds(50)
+        now += .seconds(rest)
         var calls = 0
         while pace.pauseEnd(at: now) == nil, calls < 100 {
             pace.started(at: now, jitter: 0.5)

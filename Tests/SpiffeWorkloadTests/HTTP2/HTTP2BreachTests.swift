@@ -31,7 +31,7 @@ import Testing
 
     private static func times(_ count: Int, _ bytes: [UInt8]) -> [UInt8] { (0..<count).flatMap { _ in bytes } }
 
-    /// A head of literals alone: POST, http, / and the header of a name and value.
+    /// A head of three entries of the static table (POST, http, /), and of the bytes `more`.
     private static func head(_ stream: Int, flags: UInt8 = 0x4, _ more: [UInt8] = []) -> [UInt8] {
         frame(.headers, flags: flags, stream: stream, [0x83, 0x86, 0x84] + more)
     }
@@ -135,11 +135,7 @@ import Testing
 
     /// A head that begins a call, without a message, of literals.
     private static func call(_ stream: Int) -> [UInt8] {
-        var block: [UInt8] = []
-        for (name, value) in RawConnection.fields() {
-            block += FieldBlock([(name, value)]).bytes
-        }
-        return frame(.headers, flags: 4, stream: stream, block)
+        frame(.headers, flags: 4, stream: stream, FieldBlock(RawConnection.fields()).bytes)
     }
 
     @Test("a breach of the connection ends it, with its code", arguments: framing + compression + floods)
