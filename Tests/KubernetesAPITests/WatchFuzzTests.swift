@@ -56,18 +56,56 @@ import Testing
             let input = Array(RandomPod.event(&random).utf8)
             FuzzRun.note(input)
             let whole = try JSONDecoder().decode(Event.self, from: Data(input))
-            var pod = try #require(whole.object?.pod(of: "node-a"))
+            var pod = try #require(whole.object.wire.pod(of: "node-a"))
             pod.labels = pod.labels.filter { Self.labels.contains($0.key) }
             let cut = Int.random(in: 0...input.count, using: &random)
             let events = Self.events([Array(input[..<cut]), Array(input[cut...])])
             #expect(
-                events == [.updated(pod, resourceVersion: whole.object?.resourceVersion)],
+                events == [.updated(pod, resourceVersion: whole.object.metadata.resourceVersion)],
                 "seed \(seed), cut at \(cut): \(FuzzRun.text(input))")
         }
     }
 
+    /// An event of ``RandomPod`` as Swift's decoder reads it.
     private struct Event: Decodable {
-        var object: WireObject?
+        struct Metadata: Decodable {
+            let uid: String
+            let name: String
+            let namespace: String
+            let resourceVersion: String
+            let labels: [String: String]
+            let annotations: [String: String]
+        }
+
+        struct Spec: Decodable {
+            let serviceAccountName: String?
+            let hostNetwork: Bool
+            let nodeName: String
+        }
+
+        struct Status: Decodable {
+            let phase: String
+        }
+
+        struct Object: Decodable {
+            let metadata: Metadata
+            let spec: Spec
+            let status: Status
+
+            var wire: WireObject {
+                WireObject(
+                    metadata: WireObject.Metadata(
+                        uid: metadata.uid, name: metadata.name, namespace: metadata.namespace,
+                        resourceVersion: metadata.resourceVersion, labels: metadata.labels,
+                        annotations: metadata.annotations),
+                    spec: WireObject.Spec(
+                        serviceAccountName: spec.serviceAccountName, hostNetwork: spec.hostNetwork,
+                        nodeName: spec.nodeName),
+                    status: WireObject.PodStatus(phase: status.phase))
+            }
+        }
+
+        let object: Object
     }
 
     @Test("an event without end ends the watch as soon as no API server could have written it")

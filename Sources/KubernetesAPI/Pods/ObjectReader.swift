@@ -32,14 +32,16 @@ struct ObjectReader: UpstreamBodyReader {
 extension UpstreamReading<ObjectReader> {
     /// The object, if the answer is one whole object that `type` can be made of.
     func object<Value: Decodable>(_ type: Value.Type) -> Value? {
-        guard end == .whole, let projection = reader?.projection, !projection.isIncomplete else { return nil }
-        return ProjectedJSON.decode(type, from: projection.bytes)
+        wholeObject.flatMap { ProjectedJSON.decode(type, from: $0) }
     }
 
     /// The same without a type.
-    var node: JSONNode? {
+    var node: JSONNode? { wholeObject.flatMap { JSONNode($0) } }
+
+    /// What is kept of the object, if the answer is one whole object.
+    private var wholeObject: [UInt8]? {
         guard end == .whole, let projection = reader?.projection, !projection.isIncomplete else { return nil }
-        return JSONNode(projection.bytes)
+        return projection.bytes
     }
 }
 

@@ -2,8 +2,8 @@ import Attribution
 
 /// A pod, a bookmark or a `Status`, as a watch or a list brings it: only the fields that matter, none of them certain
 /// to be there, none that can spoil the others. ``mask(labels:)`` names the same fields.
-struct WireObject: Decodable {
-    struct Metadata: Decodable {
+struct WireObject {
+    struct Metadata {
         var uid: String?
         var name: String?
         var namespace: String?
@@ -13,14 +13,14 @@ struct WireObject: Decodable {
         var annotations: [String: String]?
     }
 
-    struct Spec: Decodable {
+    struct Spec {
         var serviceAccountName: String?
         var hostNetwork: Bool?
         var nodeName: String?
     }
 
     /// A pod's; a `Status` has text in its place.
-    struct PodStatus: Decodable {
+    struct PodStatus {
         var phase: String?
     }
 
@@ -29,29 +29,6 @@ struct WireObject: Decodable {
     var status: PodStatus?
     var message: String?
     var code: Int?
-
-    enum CodingKeys: CodingKey {
-        case metadata, spec, status, message, code
-    }
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        metadata = try? container.decodeIfPresent(Metadata.self, forKey: .metadata)
-        spec = try? container.decodeIfPresent(Spec.self, forKey: .spec)
-        status = try? container.decodeIfPresent(PodStatus.self, forKey: .status)
-        message = try? container.decodeIfPresent(String.self, forKey: .message)
-        code = try? container.decodeIfPresent(Int.self, forKey: .code)
-    }
-
-    /// The same from what a projector leaves. Throws if that is no object.
-    init(_ node: JSONNode) throws(JSONNode.Mismatch) {
-        metadata = try? node.member("metadata").map(Metadata.init)
-        spec = try? node.member("spec").map(Spec.init)
-        status = try? node.member("status").map(PodStatus.init)
-        message = try? node.text("message")
-        code = try? node.number("code")
-        guard case .object = node else { throw JSONNode.Mismatch() }
-    }
 
     /// The fields above, and of the labels those with the given keys.
     static func mask(labels: Set<String>) -> FieldMask {
@@ -97,6 +74,18 @@ struct WireObject: Decodable {
             isTooLarge: isTooLarge
         )
         return ObservedPod(record: record, isMirror: isMirror, labels: metadata.labels ?? [:])
+    }
+}
+
+extension WireObject {
+    /// Reads what a projector leaves. Throws if that is no object.
+    init(_ node: JSONNode) throws(JSONNode.Mismatch) {
+        metadata = try? node.member("metadata").map(Metadata.init)
+        spec = try? node.member("spec").map(Spec.init)
+        status = try? node.member("status").map(PodStatus.init)
+        message = try? node.text("message")
+        code = try? node.number("code")
+        guard case .object = node else { throw JSONNode.Mismatch() }
     }
 }
 
