@@ -29,8 +29,7 @@ package struct FleetReport: Sendable {
             "[\(minute.exchanges),\(minute.refusedExchanges),\(minute.tokenRequests),\(minute.refusedTokenRequests),"
                 + "\(minute.reads),\(minute.impersonations),\(minute.without)]"
         }
-        return "{\"scenario\":\"\(options.scenario.rawValue)\",\"paces\":\(options.paces),"
-            + "\"share\":\(options.knowsShare),\"nodes\":\(options.nodes),"
+        return "{\"scenario\":\"\(options.scenario.rawValue)\",\"nodes\":\(options.nodes),"
             + "\"pods\":\(options.pods),\"accounts\":\(options.accounts),\"quota\":\(options.exchangesPerMinute),"
             + "\"begins\":\(options.scenario.beginning.components.seconds),"
             + "\"ends\":\(options.scenario.end.components.seconds),\"without\":\(withoutAtEnd),"

@@ -46,7 +46,7 @@ struct FleetCommand: ParsableCommand {
             options.impersonationsPerMinute = options.impersonationsPerMinute * nodes / 5_000
             options.tokenRequestsPerSecond = max(options.tokenRequestsPerSecond * nodes / 5_000, 1)
             options.paces = !withoutPacing
-            options.knowsShare = withShare && !withoutPacing
+            options.knowsShare = withShare
             print(Fleet(options).run().json)
         }
     }
