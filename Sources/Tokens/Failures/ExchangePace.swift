@@ -130,14 +130,14 @@ struct ExchangePace: Sendable {
     /// Calls that run at the same moment are refused together, for one and the same excess. The first of these refusals makes
     /// the pause longer; the others began before it did.
     mutating func refused(_ failure: UpstreamFailure, startedAt: Instant, at now: Instant, jitter: Double) {
-        if share != nil {
-            if isOfThisPause(startedAt) {
+        if isOfThisPause(startedAt) {
+            if share != nil {
                 share?.refused(at: now, jitter: jitter)
-                widenedAt = now
+            } else {
+                learntPause = min(max(learntPause * policy.growth, policy.firstPause), policy.longestPause)
+                successesInARow = 0
             }
-        } else if isOfThisPause(startedAt) {
-            learntPause = min(max(learntPause * policy.growth, policy.firstPause), policy.longestPause)
-            (widenedAt, successesInARow) = (now, 0)
+            widenedAt = now
         }
         refusal = failure
         pressedUntil = now + policy.pressure
