@@ -64,16 +64,18 @@ package final class ConnectionProof: Sendable {
     /// agent accepts connections: an agent that has handed over no longer does.
     package func run(on executor: EventLoopExecutor, isServing: @escaping @Sendable () -> Bool) async {
         guard let podUID else { return await untilCancelled() }
-        await withTaskExecutorPreference(executor) { await attempt(as: podUID, on: executor, isServing: isServing) }
+        await withTaskExecutorPreference(executor) {
+            await repeatAttempts(as: podUID, on: executor, isServing: isServing)
+        }
     }
 
-    private func attempt(
+    private func repeatAttempts(
         as podUID: PodUID, on executor: EventLoopExecutor, isServing: @Sendable () -> Bool
     ) async {
         while !Task.isCancelled {
             var pause = Self.pause.success
             if isServing() {
-                let problem = await attempt(as: podUID, on: executor)
+                let problem = await attemptAll(as: podUID, on: executor)
                 if Task.isCancelled { return }
                 record(problem)
                 if problem != nil { pause = Self.pause.failure }
@@ -104,8 +106,8 @@ package final class ConnectionProof: Sendable {
         }
     }
 
-    /// Why there is no proof; `nil`: there is.
-    private func attempt(as podUID: PodUID, on executor: EventLoopExecutor) async -> String? {
+    /// Attempts every address. Why there is no proof; `nil`: there is.
+    private func attemptAll(as podUID: PodUID, on executor: EventLoopExecutor) async -> String? {
         guard let datapath = datapath.current else { return "no hook is attached yet" }
         let missing = datapath.missingHooks
         guard missing.isEmpty else { return "not tried: the hook \(missing.joined(separator: ", ")) is detached" }
