@@ -7,6 +7,7 @@ import Settings
 extension PostureCheck {
     /// The oldest kernel on which the agent was seen to serve.
     private static let floor = (major: 5, minor: 10)
+    private static let floorText = "\(floor.major).\(floor.minor)"
 
     func kernel(_ features: KernelFeatures) -> [Posture.Item] {
         var items = [version(features)]
@@ -14,7 +15,8 @@ extension PostureCheck {
             item(
                 "kernel.program." + (name.split(whereSeparator: { !$0.isLetter && $0 != "_" }).joined(separator: "-")),
                 presence, .degraded, "programs of type \(name)",
-                without: "The agent cannot start on this kernel: it needs Linux 5.10 with CONFIG_CGROUP_BPF."
+                without: "The agent cannot start on this kernel: it needs Linux \(Self.floorText) with "
+                    + "CONFIG_CGROUP_BPF."
             )
         }
         items.append(
@@ -50,9 +52,9 @@ extension PostureCheck {
         guard version >= Self.floor else {
             return Posture.Item(
                 "kernel.version", .degraded, "Linux \(features.release)",
-                meaning: "Linux 5.10 is the oldest on which the agent serves.")
+                meaning: "Linux \(Self.floorText) is the oldest on which the agent serves.")
         }
-        return Posture.Item("kernel.version", .ok, "Linux \(features.release), 5.10 or later is needed")
+        return Posture.Item("kernel.version", .ok, "Linux \(features.release), \(Self.floorText) or later is needed")
     }
 
     private func netfilter(_ features: KernelFeatures) -> Posture.Item {
