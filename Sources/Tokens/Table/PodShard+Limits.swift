@@ -98,9 +98,7 @@ extension PodShard {
 
     /// Removes what no request could get any more.
     mutating func removeSpentTokens(now: Instant) {
-        // Nearly always none is. To look at slots in their place copies none of them.
-        guard slots.indices.contains(where: { slots.values[$0].isSpent(at: now) }) else { return }
-        slots = slots.filter { !$0.value.isSpent(at: now) }
+        slots.removeValues { $0.isSpent(at: now) }
     }
 
     /// Whether forgetting the shard changes no answer.

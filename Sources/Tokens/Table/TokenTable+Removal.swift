@@ -21,12 +21,8 @@ extension TokenTable {
     /// Removes what has expired: tokens without a refresh, failures, records, pods without anything.
     mutating func sweep(now: Instant) {
         for index in pods.values.indices { pods.values[index].removeSpentTokens(now: now) }
-        if pods.indices.contains(where: { pods.values[$0].isIdle(at: now) }) {
-            pods = pods.filter { !$0.value.isIdle(at: now) }
-        }
-        if serviceAccounts.indices.contains(where: { serviceAccounts.values[$0].isSpent(at: now) }) {
-            serviceAccounts = serviceAccounts.filter { !$0.value.isSpent(at: now) }
-        }
+        pods.removeValues { $0.isIdle(at: now) }
+        serviceAccounts.removeValues { $0.isSpent(at: now) }
         if !paces.isEmpty {
             let queued = pods.values.flatMap(\.queue)
             let awaited = Set(queued.compactMap { $0.key.pace(with: $0.federated) })
@@ -53,5 +49,13 @@ extension TokenTable {
         serviceAccounts = [:]
         readyPods = []
         outbox.sort()
+    }
+}
+
+extension Dictionary {
+    /// Removes values. Nearly always none is to go: to look at them in their place copies none of them.
+    mutating func removeValues(where isRemoved: (Value) -> Bool) {
+        guard indices.contains(where: { isRemoved(values[$0]) }) else { return }
+        self = filter { !isRemoved($0.value) }
     }
 }
