@@ -20,7 +20,7 @@ package enum LabEnvironment {
     }
 
     /// Digits alone, as the tools that set such variables check them.
-    package static func parse(_ text: String) -> Int? {
+    private static func parse(_ text: String) -> Int? {
         guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(text) else { return nil }
         return number > 0 ? number : nil
     }
