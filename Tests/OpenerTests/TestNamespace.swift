@@ -65,19 +65,14 @@ struct TestNamespace {
     }
 }
 
-/// Where the executables under test are.
-let binaries: String = {
-    let executable = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
-    return (executable as NSString).deletingLastPathComponent
-}()
-
 extension Opener {
     /// Starts the opener that was built, with no more than these capabilities in its bounding set.
     convenience init(bounds: [String]? = nil, arguments: [String] = []) throws {
         let prefix = bounds.map {
             ["setpriv", "--bounding-set=" + (["-all"] + $0.map { "+" + $0 }).joined(separator: ",")]
         }
-        try self.init(executable: binaries + "/podidentd-opener", prefix: prefix ?? [], arguments: arguments)
+        try self.init(
+            executable: try Binaries.directory() + "/podidentd-opener", prefix: prefix ?? [], arguments: arguments)
     }
 }
 

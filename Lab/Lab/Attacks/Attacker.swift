@@ -1,5 +1,3 @@
-import Foundation
-
 /// The rights of an attacker on its node, from `facts/threats.md`.
 package enum Attacker: String, Sendable {
     /// A pod without any capability, and without a way to gain one.
@@ -39,10 +37,7 @@ package enum Attacker: String, Sendable {
     }
 
     /// The lab's attack program, which lies beside the running executable.
-    package static func program() throws -> String {
-        let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        return (executable as NSString).deletingLastPathComponent + "/lab-attack"
-    }
+    package static func program() throws -> String { try Binaries.directory() + "/lab-attack" }
 }
 
 extension RunningPod {

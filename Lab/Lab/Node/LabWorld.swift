@@ -40,10 +40,7 @@ package final class LabWorld: Sendable {
             )
             let cluster = try await LabCluster.start(configuration, keys: keys)
             cluster.kubernetes.allowAudience(configuration.providerName)
-            let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-            return LabWorld(
-                node: node, cluster: cluster, binaries: (executable as NSString).deletingLastPathComponent
-            )
+            return LabWorld(node: node, cluster: cluster, binaries: try Binaries.directory())
         } catch {
             await node.tearDown()
             throw error

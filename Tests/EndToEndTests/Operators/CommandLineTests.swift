@@ -39,8 +39,7 @@ struct CommandLineTests {
             ("PODIDENTD_LAB_PORT", "http", "is a whole number above 0"),
         ])
     func environment(name: String, value: String, words: String) async throws {
-        let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        let lab = (tests as NSString).deletingLastPathComponent + "/podidentd-lab"
+        let lab = try Binaries.directory() + "/podidentd-lab"
         let result = try await Command.run([lab, "demo"], environment: [name: value])
         #expect(result.status == 64)
         #expect(result.errorOutput == "\(name) \(words), and not '\(value)'.\n")

@@ -53,9 +53,7 @@ struct DatapathLab {
 
     /// The lab's own client, run inside `pod`.
     func probe(_ pod: RunningPod, _ arguments: [String]) throws -> Command {
-        let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        let probe = (executable as NSString).deletingLastPathComponent + "/podidentd-lab"
-        return try pod.start([probe, "probe"] + arguments)
+        try pod.start([try Binaries.directory() + "/podidentd-lab", "probe"] + arguments)
     }
 }
 
