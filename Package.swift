@@ -500,7 +500,7 @@ let package = Package(
             dependencies: [
                 "Linux",
                 "Agent", "Attribution", "BPF", "Clouds", "Diagnostics", "Enforcement", "GoogleMetadata",
-                "KubernetesAPI", "MetadataProtocol", "MetadataServer", "NodeObject", "Operations", "Restart",
+                "KubernetesAPI", "MetadataProtocol", "MetadataServer", "Netlink", "NodeObject", "Operations", "Restart",
                 "Settings", "Telemetry", "Tokens", logging, nioHTTP1,
             ],
             swiftSettings: strict),

@@ -30,6 +30,8 @@ package struct NetworkInterface: Sendable, Equatable {
 /// The socket is opened once, so that a process that may open no more of its kind can go on asking.
 package struct NetworkInterfaces: ~Copyable, Sendable {
     private let descriptor: CInt
+    /// The number of the latest request.
+    private var sequence: UInt32 = 0
 
     // linux/rtnetlink.h, linux/if_link.h.
     private static let netlinkFamily: CInt = 16
@@ -38,8 +40,6 @@ package struct NetworkInterfaces: ~Copyable, Sendable {
     private static let getAddress: UInt16 = 22
     private static let request: UInt16 = 0x1
     private static let dump: UInt16 = 0x300
-    private static let done: UInt16 = 3
-    private static let error: UInt16 = 2
     private static let nameAttribute: UInt16 = 3
     private static let masterAttribute: UInt16 = 10
     private static let infoAttribute: UInt16 = 18
@@ -49,10 +49,7 @@ package struct NetworkInterfaces: ~Copyable, Sendable {
     /// `RT_SCOPE_LINK`: addresses of this scope or a narrower one say nothing.
     private static let linkScope: UInt8 = 253
 
-    private static let headerBytes = 16
     private static let answerBytesMax = 64 * 1024
-    /// More interfaces than any node has.
-    private static let messagesMax = 65536
 
     package init() throws(NetlinkError) {
         descriptor = socket(
@@ -67,7 +64,7 @@ package struct NetworkInterfaces: ~Copyable, Sendable {
     }
 
     /// Every interface, by index.
-    package func list() throws(NetlinkError) -> [NetworkInterface] {
+    package mutating func list() throws(NetlinkError) -> [NetworkInterface] {
         var interfaces: [UInt32: NetworkInterface] = [:]
         for message in try dump(Self.getLink, "list the network interfaces") where message.count >= 16 {
             // struct ifinfomsg: family, padding, type, index, flags, change.
@@ -87,7 +84,7 @@ package struct NetworkInterfaces: ~Copyable, Sendable {
     }
 
     /// The bytes of every IP address of the network namespace.
-    package func addresses() throws(NetlinkError) -> [[UInt8]] {
+    package mutating func addresses() throws(NetlinkError) -> [[UInt8]] {
         try dump(Self.getAddress, "list the network addresses").compactMap { message in
             guard message.count >= 8 else { return nil }
             let attributes = NetlinkAttributeReader(message.dropFirst(8))
@@ -101,30 +98,30 @@ package struct NetworkInterfaces: ~Copyable, Sendable {
     }
 
     /// Sends a request for all of something, and returns the messages of the answer without their headers.
-    private func dump(_ type: UInt16, _ operation: String) throws(NetlinkError) -> [ArraySlice<UInt8>] {
+    private mutating func dump(_ type: UInt16, _ operation: String) throws(NetlinkError) -> [ArraySlice<UInt8>] {
+        let (descriptor, latest) = (descriptor, sequence)
+        // No two requests have the same number, whatever becomes of the first.
+        sequence &+= NetlinkDump.attemptsMax
+        return try NetlinkDump.whole(operation) { attempt throws(NetlinkError) in
+            try Self.answer(to: type, sequence: latest &+ attempt, over: descriptor, operation)
+        }
+    }
+
+    private static func answer(
+        to type: UInt16, sequence: UInt32, over descriptor: CInt, _ operation: String
+    ) throws(NetlinkError) -> NetlinkDump.Outcome {
         var bytes: [UInt8] = []
-        bytes.append(host: UInt32(Self.headerBytes + 16))
+        bytes.append(host: UInt32(NetlinkDump.headerBytes + 16))
         bytes.append(host: type)
         bytes.append(host: Self.request | Self.dump)
-        bytes += [UInt8](repeating: 0, count: 8 + 16)
+        bytes.append(host: sequence)
+        bytes += [UInt8](repeating: 0, count: 4 + 16)
         try NetlinkExchange.send(bytes, over: descriptor, operation)
-        var messages: [ArraySlice<UInt8>] = []
-        while messages.count < Self.messagesMax {
-            var rest = try NetlinkExchange.receive(atMost: Self.answerBytesMax, from: descriptor, operation)
-            while rest.count >= Self.headerBytes {
-                let size = Int(rest.host32(at: 0))
-                guard size >= Self.headerBytes, size <= rest.count else { break }
-                let body = rest[(rest.startIndex + Self.headerBytes)..<(rest.startIndex + size)]
-                switch rest.host16(at: 4) {
-                case Self.done: return messages
-                case Self.error:
-                    let number = body.count >= 4 ? -CInt(bitPattern: body.host32(at: 0)) : EPROTO
-                    throw NetlinkError(operation, errorNumber: number)
-                default: messages.append(body)
-                }
-                rest = rest.dropFirst((size + 3) & ~3)
-            }
+        // The kernel gives a socket its port with the first message.
+        var answer = NetlinkDump(sequence: sequence, port: try NetlinkExchange.port(of: descriptor, operation))
+        while true {
+            let part = try NetlinkExchange.receive(atMost: Self.answerBytesMax, from: descriptor, operation)
+            if let outcome = answer.take(part) { return outcome }
         }
-        throw NetlinkError(operation, errorNumber: E2BIG)
     }
 }

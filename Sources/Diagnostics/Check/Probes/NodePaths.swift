@@ -35,7 +35,8 @@ struct NodePaths: Sendable {
     /// - Parameter hostRoot: Where the node's root is mounted; empty if this process runs in it.
     /// - Throws: What the kernel said when the interfaces were to be listed.
     init(hostRoot: String) throws(NetlinkError) {
-        interfaces = try NetworkInterfaces().list()
+        var network = try NetworkInterfaces()
+        interfaces = try network.list()
         bridgesCallNetfilter = Self.text("/proc/sys/net/bridge/bridge-nf-call-iptables").map { $0.hasPrefix("1") }
         let directory = hostRoot + "/etc/cni/net.d"
         let files = Self.entries(of: directory).compactMap { Self.text(directory + "/" + $0) }
