@@ -157,6 +157,28 @@ import Testing
         }
     }
 
+    /// The upstream names a moment within the fetch, which calls again by itself and gets its token.
+    @Test func aRefusalThatTheFetchRepeatsIsLearntFrom() async throws {
+        try await World.run { configuration in
+            configuration.pacing?.exchangesPerHour = 72
+        } body: { world in
+            world.clock.advance(by: .seconds(3_600))
+            world.upstream.failNext(.exchange, with: .sts(.rateLimited, 429, retryAfter: .seconds(1)))
+            let answers = world.ask(.sample("a"), .direct)
+            let moment = world.clock.now + .seconds(1)
+            await world.clock.sleeper(until: moment)
+            let refused = world.service.read { Array($0.paces.values) }
+            #expect(refused.map { $0.defersRefreshes(at: moment) } == [true])
+            world.clock.advance(by: .seconds(1))
+            #expect(await answers.token != nil)
+            #expect(world.upstream.count(.exchange) == 2)
+            // The success ends what callers are told, and not what was learnt.
+            let paces = world.service.read { Array($0.paces.values) }
+            #expect(paces.map(\.refusal) == [nil])
+            #expect(paces.map { $0.defersRefreshes(at: moment) } == [true])
+        }
+    }
+
     @Test func theFirstPodsOfAnAgentAreServedInTurn() async throws {
         try await World.run { configuration in
             configuration.pacing?.exchangesPerHour = 3_600

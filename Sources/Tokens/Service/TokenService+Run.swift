@@ -45,7 +45,7 @@ extension TokenService {
                 settle(
                     .success(
                         try await self.pipeline.mint(fetch) { progress in
-                            self.update(ending: .none) { table, _ in table.progressed(fetch, progress) }
+                            self.update(ending: .none) { table, now in table.progressed(fetch, progress, now: now) }
                         }))
             } catch {
                 settle(.failure(error))

@@ -39,6 +39,16 @@ extension TokenTable {
         }
     }
 
+    /// Learns from a refusal after which the fetch calls once more, because the upstream named a moment. The fetch's end, which
+    /// may be a success, says nothing of it.
+    mutating func learn(fromRepeated failure: UpstreamFailure, of fetch: TokenFetch, now: Instant) {
+        guard fetch.isSpaced, failure.kind == .rateLimited, let key = fetch.key.pace(with: fetch.federated),
+            failure.upstream == key.upstream
+        else { return }
+        let spread = jitter()
+        paces[key]?.refused(failure, startedAt: fetch.startedAt, at: now, jitter: spread)
+    }
+
     /// Starts the queued fetches that the paces allow. Those of pods without a token come first, one of each pod after the other;
     /// then the refresh whose token ends first. Where the share is known, a refresh whose token would end comes before them all.
     mutating func startSpacedFetches(now: Instant) {

@@ -148,8 +148,9 @@ struct TokenTable: Sendable {
         runningCount < configuration.fetchesInTotal || shard.running.isEmpty
     }
 
-    mutating func progressed(_ fetch: TokenFetch, _ progress: FetchProgress) {
+    mutating func progressed(_ fetch: TokenFetch, _ progress: FetchProgress, now: Instant) {
         count(progress)
+        if case .setback(let failure) = progress { learn(fromRepeated: failure, of: fetch, now: now) }
         guard pods[fetch.key.pod]?.slots[fetch.key]?.fetch == .running(fetch.id) else { return }
         pods[fetch.key.pod]?.slots[fetch.key]?.progressed(progress)
     }
