@@ -508,7 +508,9 @@ let package = Package(
         .testTarget(
             name: "DocumentationTests", dependencies: ["Clouds", "Operations", "Settings", "YAML"],
             swiftSettings: strict),
-        .testTarget(name: "SimulationTests", dependencies: ["Fleet", "Simulation"], swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["Fleet", "Simulation", "VirtualTime", nioCore],
+            swiftSettings: strict),
         .testTarget(
             name: "LabTests",
             dependencies: ["Lab", asyncHTTPClient, nioCore, nioHTTP1, nioSSL],

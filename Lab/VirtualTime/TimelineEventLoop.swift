@@ -1,5 +1,6 @@
 package import Dispatch
 package import NIOCore
+import Synchronization
 
 /// The timeline as an event loop of SwiftNIO, for parts of the agent that set their timers on one.
 package final class TimelineEventLoop: EventLoop {
@@ -18,17 +19,27 @@ package final class TimelineEventLoop: EventLoop {
         scheduleTask(in: deadline - now, task)
     }
 
-    /// A cancelled task stays in the queue, and its result has no effect.
+    /// A cancelled task stays in the queue, and does not run.
     package func scheduleTask<T>(in delay: TimeAmount, _ task: @escaping @Sendable () throws -> T) -> Scheduled<T> {
         let promise = makePromise(of: T.self)
+        let cancellation = Cancellation()
         timeline.after(nanoseconds: delay.nanoseconds) {
+            guard !cancellation.hasHappened else { return }
             do {
                 promise.assumeIsolated().succeed(try task())
             } catch {
                 promise.fail(error)
             }
         }
-        return Scheduled(promise: promise) {}
+        return Scheduled(promise: promise) { cancellation.happen() }
+    }
+
+    private final class Cancellation: Sendable {
+        private let flag = Atomic(false)
+
+        var hasHappened: Bool { flag.load(ordering: .relaxed) }
+
+        func happen() { flag.store(true, ordering: .relaxed) }
     }
 
     package func preconditionNotInEventLoop(file: StaticString, line: UInt) {
