@@ -133,6 +133,8 @@ import Testing
     private static let metadataBytes: [UInt8] = [169, 254, 169, 254]
     private static let mappedBytes = [UInt8](repeating: 0, count: 10) + [0xff, 0xff] + metadataBytes
     private static let elsewhere = [0x20, 0x01, 0x0d, 0xb8] + [UInt8](repeating: 1, count: 12)
+    /// Another address whose last word is that of the protected one, which is all that the filter sees.
+    private static let namesake = Array(elsewhere.prefix(12)) + metadataBytes
 
     @Test(
         "a source route or routing header that names a protected address is found, wherever it stands",
@@ -156,6 +158,12 @@ import Testing
             Route(
                 testDescription: "type 4 of others", packet: ipv6(43, segments(4, left: 1, [elsewhere])), leadsOn: false
             ),
+            Route(
+                testDescription: "type 4, one with the same last word",
+                packet: ipv6(43, segments(4, left: 2, [elsewhere, namesake])), leadsOn: false),
+            Route(
+                testDescription: "type 4, two with the same last word",
+                packet: ipv6(43, segments(4, left: 2, [namesake, namesake])), leadsOn: true),
             Route(
                 testDescription: "nothing left of it", packet: ipv6(43, segments(4, left: 0, [mappedBytes])),
                 leadsOn: false),
