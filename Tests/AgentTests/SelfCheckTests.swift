@@ -51,10 +51,24 @@ import Testing
     func trafficNews() {
         var news = TrafficNews()
         func takes(_ redirected: UInt64, _ tagged: UInt64) -> Bool {
-            news.take(["redirected": redirected, "tagged": tagged, "held": 1])
+            news.take(["redirected": redirected, "tagged": tagged, "held": 1], own: ConnectionProof.Traffic())
         }
         #expect([takes(0, 0), takes(0, 0), takes(0, 0), takes(0, 0)] == [true, true, false, false])
         #expect([takes(3, 0), takes(3, 0), takes(3, 0)] == [true, true, false])
         #expect([takes(3, 1), takes(4, 1), takes(4, 1), takes(4, 1)] == [true, true, true, false])
+    }
+
+    @Test("the agent's own connections, counted among those of all pods, are no change")
+    func ownTraffic() {
+        var news = TrafficNews()
+        func takes(_ redirected: UInt64, _ tagged: UInt64, own: UInt64) -> Bool {
+            news.take(
+                ["redirected": redirected, "tagged": tagged],
+                own: ConnectionProof.Traffic(begun: own, arrived: own))
+        }
+        // An earlier agent's are counted as well, and this one's not yet.
+        #expect([takes(9, 8, own: 0), takes(9, 8, own: 0), takes(9, 8, own: 0)] == [true, true, false])
+        #expect([takes(11, 10, own: 2), takes(13, 12, own: 4)] == [false, false])
+        #expect([takes(14, 12, own: 4), takes(16, 14, own: 6), takes(18, 16, own: 8)] == [true, true, false])
     }
 }

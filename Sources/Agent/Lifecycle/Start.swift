@@ -61,7 +61,7 @@ extension Parts {
         selfCheck.set(
             SelfCheck(
                 datapath: kernel.datapath, pins: pins, tracking: tracking,
-                namespaces: serving.namespaces, node: node, arrivals: serving.arrivals,
+                namespaces: serving.namespaces, node: node, arrivals: serving.arrivals, proof: serving.proof,
                 admin: operators.admin, endpoint: operators.endpoint, kernelSide: operators.kernelSide,
                 supervisor: supervisor, incidents: incidents, logger: logger))
     }

@@ -31,6 +31,12 @@ package final class ConnectionProof: Sendable {
         package var problem: String?
     }
 
+    /// This process's own connections since its start, as far as the kernel counts them among those of all pods.
+    package struct Traffic: Sendable, Equatable {
+        package var begun: UInt64 = 0
+        package var arrived: UInt64 = 0
+    }
+
     /// The own pod's UID; `nil`: the agent runs in no pod, and proves nothing.
     package let podUID: PodUID?
     private let configuration: AgentConfiguration
@@ -41,6 +47,8 @@ package final class ConnectionProof: Sendable {
     /// `SO_COOKIE` of the socket under way; 0: none.
     private let awaited = Atomic<UInt64>(0)
     private let hasArrived = Atomic<Bool>(false)
+    private let begunCount = Atomic<UInt64>(0)
+    private let arrivedCount = Atomic<UInt64>(0)
 
     package init(
         _ configuration: AgentConfiguration, datapath: AttachedDatapath, directory: PodDirectory, logger: Logger
@@ -54,9 +62,15 @@ package final class ConnectionProof: Sendable {
 
     package var current: Status { status.withLock { $0 } }
 
+    package var traffic: Traffic {
+        Traffic(
+            begun: begunCount.load(ordering: .relaxed), arrived: arrivedCount.load(ordering: .relaxed))
+    }
+
     /// Notes that this process has accepted a connection with this tag. Called for every connection: one comparison.
     package func observe(_ tag: CallerTag) {
         guard tag.socketCookie == awaited.load(ordering: .relaxed), tag.socketCookie != 0 else { return }
+        arrivedCount.wrappingAdd(1, ordering: .relaxed)
         hasArrived.store(true, ordering: .releasing)
     }
 
@@ -138,6 +152,7 @@ package final class ConnectionProof: Sendable {
         awaited.store(connection.cookie, ordering: .relaxed)
         let deadline = ContinuousClock.now + Self.limit
         if let problem = connection.begin() { return problem }
+        begunCount.wrappingAdd(1, ordering: .relaxed)
         var pause = Duration.milliseconds(1)
         while !hasArrived.load(ordering: .acquiring) {
             if let problem = connection.problem { return problem }

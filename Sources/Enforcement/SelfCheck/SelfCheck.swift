@@ -28,6 +28,7 @@ package struct SelfCheck: Sendable {
     let namespaces: NamespaceKeeper
     let node: NetworkNamespaceID
     let arrivals: ArrivalMonitor
+    let proof: ConnectionProof
     let admin: AdminServer
     let endpoint: HandoverEndpoint
     let kernelSide: KernelSide
@@ -37,8 +38,9 @@ package struct SelfCheck: Sendable {
 
     package init(
         datapath: AttachedDatapath, pins: HeldPins, tracking: CgroupTracking, namespaces: NamespaceKeeper,
-        node: NetworkNamespaceID, arrivals: ArrivalMonitor, admin: AdminServer, endpoint: HandoverEndpoint,
-        kernelSide: KernelSide, supervisor: SupervisorLink?, incidents: CounterTable<Incident>, logger: Logger
+        node: NetworkNamespaceID, arrivals: ArrivalMonitor, proof: ConnectionProof, admin: AdminServer,
+        endpoint: HandoverEndpoint, kernelSide: KernelSide, supervisor: SupervisorLink?,
+        incidents: CounterTable<Incident>, logger: Logger
     ) {
         self.datapath = datapath
         self.pins = pins
@@ -46,6 +48,7 @@ package struct SelfCheck: Sendable {
         self.namespaces = namespaces
         self.node = node
         self.arrivals = arrivals
+        self.proof = proof
         self.admin = admin
         self.endpoint = endpoint
         self.kernelSide = kernelSide
@@ -68,7 +71,7 @@ package struct SelfCheck: Sendable {
         // Cancellation ends the wait and the loop.
         while (try? await executor.sleep(for: Self.interval)) != nil {
             for finding in time.findings(at: Self.now) { report(finding) }
-            let counters = kernelCounters
+            let (counters, own) = (kernelCounters, proof.traffic)
             if let rises = refusals.report(counters, at: .now) { report(rises) }
             checkPins(&state)
             looks += 1
@@ -79,7 +82,9 @@ package struct SelfCheck: Sendable {
             }
             checkSupervisor(&supervision)
             // A finding ends also with its pod, which no counter tells.
-            if looks % Self.looksPerArrivalCheck == 0, traffic.take(counters) || !arrivals.current.pods.isEmpty {
+            if looks % Self.looksPerArrivalCheck == 0,
+                traffic.take(counters, own: own) || !arrivals.current.pods.isEmpty
+            {
                 checkArrivals()
             }
             tracking.checkRoot()
