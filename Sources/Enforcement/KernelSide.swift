@@ -13,8 +13,21 @@ package final class KernelSide: Yielding {
     private let incidents: CounterTable<Incident>
     private let logger: Logger
     private let pins = Mutex<HeldPins?>(nil)
-    /// The hooks that ran another process's programs when the last ``resume()`` began, which did not reach everything.
-    private let unfinished = Mutex<Set<String>?>(nil)
+    private let unfinished = Mutex<Unfinished?>(nil)
+
+    /// The rest that the last attempt to take everything back did not reach.
+    private struct Unfinished: Sendable {
+        enum Step: Sendable {
+            case hooks
+            case pins
+        }
+
+        /// The hooks that ran another process's programs when it began.
+        var foreign: Set<String>
+        /// The first step that failed: those before it are done.
+        var step: Step
+        var reason: BPFError
+    }
 
     package init(
         datapath: AttachedDatapath, namespaces: NamespaceKeeper, enforcement: PolicyEnforcement,
@@ -44,11 +57,20 @@ package final class KernelSide: Yielding {
         namespaces.resume()
     }
 
+    /// Repeats what the last ``resume()`` did not reach. Where pins alone are left, no process is looked at again.
+    func retry() {
+        let step = unfinished.withLock { $0?.step }
+        guard step == .pins, let datapath = datapath.current, datapath.foreignHooks.isEmpty else { return resume() }
+        takeBack(datapath)
+    }
+
     private func takeBack(_ datapath: Datapath) {
         let before = unfinished.withLock { $0 }
-        let foreign = Set(datapath.foreignHooks).union(before ?? [])
+        let foreign = Set(datapath.foreignHooks).union(before?.foreign ?? [])
+        var step = Unfinished.Step.hooks
         do throws(BPFError) {
-            try datapath.reclaim(isRepeated: before != nil)
+            try datapath.reclaim(isRepeated: before?.step == .hooks)
+            step = .pins
             try pins.withLock { $0 }?.putBack()
             unfinished.withLock { $0 = nil }
             guard !foreign.isEmpty else { return }
@@ -57,7 +79,10 @@ package final class KernelSide: Yielding {
                 "the hooks ran the programs of another process; they run this agent's again",
                 metadata: ["hooks": "\(foreign.sorted().joined(separator: ", "))"])
         } catch {
-            unfinished.withLock { $0 = foreign }
+            let left = Unfinished(foreign: foreign, step: step, reason: error)
+            unfinished.withLock { $0 = left }
+            // Every few seconds, for as long as it takes.
+            guard before?.reason != error else { return }
             logger.error(
                 "hooks run the programs of another process; this is tried again", metadata: ["reason": "\(error)"])
         }

@@ -158,7 +158,7 @@ package struct SelfCheck: Sendable {
         defer { endpoint.end() }
         // No successor was about to take over, and none begins meanwhile.
         guard kernelSide.isTaken else { return }
-        try? await NIOThreadPool.singleton.runIfActive { kernelSide.resume() }
+        try? await NIOThreadPool.singleton.runIfActive { kernelSide.retry() }
     }
 
     /// The host guard by nftables has no pin that would hold it.
