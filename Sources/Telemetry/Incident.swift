@@ -32,9 +32,10 @@ package enum Incident: String, Sendable, CaseIterable {
     case listenerEnded = "listener_ended"
     /// The socket of `metrics.port` cannot be bound: metrics are not served until it can.
     case metricsPortFailed = "metrics_port_failed"
-    /// Hooks ran the programs of a successor that ended before it served, and run the agent's again; or another process removed
-    /// the nftables table of the host guard, and it is back.
+    /// Hooks ran the programs of a successor that ended before it served, and run the agent's again.
     case hooksReclaimed = "hooks_reclaimed"
+    /// Another process removed the nftables table of the host guard, and it is back.
+    case hostGuardRestored = "host_guard_restored"
     /// The container's first process does not have the listening sockets that it is to keep: it reads nothing, or has ended.
     case supervisorBehind = "supervisor_behind"
     /// The agent was started again by the container's first process, after it had ended without being told to.

@@ -1,3 +1,4 @@
+import BPF
 import Testing
 
 @testable import Enforcement
@@ -70,5 +71,46 @@ import Testing
         #expect([takes(9, 8, own: 0), takes(9, 8, own: 0), takes(9, 8, own: 0)] == [true, true, false])
         #expect([takes(11, 10, own: 2), takes(13, 12, own: 4)] == [false, false])
         #expect([takes(14, 12, own: 4), takes(16, 14, own: 6), takes(18, 16, own: 8)] == [true, true, false])
+    }
+
+    @Test("a host guard's table that is gone is put back, as often as another process removes it")
+    func removedTable() {
+        var check = TableCheck()
+        for _ in 0..<2 {
+            #expect(check.restore(.inPlace) { () throws(BPFError) in true } == .restored)
+            check.seenInPlace()
+        }
+        #expect(check.restore(.unmounted) { () throws(BPFError) in true } == .restored)
+        // Another process was faster.
+        #expect(check.restore(.inPlace) { () throws(BPFError) in false } == nil)
+    }
+
+    @Test("a table that went with the pins stays away, which is said once")
+    func uninstalledTable() {
+        var (check, calls) = (TableCheck(), 0)
+        func news(_ pins: HeldPins.State) -> TableCheck.News? {
+            check.restore(pins) { () throws(BPFError) in
+                calls += 1
+                return true
+            }
+        }
+        #expect([news(.removed), news(.removed)] == [.uninstalled, nil])
+        #expect(calls == 0)
+        // An agent that is installed again has its pins.
+        #expect(news(.inPlace) == .restored)
+        #expect(news(.removed) == .uninstalled)
+        #expect(calls == 1)
+    }
+
+    @Test("why a table cannot be put back is said again when it changes, and no sooner")
+    func failingTable() {
+        var check = TableCheck()
+        func news(_ number: CInt) -> TableCheck.News? {
+            check.restore(.inPlace) { () throws(BPFError) in throw BPFError("install it", errorNumber: number) }
+        }
+        let errors = [1, 2].map { BPFError("install it", errorNumber: $0) }
+        #expect([news(1), news(1), news(2), news(2)] == [.failed(errors[0]), nil, .failed(errors[1]), nil])
+        check.seenInPlace()
+        #expect(news(2) == .failed(errors[1]))
     }
 }

@@ -207,7 +207,7 @@ package final class Datapath: Sendable {
     }
 
     /// Whether the host guard's table is gone. Asked through the socket that put it there: a serving agent may open no other.
-    private var isTableMissing: Bool {
+    package var isTableMissing: Bool {
         guard let nftables = guardState.withLock(\.nftables) else { return false }
         return (try? nftables.hasTable(NftablesGuard.tableName)) == false
     }

@@ -64,6 +64,7 @@ package struct SelfCheck: Sendable {
         var refusals = KernelRefusals(since: kernelCounters, at: .now)
         var traffic = TrafficNews()
         var state = HeldPins.State.inPlace
+        var table = TableCheck()
         var others: Set<Datapath.OtherProgram> = []
         var supervision = SupervisorLink.State.current
         checkHooks(&others)
@@ -78,7 +79,7 @@ package struct SelfCheck: Sendable {
             if looks % Self.looksPerHookCheck == 0 {
                 await checkPrograms()
                 checkHooks(&others)
-                checkTable()
+                checkTable(&table, pins: &state)
             }
             checkSupervisor(&supervision)
             // A finding ends also with its pod, which no counter tells.
@@ -161,13 +162,21 @@ package struct SelfCheck: Sendable {
         try? await NIOThreadPool.singleton.runIfActive { kernelSide.retry() }
     }
 
-    /// The host guard by nftables has no pin that would hold it.
-    private func checkTable() {
-        do throws(BPFError) {
-            guard try datapath.current?.restoreTable() == true else { return }
-            incidents.increment(.hooksReclaimed)
+    /// The host guard by nftables has no pin that would hold it. A successor that takes over may do without it.
+    private func checkTable(_ table: inout TableCheck, pins state: inout HeldPins.State) {
+        guard let datapath = datapath.current, datapath.isTableMissing else { return table.seenInPlace() }
+        guard endpoint.begin() else { return }
+        defer { endpoint.end() }
+        // The pins may have been removed since the last look, and the table after them.
+        checkPins(&state)
+        switch table.restore(state, by: { () throws(BPFError) in try datapath.restoreTable() }) {
+        case nil: break
+        case .restored:
+            incidents.increment(.hostGuardRestored)
             logger.warning("another process removed the nftables table of the host guard; it is in place again")
-        } catch {
+        case .uninstalled:
+            logger.warning("the nftables table of the host guard is gone with the pins, and is not put back")
+        case .failed(let error):
             logger.error(
                 "the nftables table of the host guard is gone and cannot be put back", metadata: ["reason": "\(error)"])
         }
