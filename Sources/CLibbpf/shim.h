@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -58,6 +59,30 @@ static inline int nid_open_cgroup_by_id(int mount_fd, uint64_t id)
 static inline void nid_name_thread(const char *name)
 {
 	prctl(PR_SET_NAME, name);
+}
+
+/* Whether the running kernel's structure of this name has a member of that name: 1, 0, or -1
+ * where the kernel tells no types.
+ */
+static inline int nid_kernel_has_member(const char *structure, const char *member)
+{
+	struct btf *types = btf__load_vmlinux_btf();
+	const struct btf_type *type = NULL;
+	int id, has_member = 0;
+
+	if (!types)
+		return -1;
+	id = btf__find_by_name_kind(types, structure, BTF_KIND_STRUCT);
+	if (id > 0)
+		type = btf__type_by_id(types, (__u32)id);
+	for (int i = 0; type && i < btf_vlen(type); i++) {
+		const char *name = btf__name_by_offset(types, btf_members(type)[i].name_off);
+
+		if (name && strcmp(name, member) == 0)
+			has_member = 1;
+	}
+	btf__free(types);
+	return has_member;
 }
 
 /* Attaches a program to one of netfilter's hooks in the calling thread's network

@@ -13,6 +13,7 @@ struct KernelFloorTests {
         #expect(features.btf == .present)
         for type in features.programTypes { #expect(type.presence == .present, "\(type.name)") }
         #expect((features.setReturnValue == .present) == LabKernel.isAtLeast(5, 18))
+        #expect((features.socketCgroup == .present) == LabKernel.isAtLeast(5, 15))
         #expect((features.netfilterLinks == .present) == LabKernel.isAtLeast(6, 4))
         #expect(features.typedTracepoints == .present)
         #expect(features.nftables == .present)

@@ -20,6 +20,8 @@ package struct KernelFeatures: Sendable {
     package var programTypes: [(name: String, presence: Presence)]
     /// `bpf_set_retval` for socket address programs (5.18).
     package var setReturnValue: Presence
+    /// The cgroup of a socket's creator, which nothing shares its place with (5.15).
+    package var socketCgroup: Presence
     /// BPF netfilter links (6.4).
     package var netfilterLinks: Presence
     package var nftables: Presence
@@ -45,6 +47,7 @@ package struct KernelFeatures: Sendable {
             programTypes: types.map { ($0, Presence(libbpf_probe_bpf_prog_type($1, nil))) },
             setReturnValue: Presence(
                 libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, nil)),
+            socketCgroup: Presence(unsafe nid_kernel_has_member("sock_cgroup_data", "cgroup")),
             netfilterLinks: probeNetfilter(),
             nftables: probeNftables(),
             interfaceLinks: probeInterfaceLinks(),
@@ -131,7 +134,7 @@ package struct KernelFeatures: Sendable {
 }
 
 extension KernelFeatures.Presence {
-    /// The answer of libbpf's probes: 1, 0, or an error.
+    /// The answer of a probe in C, such as libbpf's: 1, 0, or an error.
     init(_ probed: CInt) {
         self = probed == 1 ? .present : probed == 0 ? .absent : .unknown
     }

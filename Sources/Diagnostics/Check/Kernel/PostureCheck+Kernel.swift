@@ -25,6 +25,12 @@ extension PostureCheck {
                 without: "Pods that are refused see EPERM in place of ECONNREFUSED."))
         items.append(
             item(
+                "kernel.socket-cgroup", features.socketCgroup, .degraded,
+                "cgroup of a socket's creator (Linux 5.15)",
+                without: "The check that a socket's creator is its caller is left out. A socket that another pod made "
+                    + "and passed on has the identity of the pod that connects it."))
+        items.append(
+            item(
                 "kernel.btf", features.btf, .degraded, "BTF (/sys/kernel/btf/vmlinux)",
                 without: "Cgroup events come by inotify. CONFIG_DEBUG_INFO_BTF brings tracepoints, which lose none."))
         items.append(
