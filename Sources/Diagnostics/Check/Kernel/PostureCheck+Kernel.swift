@@ -5,12 +5,15 @@ import Operations
 import Settings
 
 extension PostureCheck {
-    /// The oldest kernel on which the agent was seen to serve.
+    /// The oldest kernel on which the agent was tried.
     private static let floor = (major: 5, minor: 10)
     private static let floorText = "\(floor.major).\(floor.minor)"
+    /// The oldest kernel on which a run has passed: docs/operate/kernels.md.
+    private static let proven = (major: 6, minor: 1)
+    private static let provenText = "\(proven.major).\(proven.minor)"
 
     func kernel(_ features: KernelFeatures) -> [Posture.Item] {
-        var items = [version(features)]
+        var items = [Self.version(features.release, features.version)]
         items += features.programTypes.map { name, presence in
             item(
                 "kernel.program." + (name.split(whereSeparator: { !$0.isLetter && $0 != "_" }).joined(separator: "-")),
@@ -51,16 +54,16 @@ extension PostureCheck {
         return items
     }
 
-    private func version(_ features: KernelFeatures) -> Posture.Item {
-        guard let version = features.version else {
-            return Posture.Item("kernel.version", .unknown, "Linux \(features.release)")
+    static func version(_ release: String, _ version: (major: Int, minor: Int)?) -> Posture.Item {
+        guard let version else { return Posture.Item("kernel.version", .unknown, "Linux \(release)") }
+        guard version < proven else {
+            return Posture.Item("kernel.version", .ok, "Linux \(release), \(provenText) or later")
         }
-        guard version >= Self.floor else {
-            return Posture.Item(
-                "kernel.version", .degraded, "Linux \(features.release)",
-                meaning: "Linux \(Self.floorText) is the oldest on which the agent serves.")
-        }
-        return Posture.Item("kernel.version", .ok, "Linux \(features.release), \(Self.floorText) or later is needed")
+        return Posture.Item(
+            "kernel.version", .degraded, "Linux \(release)",
+            meaning: version < floor
+                ? "Linux \(floorText) is the oldest on which the agent was tried."
+                : "The agent was tried on Linux \(floorText), and no run before \(provenText) has passed yet.")
     }
 
     private func netfilter(_ features: KernelFeatures) -> Posture.Item {
