@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 import unittest
@@ -11,12 +12,12 @@ CI = pathlib.Path(__file__).resolve().parent.parent
 APT = """
 [ "$1" = install ] || exit 0
 ask() {
-    if [ ! -x "$INSTALL_ROOT/usr/sbin/policy-rc.d" ]; then echo "$1 $2: nobody is asked"; return; fi
-    "$INSTALL_ROOT/usr/sbin/policy-rc.d" $3 "$1" "$2" && echo "$1 $2: allowed" || echo "$1 $2: $?"
+    if [ ! -x "$PODIDENTD_INSTALL_TEST_ROOT/usr/sbin/policy-rc.d" ]; then echo "$1 $2: nobody is asked"; return; fi
+    "$PODIDENTD_INSTALL_TEST_ROOT/usr/sbin/policy-rc.d" $3 "$1" "$2" && echo "$1 $2: allowed" || echo "$1 $2: $?"
 }
-mkdir -p "$INSTALL_ROOT/lib/systemd/system" "$INSTALL_ROOT/etc/init.d"
-touch "$INSTALL_ROOT/lib/systemd/system/unbound.service" "$INSTALL_ROOT/etc/init.d/unbound"
-{ ask unbound.service start; ask unbound start --quiet; ask ssh.service restart; ask cron restart; } > "$INSTALL_ROOT/asked"
+mkdir -p "$PODIDENTD_INSTALL_TEST_ROOT/lib/systemd/system" "$PODIDENTD_INSTALL_TEST_ROOT/etc/init.d"
+touch "$PODIDENTD_INSTALL_TEST_ROOT/lib/systemd/system/unbound.service" "$PODIDENTD_INSTALL_TEST_ROOT/etc/init.d/unbound"
+{ ask unbound.service start; ask unbound start --quiet; ask ssh.service restart; ask cron restart; } > "$PODIDENTD_INSTALL_TEST_ROOT/asked"
 """
 
 
@@ -36,7 +37,7 @@ class InstallTests(unittest.TestCase):
         self.script("id", "echo 0")
         self.script("apt-get", APT)
         for name in ("systemctl", "update-rc.d"):
-            self.script(name, f'echo "{name} $*" >> "$INSTALL_ROOT/done"')
+            self.script(name, f'echo "{name} $*" >> "$PODIDENTD_INSTALL_TEST_ROOT/done"')
 
     def script(self, name, text):
         path = self.programs / name
@@ -44,9 +45,11 @@ class InstallTests(unittest.TestCase):
         path.chmod(0o755)
 
     def install(self):
+        variables = {
+            "PATH": f"{self.programs}:{os.environ['PATH']}", "PODIDENTD_INSTALL_TEST_ROOT": str(self.root),
+            "TMPDIR": str(self.root.parent)}
         return subprocess.run(
-            ["bash", CI / "install", "unbound"], capture_output=True, text=True, timeout=60,
-            env={"PATH": f"{self.programs}:{os.environ['PATH']}", "INSTALL_ROOT": str(self.root), "TMPDIR": str(self.root.parent)})
+            ["bash", CI / "install", "unbound"], capture_output=True, text=True, timeout=60, env=variables)
 
     def read(self, name):
         return (self.root / name).read_text().splitlines()
@@ -70,6 +73,14 @@ class InstallTests(unittest.TestCase):
         self.assertEqual(self.read("asked")[0], "unbound.service start: allowed")
         self.assertEqual(self.policy.read_text(), "#!/bin/sh\nexit 0\n")
 
+    def test_what_another_policy_decides_is_not_said_to_be_prevented(self):
+        self.policy.write_text("#!/bin/sh\nexit 0\n")
+        self.policy.chmod(0o755)
+        self.assertEqual(
+            self.install().stdout,
+            f"Installing unbound\nNot enabled of what was installed, and started only if {self.policy} allows it, which was there "
+            "before: unbound unbound.service\n")
+
     def test_a_failed_installation_leaves_no_policy(self):
         self.script("apt-get", "echo no such package; exit 100")
         result = self.install()
@@ -77,10 +88,40 @@ class InstallTests(unittest.TestCase):
         self.assertIn("These packages could not be installed: unbound", result.stderr)
         self.assertFalse(self.policy.exists())
 
-    def test_a_policy_that_a_kill_leaves_behind_allows_everything(self):
+    def kill_an_installation(self):
+        """Leaves a policy behind, and returns its text."""
         self.script("apt-get", '[ "$1" = install ] || exit 0\nkill -9 $PPID')
         self.assertEqual(self.install().returncode, -9)
+        self.script("apt-get", APT)
+        return self.policy.read_text()
+
+    def test_a_policy_that_a_kill_leaves_behind_allows_everything(self):
+        self.kill_an_installation()
         self.assertEqual(subprocess.run([self.policy, "unbound.service", "start"]).returncode, 0)
+
+    def test_a_policy_that_a_kill_left_behind_is_replaced_and_removed(self):
+        self.kill_an_installation()
+        result = self.install()
+        self.assertEqual(self.read("asked")[0], "unbound.service start: 101")
+        self.assertIn("Neither started nor enabled", result.stdout)
+        self.assertFalse(self.policy.exists())
+
+    def test_a_policy_whose_process_is_another_program_by_now_is_replaced(self):
+        text = self.kill_an_installation()
+        self.policy.write_text(re.sub(r"/proc/\d+", f"/proc/{os.getpid()}", text))
+        self.install()
+        self.assertFalse(self.policy.exists())
+
+    def test_a_policy_of_another_run_that_goes_on_stays(self):
+        text = self.kill_an_installation()
+        # A process with the name of one; it ends when its input does.
+        other = subprocess.Popen(["bash", "-c", "read -r _ || exit 0", ".ci/install"], stdin=subprocess.PIPE)
+        try:
+            self.policy.write_text(re.sub(r"/proc/\d+", f"/proc/{other.pid}", text))
+            self.assertIn("which was there before", self.install().stdout)
+            self.assertTrue(self.policy.exists())
+        finally:
+            other.communicate()
 
 
 if __name__ == "__main__":
