@@ -83,7 +83,6 @@ def repeat(count, command, show, note, limits=None, keep=lambda run: None):
             show(line)
 
         begun = time.monotonic()
-        # Those of each run: a run that hangs is ended with all processes below this one.
         with BusyLoops():
             status = swift_tests.run([], swift_tests.Record(), read, limits, command=command, note=note)
         runs.append(Run(number, status, time.monotonic() - begun, sum(tests), failed["Test"], failed["Suite"]))

@@ -3,9 +3,9 @@
 import json
 import re
 
+import swift_tests
+
 BEGIN, END = "<!-- The table of make kernels -->\n", "<!-- Its end -->\n"
-# Colours, which the tests' output has on a console.
-COLOUR = re.compile("\x1b\\[[0-9;]*m")
 STEP_BEGUN = re.compile(r"^machine: begin (\S+)$")
 STEP_ENDED = re.compile(r"^machine: end (\S+) (\d+) (\d+)$")
 SUMMARY = re.compile(r"^. Test run with (\d+) tests?(?: in \d+ suites?)? (?:passed|failed) after")
@@ -31,7 +31,8 @@ class Record:
 
     def read(self, line):
         """Takes one line of the console, without its end."""
-        line = COLOUR.sub("", line)
+        # The tests' output is coloured on a console.
+        line = swift_tests.plain(line)
         if line.startswith("machine: finished"):
             self.is_finished = True
         elif match := STEP_BEGUN.match(line):

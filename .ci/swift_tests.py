@@ -23,16 +23,36 @@ SECONDS = "PODIDENTD_TEST_SECONDS"
 BEGUN = re.compile(r"^◇ (?:Test|Suite) (?!case |run )(.*) started\.$")
 ENDED = re.compile(r"^. (?:Test|Suite) (?!run )(.*?)(?: with \d+ test cases?)? (passed|failed) after .*$")
 SKIPPED = re.compile(r"^[➜⚠].*skipped")
-ROUTINE = re.compile(r"^◇|passed after|Test Case|started\.$")
+# Of the tests, of what crashes, of `swift test`, and of Python's unittest.
+ERROR = re.compile(r"^✘|^error|Fatal error: |Program crashed: |^(?:FAIL|ERROR): ")
+ROUTINE = re.compile(r"◇ (?:Test|Suite) |^◇|passed after|Test Case|started\.$")
 SUMMARY = re.compile(r"^. Test run with (\d+) tests?\b")
 ROW = re.compile(r'^◇ Test case passing .* → ((?:cloud )?case \d+ .*) to "[^"]*" started\.$')
+# What colours a line (ECMA-48, "select graphic rendition").
+COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 TITLE = re.compile(r'^◇ Test "((?:cloud )?case \d+ .*)" started\.$')
+
+
+def plain(line):
+    return COLOUR.sub("", line)
+
+
+def is_error(line):
+    return bool(ERROR.search(line))
+
+
+def is_routine(line):
+    """Whether a line tells a reader of the run's output nothing."""
+    return not line.strip() or not SUMMARY.match(line) and bool(ROUTINE.search(line))
 
 
 class Record:
     """What a run has said so far."""
 
     def __init__(self):
+        self.last = collections.deque(maxlen=5)
+        # Why the run was ended; None: it was not.
+        self.hang = None
         self.running = []
         self.ended = 0
         self.failed = 0
@@ -43,9 +63,13 @@ class Record:
         self.cases = {}
         self._title = None
         self._case = None
+        self._is_error = False
 
     def read(self, line):
-        """Takes one line. Returns whether a reader of the run's output wants to see it."""
+        """Takes one line, coloured or not. Returns whether a reader of the run's output wants to see it."""
+        line = plain(line)
+        if line.strip():
+            self.last.append(line)
         if match := TITLE.match(line):
             self._title = match[1]
             self.cases.setdefault(self._title, True)
@@ -60,12 +84,13 @@ class Record:
             self.skipped.append(line)
         elif line.startswith("✘") and "recorded an issue" in line:
             self._fail()
-        if line.startswith(("✘", "error")):
+        # What the test says of its issue follows it.
+        self._is_error = is_error(line) or self._is_error and line.startswith("↳")
+        if self._is_error:
             self.errors.append(line)
         if SUMMARY.match(line):
             self.summary = line
-            return True
-        return bool(line.strip()) and not ROUTINE.search(line)
+        return not is_routine(line)
 
     def _end(self, name, is_passed):
         if name in self.running:
@@ -109,21 +134,27 @@ def run(arguments, record, show, limits=None, command=None, note=print, explain=
     """Runs the tests and feeds `record`; `show` gets each line that is not routine, `note` what this function has to say.
 
     Returns the exit status; that of a run that was ended for hanging is 124. A run that is told to end (SIGTERM, SIGINT)
-    ends all its processes first.
+    ends all its processes first, but not what its caller started before.
     """
+    keep_orphans()
+    others = children()
     previous = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        return watched(arguments, record, show, limits or Limits(), command, note, explain)
+        return watched(arguments, record, show, limits or Limits(), command, note, explain or describe, others)
     except BaseException:
-        end_all()
+        end_all(others)
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)
 
 
-def watched(arguments, record, show, limits, command, note, explain):
-    """Runs the tests, and ends those that hang."""
+def keep_orphans():
+    """Makes this process the parent of every orphan below it."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def watched(arguments, record, show, limits, command, note, explain, others):
+    """Runs the tests, and ends those that hang."""
     command = (command or TEST) + list(arguments)
     # Line by line, or a test's last words stay in a buffer when it hangs.
     buffering = ["stdbuf", "-oL"] if shutil.which("stdbuf") else []
@@ -135,14 +166,13 @@ def watched(arguments, record, show, limits, command, note, explain):
 
     def read():
         for line in child.stdout:
-            lines.put(line.rstrip("\n"))
+            lines.put(plain(line.rstrip("\n")))
         lines.put(None)
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     reason = None
     begun = heard = told = time.monotonic()
-    last = collections.deque(maxlen=3)
     while True:
         try:
             line = lines.get(timeout=1)
@@ -153,7 +183,6 @@ def watched(arguments, record, show, limits, command, note, explain):
             break
         if line:
             heard = now
-            last.append(line)
             if record.read(line):
                 show(line)
         if now - told >= limits.progress:
@@ -164,10 +193,11 @@ def watched(arguments, record, show, limits, command, note, explain):
         if reason:
             note(reason)
             note("Begun and not ended: " + (", ".join(record.running) or "nothing"))
-            for line in last:
+            for line in record.last:
                 note(line)
-            (explain or describe)(note)
-            end_all()
+            explain(note, descendants(os.getpid(), others))
+            end_all(others)
+            record.hang = reason
             break
     record.finish()
     status = child.wait()
@@ -185,40 +215,52 @@ def hang(silence, total, limits):
     return None
 
 
-def descendants(process):
-    """The processes below one, its orphans included, parents first."""
-    children = collections.defaultdict(list)
+def parents():
+    """The processes by the number of their parent."""
+    found = collections.defaultdict(list)
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/stat") as file:
-                children[int(file.read().rpartition(")")[2].split()[1])].append(int(name))
+                found[int(file.read().rpartition(")")[2].split()[1])].append(int(name))
         except OSError:
             continue
-    found, waiting = [], [process]
-    while waiting:
-        below = children[waiting.pop()]
-        found += below
-        waiting += below
     return found
 
 
-def end_all():
-    """Ends all processes below this one, those that were orphaned included, and waits for their end."""
-    while processes := descendants(os.getpid()):
+def children():
+    """The processes that this one is the parent of."""
+    return frozenset(parents()[os.getpid()])
+
+
+def descendants(process, others=()):
+    """The processes below one, its orphans included, parents first; `others` and what is below them are left out."""
+    below, found, waiting = parents(), [], [process]
+    while waiting:
+        # Whoever has none below it is in no list of parents.
+        next_ones = [each for each in below.get(waiting.pop(), ()) if each not in others]
+        found += next_ones
+        waiting += next_ones
+    return found
+
+
+def end_all(others=()):
+    """Ends all processes below this one, those that were orphaned included, and waits for their end. `others` are spared."""
+    while processes := descendants(os.getpid(), others):
         for process in processes:
             try:
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
+        for process in processes:
+            try:
+                os.waitpid(process, 0)
+            except ChildProcessError:
+                # It becomes this process's child as soon as its own parent has ended.
+                pass
 
 
-def describe(note):
-    """Says what the processes of the run wait for."""
-    processes = descendants(os.getpid())
+def describe(note, processes):
+    """Says what the processes of a run wait for."""
     for process in processes:
         try:
             with open(f"/proc/{process}/cmdline", "rb") as file:
@@ -233,18 +275,23 @@ def describe(note):
         note(f"{process} {words[:160]}: {kinds}")
     tests = [each for each in processes if "podidentdPackageTests" in program(each)]
     if tests and shutil.which("gdb"):
-        result = subprocess.run(
-            ["gdb", "--batch", "-p", str(tests[-1]), "-ex", "thread apply all backtrace 24"],
-            capture_output=True, text=True, errors="replace", timeout=120)
+        try:
+            # The innermost: a test may run this program once more, and wait for it.
+            result = subprocess.run(
+                ["gdb", "--batch", "-p", str(tests[-1]), "-ex", "thread apply all backtrace 24"],
+                capture_output=True, text=True, errors="replace", timeout=120)
+        except subprocess.TimeoutExpired:
+            return note(f"gdb has not said within two minutes where process {tests[-1]} stands.")
         for line in result.stdout.splitlines():
             if line.startswith(("Thread", "#")):
                 note(line[:200])
 
 
 def program(process):
+    """The program that a process was started by."""
     try:
         with open(f"/proc/{process}/cmdline", "rb") as file:
-            return file.read().decode(errors="replace")
+            return file.read().partition(b"\0")[0].decode(errors="replace")
     except OSError:
         return ""
 

@@ -2,10 +2,13 @@
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
+import unittest.mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
@@ -57,6 +60,23 @@ class RecordTests(unittest.TestCase):
         self.assertTrue(self.record.read(line))
         self.assertEqual(self.record.summary, line)
 
+    def test_a_coloured_run_is_read_as_one_without_colours(self):
+        record = swift_tests.Record()
+        coloured = ["".join(f"\x1b[38;5;8m{sign}\x1b[0m" if sign in "◇✔✘➜↳" else sign for sign in line) for line in OUTPUT.splitlines()]
+        shown = [swift_tests.plain(line) for line in coloured if record.read(line)]
+        record.finish()
+        self.assertEqual(shown, self.shown)
+        self.assertEqual(vars(record), vars(self.record))
+
+    def test_what_a_test_says_of_its_issue_is_kept_with_it(self):
+        record = swift_tests.Record()
+        lines = ["↳ Testing Library Version: 6.3.1", "✘ Test a() recorded an issue at X.swift:1:2: failed", "↳ the token is stale",
+                 "a line of a test's own", "↳ something else", "X.swift:3: Fatal error: index out of range"]
+        for line in lines:
+            record.read(line)
+        self.assertEqual(record.errors, [*lines[1:3], lines[5]])
+        self.assertEqual(list(record.last), lines[1:])
+
     def test_a_case_that_never_ends_has_failed(self):
         record = swift_tests.Record()
         record.read('◇ Test "case 3 never ends" started.')
@@ -65,11 +85,11 @@ class RecordTests(unittest.TestCase):
 
 
 class RunTests(unittest.TestCase):
-    def run_shell(self, script, **limits):
+    def run_shell(self, script, explain=lambda note, processes: None, **limits):
         self.record, self.lines, self.notes = swift_tests.Record(), [], []
         return swift_tests.run(
             [script], self.record, self.lines.append, swift_tests.Limits(**limits), command=["sh", "-c"],
-            note=self.notes.append, explain=lambda note: None)
+            note=self.notes.append, explain=explain)
 
     def test_the_status_is_the_programs(self):
         self.assertEqual(self.run_shell("echo said; exit 3"), 3)
@@ -82,6 +102,37 @@ class RunTests(unittest.TestCase):
         self.assertIn("Begun and not ended: hangs()", self.notes)
         orphan = int(self.lines[0])
         self.assertFalse(os.path.exists(f"/proc/{orphan}"))
+
+    def test_no_colours_are_asked_for_whatever_the_environment(self):
+        for variables in ({"TERM": "xterm"}, {"TERM": "xterm-256color", "NO_COLOR": "", "CLICOLOR_FORCE": "1"}):
+            with self.subTest(variables), unittest.mock.patch.dict(os.environ, variables):
+                self.assertEqual(self.run_shell('echo "NO_COLOR is $NO_COLOR"'), 0)
+                self.assertEqual(self.lines, ["NO_COLOR is 1"])
+
+    def test_a_run_that_hangs_is_explained_by_its_own_processes_and_another_one_goes_on(self):
+        named = "exec -a podidentdPackageTests.xctest sleep 600"
+        other = subprocess.Popen(["bash", "-c", f"({named}) & echo $!; wait"], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(other.wait)
+        self.addCleanup(other.kill)
+        neighbour = int(other.stdout.readline())
+        self.addCleanup(os.kill, neighbour, signal.SIGKILL)
+        self.addCleanup(other.stdout.close)
+        # Its parent has left it when the run hangs, and it has its name.
+        ready = 'until grep -aqs "^podidentd" /proc/$!/cmdline; do :; done'
+        script = f"bash -c '({named}) & {ready}; echo $!'; exec sleep 600"
+        with tempfile.TemporaryDirectory() as folder:
+            gdb = pathlib.Path(folder, "gdb")
+            gdb.write_text('#!/bin/sh\necho "#0 of process $3"\n')
+            gdb.chmod(0o755)
+            with unittest.mock.patch.dict(os.environ, {"PATH": f"{folder}:{os.environ['PATH']}"}):
+                self.assertEqual(self.run_shell(script, explain=None, silence=1), 124)
+        orphan = int(self.lines[0])
+        self.assertIn(f"#0 of process {orphan}", self.notes)
+        self.assertTrue(any(note.startswith(f"{orphan} podidentdPackageTests.xctest 600: ") for note in self.notes), self.notes)
+        self.assertFalse(any(re.search(rf"\b{neighbour}\b", note) for note in self.notes))
+        self.assertFalse(os.path.exists(f"/proc/{orphan}"))
+        self.assertTrue(os.path.exists(f"/proc/{neighbour}"))
+        self.assertIsNone(other.poll())
 
     def test_a_run_that_is_told_to_end_leaves_no_process(self):
         script = (
