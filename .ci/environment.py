@@ -25,6 +25,14 @@ def decimal(name, default):
     return number
 
 
+def word(name, known):
+    """One of some words, the first if none is said."""
+    chosen = words(name, known, known[:1])
+    if len(chosen) > 1:
+        sys.exit(f"{name} is one of {', '.join(known)}, and not '{' '.join(chosen)}'.")
+    return chosen[0]
+
+
 def words(name, known, default):
     """Words of a list, `known` all of them."""
     chosen = os.environ.get(name, "").split() or list(default)

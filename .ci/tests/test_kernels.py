@@ -2,10 +2,12 @@
 
 import importlib.machinery
 import importlib.util
+import os
 import pathlib
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 CI = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CI))
@@ -61,6 +63,34 @@ class KernelsTests(unittest.TestCase):
             kernels.plan({"STEPS": "nonsense"})
         with self.assertRaisesRegex(kernels_image.Unavailable, "'nonsense'"):
             kernels.releases({"KERNELS": "nonsense"})
+
+    def machine(self, **variables):
+        """The words of the command that runs a machine, with these variables in the environment."""
+        with unittest.mock.patch.dict(os.environ, variables):
+            machine = kernels.Machine("sid", kernels.Options.of_environment())
+        machine.disk = "disk"
+        return machine.options, machine.command("image", "initial")
+
+    def test_a_machine_has_what_was_checked_and_an_empty_value_is_the_default(self):
+        empty = dict.fromkeys(("CPUS", "LIMIT", "PATIENCE", "ACCELERATOR"), "")
+        for variables, values, words in (
+                (empty, (2, 3600, 5, "tcg"), ("tcg", "2")),
+                ({"CPUS": "04", "LIMIT": "60", "PATIENCE": "7", "ACCELERATOR": " kvm"}, (4, 60, 7, "kvm"), ("kvm", "4"))):
+            with self.subTest(variables):
+                options, command = self.machine(**variables)
+                self.assertEqual(options, kernels.Options(*values))
+                self.assertEqual((command[command.index("-accel") + 1], command[command.index("-smp") + 1]), words)
+
+    def test_a_wrong_option_is_named_on_every_machine_and_then_the_machine(self):
+        for variables, sentence in (
+                ({"CPUS": "two"}, "CPUS is a whole number"), ({"STEPS": "x"}, "There is no step 'x'"),
+                ({"ACCELERATOR": "kvm tcg"}, "ACCELERATOR is one of tcg, kvm, and not 'kvm tcg'"),
+                ({}, "'make kernels' needs one as well")):
+            with self.subTest(variables), unittest.mock.patch.dict(os.environ, variables), \
+                    unittest.mock.patch.object(kernels.platform, "machine", return_value="aarch64"), \
+                    unittest.mock.patch.object(kernels.subprocess, "run", side_effect=AssertionError("a program is run")), \
+                    self.assertRaisesRegex(SystemExit, sentence):
+                kernels.main()
 
     def test_failed_tests_and_an_early_end_are_seen(self):
         early = record(CONSOLE)

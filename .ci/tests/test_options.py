@@ -109,6 +109,7 @@ class ToolTests(unittest.TestCase):
                 ([".ci/kernels"], {"CPUS": "two"}, "CPUS is a whole number"),
                 ([".ci/kernels"], {"PATIENCE": "0"}, "PATIENCE is a whole number"),
                 ([".ci/kernels"], {"ACCELERATOR": "hvf"}, "ACCELERATOR names 'hvf', and there are tcg, kvm"),
+                ([".ci/kernels"], {"ACCELERATOR": "tcg kvm"}, "ACCELERATOR is one of tcg, kvm, and not 'tcg kvm'"),
                 ([".ci/kernels"], {"STEPS": "x"}, "There is no step 'x': there are "),
                 ([".ci/kernels"], {"KERNELS": "x"}, "There is no release 'x': there are "),
                 ([".ci/busy", "x"], {}, "RUNS is a whole number above 0, and not 'x'"),
@@ -140,6 +141,7 @@ class EnvironmentTests(unittest.TestCase):
         self.assertEqual(environment.whole("NO_SUCH_VARIABLE", 3, "12"), 12)
         self.assertEqual(environment.decimal("NO_SUCH_VARIABLE", 0.5), 0.5)
         self.assertEqual(environment.words("NO_SUCH_VARIABLE", ["a", "b"], ["b"]), ["b"])
+        self.assertEqual(environment.word("NO_SUCH_VARIABLE", ["a", "b"]), "a")
 
 
 if __name__ == "__main__":
