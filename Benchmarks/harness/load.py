@@ -30,16 +30,20 @@ def wrk(stage, pod, path, seconds, keep_alive, connections=32, procs=None):
 
 def open_load(pod, path, rate, seconds, keep_alive, connections=32, procs=None):
     """A fixed rate; latencies count from when each request was due."""
-    words = [program("load"), "--rate", f"{rate:.0f}", "--seconds", str(seconds), "--path", path, "--connections",
-             str(connections), "--cgroup", procs or pod["procs"], "--network", pod["network"]]
-    return json.loads(run(*words, *(["--keep-alive"] if keep_alive else [])))
+    return json.loads(run(*load_words(pod, path, rate, seconds, keep_alive, connections, procs)))
 
 
-def start_load(pod, path, rate, seconds):
-    """The same, on a connection for each request, in the background."""
-    words = [program("load"), "--rate", f"{rate:.0f}", "--seconds", str(seconds), "--path", path, "--connections", "256",
-             "--cgroup", pod["procs"], "--network", pod["network"]]
+def start_load(pod, path, rate, seconds, keep_alive=False, connections=256):
+    """The same, in the background."""
+    words = load_words(pod, path, rate, seconds, keep_alive, connections)
     return subprocess.Popen(words, text=True, stdout=subprocess.PIPE)
+
+
+def load_words(pod, path, rate, seconds, keep_alive, connections, procs=None):
+    """The command of a load at a fixed rate."""
+    return [program("load"), "--rate", f"{rate:.0f}", "--seconds", str(seconds), "--path", path, "--connections",
+            str(connections), "--cgroup", procs or pod["procs"], "--network", pod["network"],
+            *(["--keep-alive"] if keep_alive else [])]
 
 
 def visit(pods, paths, together=False, retry=False, procs=None):

@@ -4,15 +4,16 @@ import json
 import subprocess
 import time
 
-from .load import TOKEN, open_load, visit
+from .load import TOKEN, open_load, start_load, visit
 from .restart import PODS, check
 from .rows import judge, row
 from .servers import Agent
-from .tools import BenchError, program, say
+from .tools import BenchError, say
 
 # Far below what the agent can do, so that a request waits for the upgrade and for nothing else.
 RATE = 500
 SECONDS = 4
+CONNECTIONS = 32
 KINDS = {True: "keep-alive", False: "new connections"}
 
 
@@ -25,9 +26,9 @@ def upgrade_rows(stage, agent_path, options):
     cached, replaced, slowest, calls, lost = ({kind: [] for kind in KINDS} for _ in range(5))
     for _ in range(options.restarts):
         for kind in KINDS:
-            quiet = open_load(stage.pods[0], TOKEN, RATE, SECONDS, kind)
+            quiet = open_load(stage.pods[0], TOKEN, RATE, SECONDS, kind, CONNECTIONS)
             stage.take_upstream_requests()
-            load = start(stage.pods[0], kind)
+            load = start_load(stage.pods[0], TOKEN, RATE, SECONDS, kind, CONNECTIONS)
             time.sleep(SECONDS / 4)
             agent = upgrade(stage, agent)
             answer = json.loads(load.stdout.read())
@@ -62,13 +63,6 @@ def upgrade_rows(stage, agent_path, options):
 def is_minting(request):
     """Whether the call is for a token. ServiceAccounts are read within two seconds of each use, whoever runs."""
     return request["server"] != "kubernetes" or request["path"].partition("?")[0].endswith("/token")
-
-
-def start(pod, keep_alive):
-    """The load of `open_load`, in the background."""
-    words = [program("load"), "--rate", str(RATE), "--seconds", str(SECONDS), "--path", TOKEN, "--connections", "32", "--cgroup",
-             pod["procs"], "--network", pod["network"]]
-    return subprocess.Popen(words + ["--keep-alive"] * keep_alive, text=True, stdout=subprocess.PIPE)
 
 
 def upgrade(stage, agent):
