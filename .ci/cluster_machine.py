@@ -18,7 +18,7 @@ FOLDERS = ["/etc/kubernetes", "/etc/cni", "/opt/cni", "/run", "/var/lib/kubelet"
 TUNABLES = ["vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
             "kernel/keys/root_maxbytes"]
 SETTINGS = pathlib.Path("/proc/sys")
-# One for the whole machine: the node's groups have one name, wherever this repository is checked out.
+# A lock of the whole machine: the node's groups have one name, wherever this repository is checked out.
 LOCK = pathlib.Path("/run/lock/podidentd-cluster")
 BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id")
 
@@ -91,7 +91,7 @@ def undo(file):
     if not file.exists():
         return
     changed = json.loads(file.read_text())
-    # A boot ends groups and sets the kernel's settings anew. Whose the folders are by then is not known.
+    # A boot ends groups and resets the kernel's settings. By then the folders may be another program's.
     if changed.get("boot") == BOOT.read_text():
         for group in groups():
             remove(group)
@@ -101,7 +101,7 @@ def undo(file):
             try:
                 os.rmdir(name)
             except OSError as error:
-                # Somebody else has removed it, or uses it by now.
+                # Another program has removed it, or uses it by now.
                 if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
                     raise
     file.unlink()

@@ -1,7 +1,6 @@
 """Runs `swift test`, reads what it prints, and ends a run that hangs."""
 
 import collections
-import ctypes
 import os
 import queue
 import re
@@ -13,22 +12,24 @@ import threading
 import time
 
 import environment
+import processes
 
 TEST = [os.environ.get("SWIFT") or "swift", "test", "--skip-build", "--disable-xctest", "--no-parallel"]
-# `prctl(2)`: orphans below this process become its children, so that none of a run's processes gets lost.
-PR_SET_CHILD_SUBREAPER = 36
 # The variable with the seconds after which a run is taken to hang, on a machine that is slow or busy.
 SECONDS = "PODIDENTD_TEST_SECONDS"
 
 BEGUN = re.compile(r"^◇ (?:Test|Suite) (?!case |run )(.*) started\.$")
 ENDED = re.compile(r"^. (?:Test|Suite) (?!run )(.*?)(?: with \d+ test cases?)? (passed|failed) after .*$")
 SKIPPED = re.compile(r"^[➜⚠].*skipped")
-# Of the tests, of what crashes, of `swift test`, and of Python's unittest.
+# Errors of the tests, of a program that crashes, of `swift test`, and of Python's unittest.
 ERROR = re.compile(r"^✘|^error|Fatal error: |Program crashed: |^(?:FAIL|ERROR): ")
 ROUTINE = re.compile(r"◇ (?:Test|Suite) |^◇|passed after|Test Case|started\.$")
 SUMMARY = re.compile(r"^. Test run with (\d+) tests?\b")
 ROW = re.compile(r'^◇ Test case passing .* → ((?:cloud )?case \d+ .*) to "[^"]*" started\.$')
-# What colours a line (ECMA-48, "select graphic rendition").
+# Arguments are printed as they are, line feeds included: the line ends some lines further down.
+ARGUMENTS = "◇ Test case passing "
+SIGN = re.compile(r"^[◇✔✘➜⚠↳] ")
+# Colours (ECMA-48, "select graphic rendition").
 COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 TITLE = re.compile(r'^◇ Test "((?:cloud )?case \d+ .*)" started\.$')
 
@@ -42,8 +43,11 @@ def is_error(line):
 
 
 def is_routine(line):
-    """Whether a line tells a reader of the run's output nothing."""
-    return not line.strip() or not SUMMARY.match(line) and bool(ROUTINE.search(line))
+    """Whether a line tells a reader of the run's output nothing. An error does, whatever words are in it."""
+    line = line.strip()
+    if SUMMARY.match(line) or is_error(line) or line.startswith("↳"):
+        return False
+    return not line or bool(ROUTINE.search(line))
 
 
 class Record:
@@ -64,12 +68,15 @@ class Record:
         self._title = None
         self._case = None
         self._is_error = False
+        self._is_cut = False
 
     def read(self, line):
         """Takes one line, coloured or not. Returns whether a reader of the run's output wants to see it."""
         line = plain(line)
         if line.strip():
             self.last.append(line)
+        if self._is_rest_of_arguments(line):
+            return False
         if match := TITLE.match(line):
             self._title = match[1]
             self.cases.setdefault(self._title, True)
@@ -84,13 +91,18 @@ class Record:
             self.skipped.append(line)
         elif line.startswith("✘") and "recorded an issue" in line:
             self._fail()
-        # What the test says of its issue follows it.
+        # The test's own words on an issue follow it.
         self._is_error = is_error(line) or self._is_error and line.startswith("↳")
         if self._is_error:
             self.errors.append(line)
         if SUMMARY.match(line):
             self.summary = line
         return not is_routine(line)
+
+    def _is_rest_of_arguments(self, line):
+        is_rest = self._is_cut and not SIGN.match(line)
+        self._is_cut = (is_rest or line.startswith(ARGUMENTS)) and not line.endswith(" started.")
+        return is_rest
 
     def _end(self, name, is_passed):
         if name in self.running:
@@ -136,21 +148,16 @@ def run(arguments, record, show, limits=None, command=None, note=print, explain=
     Returns the exit status; that of a run that was ended for hanging is 124. A run that is told to end (SIGTERM, SIGINT)
     ends all its processes first, but not what its caller started before.
     """
-    keep_orphans()
-    others = children()
+    processes.keep_orphans()
+    others = processes.children()
     previous = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        return watched(arguments, record, show, limits or Limits(), command, note, explain or describe, others)
+        return watched(arguments, record, show, limits or Limits(), command, note, explain or processes.describe, others)
     except BaseException:
-        end_all(others)
+        processes.end_all(others)
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def keep_orphans():
-    """Makes this process the parent of every orphan below it."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def watched(arguments, record, show, limits, command, note, explain, others):
@@ -195,8 +202,8 @@ def watched(arguments, record, show, limits, command, note, explain, others):
             note("Begun and not ended: " + (", ".join(record.running) or "nothing"))
             for line in record.last:
                 note(line)
-            explain(note, descendants(os.getpid(), others))
-            end_all(others)
+            explain(note, processes.descendants(os.getpid(), others))
+            processes.end_all(others)
             record.hang = reason
             break
     record.finish()
@@ -213,87 +220,6 @@ def hang(silence, total, limits):
     if total >= limits.total:
         return f"The tests have run for {int(limits.total / 60)} minutes."
     return None
-
-
-def parents():
-    """The processes by the number of their parent."""
-    found = collections.defaultdict(list)
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat") as file:
-                found[int(file.read().rpartition(")")[2].split()[1])].append(int(name))
-        except OSError:
-            continue
-    return found
-
-
-def children():
-    """The processes that this one is the parent of."""
-    return frozenset(parents()[os.getpid()])
-
-
-def descendants(process, others=()):
-    """The processes below one, its orphans included, parents first; `others` and what is below them are left out."""
-    below, found, waiting = parents(), [], [process]
-    while waiting:
-        # Whoever has none below it is in no list of parents.
-        next_ones = [each for each in below.get(waiting.pop(), ()) if each not in others]
-        found += next_ones
-        waiting += next_ones
-    return found
-
-
-def end_all(others=()):
-    """Ends all processes below this one, those that were orphaned included, and waits for their end. `others` are spared."""
-    while processes := descendants(os.getpid(), others):
-        for process in processes:
-            try:
-                os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        for process in processes:
-            try:
-                os.waitpid(process, 0)
-            except ChildProcessError:
-                # It becomes this process's child as soon as its own parent has ended.
-                pass
-
-
-def describe(note, processes):
-    """Says what the processes of a run wait for."""
-    for process in processes:
-        try:
-            with open(f"/proc/{process}/cmdline", "rb") as file:
-                words = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
-            waits = []
-            for task in os.listdir(f"/proc/{process}/task"):
-                with open(f"/proc/{process}/task/{task}/wchan") as file:
-                    waits.append(file.read() or "running")
-        except OSError:
-            continue
-        kinds = ", ".join(f"{count} x {name}" for name, count in collections.Counter(waits).most_common(4))
-        note(f"{process} {words[:160]}: {kinds}")
-    tests = [each for each in processes if "podidentdPackageTests" in program(each)]
-    if tests and shutil.which("gdb"):
-        try:
-            # The innermost: a test may run this program once more, and wait for it.
-            result = subprocess.run(
-                ["gdb", "--batch", "-p", str(tests[-1]), "-ex", "thread apply all backtrace 24"],
-                capture_output=True, text=True, errors="replace", timeout=120)
-        except subprocess.TimeoutExpired:
-            return note(f"gdb has not said within two minutes where process {tests[-1]} stands.")
-        for line in result.stdout.splitlines():
-            if line.startswith(("Thread", "#")):
-                note(line[:200])
-
-
-def program(process):
-    """The program that a process was started by."""
-    try:
-        with open(f"/proc/{process}/cmdline", "rb") as file:
-            return file.read().partition(b"\0")[0].decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def require_root(target):

@@ -69,6 +69,21 @@ class RecordTests(unittest.TestCase):
         self.assertEqual(shown, self.shown)
         self.assertEqual(vars(record), vars(self.record))
 
+    def test_arguments_of_several_lines_are_routine_to_their_last(self):
+        record = swift_tests.Record()
+        lines = [
+            '◇ Test case passing 1 argument text → "a:', "", "error: none", 'b" to "YAML is read" started.', "a line of a test's own",
+            '◇ Test case passing 1 argument text → "a', "b", "✘ Test c() failed after 1 seconds with 1 issue.", "another line"]
+        self.assertEqual([line for line in lines if record.read(line)], [lines[4], *lines[-2:]])
+        self.assertEqual(record.errors, [lines[-2]])
+
+    def test_an_error_is_shown_whatever_is_in_it(self):
+        for line in ("✘ Test a() recorded an issue at X.swift:1:2: the agent is started.", "↳ the token is passed after a minute",
+                     "    ↳ the agent was started.", "X.swift:1: Fatal error: it has passed after all"):
+            self.assertFalse(swift_tests.is_routine(line), line)
+        for line in ("", " ", "foo◇ Test a() started.", "✔ Test a() passed after 1 seconds.", "Test Case 'a' started"):
+            self.assertTrue(swift_tests.is_routine(line), line)
+
     def test_what_a_test_says_of_its_issue_is_kept_with_it(self):
         record = swift_tests.Record()
         lines = ["↳ Testing Library Version: 6.3.1", "✘ Test a() recorded an issue at X.swift:1:2: failed", "↳ the token is stale",
