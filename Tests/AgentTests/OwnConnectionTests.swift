@@ -15,6 +15,9 @@ import Testing
             ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", .incomplete),
             ("HTTP/1.1 200 OK\r\n\r\nabc", .incomplete),
             ("", .incomplete),
+            // The length counts bytes.
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\né€", .complete(status: 200, body: "é")),
+            ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc", .broken),
             ("SSH-2.0-x\r\n\r\n", .broken),
             ("HTTP/1.1 abc\r\n\r\n", .broken),
         ])

@@ -115,9 +115,11 @@ package struct OwnConnection {
             guard parts.count == 2, parts[0].lowercased() == "content-length" else { return nil }
             return Int(parts[1].drop { $0 == " " })
         }
-        let body = text[end.upperBound...]
-        guard let length = lengths.first, body.utf8.count >= length else { return .incomplete }
-        return .complete(status: status, body: String(body.prefix(length)))
+        let body = text[end.upperBound...].utf8
+        guard let length = lengths.first else { return .incomplete }
+        guard length >= 0 else { return .broken }
+        guard body.count >= length else { return .incomplete }
+        return .complete(status: status, body: String(decoding: body.prefix(length), as: UTF8.self))
     }
 
     func close() {
