@@ -500,8 +500,9 @@ let package = Package(
             dependencies: [
                 "Linux",
                 "Agent", "Attribution", "BPF", "Clouds", "Diagnostics", "Enforcement", "GoogleMetadata",
-                "KubernetesAPI", "MetadataProtocol", "MetadataServer", "Netlink", "NodeObject", "Operations", "Restart",
-                "Settings", "Telemetry", "Tokens", logging, nioHTTP1,
+                "KubernetesAPI", "MetadataProtocol", "MetadataServer", "Netlink", "NodeObject", "Operations",
+                "Restart", "Settings", "Telemetry", "Tokens", "UpstreamHTTP", logging, nioPosix, nioHTTP1,
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict),
         // The documents, held against the code and the programs.

@@ -8,9 +8,9 @@ package struct OtherKubepods: Sendable, Hashable {
     package let tree: KubepodsCgroup.OtherTree
 
     /// How deep kubelets put theirs below the root of a node, in every known layout, and some more.
-    private static let depthMax = 8
+    static let depthMax = 8
     /// More cgroups outside of kubepods than a node has: bounds a search.
-    private static let searchLimit = 16_384
+    static let searchLimit = 16_384
 
     /// Every such tree on the node, in the order of their paths.
     ///
@@ -21,20 +21,31 @@ package struct OtherKubepods: Sendable, Hashable {
     /// - Throws: Why the kernel did not tell a tree's level.
     package static func all(beside own: KubepodsRoot, in cgroups: CgroupFileSystem) throws(BPFError) -> [OtherKubepods]
     {
+        try all(
+            beside: own, children: { cgroups.children(of: $0).map(\.path) },
+            isRootOwned: { cgroups.isRootOwned($0) }
+        ) { path throws(BPFError) in try cgroups.locate(path) }
+    }
+
+    /// The same for a hierarchy that is known by these three alone.
+    static func all(
+        beside own: KubepodsRoot, children: ([UInt8]) -> [[UInt8]], isRootOwned: ([UInt8]) -> Bool,
+        locate: ([UInt8]) throws(BPFError) -> (id: CgroupID, level: Int)?
+    ) throws(BPFError) -> [OtherKubepods] {
         var found: [OtherKubepods] = []
         var level: [[UInt8]] = [[UInt8(ascii: "/")]]
         var seen = 0
         for _ in 0..<depthMax where !level.isEmpty {
             var next: [[UInt8]] = []
-            for path in level.flatMap({ cgroups.children(of: $0).map(\.path) }) {
+            for path in level.flatMap(children) {
                 seen += 1
                 guard seen <= searchLimit else { return found.sorted(by: isBefore) }
-                guard path != own.path, cgroups.isRootOwned(path) else { continue }
+                guard path != own.path, isRootOwned(path) else { continue }
                 guard !own.path.starts(with: path + [UInt8(ascii: "/")]), let root = KubepodsRoot(ifNamed: path) else {
                     next.append(path)
                     continue
                 }
-                guard let (id, level) = try cgroups.locate(path) else { continue }
+                guard let (id, level) = try locate(path) else { continue }
                 found.append(OtherKubepods(root: root, tree: KubepodsCgroup.OtherTree(id: id, level: level)))
             }
             level = next

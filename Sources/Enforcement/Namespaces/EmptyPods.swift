@@ -9,8 +9,17 @@ import Synchronization
 final class EmptyPods: Sendable {
     private static let momentMilliseconds = 200
 
+    /// Has something done a moment later.
+    typealias Schedule = @Sendable (@escaping @Sendable () -> Void) -> Void
+
+    private let schedule: Schedule
     /// How often each pod was emptied within the last moment.
     private let turns = Mutex<[CgroupID: Int]>([:])
+
+    /// `schedule` is for tests.
+    init(schedule: @escaping Schedule = { EmptyPods.later($0) }) {
+        self.schedule = schedule
+    }
 
     /// Calls `body` when a moment has passed since the pod was emptied, unless it is emptied once more meanwhile: then it has
     /// had a process.
@@ -19,7 +28,7 @@ final class EmptyPods: Sendable {
             turns[pod, default: 0] += 1
             return turns[pod]
         }
-        DispatchQueue.global(qos: .utility).asyncAfter(deadline: .now() + .milliseconds(Self.momentMilliseconds)) {
+        schedule {
             let isLast = self.turns.withLock { turns in
                 guard turns[pod] == turn else { return false }
                 turns[pod] = nil
@@ -27,5 +36,9 @@ final class EmptyPods: Sendable {
             }
             if isLast { body() }
         }
+    }
+
+    static func later(_ body: @escaping @Sendable () -> Void) {
+        DispatchQueue.global(qos: .utility).asyncAfter(deadline: .now() + .milliseconds(momentMilliseconds)) { body() }
     }
 }

@@ -99,7 +99,8 @@ package final class ConnectionProof: Sendable {
         }
     }
 
-    private func record(_ problem: String?) {
+    /// Notes how an attempt ended, and logs what that changes.
+    func record(_ problem: String?) {
         let (before, after) = status.withLock { status in
             let before = status
             status.problem = problem
