@@ -1,0 +1,196 @@
+import BPF
+import Foundation
+import Glibc
+import Logging
+import NIOPosix
+import Testing
+
+@testable import Restart
+
+/// An agent without a kernel: its endpoint, its lock, and what its kernel side is told.
+private struct RunningAgent {
+    let kernel = Kernel()
+    let pins: PinDirectory
+    let lock: PinLock
+    let endpoint: HandoverEndpoint
+
+    final class Kernel: Yielding {
+        let (events, event) = AsyncStream.makeStream(of: String.self)
+
+        func yield() { event.yield("yield") }
+        func resume() { event.yield("resume") }
+    }
+
+    init(in directory: String, credentials: [UInt8]) throws {
+        let pins = PinDirectory(path: directory + "/pins")
+        try FileManager.default.createDirectory(atPath: pins.path, withIntermediateDirectories: false)
+        try FileManager.default.createSymbolicLink(atPath: pins.path + "/lock", withDestinationPath: "podidentd")
+        let lock = try #require(PinLock(existing: pins))
+        let isHeld = try lock.tryAcquire()
+        try #require(isHeld)
+        (self.pins, self.lock) = (pins, lock)
+        endpoint = HandoverEndpoint(
+            adminSocket: directory + "/admin.sock", kernel: kernel, lock: lock, supervisor: nil,
+            credentials: { credentials }, eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
+            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+    }
+
+    /// The right of another process, which meets this agent's.
+    func otherLock() throws -> PinLock { try #require(PinLock(existing: pins)) }
+
+    /// The next thing that the kernel's side is told.
+    func next() async -> String? {
+        for await event in kernel.events { return event }
+        return nil
+    }
+
+    /// A successor that has the agent's sockets.
+    func successor(_ lock: PinLock) async throws -> Predecessor {
+        let found = try await Succession.predecessor(lock, pins: pins.path, at: endpoint.path)
+        return try #require(found)
+    }
+}
+
+/// Offers one socket for as long as `body` runs.
+private func withAgent(
+    credentials: [UInt8] = [], _ body: (RunningAgent) async throws -> Void
+) async throws {
+    // /proc/locks does not name the holder of a lock on every file system.
+    let parent = FileManager.default.fileExists(atPath: "/dev/shm") ? "/dev/shm" : NSTemporaryDirectory()
+    let directory = parent + "/handover-\(UUID().uuidString.prefix(8))"
+    try FileManager.default.createDirectory(
+        atPath: directory, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let agent = try RunningAgent(in: directory, credentials: credentials)
+    let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+    defer { close(listener) }
+    try await agent.endpoint.start(offering: [listener])
+    do {
+        try await body(agent)
+    } catch {
+        await agent.endpoint.stop()
+        throw error
+    }
+    await agent.endpoint.stop()
+}
+
+private func discard(_ listeners: [CInt]) {
+    for descriptor in listeners { close(descriptor) }
+}
+
+/// Both sides of a hand-over in one process. Either wants root at its other end.
+@Suite(.timeLimit(.minutes(5)), .enabled(if: geteuid() == 0, "needs root")) struct HandoverEndpointTests {
+    @Test func `a successor gets the sockets and then the lock; the agent ends once that one serves`() async throws {
+        try await withAgent { agent in
+            let lock = try agent.otherLock()
+            let predecessor = try await agent.successor(lock)
+            defer { discard(predecessor.listeners) }
+            #expect(predecessor.processID == getpid() && predecessor.listeners.count == 1)
+            try await Succession.replace(predecessor, lock)
+            #expect(await agent.next() == "yield")
+            #expect(!agent.endpoint.isTaken)
+            let isStillTheAgents = try agent.lock.tryAcquire()
+            #expect(!isStillTheAgents)
+            try await predecessor.confirm()
+            await agent.endpoint.waitUntilTaken()
+            #expect(agent.endpoint.isTaken && !agent.endpoint.begin())
+        }
+    }
+
+    /// Takes everything, and ends before it serves.
+    private func takeAndEnd(_ agent: RunningAgent, _ lock: PinLock) async throws {
+        let predecessor = try await agent.successor(lock)
+        discard(predecessor.listeners)
+        try await Succession.replace(predecessor, lock)
+        lock.release()
+    }
+
+    @Test func `what a successor took that never served is taken back, and the next one is met`() async throws {
+        try await withAgent { agent in
+            let lock = try agent.otherLock()
+            try await takeAndEnd(agent, lock)
+            #expect(await agent.next() == "yield")
+            #expect(await agent.next() == "resume")
+            let isFree = try lock.tryAcquire()
+            #expect(!isFree && !agent.endpoint.isTaken)
+            try await takeAndEnd(agent, lock)
+            #expect(await agent.next() == "yield")
+        }
+    }
+
+    @Test func `two successors at once: the second is refused, and the first goes on undisturbed`() async throws {
+        try await withAgent { agent in
+            let (first, second) = (try agent.otherLock(), try agent.otherLock())
+            let predecessor = try await agent.successor(first)
+            defer { discard(predecessor.listeners) }
+            let refusal = await #expect(throws: HandoverError.self) {
+                _ = try await Predecessor.meet(at: agent.endpoint.path, lock: second)
+            }
+            #expect(refusal?.description.contains("another hand-over may be in progress") == true)
+            try await Succession.replace(predecessor, first)
+            // And nothing was taken back before.
+            #expect(await agent.next() == "yield")
+            try await predecessor.confirm()
+            await agent.endpoint.waitUntilTaken()
+        }
+    }
+
+    @Test func `a peer that does not see the pin directory gets neither sockets nor credentials`() async throws {
+        try await withAgent(credentials: [1, 2, 3]) { agent in
+            try await withAgent { stranger in
+                let lock = try stranger.otherLock()
+                await #expect(throws: HandoverError.self) {
+                    _ = try await Predecessor.meet(at: agent.endpoint.path, lock: lock)
+                }
+                #expect(await Predecessor.credentials(at: agent.endpoint.path, lock: lock) == nil)
+            }
+            #expect(agent.endpoint.begin())
+            agent.endpoint.end()
+        }
+    }
+
+    @Test func `credentials come from the holder of the lock alone, whole`() async throws {
+        let held = (0..<100_000).map { UInt8(truncatingIfNeeded: $0) }
+        try await withAgent(credentials: held) { agent in
+            let lock = try agent.otherLock()
+            #expect(await Predecessor.credentials(at: agent.endpoint.path, lock: lock) == held)
+            agent.lock.release()
+            #expect(await Predecessor.credentials(at: agent.endpoint.path, lock: lock) == nil)
+        }
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct HandoverPlaceTests {
+    @Test func `the endpoint is beside the admin socket`() {
+        #expect(HandoverEndpoint.path(beside: "/run/podidentd/admin.sock") == "/run/podidentd/handover.sock")
+    }
+
+    @Test func `one session at a time, and none after the end`() async throws {
+        try await withAgent { agent in
+            let endpoint = agent.endpoint
+            #expect(endpoint.isListening && endpoint.begin() && !endpoint.begin())
+            endpoint.end()
+            #expect(endpoint.begin())
+            endpoint.end()
+            #expect(Predecessor.answers(at: endpoint.path))
+            await endpoint.stop()
+            #expect(!endpoint.begin() && !Predecessor.answers(at: endpoint.path))
+            // A part that is not to listen lacks nothing.
+            #expect(endpoint.isListening)
+        }
+    }
+
+    @Test func `where no agent answers, the path is named`() async throws {
+        let directory = FileManager.default.temporaryDirectory.path
+        let lock = try #require(PinLock(existing: PinDirectory(path: directory)))
+        for (path, words) in [
+            (directory + "/no-agent.sock", "no agent answers at \(directory)/no-agent.sock: errno \(ENOENT)"),
+            ("/" + String(repeating: "a", count: 107), "the path /aaa"),
+        ] {
+            let error = await #expect(throws: HandoverError.self) {
+                _ = try await Predecessor.meet(at: path, lock: lock)
+            }
+            #expect(error?.description.hasPrefix(words) == true)
+        }
+    }
+}
