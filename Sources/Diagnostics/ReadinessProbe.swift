@@ -44,15 +44,21 @@ package struct ReadinessProbe: Sendable {
 
     /// The proof by a connection of the agent's own pod.
     var connection: Readiness.Condition {
-        guard proof.podUID != nil else {
+        Self.connection(proof.podUID == nil ? nil : proof.current, at: .now)
+    }
+
+    /// Judges the proof at a moment; `nil`: there is none, because the agent runs in no pod.
+    static func connection(
+        _ status: ConnectionProof.Status?, at now: ContinuousClock.Instant
+    ) -> Readiness.Condition {
+        guard let status else {
             return Readiness.Condition("connection", problem: nil, remark: "not proven: pod-uid is not set")
         }
-        let status = proof.current
         guard let provenAt = status.provenAt else {
             return Readiness.Condition("connection", problem: status.problem ?? "not proven yet")
         }
-        let age = ContinuousClock.now - provenAt
-        guard status.failures < ConnectionProof.failuresMax, age < Self.proofLifetime else {
+        let age = now - provenAt
+        guard status.failures < ConnectionProof.failuresMax, age < proofLifetime else {
             return Readiness.Condition(
                 "connection",
                 problem: status.problem ?? "last proven \(age.components.seconds) s ago")
@@ -80,11 +86,13 @@ package struct ReadinessProbe: Sendable {
         return isServing() ? nil : "attached, but connections are not accepted"
     }
 
-    private var podsProblem: String? {
-        let status = watcher.status
-        if status.isFresh(within: Self.freshness) { return nil }
+    private var podsProblem: String? { Self.podsProblem(watcher.status, at: .now) }
+
+    /// Why the view of the node's pods is not to be relied on at a moment; `nil`: it is.
+    static func podsProblem(_ status: PodWatchStatus, at now: ContinuousClock.Instant) -> String? {
+        if status.isFresh(within: freshness, at: now) { return nil }
         guard status.isSynced, let last = status.lastContact else { return "the pod list has not been read yet" }
-        return "the pod list was confirmed \((ContinuousClock.now - last).components.seconds) s ago"
+        return "the pod list was confirmed \((now - last).components.seconds) s ago"
     }
 
     private var credentialsProblem: String? {

@@ -119,7 +119,7 @@ extension PostureCheck {
     /// How far clocks may differ: seconds that a header is not exact by, and what NTP leaves on a busy node.
     private static let skewMax: Int64 = 10
 
-    private func clock(_ time: UnixInstant) -> Posture.Item {
+    func clock(_ time: UnixInstant) -> Posture.Item {
         let id = "credentials.clock"
         let skew = (UnixInstant.now() - time).components.seconds
         guard abs(skew) > Self.skewMax else {
@@ -135,7 +135,7 @@ extension PostureCheck {
 
     /// Pods that a token may be asked for: one of each namespace and ServiceAccount, because RBAC may grant the audience
     /// to some.
-    private static func candidates(_ pods: [PodRecord]) -> [PodRecord] {
+    static func candidates(_ pods: [PodRecord]) -> [PodRecord] {
         var seen: Set<ServiceAccountReference> = []
         let candidates = pods.filter {
             $0.phase == .running && !$0.isTerminating && $0.staticPodConfigHash == nil && !$0.serviceAccountName.isEmpty
@@ -145,9 +145,9 @@ extension PostureCheck {
     }
 
     /// Enough for every namespace of most nodes; each costs the API server one token.
-    private static let candidatesMax = 10
+    static let candidatesMax = 10
 
-    private func judge(_ identity: KubernetesClient.Identity) -> Posture.Item {
+    func judge(_ identity: KubernetesClient.Identity) -> Posture.Item {
         let found = "\(identity.username), in \(identity.groups.joined(separator: ", "))"
         guard let name = identity.nodeName, lacks("node-name") || name == configuration.nodeName else {
             let expected = lacks("node-name") ? "any node" : "system:node:\(configuration.nodeName)"

@@ -122,8 +122,8 @@ struct PodExplainer: Sendable {
     // MARK: The pod
 
     /// The stage that says why there is no pod.
-    private struct NoPod: Error {
-        var stage: Stage
+    struct NoPod: Error {
+        var stage: Explanation.Stage
 
         init(_ detail: String, remedy: String) {
             stage = Stage("pod", .failed, detail, remedy: remedy)
@@ -132,8 +132,13 @@ struct PodExplainer: Sendable {
 
     private func find(_ query: String) async -> Result<PodRecord, NoPod> {
         if let uid = PodUID(query) { return await find(uid) }
+        return Self.find(query, among: directory.snapshot(), node: configuration.nodeName)
+    }
+
+    /// The pod that a name means: `namespace/name`, or a name that only one pod has.
+    static func find(_ query: String, among pods: [PodRecord], node: String) -> Result<PodRecord, NoPod> {
         let parts = query.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-        let matches = directory.snapshot().filter { pod in
+        let matches = pods.filter { pod in
             parts.count == 2 ? pod.namespace == parts[0] && pod.name == parts[1] : pod.name == query
         }
         if matches.count > 1 {
@@ -146,8 +151,7 @@ struct PodExplainer: Sendable {
             ? "kubectl get pod -n \(parts[0]) \(parts[1]) -o wide" : "kubectl get pod -A -o wide | grep \(query)"
         return .failure(
             NoPod(
-                "the API server does not list it for node \(configuration.nodeName): it runs on another node, or "
-                    + "does not exist",
+                "the API server does not list it for node \(node): it runs on another node, or does not exist",
                 remedy: "'\(command)' says which; ask the agent of the pod's own node"))
     }
 
@@ -178,13 +182,15 @@ struct PodExplainer: Sendable {
 
     /// The pod's phase comes first: one that has finished has no cgroup either, and that is not why it gets nothing.
     private func localStages(of pod: PodRecord) -> [Stage] {
-        var stages = kindStages(of: pod) + policyStages(of: pod)
-        if !pod.phase.isTerminal { stages.append(cgroupStage(of: pod)) }
+        var stages = Self.kindStages(of: pod) + Self.policyStages(of: pod)
+        if !pod.phase.isTerminal { stages.append(Self.cgroupStage(of: pod, among: index.snapshot(), below: root)) }
         return stages
     }
 
-    private func cgroupStage(of pod: PodRecord) -> Stage {
-        let cgroups = index.snapshot().filter { entry in
+    static func cgroupStage(
+        of pod: PodRecord, among entries: [CgroupIndexEntry], below root: KubepodsRoot
+    ) -> Explanation.Stage {
+        let cgroups = entries.filter { entry in
             entry.uid == pod.uid || pod.staticPodConfigHash.map { $0 == entry.uid.description } ?? false
         }
         let podLevel = cgroups.filter { $0.kind == .pod }
@@ -228,7 +234,7 @@ struct PodExplainer: Sendable {
                 + "the pod's own that does not accept the interface lo, or a translation of addresses")
     }
 
-    private func kindStages(of pod: PodRecord) -> [Stage] {
+    static func kindStages(of pod: PodRecord) -> [Explanation.Stage] {
         if pod.isTooLarge {
             return [
                 Stage(
@@ -255,7 +261,7 @@ struct PodExplainer: Sendable {
             ? [Stage("phase", .warning, "is being deleted; it is served until its cgroup is gone")] : []
     }
 
-    private func policyStages(of pod: PodRecord) -> [Stage] {
+    static func policyStages(of pod: PodRecord) -> [Explanation.Stage] {
         switch pod.policy {
         case .attribute: []
         case .deny:

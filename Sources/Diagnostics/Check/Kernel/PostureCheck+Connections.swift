@@ -8,7 +8,7 @@ import Settings
 
 extension PostureCheck {
     /// The required outcome of a probe.
-    private enum Expectation {
+    enum Expectation {
         /// The agent answers.
         case agent
         case refused
@@ -16,7 +16,7 @@ extension PostureCheck {
         case open
     }
 
-    private struct Trial {
+    struct Trial {
         var id: String
         var probe: SocketProbe
         var expectation: Expectation
@@ -89,7 +89,7 @@ extension PostureCheck {
     }
 
     /// Why a probe that needs this hook is not made; `nil`: the hook is in place.
-    private static func obstacle(
+    static func obstacle(
         _ hook: InstalledHook, _ place: CgroupID?
     ) -> (state: Posture.State, found: String, meaning: String)? {
         switch hook.state {
@@ -107,7 +107,7 @@ extension PostureCheck {
 
     private var agentsText: String { "127.0.0.1 or [::1], port \(configuration.listenPort) or one of the seven below" }
 
-    private var trials: [Trial] {
+    var trials: [Trial] {
         var trials: [Trial] = []
         func add(_ kind: SocketProbe.Kind, _ address: String, _ port: UInt16, _ expectation: Expectation) {
             let family = address.contains(":") ? "6" : "4"
@@ -143,7 +143,7 @@ extension PostureCheck {
         return trials
     }
 
-    private func judge(_ trial: Trial, _ result: SocketProbeResult, isAgentUp: Bool) -> Posture.Item {
+    func judge(_ trial: Trial, _ result: SocketProbeResult, isAgentUp: Bool) -> Posture.Item {
         let reason = errorText(result.errorNumber)
         let number = result.errorNumber
         if result.isUntried == true {

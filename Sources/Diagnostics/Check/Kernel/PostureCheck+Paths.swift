@@ -19,7 +19,7 @@ extension PostureCheck {
         ]
     }
 
-    private func uplinks(
+    func uplinks(
         _ paths: NodePaths, _ features: KernelFeatures, _ layout: CgroupLayoutFinding, isInstalled: Bool
     ) -> Posture.Item {
         let id = "paths.host-network"
@@ -53,7 +53,7 @@ extension PostureCheck {
             meaning: "Frames past the interface's queue (PACKET_QDISC_BYPASS, AF_XDP) pass no guard. " + remedy)
     }
 
-    private func bridges(_ paths: NodePaths) -> Posture.Item {
+    func bridges(_ paths: NodePaths) -> Posture.Item {
         let id = "paths.bridges"
         let bridges = paths.unseenBridges
         guard !bridges.isEmpty else {
@@ -68,7 +68,7 @@ extension PostureCheck {
                 + "themselves. Load br_netfilter, and set net.bridge.bridge-nf-call-iptables and -ip6tables to 1.")
     }
 
-    private func plugins(_ paths: NodePaths) -> Posture.Item {
+    func plugins(_ paths: NodePaths) -> Posture.Item {
         let id = "paths.plugins"
         let kinds = ["ipvlan", "macvlan", "ipvtap", "macvtap"]
         let virtual = paths.interfaces.filter { kinds.contains($0.kind) }.map(\.name)
@@ -83,7 +83,7 @@ extension PostureCheck {
                 + "addresses in the network.")
     }
 
-    private func cilium(_ paths: NodePaths) -> Posture.Item {
+    func cilium(_ paths: NodePaths) -> Posture.Item {
         let id = "paths.cilium"
         let (isHere, usesHostRouting) = paths.cilium
         guard isHere, usesHostRouting != false else {
