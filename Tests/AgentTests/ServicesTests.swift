@@ -1,0 +1,113 @@
+import Logging
+import ServiceLifecycle
+import Synchronization
+import Testing
+
+@testable import Agent
+
+/// How the parts of an agent run and end.
+@Suite(.timeLimit(.minutes(1))) struct ServicesTests {
+    /// What happened, in order.
+    private final class Log: Sendable {
+        private let entries = Mutex<[String]>([])
+
+        func note(_ entry: String) { entries.withLock { $0.append(entry) } }
+        var all: [String] { entries.withLock { $0 } }
+    }
+
+    private struct Broken: Error, Equatable {}
+
+    private static func group(_ stages: [Stage]) -> ServiceGroup {
+        ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: stages.map { .init(service: $0.service) }, gracefulShutdownSignals: [],
+                logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })))
+    }
+
+    /// Returns when the task is cancelled.
+    private static func untilCancelled() async {
+        let (never, continuation) = AsyncStream.makeStream(of: Void.self)
+        for await _ in never {}
+        continuation.finish()
+    }
+
+    @Test func `parts end in reverse when the agent stops, and what runs does not outlive its turn`() async throws {
+        let log = Log()
+        let (begins, begin) = AsyncStream.makeStream(of: Void.self)
+        let group = Self.group([
+            .closes { log.note("records closed") },
+            .runs {
+                begin.finish()
+                await Self.untilCancelled()
+                log.note("pods ended")
+            },
+            .closes { log.note("listeners closed") },
+        ])
+        async let run: Void = group.run()
+        for await _ in begins {}
+        await group.triggerGracefulShutdown()
+        try await run
+        #expect(log.all == ["listeners closed", "pods ended", "records closed"])
+    }
+
+    @Test func `a start that failed closes what is closed, and ends nothing that never ran`() async {
+        let log = Log()
+        let stages = [Stage.closes { log.note("closed") }, .runs { log.note("ran") }]
+        for stage in stages.reversed() { await stage.abandon() }
+        #expect(log.all == ["closed"])
+    }
+
+    @Test func `the first failure that is reported ends the agent`() async {
+        let failure = Failure<Broken>()
+        failure.report(Broken())
+        failure.report(Broken())
+        let stage = Stage(service: FailingService { try await failure.wait() }, abandon: {})
+        await #expect(throws: Broken()) { try await Self.group([stage]).run() }
+    }
+
+    @Test func `an early service runs before the others, and ends when they do, or when it is cancelled`() async throws
+    {
+        let (events, event) = AsyncStream.makeStream(of: String.self)
+        var next = events.makeAsyncIterator()
+        let early = {
+            EarlyService {
+                event.yield("runs")
+                await Self.untilCancelled()
+                event.yield("ends")
+            }
+        }
+        let abandoned = early()
+        var seen = [await next.next()]
+        abandoned.cancel()
+        seen.append(await next.next())
+        #expect(seen == ["runs", "ends"])
+        let service = early()
+        seen.append(await next.next())
+        let group = Self.group([Stage(service: service, abandon: {})])
+        async let run: Void = group.run()
+        await group.triggerGracefulShutdown()
+        try await run
+        seen.append(await next.next())
+        #expect(seen.dropFirst(2) == ["runs", "ends"])
+    }
+
+    @Test func `a latch lets everybody through once it is open, and a wait that ends before says so`() async {
+        let latch = Latch()
+        #expect(await latch.wait(atMost: .zero) == false)
+        async let first = latch.wait(atMost: .seconds(50))
+        async let second = latch.wait(atMost: .seconds(50))
+        latch.open()
+        latch.open()
+        let opened = [await first, await second]
+        #expect(opened == [true, true])
+        #expect(await latch.wait(atMost: .zero))
+    }
+
+    @Test func `a part is there once it was set`() {
+        let slot = Slot<Int>()
+        #expect(slot.current == nil)
+        slot.set(1)
+        slot.set(2)
+        #expect(slot.current == 2)
+    }
+}
