@@ -43,6 +43,23 @@ import Testing
         #expect(Self.objection(in: nil)?.contains("is nowhere in cgroup.mount-point") == true)
     }
 
+    @Test func `without the own pod's place the root is the one default that exists`() throws {
+        let found = KubepodsRoot.defaults
+        #expect(try KubepodsSearch.theDefault(among: [found[2]], below: "/cgroups") == found[2])
+        let none = #expect(throws: ConfigurationError.self) {
+            try KubepodsSearch.theDefault(among: [], below: "/cgroups")
+        }
+        #expect(
+            none?.description == "no kubepods cgroup below /cgroups (looked for "
+                + found.map(\.description).joined(separator: ", ") + "); set cgroup.kubepods")
+        let two = #expect(throws: ConfigurationError.self) {
+            try KubepodsSearch.theDefault(among: Array(found.prefix(2)), below: "/cgroups")
+        }
+        #expect(
+            two?.description.hasPrefix("more than one kubepods cgroup below /cgroups: /kubepods, /kubepods.slice; set")
+                == true)
+    }
+
     @Test func `an ordinary directory is taken for no hierarchy of cgroups`() {
         let path = FileManager.default.temporaryDirectory.path
         let error = #expect(throws: BPFError.self) { try CgroupFiles.open(mountPoint: path) }

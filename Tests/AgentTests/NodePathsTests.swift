@@ -116,6 +116,19 @@ import Testing
 }
 
 @Suite struct FrameProbeTests {
+    @Test func `a pod writes frames by CAP_NET_RAW, and one with CAP_SYS_ADMIN needs none`() {
+        func writes(_ permitted: String) -> Bool {
+            HostNetworkPods.writesFrames(
+                status:
+                    "Name:\tCapPrm: x\nCapInh:\t0000000000002000\nCapPrm:\t\(permitted)\nCapEff:\t0000000000002000\n")
+        }
+        #expect(writes("0000000000002000") && writes("00000000a80425fb"))
+        for permitted in ["0000000000000000", "00000000a80405fb", "000001ffffffffff", "nonsense"] {
+            #expect(!writes(permitted), "\(permitted)")
+        }
+        #expect(!HostNetworkPods.writesFrames(status: ""))
+    }
+
     @Test func `an IPv4 packet is a SYN that goes one hop, with a right header and a wrong segment`() {
         let packet = FrameProbe.packet(to: .ipv4(0xa9fe_a9fe), port: 0x0150)
         #expect(packet.count == 40 && packet[0] == 0x45 && packet[2...3] == [0, 40])

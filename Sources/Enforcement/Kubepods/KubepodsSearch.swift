@@ -37,11 +37,18 @@ package enum KubepodsSearch {
     }
 
     private static func theDefault(in cgroups: CgroupFileSystem) throws -> KubepodsRoot {
-        let found = KubepodsRoot.defaults.filter { cgroups.id(of: $0.path) != nil }
+        try theDefault(
+            among: KubepodsRoot.defaults.filter { cgroups.id(of: $0.path) != nil }, below: cgroups.mountPoint)
+    }
+
+    /// The one of the defaults that were found.
+    static func theDefault(
+        among found: [KubepodsRoot], below mountPoint: String
+    ) throws(ConfigurationError) -> KubepodsRoot {
         guard let root = found.first else {
             throw ConfigurationError(
                 """
-                no kubepods cgroup below \(cgroups.mountPoint) (looked for \
+                no kubepods cgroup below \(mountPoint) (looked for \
                 \(KubepodsRoot.defaults.map(\.description).joined(separator: ", "))); set cgroup.kubepods
                 """
             )
@@ -49,7 +56,7 @@ package enum KubepodsSearch {
         guard found.count == 1 else {
             throw ConfigurationError(
                 """
-                more than one kubepods cgroup below \(cgroups.mountPoint): \
+                more than one kubepods cgroup below \(mountPoint): \
                 \(found.map(\.description).joined(separator: ", ")); set cgroup.kubepods to this kubelet's, or pod-uid
                 """
             )

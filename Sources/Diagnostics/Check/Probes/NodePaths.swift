@@ -119,16 +119,15 @@ struct HostNetworkPods: Sendable, Equatable {
     }
 
     private static func writesFrames(_ process: pid_t) -> Bool {
-        guard let stream = unsafe fopen("/proc/\(process)/status", "re") else { return false }
-        defer { unsafe fclose(stream) }
-        var line = [CChar](repeating: 0, count: 512)
-        var sets: [String: UInt64] = [:]
-        while unsafe fgets(&line, CInt(line.count), stream) != nil {
-            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            let words = text.split(whereSeparator: { $0 == ":" || $0.isWhitespace })
-            if words.count == 2, words[0].hasPrefix("Cap") { sets[String(words[0])] = UInt64(words[1], radix: 16) }
-        }
-        let permitted = sets["CapPrm"] ?? 0
+        guard let status = FileContents.read("/proc/\(process)/status") else { return false }
+        return writesFrames(status: String(decoding: status, as: UTF8.self))
+    }
+
+    /// Whether a process may write frames and could not do more, by its `status` (proc_pid_status(5)).
+    static func writesFrames(status: String) -> Bool {
+        let lines = status.split(separator: "\n").map { $0.split(whereSeparator: { $0 == ":" || $0.isWhitespace }) }
+        let line = lines.last { $0.count == 2 && $0[0] == "CapPrm" }
+        let permitted = line.flatMap { UInt64($0[1], radix: 16) } ?? 0
         return permitted & netRaw != 0 && permitted & sysAdmin == 0
     }
 }
