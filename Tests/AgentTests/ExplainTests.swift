@@ -25,7 +25,7 @@ private func pod(_ name: String = "web", in namespace: String = "shop", number: 
         _ steps: [TokenTrial.Step], failure: UpstreamFailure? = nil, as googleAccount: String? = nil,
         lifetime: Duration? = nil
     ) throws -> [Explanation.Stage] {
-        var account = account
+        var account = Self.account
         account.googleServiceAccount = googleAccount
         let attempts = steps.map { step in
             TokenTrial.Attempt(step: step, duration: .zero, failure: step == steps.last ? failure : nil)

@@ -12,9 +12,8 @@ import Testing
     private static let place = "/kubelet/kubepods/burstable/pod\(uid)"
 
     private static func root(of pod: String? = nil, in cgroup: String?, configured: String? = nil) throws -> String {
-        let uid = try #require(PodUID(pod ?? uid))
-        let root = try configured.map { try KubepodsRoot($0) }
-        return try OwnPod(uid: uid, cgroup: cgroup.map { Array($0.utf8) }).root(confirming: root).description
+        let own = OwnPod(uid: try #require(PodUID(pod ?? Self.uid)), cgroup: cgroup.map { Array($0.utf8) })
+        return try own.root(confirming: try configured.map { try KubepodsRoot($0) }).description
     }
 
     private static func objection(of pod: String? = nil, in cgroup: String?, configured: String? = nil) -> String? {

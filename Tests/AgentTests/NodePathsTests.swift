@@ -85,8 +85,9 @@ import Testing
 
     private static func features(_ interfaceLinks: KernelFeatures.Presence) -> KernelFeatures {
         KernelFeatures(
-            release: "6.12.0", btf: .present, programTypes: [], setReturnValue: .present, netfilterLinks: .present,
-            nftables: .present, interfaceLinks: interfaceLinks, typedTracepoints: .present, namespaceHandles: .absent)
+            release: "6.12.0", btf: .present, programTypes: [], setReturnValue: .present, socketCgroup: .present,
+            netfilterLinks: .present, nftables: .present, interfaceLinks: interfaceLinks, typedTracepoints: .present,
+            namespaceHandles: .absent)
     }
 
     @Test func `each interface that a pod's frames may leave by is guarded, or named`() async throws {
