@@ -93,48 +93,28 @@ import Testing
     @Test("the opener's calls are allowed, in either way of finding a namespace")
     func allowed() async {
         await #expect(processExitsWith: .success) {
-            expect(test_filter_opener(0), 0)
-            expect(test_call(TEST_SOCKET, Int(AF_INET), Int(SOCK_STREAM.rawValue), 0), 0)
-            expect(test_call(TEST_SOCKET, Int(AF_INET6), Int(SOCK_STREAM.rawValue), 0), 0)
-            expect(test_call(TEST_BIND, -1, 0, 0), EBADF)
-            expect(test_call(TEST_OPEN_BY_HANDLE_AT, -1, 0, 0), EFAULT)
-            // CLONE_NEWNET.
-            expect(test_call(TEST_SETNS, -1, 0x4000_0000, 0), EBADF)
-            _exit(0)
+            test_opener_call(0, TEST_SOCKET, Int(AF_INET), Int(SOCK_STREAM.rawValue), 0)
         }
         await #expect(processExitsWith: .success) {
-            expect(test_filter_opener(1), 0)
-            expect(test_call(TEST_OPENAT, -1, 0, 0), EFAULT)
-            _exit(0)
+            test_opener_call(0, TEST_SOCKET, Int(AF_INET6), Int(SOCK_STREAM.rawValue), 0)
         }
+        await #expect(processExitsWith: .success) { test_opener_call(0, TEST_BIND, -1, 0, EBADF) }
+        await #expect(processExitsWith: .success) { test_opener_call(0, TEST_OPEN_BY_HANDLE_AT, -1, 0, EFAULT) }
+        // CLONE_NEWNET.
+        await #expect(processExitsWith: .success) { test_opener_call(0, TEST_SETNS, -1, 0x4000_0000, EBADF) }
+        await #expect(processExitsWith: .success) { test_opener_call(1, TEST_OPENAT, -1, 0, EFAULT) }
     }
 
     @Test("any other kills it: files and handles where the other way finds namespaces, other sockets and namespaces")
     func killed() async {
+        await #expect(processExitsWith: .signal(SIGSYS)) { test_opener_call(0, TEST_OPENAT, -1, 0, EFAULT) }
+        await #expect(processExitsWith: .signal(SIGSYS)) { test_opener_call(1, TEST_OPEN_BY_HANDLE_AT, -1, 0, EFAULT) }
         await #expect(processExitsWith: .signal(SIGSYS)) {
-            expect(test_filter_opener(0), 0)
-            _ = test_call(TEST_OPENAT, -1, 0, 0)
+            test_opener_call(0, TEST_SOCKET, Int(AF_PACKET), Int(SOCK_RAW.rawValue), 0)
         }
-        await #expect(processExitsWith: .signal(SIGSYS)) {
-            expect(test_filter_opener(1), 0)
-            _ = test_call(TEST_OPEN_BY_HANDLE_AT, -1, 0, 0)
-        }
-        await #expect(processExitsWith: .signal(SIGSYS)) {
-            expect(test_filter_opener(0), 0)
-            _ = test_call(TEST_SOCKET, Int(AF_PACKET), Int(SOCK_RAW.rawValue), 0)
-        }
-        await #expect(processExitsWith: .signal(SIGSYS)) {
-            expect(test_filter_opener(0), 0)
-            // CLONE_NEWNS.
-            _ = test_call(TEST_SETNS, -1, 0x0002_0000, 0)
-        }
-        await #expect(processExitsWith: .signal(SIGSYS)) {
-            expect(test_filter_opener(0), 0)
-            _ = test_call(TEST_MOUNT, 0, 0, 0)
-        }
-        await #expect(processExitsWith: .signal(SIGSYS)) {
-            expect(test_filter_opener(0), 0)
-            _ = test_call(TEST_GETPID, 0, 0, 0)
-        }
+        // CLONE_NEWNS.
+        await #expect(processExitsWith: .signal(SIGSYS)) { test_opener_call(0, TEST_SETNS, -1, 0x0002_0000, EBADF) }
+        await #expect(processExitsWith: .signal(SIGSYS)) { test_opener_call(0, TEST_MOUNT, 0, 0, EFAULT) }
+        await #expect(processExitsWith: .signal(SIGSYS)) { test_opener_call(0, TEST_GETPID, 0, 0, 0) }
     }
 }

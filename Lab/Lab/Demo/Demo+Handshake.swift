@@ -20,6 +20,7 @@ extension Demo {
             throw LabError("two pods did not speak: \(answer.output)\(answer.errorOutput)")
         }
         let refusal = try await Command.run(other.commandLine(arguments))
+        guard refusal.succeeded else { throw LabError("\(other.name) has not asked: \(refusal.errorOutput)") }
         print("  \(other.name) asks: \(refusal.output.trimmingCharacters(in: .newlines))")
         let verdict = "refused \(id("monitoring", "exporter"))"
         try await serving.errorLines.first(within: .seconds(10)) { $0.hasPrefix("refused") }

@@ -36,8 +36,10 @@ static inline int test_call(enum test_call call, long first, long second, long t
 	return syscall(call, first, second, third) < 0 ? errno : 0;
 }
 
-/* Installs the system call filter of podidentd-opener for good. Returns 0 if it is in force. */
-int test_filter_opener(int by_process);
+/* Installs the system call filter of podidentd-opener, makes one call, and ends the process: with 0 if the call's error number
+ * is the expected one. All of it in C: between two calls Swift may ask the kernel for memory, which the filter kills.
+ */
+void test_opener_call(int by_process, enum test_call call, long first, long second, int expected) __attribute__((noreturn));
 
 /* How many heaps the process has while so many more threads have memory. -1: they could not be made. */
 int test_heaps_with_threads(int count);
