@@ -159,21 +159,18 @@ int nid_connect4(struct bpf_sock_addr *ctx)
 	/* The unspecified address goes there as well. */
 	bool is_loopback = address == NID_LOOPBACK4 || !address;
 	struct nid_address destination;
+	enum nid_verdict verdict;
 	struct nid_way way = {};
 
 	if (!nid_may_be_protected(&nid_endpoints, address))
 		return pass(ctx, is_loopback);
 	destination = nid_mapped(address);
-	switch (judge_connect(ctx, &destination, &way)) {
-	case NID_REDIRECT:
-		ctx->user_ip4 = NID_LOOPBACK4;
-		ctx->user_port = bpf_htons(way.port);
-		return CALL_ALLOWED;
-	case NID_REFUSE:
-		return CALL_REFUSED;
-	default:
-		return pass(ctx, is_loopback);
-	}
+	verdict = judge_connect(ctx, &destination, &way);
+	if (verdict != NID_REDIRECT)
+		return verdict == NID_REFUSE ? CALL_REFUSED : pass(ctx, is_loopback);
+	ctx->user_ip4 = NID_LOOPBACK4;
+	ctx->user_port = bpf_htons(way.port);
+	return CALL_ALLOWED;
 }
 
 SEC("cgroup/connect6")
@@ -182,6 +179,7 @@ int nid_connect6(struct bpf_sock_addr *ctx)
 	__u32 last = ctx->user_ip6[3];
 	bool is_loopback = nid_is_loopback6(ctx, last);
 	struct nid_address destination;
+	enum nid_verdict verdict;
 	struct nid_way way = {};
 
 	if (!nid_may_be_protected(&nid_endpoints, last))
@@ -189,19 +187,15 @@ int nid_connect6(struct bpf_sock_addr *ctx)
 	destination = (struct nid_address){
 		.word = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], last },
 	};
-	switch (judge_connect(ctx, &destination, &way)) {
-	case NID_REDIRECT:
-		ctx->user_ip6[0] = 0;
-		ctx->user_ip6[1] = 0;
-		ctx->user_ip6[2] = way.is_ipv6 ? 0 : NID_MAPPED_PREFIX;
-		ctx->user_ip6[3] = way.is_ipv6 ? NID_LOOPBACK6_LAST : NID_LOOPBACK4;
-		ctx->user_port = bpf_htons(way.port);
-		return CALL_ALLOWED;
-	case NID_REFUSE:
-		return CALL_REFUSED;
-	default:
-		return pass(ctx, is_loopback);
-	}
+	verdict = judge_connect(ctx, &destination, &way);
+	if (verdict != NID_REDIRECT)
+		return verdict == NID_REFUSE ? CALL_REFUSED : pass(ctx, is_loopback);
+	ctx->user_ip6[0] = 0;
+	ctx->user_ip6[1] = 0;
+	ctx->user_ip6[2] = way.is_ipv6 ? 0 : NID_MAPPED_PREFIX;
+	ctx->user_ip6[3] = way.is_ipv6 ? NID_LOOPBACK6_LAST : NID_LOOPBACK4;
+	ctx->user_port = bpf_htons(way.port);
+	return CALL_ALLOWED;
 }
 
 /* The accepted socket's tag if no hook has looked for its caller yet. */
@@ -212,11 +206,29 @@ static __always_inline struct nid_tag *unclaimed(struct bpf_sock *socket)
 	return tag && tag->state == NID_TAG_UNCLAIMED ? tag : NULL;
 }
 
-SEC("cgroup/getpeername4")
-int nid_getpeername4(struct bpf_sock_addr *ctx)
+/* Puts the destination that the caller asked for in the place of the agent's listener. */
+static __always_inline void show_destination(struct bpf_sock_addr *ctx, const struct nid_tag *tag,
+					     bool is_ipv6)
+{
+	if (!is_ipv6) {
+		if (ctx->user_ip4 != NID_LOOPBACK4)
+			return;
+		ctx->user_ip4 = tag->destination.word[3];
+	} else {
+		if (ctx->user_ip6[3] != NID_LOOPBACK4 && ctx->user_ip6[3] != NID_LOOPBACK6_LAST)
+			return;
+		ctx->user_ip6[0] = tag->destination.word[0];
+		ctx->user_ip6[1] = tag->destination.word[1];
+		ctx->user_ip6[2] = tag->destination.word[2];
+		ctx->user_ip6[3] = tag->destination.word[3];
+	}
+	ctx->user_port = bpf_htons(tag->destination_port);
+}
+
+/* `is_ipv6` as for nid_take_over(). */
+static __always_inline int name_peer(struct bpf_sock_addr *ctx, bool is_ipv6)
 {
 	struct bpf_sock *socket = ctx->sk;
-	struct bpf_sock_tuple tuple = {};
 	const struct nid_note *note;
 	struct nid_tag *tag;
 
@@ -224,52 +236,25 @@ int nid_getpeername4(struct bpf_sock_addr *ctx)
 		return CALL_ALLOWED;
 	tag = unclaimed(socket);
 	if (tag) {
-		tuple.ipv4.saddr = socket->src_ip4;
-		tuple.ipv4.sport = bpf_htons(socket->src_port);
-		tuple.ipv4.daddr = ctx->user_ip4;
-		tuple.ipv4.dport = ctx->user_port;
-		nid_take_over(ctx, tag, &tuple, sizeof(tuple.ipv4));
+		nid_take_over(ctx, socket, tag, is_ipv6);
 		return CALL_ALLOWED;
 	}
 	note = bpf_sk_storage_get(&nid_notes, socket, NULL, 0);
-	if (note && ctx->user_ip4 == NID_LOOPBACK4) {
-		ctx->user_ip4 = note->tag.destination.word[3];
-		ctx->user_port = bpf_htons(note->tag.destination_port);
-	}
+	if (note)
+		show_destination(ctx, &note->tag, is_ipv6);
 	return CALL_ALLOWED;
+}
+
+SEC("cgroup/getpeername4")
+int nid_getpeername4(struct bpf_sock_addr *ctx)
+{
+	return name_peer(ctx, false);
 }
 
 SEC("cgroup/getpeername6")
 int nid_getpeername6(struct bpf_sock_addr *ctx)
 {
-	struct bpf_sock *socket = ctx->sk;
-	struct bpf_sock_tuple tuple = {};
-	const struct nid_note *note;
-	struct nid_tag *tag;
-
-	if (!socket)
-		return CALL_ALLOWED;
-	tag = unclaimed(socket);
-	if (tag) {
-		for (int i = 0; i < 4; i++) {
-			tuple.ipv6.saddr[i] = socket->src_ip6[i];
-			tuple.ipv6.daddr[i] = ctx->user_ip6[i];
-		}
-		tuple.ipv6.sport = bpf_htons(socket->src_port);
-		tuple.ipv6.dport = ctx->user_port;
-		nid_take_over(ctx, tag, &tuple, sizeof(tuple.ipv6));
-		return CALL_ALLOWED;
-	}
-	note = bpf_sk_storage_get(&nid_notes, socket, NULL, 0);
-	if (note &&
-	    (ctx->user_ip6[3] == NID_LOOPBACK4 || ctx->user_ip6[3] == NID_LOOPBACK6_LAST)) {
-		ctx->user_ip6[0] = note->tag.destination.word[0];
-		ctx->user_ip6[1] = note->tag.destination.word[1];
-		ctx->user_ip6[2] = note->tag.destination.word[2];
-		ctx->user_ip6[3] = note->tag.destination.word[3];
-		ctx->user_port = bpf_htons(note->tag.destination_port);
-	}
-	return CALL_ALLOWED;
+	return name_peer(ctx, true);
 }
 
 static __always_inline int judge_bind(struct bpf_sock_addr *ctx)

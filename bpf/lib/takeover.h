@@ -59,16 +59,38 @@ static __always_inline enum nid_stat nid_copy_note(struct bpf_sock *client, stru
 	return NID_STAT_TAGGED;
 }
 
-/* `tuple` is the accepted connection's, as a packet from the agent to the client
- * has it. What is not found now is not looked for again.
+/* The accepted connection, as a packet from the agent to the client has it. Returns its size. */
+static __always_inline __u32 nid_arrival(struct bpf_sock_addr *ctx, struct bpf_sock *server,
+					 bool is_ipv6, struct bpf_sock_tuple *tuple)
+{
+	if (!is_ipv6) {
+		tuple->ipv4.saddr = server->src_ip4;
+		tuple->ipv4.sport = bpf_htons(server->src_port);
+		tuple->ipv4.daddr = ctx->user_ip4;
+		tuple->ipv4.dport = ctx->user_port;
+		return sizeof(tuple->ipv4);
+	}
+	for (int i = 0; i < 4; i++) {
+		tuple->ipv6.saddr[i] = server->src_ip6[i];
+		tuple->ipv6.daddr[i] = ctx->user_ip6[i];
+	}
+	tuple->ipv6.sport = bpf_htons(server->src_port);
+	tuple->ipv6.dport = ctx->user_port;
+	return sizeof(tuple->ipv6);
+}
+
+/* Looks once: a client that is not found now is not looked for again. `is_ipv6` is known
+ * to the compiler: a program may not read the other family's fields of its context.
  */
-static __always_inline void nid_take_over(struct bpf_sock_addr *ctx, struct nid_tag *tag,
-					  struct bpf_sock_tuple *tuple, __u32 size)
+static __always_inline void nid_take_over(struct bpf_sock_addr *ctx, struct bpf_sock *server,
+					  struct nid_tag *tag, bool is_ipv6)
 {
 	enum nid_stat outcome = NID_STAT_UNTAGGED;
+	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *client;
+	__u32 size = nid_arrival(ctx, server, is_ipv6, &tuple);
 
-	client = bpf_sk_lookup_tcp(ctx, tuple, size, BPF_F_CURRENT_NETNS, 0);
+	client = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (client) {
 		if (ctx->sk)
 			outcome = nid_copy_note(client, ctx->sk, bpf_get_netns_cookie(ctx), tag);
