@@ -107,7 +107,7 @@ import Testing
             #expect(world.upstream.count(.exchange) == 2)
             #expect(world.service.read { $0.pacedUntil } == nil)
             // Operators learn of the refusal, as of any other.
-            #expect(world.service.counters.tokenFetches == [.rateLimited: 1, .succeeded: 1])
+            #expect(world.service.counters.tokenFetches == [.failed(.rateLimited): 1, .succeeded: 1])
             await eventually { world.reports.all.count == 2 }
             #expect(world.reports.all.map { $0.failure?.kind } == [.rateLimited, nil])
         }

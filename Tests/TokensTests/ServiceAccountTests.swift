@@ -54,7 +54,7 @@ import Testing
             world.clock.advance(by: .seconds(3_594))
             #expect(try await world.service.serviceAccount(of: pod) == .direct)
             await eventually { world.upstream.count(.serviceAccount) == 3 }
-            await eventually { world.service.counters.serviceAccountReads[.unavailable] == 2 }
+            await eventually { world.service.counters.serviceAccountReads[.failed(.unavailable)] == 2 }
             world.clock.advance(by: .seconds(1))
             #expect(await world.askAccount(pod).first != .success(.direct))
         }

@@ -163,7 +163,7 @@ import Testing
             await eventually { world.reports.all.count == 2 }
             #expect(world.reports.all.map(\.key.kind) == [.federation, .accessToken(.default)])
             #expect(world.reports.all.map(\.failure) == [nil, .iam(.denied, 403)])
-            #expect(world.service.counters.tokenFetches == [.succeeded: 1, .denied: 1])
+            #expect(world.service.counters.tokenFetches == [.succeeded: 1, .failed(.denied): 1])
         }
     }
 

@@ -1,27 +1,22 @@
 /// The token service's counts since it started. Numbers only grow.
 package struct TokenCounters: Sendable, Hashable {
     /// How a fetch ended.
-    package enum FetchOutcome: String, Sendable, Hashable, CaseIterable {
+    package enum FetchOutcome: Sendable, Hashable, CaseIterable {
         case succeeded
-        case denied
-        case notFound
-        case misconfigured
-        case rateLimited
-        case unavailable
-        case staleSubjectToken
+        case failed(UpstreamFailure.Kind)
         /// No caller was left to have the result: the pod went away or the deadline had passed.
         case discarded
 
-        init(_ kind: UpstreamFailure.Kind) {
-            self =
-                switch kind {
-                case .denied: .denied
-                case .notFound: .notFound
-                case .misconfigured: .misconfigured
-                case .rateLimited: .rateLimited
-                case .unavailable: .unavailable
-                case .staleSubjectToken: .staleSubjectToken
-                }
+        package static let allCases: [FetchOutcome] =
+            [FetchOutcome.succeeded] + UpstreamFailure.Kind.allCases.map(FetchOutcome.failed) + [FetchOutcome.discarded]
+
+        /// For metrics and the debug page.
+        package var rawValue: String {
+            switch self {
+            case .succeeded: "succeeded"
+            case .failed(let kind): kind.rawValue
+            case .discarded: "discarded"
+            }
         }
     }
 

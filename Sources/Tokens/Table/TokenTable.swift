@@ -197,7 +197,7 @@ struct TokenTable: Sendable {
         guard isWanted else { return .discarded }
         return switch result {
         case .success: .succeeded
-        case .failure(let failure): TokenCounters.FetchOutcome(failure.kind)
+        case .failure(let failure): .failed(failure.kind)
         }
     }
 }
