@@ -59,9 +59,8 @@ int reduce_rights(enum way way)
 		data[word].effective = data[word].permitted;
 		data[word].inheritable = 0;
 	}
-	if (syscall(SYS_capset, &header, data) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		return -1;
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+	if (syscall(SYS_capset, &header, data) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return -1;
 	return setrlimit(RLIMIT_CORE, &none);
 }
