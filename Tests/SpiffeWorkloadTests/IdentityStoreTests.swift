@@ -116,6 +116,11 @@ import X509
         }
 
         func next() async -> Result<ByteBuffer, GRPCStatus>? { await events.first { _ in true } }
+
+        func pushed() async throws -> ByteBuffer {
+            let event = await next()
+            return try #require(event, "the stream ended").get()
+        }
     }
 
     @Test("a certificate is renewed at half its life, and pushed into the pod's stream")
@@ -125,10 +130,7 @@ import X509
         let first = try await store.fetchCertificateMessage(for: pod)
         let recorder = Recorder(pod)
         try recorder.open(store, .fetchX509SVID, pod)
-        guard case .success(let second)? = await recorder.next() else {
-            Issue.record("the stream ended")
-            return
-        }
+        let second = try await recorder.pushed()
         #expect(try Self.chain(first).leaf != Self.chain(second).leaf)
         #expect(try Self.chain(first).bundle == Self.chain(second).bundle)
         store.forget(pod.uid)
@@ -144,10 +146,7 @@ import X509
         store.renew(pod.uid)
         let recorder = Recorder(pod)
         try recorder.open(store, .fetchX509SVID, pod)
-        guard case .success(let second)? = await recorder.next() else {
-            Issue.record("the stream ended")
-            return
-        }
+        let second = try await recorder.pushed()
         #expect(try Self.chain(first).leaf != Self.chain(second).leaf)
         store.forget(pod.uid)
     }
@@ -164,10 +163,7 @@ import X509
         store.renew(pod.uid)
         while store.storage.withLock({ $0.pods[pod.uid]?.failure == nil }) { await Task.yield() }
         signer.state.withLock { $0.failure = nil }
-        guard case .success(let second)? = await recorder.next() else {
-            Issue.record("the stream ended")
-            return
-        }
+        let second = try await recorder.pushed()
         #expect(try Self.chain(first).leaf != Self.chain(second).leaf)
         store.forget(pod.uid)
     }
@@ -226,11 +222,8 @@ import X509
         let (_, next) = try FakeSigner.makeAuthority("next")
         signer.state.withLock { $0.bundle.authorities.append(next) }
         try await store.refreshedBundle()
-        guard case .success(let pushed)? = await svid.next(), case .success? = await bundles.next() else {
-            Issue.record("a stream ended")
-            return
-        }
-        let second = try Self.chain(pushed)
+        let second = try Self.chain(try await svid.pushed())
+        _ = try await bundles.pushed()
         #expect(second.leaf == first.leaf && second.bundle == first.bundle + next)
     }
 
