@@ -59,8 +59,6 @@ func main() {
 	check(err)
 	content, err := io.ReadAll(object.Body)
 	check(err)
-	fmt.Println("version", version)
-	fmt.Println("credential", credential.AccessKeyID)
-	fmt.Println("listing", *listing.Contents[0].Key)
-	fmt.Println("object", string(content))
+	fmt.Printf("version %s\ncredential %s\nlisting %s\nobject %s\n",
+		version, credential.AccessKeyID, *listing.Contents[0].Key, content)
 }
