@@ -208,22 +208,11 @@ import Tokens
         return descriptor
     }
 
-    private static func port(of descriptor: CInt) -> UInt16 {
-        var name = sockaddr_in6()
-        var length = socklen_t(MemoryLayout<sockaddr_in6>.size)
-        _ = unsafe withUnsafeMutablePointer(to: &name) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-                unsafe getsockname(descriptor, pointer, &length)
-            }
-        }
-        return UInt16(bigEndian: name.sin6_port)
-    }
-
     @Test func `a listener is recognised by family, address and port`() throws {
         let four = try Self.listening(Self.loopback)
         let six = try Self.listening(Self.loopback6)
         defer { for descriptor in [four, six] { close(descriptor) } }
-        let (port4, port6) = (Self.port(of: four), Self.port(of: six))
+        let (port4, port6) = (Loopback.port(of: four), Loopback.port(of: six))
         #expect(ListeningSocket.listens(four, on: Self.loopback, port: port4))
         #expect(ListeningSocket.listens(six, on: Self.loopback6, port: port6))
         #expect(!ListeningSocket.listens(four, on: Self.loopback, port: port4 ^ 1))
@@ -240,7 +229,7 @@ import Tokens
     @Test func `what fits is taken once, what is left over is closed`() throws {
         let four = try Self.listening(Self.loopback)
         let stranger = try Self.listening(Self.loopback)
-        let (port, strangersPort) = (Self.port(of: four), Self.port(of: stranger))
+        let (port, strangersPort) = (Loopback.port(of: four), Loopback.port(of: stranger))
         let offered = OfferedSockets([stranger, four])
         #expect(offered.take(Self.loopback6, port: port) == nil)
         #expect(offered.take(Self.loopback, port: port) == four)
@@ -252,7 +241,7 @@ import Tokens
 
     @Test func `kept sockets are those of one loopback port, or none`() throws {
         let four = try Self.listening(Self.loopback)
-        let port = Self.port(of: four)
+        let port = Loopback.port(of: four)
         let six = try ListeningSocket.open(Self.loopback6, port: port, key: "test", portKey: "test")
         defer { for descriptor in [four, six] { close(descriptor) } }
         try ListeningSocket.listen(six, Self.loopback6, port)

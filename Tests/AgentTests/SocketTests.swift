@@ -8,7 +8,7 @@ import Testing
 @testable import Settings
 
 /// Sockets on this machine's loopback addresses.
-private enum Loopback {
+enum Loopback {
     static func address(_ isIPv6: Bool) -> AgentConfiguration.Address {
         isIPv6
             ? AgentConfiguration.Address(text: "::1", value: .ipv6(0, 1))
