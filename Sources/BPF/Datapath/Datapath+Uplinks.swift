@@ -6,10 +6,18 @@ extension Datapath {
     /// interfaces themselves.
     ///
     /// - Returns: The interfaces that are guarded now, and those that are not.
-    /// - Throws: Why there cannot be such a guard, such as a kernel before 6.6.
+    /// - Throws: Why there cannot be such a guard, such as a kernel before 6.6; or why the interfaces cannot be listed, which
+    ///   ``refreshUplinks(afterLoss:always:)`` tries again.
     package func guardUplinks() throws(BPFError) -> [UplinkGuard.Change] {
         let uplinks = try UplinkGuard(configuration)
-        let changes = try uplinks.refresh()
+        let changes: [UplinkGuard.Change]
+        do throws(BPFError) {
+            changes = try uplinks.refresh()
+        } catch {
+            // Interfaces came and went during each list: the next look makes it again.
+            guardState.withLock { $0.uplinks = uplinks }
+            throw error
+        }
         // A kernel that cannot do it says so for each of them.
         let isPossible = changes.contains { if case .guarded = $0 { true } else { false } }
         if !isPossible, case .failed(_, let error) = changes.first { throw error }
