@@ -41,7 +41,8 @@ package enum HostGuard: Sendable, Equatable {
     /// - Returns: The hooks, and what guards the node's own addresses from now on.
     static func install(_ configuration: DatapathConfiguration) throws(BPFError) -> ([HookState], OwnAddressGuard) {
         let ownAddresses = try OwnAddressGuard(configuration)
-        let hasProtectedAddress = try ownAddresses.nodeHasProtectedAddress()
+        // A list that changes while it is made tells nothing: then the input is guarded, and no lesser mechanism is taken for it.
+        let hasProtectedAddress = (try? ownAddresses.nodeHasProtectedAddress()) ?? true
         if !hasProtectedAddress {
             for place in inputPlaces { unsafe unlink("\(configuration.pinDirectory.links)/\(place.pin)") }
         }
