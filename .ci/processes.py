@@ -11,9 +11,24 @@ import subprocess
 PR_SET_CHILD_SUBREAPER = 36
 
 
+def keep_statuses():
+    """Lets this process know how its children end. Below a process that ignores SIGCHLD, Python takes each status for 0."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def keep_orphans():
     """Makes this process the parent of every orphan below it."""
+    keep_statuses()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def bury():
+    """Takes the statuses of the children that have ended, which count as processes until then. Nobody may wait for one."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
 
 
 def parents():

@@ -155,6 +155,7 @@ def run(arguments, record, show, limits=None, command=None, note=print, explain=
         return watched(arguments, record, show, limits or Limits(), command, note, explain or processes.describe, others)
     except BaseException:
         processes.end_all(others)
+        note("Begun and not ended: " + (", ".join(record.running) or "nothing"))
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -167,7 +168,7 @@ def watched(arguments, record, show, limits, command, note, explain, others):
     buffering = ["stdbuf", "-oL"] if shutil.which("stdbuf") else []
     # The tests' program colours what it prints to a pipe wherever `TERM` names a terminal: a coloured line cannot be read.
     child = subprocess.Popen(
-        buffering + command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        buffering + command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace",
         env=os.environ | {"NO_COLOR": "1"})
     lines = queue.Queue()
 
