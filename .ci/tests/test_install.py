@@ -88,6 +88,11 @@ class InstallTests(unittest.TestCase):
         self.assertIn("These packages could not be installed: unbound", result.stderr)
         self.assertFalse(self.policy.exists())
 
+    def test_another_installation_is_waited_for(self):
+        self.script("apt-get", 'echo "$*" >> "$PODIDENTD_INSTALL_TEST_ROOT/calls"')
+        self.assertEqual(self.install().returncode, 0)
+        self.assertRegex(self.read("calls")[-1], "^install .* -o DPkg::Lock::Timeout=[1-9][0-9]* unbound$")
+
     def kill_an_installation(self):
         """Leaves a policy behind, and returns its text."""
         self.script("apt-get", '[ "$1" = install ] || exit 0\nkill -9 $PPID')
