@@ -69,7 +69,9 @@ def measure(files):
 
 
 def git(*arguments):
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=True).stdout
+    # Containers of CI have clones that are another user's: git refuses these where nobody calls them safe.
+    command = ["git", "-c", f"safe.directory={ROOT}", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
 
 
 def files_now():

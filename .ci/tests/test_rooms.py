@@ -1,8 +1,11 @@
 """The table of rooms in docs/ARCHITECTURE.md is about this repository."""
 
+import os
 import pathlib
+import subprocess
 import sys
 import unittest
+import unittest.mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
@@ -17,6 +20,11 @@ class RoomTests(unittest.TestCase):
             with self.subTest(name):
                 # Not to the line: each change would have to write the table.
                 self.assertLess(abs(page[name][0] - size.lines), max(100, size.lines / 4), "make rooms")
+
+    def test_a_clone_of_another_user_is_measured(self):
+        with unittest.mock.patch.dict(os.environ, {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}):
+            self.assertNotEqual(subprocess.run(["git", "status"], cwd=room_sizes.ROOT, capture_output=True).returncode, 0)
+            self.assertIn("bpf", room_sizes.measure(room_sizes.files_now()))
 
     def test_a_file_belongs_to_the_folder_below_its_parent(self):
         self.assertEqual(room_sizes.room("Sources/BPF/Maps/BPFMap.swift"), "Sources/BPF")
