@@ -8,6 +8,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
+# Several targets install packages, which one at a time can do. What -j says is for the kernel programs.
+.NOTPARALLEL:
 
 # Which Swift is used, here and by all that is called below: in PATH, or by its path.
 SWIFT ?= swift

@@ -76,6 +76,10 @@ class BareMachineTests(unittest.TestCase):
                     if swift:
                         self.assertIn("There is no program '/nowhere/swift', which SWIFT names.", words)
 
+    def test_a_number_of_jobs_changes_nothing(self):
+        for target in ("test", "demo"):
+            self.assertEqual(self.failure("-j8", target), self.failure(target))
+
     def test_a_toolchain_that_is_named_is_the_one_that_is_used(self):
         self.add(["python3", "realpath"])
         self.script("dpkg-query", "echo -n installed")
