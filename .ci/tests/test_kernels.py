@@ -4,6 +4,9 @@ import importlib.machinery
 import importlib.util
 import os
 import pathlib
+import select
+import signal
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -80,6 +83,23 @@ class KernelsTests(unittest.TestCase):
                 options, command = self.machine(**variables)
                 self.assertEqual(options, kernels.Options(*values))
                 self.assertEqual((command[command.index("-accel") + 1], command[command.index("-smp") + 1]), words)
+
+    def test_a_machine_ends_with_the_script_that_is_ended(self):
+        script = (
+            "import pathlib, sys; sys.path.insert(0, sys.argv[1]); from tests.test_kernels import kernels\n"
+            "machine = kernels.Machine('sid', kernels.Options.of_environment())\n"
+            "machine.log = pathlib.Path('/dev/null')\n"
+            "machine.boot([*kernels.LEASH, 'sh', '-c', 'echo machine: $$; exec sleep 600'])\n")
+        self.assertEqual(self.machine()[1][:len(kernels.LEASH)], kernels.LEASH)
+        with subprocess.Popen([sys.executable, "-c", script, CI], stdout=subprocess.PIPE, text=True) as runner:
+            machine = int(runner.stdout.readline().split()[-1])
+            descriptor = os.pidfd_open(machine)
+            self.addCleanup(os.close, descriptor)
+            runner.kill()
+            has_ended = bool(select.select([descriptor], [], [], 60)[0])
+            if not has_ended:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            self.assertTrue(has_ended)
 
     def test_a_wrong_option_is_named_on_every_machine_and_then_the_machine(self):
         for variables, sentence in (
