@@ -29,6 +29,8 @@ ROW = re.compile(r'^◇ Test case passing .* → ((?:cloud )?case \d+ .*) to "[^
 # Arguments are printed as they are, line feeds included: the line ends some lines further down.
 ARGUMENTS = "◇ Test case passing "
 SIGN = re.compile(r"^[◇✔✘➜⚠↳] ")
+# What follows an argument with a NUL: swift-testing ends the text there, without a line feed.
+NEXT = re.compile(r"[✔✘] Test .*$")
 # Colours (ECMA-48, "select graphic rendition").
 COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 TITLE = re.compile(r'^◇ Test "((?:cloud )?case \d+ .*)" started\.$')
@@ -73,6 +75,8 @@ class Record:
     def read(self, line):
         """Takes one line, coloured or not. Returns whether a reader of the run's output wants to see it."""
         line = plain(line)
+        if line.startswith(ARGUMENTS) and not line.endswith(" started.") and (rest := NEXT.search(line)):
+            line = rest[0]
         if line.strip():
             self.last.append(line)
         if self._is_rest_of_arguments(line):

@@ -93,6 +93,12 @@ class RecordTests(unittest.TestCase):
         self.assertEqual(record.errors, [*lines[1:3], lines[5]])
         self.assertEqual(list(record.last), lines[1:])
 
+    def test_an_argument_with_a_nul_hides_no_end(self):
+        record = swift_tests.Record()
+        record.read('◇ Test "odd" started.')
+        record.read('◇ Test case passing 1 argument text → "a✘ Test "odd" with 2 test cases failed after 0.1 seconds with 1 issue.')
+        self.assertEqual((record.running, record.ended, record.failed), ([], 1, 1))
+
     def test_a_case_that_never_ends_has_failed(self):
         record = swift_tests.Record()
         record.read('◇ Test "case 3 never ends" started.')

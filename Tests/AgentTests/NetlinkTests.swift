@@ -144,7 +144,7 @@ import Testing
     }
 
     @Test func `interfaces and addresses are listed again and again over one socket`() throws {
-        let interfaces = try NetworkInterfaces()
+        var interfaces = try NetworkInterfaces()
         for _ in 0..<2 {
             let list = try interfaces.list()
             #expect(list.contains { $0.name == "lo" && $0.type == 772 && $0.kind == "" && $0.master == 0 })

@@ -38,7 +38,7 @@ extension UpstreamReading<ObjectReader> {
     /// The same without a type.
     var node: JSONNode? { wholeObject.flatMap { JSONNode($0) } }
 
-    /// What is kept of the object, if the answer is one whole object.
+    /// The bytes that are kept of the object, if the answer is one whole object.
     private var wholeObject: [UInt8]? {
         guard end == .whole, let projection = reader?.projection, !projection.isIncomplete else { return nil }
         return projection.bytes

@@ -12,7 +12,7 @@ enum CallRequest {
         case notGRPC(Int)
     }
 
-    /// What a head calls, or why nothing.
+    /// The method that a head calls, or why it calls none.
     typealias Head = Result<WorkloadMethod, Refusal>
 
     /// Reads what the headers call.
