@@ -100,28 +100,37 @@ import Testing
         return bytes.isEmpty ? "" : "printf '\(digits.joined())' >&3; "
     }
 
-    /// Greets, gives one answer, and ends with the agent's end of the socket.
-    private static func opener(
-        greeting: [UInt8] = OpenerMessageTests.greeting(), answer: [UInt8]
-    ) throws(OpenerError) -> Opener {
-        try Opener(
-            executable: "/bin/sh", arguments: ["-c", say(greeting) + say(answer) + "exec /bin/cat <&3 >/dev/null"])
+    /// Starts what greets, gives one answer, and ends with the agent's end of the socket. Waits for that end: an exit test does not
+    /// see the end of its process while another child of this one has ended and nobody has waited for it.
+    private static func use(_ answer: [UInt8], _ body: (Opener) -> Void) throws {
+        let words = say(OpenerMessageTests.greeting()) + say(answer) + "exec /bin/cat <&3 >/dev/null"
+        var opener: Opener? = try Opener(executable: "/bin/sh", arguments: ["-c", words])
+        let child = try #require(opener?.processID)
+        if let opener { body(opener) }
+        opener = nil
+        #expect(waitpid(child, nil, 0) == child)
     }
 
     @Test func `an opener that cannot be started, or says something else first, is none`() {
         let missing = #expect(throws: OpenerError.self) { try Opener(executable: "/nowhere/podidentd-opener") }
         #expect(missing?.description == "cannot start /nowhere/podidentd-opener: No such file or directory")
-        let stranger = #expect(throws: OpenerError.self) {
-            try Self.opener(greeting: OpenerMessageTests.greeting(version: 2), answer: [])
+        for words in [Self.say(OpenerMessageTests.greeting(version: 2)) + "exec /bin/sleep 600", "exit 0"] {
+            let stranger = #expect(throws: OpenerError.self) {
+                try Opener(executable: "/bin/sh", arguments: ["-c", words])
+            }
+            #expect(stranger?.description.contains("ended before it was ready") == true)
         }
-        #expect(stranger?.description.contains("ended before it was ready") == true)
-        #expect(throws: OpenerError.self) { try Opener(executable: "/bin/sh", arguments: ["-c", "exit 0"]) }
+        // No child has ended without anybody having waited for it.
+        var information = unsafe siginfo_t()
+        _ = unsafe waitid(P_ALL, 0, &information, WEXITED | WNOHANG | WNOWAIT)
+        #expect(unsafe information.si_signo != SIGCHLD)
     }
 
     @Test func `a step that failed in one namespace is that namespace's alone`() throws {
-        let opener = try Self.opener(answer: OpenerMessageTests.answer(error: ENOENT, port: 0, families: 0, step: 1))
-        #expect(opener.way == .handle)
-        #expect(throws: OpenerFailure(error: ENOENT, step: .find)) { try opener.open(Self.request) }
+        try Self.use(OpenerMessageTests.answer(error: ENOENT, port: 0, families: 0, step: 1)) { opener in
+            #expect(opener.way == .handle)
+            #expect(throws: OpenerFailure(error: ENOENT, step: .find)) { try opener.open(Self.request) }
+        }
     }
 
     @Test func `an answer for another namespace, or without its sockets, ends it all`() throws {
@@ -129,9 +138,10 @@ import Testing
             OpenerMessageTests.answer(error: ENOENT, port: 0, families: 0, step: 1, cookie: 1),
             OpenerMessageTests.answer(), OpenerMessageTests.answer(families: 1), [1, 2, 3],
         ] {
-            let opener = try Self.opener(answer: answer)
-            let error = #expect(throws: OpenerError.self) { try opener.open(Self.request) }
-            #expect(error?.description == "podidentd-opener answered out of turn", "\(answer)")
+            try Self.use(answer) { opener in
+                let error = #expect(throws: OpenerError.self) { try opener.open(Self.request) }
+                #expect(error?.description == "podidentd-opener answered out of turn", "\(answer)")
+            }
         }
     }
 
