@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 # `prctl(2)`: orphans below this process become its children, so that none of a run's processes gets lost.
 PR_SET_CHILD_SUBREAPER = 36
@@ -66,12 +67,14 @@ def end_all(others=()):
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        # Not one after the other: the first process of a PID namespace ends after those in it, which may be this one's children.
         for process in found:
             try:
-                os.waitpid(process, 0)
+                os.waitpid(process, os.WNOHANG)
             except ChildProcessError:
                 # A process further down becomes this one's child as soon as its own parent has ended.
                 pass
+        time.sleep(0.01)
 
 
 def describe(note, described):

@@ -203,6 +203,20 @@ class WholeRunTests(unittest.TestCase):
             "whole.census = lambda: [f'processes {len(whole.processes.children())}']", "whole.check(['processes 0'])")
         self.assertEqual((self.status, lines[-1]), (0, "Nothing was left behind: processes 0."))
 
+    def test_another_pid_namespace_ends_as_well(self):
+        # Its first process ends after the one that has lost its parent outside, and is the child of the tests' script by then.
+        script = """
+            unshare --pid --fork sleep 600 &
+            until inner=$(pgrep --parent $!); do :; done
+            nsenter --pid=/proc/$inner/ns/pid sh -c 'echo > "$READY"; sleep 600' &
+            read -r entered < "$READY"
+            kill -KILL $!
+            wait $! || echo > "$READY"
+            wait
+        """
+        lines = self.run_tests(f"parts += [shell({script!r})]", "ready()", "raise whole.Failed('It is over.')")
+        self.assertEqual((self.status, lines[-1]), (1, "It is over."))
+
     def test_what_passes_ends_with_zero(self):
         lines = self.run_tests(f"parts += [shell({PASS!r})]", f"run({ROUTINE + PASS!r})", "parts[0].finish()")
         self.assertEqual((self.status, self.failures(lines)), (0, []))

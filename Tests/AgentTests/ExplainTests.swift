@@ -16,7 +16,7 @@ private func pod(_ name: String = "web", in namespace: String = "shop", number: 
     PodRecord(uid: try uid(number), namespace: namespace, name: name, serviceAccountName: "app")
 }
 
-/// What an operator is told to change, by how far an attempt to mint came.
+/// Tests what an operator is told to change, by how far an attempt to mint came.
 @Suite struct ExplainRemediesTests {
     private static let account = ServiceAccountRecord(namespace: "shop", name: "app", uid: "u")
     private static let google = "reader@p.iam.gserviceaccount.com"
@@ -118,7 +118,7 @@ private func pod(_ name: String = "web", in namespace: String = "shop", number: 
     @Test func `a pod that can have no identity is told so, for one reason`() throws {
         var tooLarge = try pod()
         tooLarge.isTooLarge = true
-        // Of a pod that is too large nothing else is sure.
+        // Nothing else is sure of a pod that is too large.
         tooLarge.phase = .succeeded
         var mirror = try pod()
         mirror.staticPodConfigHash = String(repeating: "a", count: 32)

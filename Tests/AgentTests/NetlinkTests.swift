@@ -130,7 +130,7 @@ import Testing
         #expect(bits[2].data[1].number == 1 && bits[2].data[2].first(1)?.value == [0, 0])
         let option = Self.expressions(.ipv4Option(131), .extensionByteDiffers(type: 43, offset: 3, from: 0))
         #expect(option.map(\.name) == ["exthdr", "cmp", "exthdr", "cmp"])
-        // That it is there is one byte, which is 1.
+        // One byte says that it is there: 1.
         #expect(option[0].data.map(\.number) == [1, 131, 0, 1, 1, 2] && option[1].data[2].first(1)?.value == [1])
         #expect(option[2].data.map(\.number) == [1, 43, 3, 1] && option[3].data[1].number == 1)
         // A link type is in the machine's own order.

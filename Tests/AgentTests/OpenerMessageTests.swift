@@ -5,7 +5,7 @@ import Testing
 @testable import Enforcement
 @testable import Settings
 
-/// What the agent and `podidentd-opener` say to each other, byte by byte.
+/// Tests what the agent and `podidentd-opener` say to each other, byte by byte.
 @Suite struct OpenerMessageTests {
     static let namespace = NetworkNamespaceID(cookie: 0x0102_0304_0506_0708, inode: 0x1112_1314)
 
@@ -101,7 +101,7 @@ import Testing
     }
 
     /// Starts what greets, gives one answer, and ends with the agent's end of the socket. Waits for that end: an exit test does not
-    /// see the end of its process while another child of this one has ended and nobody has waited for it.
+    /// see the end of its process while another child of this one is a zombie.
     private static func use(_ answer: [UInt8], _ body: (Opener) -> Void) throws {
         let words = say(OpenerMessageTests.greeting()) + say(answer) + "exec /bin/cat <&3 >/dev/null"
         var opener: Opener? = try Opener(executable: "/bin/sh", arguments: ["-c", words])

@@ -35,7 +35,7 @@ private func withAgent(
 
 private func json(_ value: some Encodable) throws -> [UInt8] { [UInt8](try JSONEncoder().encode(value)) }
 
-/// What `check` makes of an agent's own answers.
+/// Tests what `check` makes of an agent's own answers.
 @Suite(.timeLimit(.minutes(5))) struct PostureAgentTests {
     private static let uid = PodUID("11111111-2222-3333-4444-555555555555")
     private static let proven = Readiness.Condition("connection", problem: nil, remark: "answered 3 s ago")
@@ -168,7 +168,7 @@ private func json(_ value: some Encodable) throws -> [UInt8] { [UInt8](try JSONE
         }
     }
 
-    @Test func `a configuration that says everything is nobody else's; without an agent nothing is made up`()
+    @Test func `a configuration that says everything is the operator's own; without an agent nothing is made up`()
         async throws
     {
         try await withAgent(["/debug/config": try json([Self.setting("listen.port", "2001")])]) { socket, _ in
@@ -197,7 +197,7 @@ private func json(_ value: some Encodable) throws -> [UInt8] { [UInt8](try JSONE
             let isHeld = try lock.tryAcquire()
             try #require(isHeld)
             #expect(await Liveness.objection(socket: missing, pinDirectory: pins) == nil)
-            // A socket that nobody answers at is a fault, whoever holds the pins.
+            // A socket without an agent is a fault, whoever holds the pins.
             let stale = directory + "/stale.sock"
             try Data().write(to: URL(filePath: stale))
             #expect(await Liveness.objection(socket: stale, pinDirectory: pins) != nil)

@@ -6,7 +6,7 @@ import Testing
 @testable import BPF
 @testable import Diagnostics
 
-/// What `check` tries as a pod would, and what it makes of the outcome.
+/// Tests what `check` tries as a pod would, and what it makes of the outcome.
 @Suite struct PostureConnectionsTests {
     private static let endpoints = "redirect.endpoints=169.254.169.254,fd20:ce::254"
     private static let uid = "11111111-2222-3333-4444-555555555555"

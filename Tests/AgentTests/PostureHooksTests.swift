@@ -7,7 +7,7 @@ import UpstreamHTTP
 @testable import Diagnostics
 @testable import KubernetesAPI
 
-/// What `check` says of the kernel, the hooks and the node's credentials.
+/// Tests what `check` says of the kernel, the hooks and the node's credentials.
 @Suite struct PostureHooksTests {
     private typealias Presence = KernelFeatures.Presence
 
@@ -84,7 +84,7 @@ import UpstreamHTTP
         #expect(try item(.missing).state == .unsafe)
         #expect(try item(.severed).state == .unsafe)
         #expect(try item(.unreadable(BPFError("read it"))).state == .unknown)
-        // Connections look different without it, and reach nobody else.
+        // Connections look different without it, and reach the agent all the same.
         #expect(try item(.missing, "getpeername4", .service).state == .degraded)
         // Where the hook belongs is not known: there is no hierarchy here.
         #expect(try item(attached("nid_connect4", at: 5), "connect4").state == .unknown)

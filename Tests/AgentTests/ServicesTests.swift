@@ -7,7 +7,7 @@ import Testing
 
 /// How the parts of an agent run and end.
 @Suite(.timeLimit(.minutes(1))) struct ServicesTests {
-    /// What happened, in order.
+    /// Events, in order.
     private final class Log: Sendable {
         private let entries = Mutex<[String]>([])
 

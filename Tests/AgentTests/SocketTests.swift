@@ -114,7 +114,7 @@ enum Loopback {
     }
 }
 
-/// What `check` tries from inside a cgroup, here from this process's, on loopback addresses.
+/// Tests what `check` tries from inside a cgroup, here from this process's, on loopback addresses.
 @Suite(.timeLimit(.minutes(1))) struct ProbingTests {
     @Test(arguments: [false, true])
     func `a probe that need not reach the agent connects, sends nothing, and tells the far end`(isIPv6: Bool) throws {

@@ -7,7 +7,7 @@ import Testing
 @Suite struct SupervisorBacklogTests {
     private struct Supervisor {
         var answer = SocketControl.Sending.sent
-        /// What was taken: kind, key, number of descriptors.
+        /// Messages that were taken: kind, key, number of descriptors.
         var taken: [String] = []
         var attempts = 0
 
@@ -78,7 +78,7 @@ import Testing
         supervisor.answer = .sent
         backlog.flush { supervisor.take($0, $1) }
         #expect(supervisor.taken == ["serving 0 0", "forget 0 0"])
-        // It has no group any more.
+        // The key has no group any more.
         backlog.send(SupervisorMessage(.drop, key: 2), []) { supervisor.take($0, $1) }
         #expect(supervisor.taken.count == 2)
     }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Operations
 
-/// What commands print, for people and for programs.
+/// Tests what commands print, for people and for programs.
 @Suite struct OutputTests {
     private static let table: TextTable = {
         var table = TextTable(columns: [
@@ -114,7 +114,7 @@ import Testing
     }
 }
 
-/// What is counted, and the archive of a debug bundle.
+/// Tests counters, and the archive of a debug bundle.
 @Suite struct RecordFormTests {
     private enum Outcome: String, CaseIterable, Sendable {
         case answered, rateLimited

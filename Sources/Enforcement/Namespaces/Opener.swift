@@ -68,7 +68,7 @@ package final class Opener: Sendable {
             let greeting = OpenerGreeting(parsing: message.bytes)
         else {
             close(ends[0])
-            // It may be another program, which does not end by itself.
+            // Another program may not end by itself.
             kill(child, SIGKILL)
             while waitpid(child, nil, 0) < 0, errno == EINTR {}
             throw OpenerError("podidentd-opener (\(path)) ended before it was ready; it says why on standard error")
