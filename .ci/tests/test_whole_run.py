@@ -204,15 +204,16 @@ class WholeRunTests(unittest.TestCase):
         self.assertEqual((self.status, lines[-1]), (0, "Nothing was left behind: processes 0."))
 
     def test_another_pid_namespace_ends_as_well(self):
-        # Its first process ends after the one that has lost its parent outside, and is the child of the tests' script by then.
+        # Its first process ends after the other one, and both are children of the tests' script by then: their parents have ended.
         script = """
             unshare --pid --fork sleep 600 &
-            until inner=$(pgrep --parent $!); do :; done
-            nsenter --pid=/proc/$inner/ns/pid sh -c 'echo > "$READY"; sleep 600' &
-            read -r entered < "$READY"
-            kill -KILL $!
-            wait $! || echo > "$READY"
-            wait
+            outer=$!
+            until inner=$(pgrep --parent $outer); do :; done
+            nsenter --pid=/proc/$inner/ns/pid sleep 600 &
+            until pgrep --parent $!; do :; done
+            kill -KILL $outer $!
+            wait $outer $! || echo > "$READY"
+            sleep 600
         """
         lines = self.run_tests(f"parts += [shell({script!r})]", "ready()", "raise whole.Failed('It is over.')")
         self.assertEqual((self.status, lines[-1]), (1, "It is over."))

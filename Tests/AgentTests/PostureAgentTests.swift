@@ -197,7 +197,7 @@ private func json(_ value: some Encodable) throws -> [UInt8] { [UInt8](try JSONE
             let isHeld = try lock.tryAcquire()
             try #require(isHeld)
             #expect(await Liveness.objection(socket: missing, pinDirectory: pins) == nil)
-            // A socket without an agent is a fault, whoever holds the pins.
+            // A socket without an agent is a fault, whichever process holds the pins.
             let stale = directory + "/stale.sock"
             try Data().write(to: URL(filePath: stale))
             #expect(await Liveness.objection(socket: stale, pinDirectory: pins) != nil)
