@@ -162,6 +162,13 @@ class Root:
             for place in ("usr/bin", "usr/sbin"):
                 (self.tree / place / command).unlink(missing_ok=True)
             self.put(path, f"usr/bin/{command}")
+        # Debian's: a process of the tests' runs by it.
+        python = os.path.realpath("/usr/bin/python3")
+        self.put(python, "usr/bin/python3")
+        library = f"usr/lib/{os.path.basename(python)}"
+        shutil.copytree(
+            f"/{library}", self.tree / library, symlinks=True,
+            ignore=shutil.ignore_patterns("__pycache__", "test", "idlelib", "lib2to3", "ensurepip", "config-*", "dist-packages"))
 
     def add_build(self, build):
         for program in PROGRAMS:
