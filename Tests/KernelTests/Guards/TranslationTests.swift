@@ -164,11 +164,12 @@ struct TranslationTests {
             #expect(try await onHost.attack(frame, as: .ordinary).result().output == "send: ENOBUFS\n")
             #expect(try lab.count("dropped_uplink") == 1)
             try await lab.node.network.ip("link add br7 type bridge")
-            #expect(try lab.datapath.refreshUplinks() == [.guarded("br7", .attached)])
-            #expect(try lab.datapath.refreshUplinks() == [])
+            let new = try looked(lab)
+            #expect(new == [.guarded("br7", .attached)], "\(new)")
+            #expect(try looked(lab) == [])
             try await lab.node.network.ip("link del br7")
-            let gone = try lab.datapath.refreshUplinks()
-            #expect(gone.count == 1 && !gone.contains { if case .guarded = $0 { true } else { false } })
+            let gone = try looked(lab)
+            #expect(gone.count == 1 && !gone.contains { if case .guarded = $0 { true } else { false } }, "\(gone)")
             let (configuration, cgroups) = (lab.configuration, lab.cgroups)
             let next = try lab.node.network.run {
                 let next = try Datapath.guarded(configuration, cgroups: cgroups)
@@ -182,6 +183,12 @@ struct TranslationTests {
         }
     }
 
+    /// Looks for the node's interfaces in its network namespace, as the agent's threads do: an index means another one elsewhere.
+    private func looked(_ lab: GuardLab) throws -> [UplinkGuard.Change] {
+        let datapath = lab.datapath
+        return try lab.node.network.run { try datapath.refreshUplinks() }
+    }
+
     @Test(
         "an interface whose guard failed is tried again at each look, reported once, and guarded when it can be",
         .enabled(if: LabKernel.isAtLeast(6, 6), "tcx links came with Linux 6.6"))
@@ -193,13 +200,14 @@ struct TranslationTests {
             // A directory has the place of the pin.
             let pin = lab.configuration.pinDirectory.path + "/links/uplink-\(index)"
             try #require(unsafe mkdir(pin, 0o700) == 0)
-            let failed = try lab.datapath.refreshUplinks()
+            let failed = try looked(lab)
             #expect(failed.count == 1, "\(failed)")
             #expect(failed.contains { if case .failed("br8", _) = $0 { true } else { false } }, "\(failed)")
-            for _ in 1...3 { #expect(try lab.datapath.refreshUplinks() == []) }
+            for _ in 1...3 { #expect(try looked(lab) == []) }
             try #require(unsafe rmdir(pin) == 0)
-            #expect(try lab.datapath.refreshUplinks() == [.guarded("br8", .attached)])
-            #expect(try lab.datapath.refreshUplinks() == [])
+            let guarded = try looked(lab)
+            #expect(guarded == [.guarded("br8", .attached)], "\(guarded)")
+            #expect(try looked(lab) == [])
             try await lab.node.network.ip("link del br8")
         }
     }
