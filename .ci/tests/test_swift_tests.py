@@ -147,7 +147,7 @@ class RunTests(unittest.TestCase):
             gdb.write_text('#!/bin/sh\necho "#0 of process $3"\n')
             gdb.chmod(0o755)
             with unittest.mock.patch.dict(os.environ, {"PATH": f"{folder}:{os.environ['PATH']}"}):
-                self.assertEqual(self.run_shell(script, explain=None, silence=1), 124)
+                self.assertEqual(self.run_shell(script, explain=None, silence=5), 124)
         orphan = int(self.lines[0])
         self.assertIn(f"#0 of process {orphan}", self.notes)
         self.assertTrue(any(note.startswith(f"{orphan} podidentdPackageTests.xctest 600: ") for note in self.notes), self.notes)

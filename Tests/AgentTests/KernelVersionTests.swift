@@ -13,11 +13,11 @@ import Testing
     }
 
     @Test(
-        "a kernel is ok from the oldest on which a run has passed, and below it check says what is known",
+        "a kernel is ok from the oldest on which its tests have passed, and below it check says what is known",
         arguments: [
             Kernel(testDescription: "5.4", major: 5, minor: 4, state: .degraded, meaning: "5.10 is the oldest"),
-            Kernel(testDescription: "5.10", major: 5, minor: 10, state: .degraded, meaning: "no run before 6.1"),
-            Kernel(testDescription: "6.0", major: 6, minor: 0, state: .degraded, meaning: "no run before 6.1"),
+            Kernel(testDescription: "5.10", major: 5, minor: 10, state: .degraded, meaning: "not passed before 6.1"),
+            Kernel(testDescription: "6.0", major: 6, minor: 0, state: .degraded, meaning: "not passed before 6.1"),
             Kernel(testDescription: "6.1", major: 6, minor: 1, state: .ok),
             Kernel(testDescription: "6.18", major: 6, minor: 18, state: .ok),
             Kernel(testDescription: "7.0", major: 7, minor: 0, state: .ok),

@@ -8,7 +8,7 @@ extension PostureCheck {
     /// The oldest kernel on which the agent was tried.
     private static let floor = (major: 5, minor: 10)
     private static let floorText = "\(floor.major).\(floor.minor)"
-    /// The oldest kernel on which a run has passed: docs/operate/kernels.md.
+    /// The oldest kernel on which the kernel ring has passed: docs/operate/kernels.md.
     private static let proven = (major: 6, minor: 1)
     private static let provenText = "\(proven.major).\(proven.minor)"
 
@@ -63,7 +63,8 @@ extension PostureCheck {
             "kernel.version", .degraded, "Linux \(release)",
             meaning: version < floor
                 ? "Linux \(floorText) is the oldest on which the agent was tried."
-                : "The agent was tried on Linux \(floorText), and no run before \(provenText) has passed yet.")
+                : "The agent was tried on Linux \(floorText), and its kernel tests have not passed before "
+                    + "\(provenText) yet.")
     }
 
     private func netfilter(_ features: KernelFeatures) -> Posture.Item {
