@@ -83,8 +83,17 @@ package final class KernelSide: Yielding {
             unfinished.withLock { $0 = left }
             // Every few seconds, for as long as it takes.
             guard before?.reason != error else { return }
-            logger.error(
-                "hooks run the programs of another process; this is tried again", metadata: ["reason": "\(error)"])
+            let metadata: Logger.Metadata = ["reason": "\(error)"]
+            switch step {
+            case .hooks:
+                logger.error(
+                    "cannot take hooks and the host guard's table back from another process; this is tried again",
+                    metadata: metadata)
+            case .pins:
+                logger.error(
+                    "cannot pin this agent's links in the place of another process's; this is tried again",
+                    metadata: metadata)
+            }
         }
     }
 
