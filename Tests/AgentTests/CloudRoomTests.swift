@@ -12,14 +12,7 @@ import Tokens
     private static let tokenPath = "/computeMetadata/v1/instance/service-accounts/default/token"
 
     private func rooms(_ clouds: String) throws -> [any MetadataRoom] {
-        let configuration = try ConfigurationLoader.load(
-            file: nil,
-            environment: [
-                "PODIDENTD_NODE_NAME": "node-a", "PODIDENTD_GOOGLE_PROJECT_ID": "p",
-                "PODIDENTD_GOOGLE_PROJECT_NUMBER": "1",
-                "PODIDENTD_GOOGLE_PROVIDER":
-                    "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/k",
-            ], overrides: ["clouds=\(clouds)", "aws.container-endpoint=true"])
+        let configuration = try TestConfiguration.load(["clouds=\(clouds)", "aws.container-endpoint=true"])
         let parts = CloudParts(place: NodePlace(), sessionTokens: SessionTokens(key: SessionTokens.makeKey()))
         return CloudModules.rooms(configuration, try CloudModules.make(configuration, parts)) {
             InstanceAttributes(

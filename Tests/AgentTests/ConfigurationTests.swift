@@ -5,20 +5,10 @@ import Settings
 import Testing
 
 @Suite struct ConfigurationTests {
-    private static let required = [
-        "PODIDENTD_NODE_NAME": "node-a",
-        "PODIDENTD_GOOGLE_PROVIDER":
-            "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/k",
-        "PODIDENTD_GOOGLE_PROJECT_ID": "p", "PODIDENTD_GOOGLE_PROJECT_NUMBER": "1",
-    ]
-
     private func load(
         _ yaml: String? = nil, _ environment: [String: String] = [:], set: [String] = []
     ) throws -> AgentConfiguration {
-        try ConfigurationLoader.load(
-            file: yaml.map { ("agent.yaml", $0) },
-            environment: Self.required.merging(environment) { $1 }, overrides: set
-        )
+        try TestConfiguration.load(set, yaml: yaml, environment: environment)
     }
 
     @Test("the command line wins over the environment, the environment over the file, the file over the default")

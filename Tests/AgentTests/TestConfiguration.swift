@@ -6,13 +6,17 @@ import Settings
 /// Configurations with every required key.
 enum TestConfiguration {
     static let provider = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/k"
-    static let required = [
+    private static let required = [
         "PODIDENTD_NODE_NAME": "node-a", "PODIDENTD_GOOGLE_PROVIDER": provider, "PODIDENTD_GOOGLE_PROJECT_ID": "p",
         "PODIDENTD_GOOGLE_PROJECT_NUMBER": "1",
     ]
 
-    static func load(_ overrides: [String] = []) throws -> AgentConfiguration {
-        try ConfigurationLoader.load(file: nil, environment: required, overrides: overrides)
+    static func load(
+        _ overrides: [String] = [], yaml: String? = nil, environment: [String: String] = [:]
+    ) throws -> AgentConfiguration {
+        try ConfigurationLoader.load(
+            file: yaml.map { ("agent.yaml", $0) }, environment: required.merging(environment) { $1 },
+            overrides: overrides)
     }
 }
 
