@@ -56,8 +56,10 @@ private func withAgent(
     credentials: [UInt8] = [], _ body: (RunningAgent) async throws -> Void
 ) async throws {
     // /proc/locks does not name the holder of a lock on every file system.
-    let parent = FileManager.default.fileExists(atPath: "/dev/shm") ? "/dev/shm" : NSTemporaryDirectory()
-    let directory = parent + "/handover-\(UUID().uuidString.prefix(8))"
+    try #require(
+        FileManager.default.fileExists(atPath: "/dev/shm"),
+        "this test needs a tmpfs at /dev/shm, where /proc/locks names the holder of a lock")
+    let directory = "/dev/shm/handover-\(UUID().uuidString.prefix(8))"
     try FileManager.default.createDirectory(
         atPath: directory, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
     defer { try? FileManager.default.removeItem(atPath: directory) }
@@ -153,6 +155,7 @@ private func discard(_ listeners: [CInt]) {
         let held = (0..<100_000).map { UInt8(truncatingIfNeeded: $0) }
         try await withAgent(credentials: held) { agent in
             let lock = try agent.otherLock()
+            try #require(lock.holder == getpid(), "/proc/locks does not name the holder of a lock in /dev/shm")
             #expect(await Predecessor.credentials(at: agent.endpoint.path, lock: lock) == held)
             agent.lock.release()
             #expect(await Predecessor.credentials(at: agent.endpoint.path, lock: lock) == nil)
