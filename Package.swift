@@ -152,7 +152,7 @@ let package = Package(
         ),
         .target(
             name: "AzureInstanceMetadata",
-            dependencies: ["Attribution", "MetadataProtocol", "Tokens", nioHTTP1],
+            dependencies: ["Attribution", "MetadataProtocol", "Text", "Tokens", nioHTTP1],
             swiftSettings: strict
         ),
         .target(name: "CSockets", cSettings: [.define("_GNU_SOURCE")]),

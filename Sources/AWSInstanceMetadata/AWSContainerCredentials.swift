@@ -2,6 +2,7 @@ package import Attribution
 import FoundationEssentials
 package import MetadataProtocol
 package import NIOHTTP1
+import Text
 package import Tokens
 
 /// AWS's endpoint for containers (ECS, EKS Pod Identity), for clients that get its address from
@@ -108,7 +109,7 @@ package struct AWSContainerCredentials: CloudRoom {
             default: "InvalidRequest"
             }
         var body = #"{"code":""# + code + #"","message":"#
-        body.appendJSON(text)
+        body.appendQuoted(text)
         response.explanation = response.explanation ?? text
         response.contentType = .json
         response.body = .text(body + "}")

@@ -1,4 +1,5 @@
 import MetadataProtocol
+import Text
 import Tokens
 
 #if canImport(Glibc)
@@ -45,9 +46,9 @@ struct AWSCredentialDocument {
         var text = ""
         for member in members {
             text += text.isEmpty ? "{" : ","
-            text.appendJSON(member.name)
+            text.appendQuoted(member.name)
             text += ":"
-            text.appendJSON(member.value)
+            text.appendQuoted(member.value)
         }
         return SecretToken(text + "}")
     }

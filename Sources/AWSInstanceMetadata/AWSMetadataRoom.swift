@@ -1,6 +1,7 @@
 package import Attribution
 package import MetadataProtocol
 package import NIOHTTP1
+import Text
 package import Tokens
 
 /// AWS's instance metadata service, version 2, as far as the SDKs ask for it.
@@ -248,13 +249,13 @@ package struct AWSMetadataRoom: CloudRoom {
     private func document(account: String) throws(RequestRefusal) -> Response {
         guard let region = configuration.region() else { throw Self.refusal(.notFound, "Not known on this node") }
         var text = #"{"accountId":"#
-        text.appendJSON(account)
+        text.appendQuoted(account)
         if let zone = configuration.zone() {
             text += #","availabilityZone":"#
-            text.appendJSON(zone)
+            text.appendQuoted(zone)
         }
         text += #","region":"#
-        text.appendJSON(region)
+        text.appendQuoted(region)
         return plain(text + "}")
     }
 }

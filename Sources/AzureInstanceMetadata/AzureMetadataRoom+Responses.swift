@@ -1,5 +1,6 @@
 package import Attribution
 package import MetadataProtocol
+import Text
 package import Tokens
 
 #if canImport(Glibc)
@@ -20,7 +21,7 @@ extension AzureMetadataRoom {
         if response.status == .notFound || response.status == .unauthorized { response.status = .badRequest }
         let words = text.split(whereSeparator: \.isNewline).joined(separator: " ")
         var body = #"{"error":""# + Self.code(response.status) + #"","error_description":"#
-        body.appendJSON(words)
+        body.appendQuoted(words)
         response.explanation = words
         response.contentType = .json
         response.body = .text(body + "}")
@@ -57,9 +58,9 @@ extension AzureMetadataRoom {
         var text = ""
         for (name, value) in members {
             text += text.isEmpty ? "{" : ","
-            text.appendJSON(name)
+            text.appendQuoted(name)
             text += ":"
-            text.appendJSON(value)
+            text.appendQuoted(value)
         }
         return form(Response(.ok, .json, .secret(SecretToken(text + "}"))))
     }

@@ -1,4 +1,5 @@
 import MetadataProtocol
+import Text
 
 /// A part of the metadata tree, and the three ways it is written.
 indirect enum MetadataValue: Sendable, Hashable {
@@ -75,14 +76,14 @@ indirect enum MetadataValue: Sendable, Hashable {
     private func writeJSON(to text: inout String) {
         switch self {
         case .text(let value):
-            text.appendJSON(value)
+            text.appendQuoted(value)
         case .number(let number):
             text += String(number)
         case .list(let elements):
             text += "["
             for (index, element) in elements.enumerated() {
                 if index > 0 { text += "," }
-                text.appendJSON(element)
+                text.appendQuoted(element)
             }
             text += "]"
         case .directory(let entries):
@@ -91,7 +92,7 @@ indirect enum MetadataValue: Sendable, Hashable {
             for entry in entries where entry.value != .credential {
                 if !isFirst { text += "," }
                 isFirst = false
-                text.appendJSON(entry.isVerbatim ? entry.name : Self.camelCase(entry.name))
+                text.appendQuoted(entry.isVerbatim ? entry.name : Self.camelCase(entry.name))
                 text += ":"
                 entry.value.writeJSON(to: &text)
             }

@@ -37,6 +37,9 @@ import Text
         var text = ""
         text.appendQuoted("\n\r\t\u{1}\u{7f}\u{1f512}") { $0.value > 0x7e }
         #expect(text == #""\n\r\t\u0001\u007f\ud83d\udd12""#)
+        var plain = ""
+        plain.appendQuoted("a\"b\\c\n\r\t\u{1}\u{1f}\u{7f}é/")
+        #expect(plain == #""a\"b\\c\n\r\t\u0001\u001f"# + "\u{7f}é/\"")
     }
 
     @Test(

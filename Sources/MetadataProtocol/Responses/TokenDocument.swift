@@ -1,4 +1,5 @@
 package import NIOCore
+import Text
 package import Tokens
 
 /// A JSON object with a token and the whole seconds that it still lives, in pieces: its text as one string would be a copy
@@ -37,7 +38,7 @@ package struct TokenDocument: Sendable, Hashable {
 
     private static func escaped(_ token: SecretToken) -> SecretToken {
         var text = ""
-        text.appendJSON(token.exposed)
+        text.appendQuoted(token.exposed)
         return SecretToken(String(text.dropFirst().dropLast()))
     }
 }

@@ -6,12 +6,6 @@ import Testing
 @testable import MetadataServer
 
 @Suite struct ValueTests {
-    @Test func `JSON strings are escaped`() {
-        var text = ""
-        text.appendJSON("a\"b\\c\n\r\t\u{1}\u{1f}\u{7f}é/")
-        #expect(text == #""a\"b\\c\n\r\t\u0001\u001f"# + "\u{7f}é/\"")
-    }
-
     @Test func `a recursive answer never holds a credential`() throws {
         let account = try ServiceAccountView(TestPod.p1.account, configuration: .test)
         let value = MetadataTree.directory(of: account)
