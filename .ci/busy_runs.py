@@ -152,7 +152,7 @@ def append(run, begun, commit, path=PAGE):
 def head():
     """The commit that is tested."""
     def git(*words):
-        return subprocess.run(["git", *words], cwd=CI.parent, capture_output=True, text=True, check=False).stdout.strip()
+        return subprocess.run([CI / "git", *words], capture_output=True, text=True, check=False).stdout.strip()
 
     # The page itself changes with each run.
     changes = git("status", "--porcelain", "--", ".", f":(exclude){PAGE.relative_to(CI.parent)}")

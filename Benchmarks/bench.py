@@ -67,7 +67,7 @@ def arguments():
 def committed(path):
     """The last committed results, if there are any."""
     relative = os.path.relpath(path, ROOT)
-    show = ["git", "-C", ROOT, "show", f"HEAD:{relative}"]
+    show = [os.path.join(ROOT, ".ci/git"), "show", f"HEAD:{relative}"]
     result = subprocess.run(show, capture_output=True, text=True, check=False)
     return json.loads(result.stdout) if result.returncode == 0 else None
 

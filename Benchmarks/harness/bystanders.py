@@ -63,7 +63,7 @@ def compiled(directory, revision=None):
         os.makedirs(tree)
         try:
             archive = os.path.join(directory, "source.tar")
-            run("git", "-C", ROOT, "archive", "-o", archive, revision, "bpf")
+            run(os.path.join(ROOT, ".ci/git"), "archive", "-o", archive, revision, "bpf")
             run("tar", "-xf", archive, "-C", tree)
         except BenchError:
             say(f"  note: the commit {revision} is not in this clone: nothing is compared with it")
