@@ -103,11 +103,18 @@ private let guarding = BootGuard(
 
 /// Refusals, which come before anything is removed.
 @Suite(.timeLimit(.minutes(1))) struct UninstallationTests {
+    /// Stands for the removal of the machine's own tables, which these tests must not reach.
+    private static func removeTable() -> String? {
+        Issue.record("a table of the machine was to be removed")
+        return nil
+    }
+
     private static func objection(
         pins: String, socket: String, root: String
     ) -> String? {
         let error = #expect(throws: AgentError.self) {
-            try Uninstallation.run(pinDirectory: pins, adminSocket: socket, hostRoot: root, isForced: false)
+            try Uninstallation.run(
+                pinDirectory: pins, adminSocket: socket, hostRoot: root, isForced: false, tables: [Self.removeTable])
         }
         return error?.description
     }

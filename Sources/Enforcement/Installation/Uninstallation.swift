@@ -16,9 +16,19 @@ package enum Uninstallation {
     /// - Throws: ``AgentError`` while an agent runs or answers at `adminSocket`; otherwise what could not be removed, after everything else
     ///   was.
     /// - Returns: What was removed, in order: the attachments first.
-    package static func run(pinDirectory: String, adminSocket: String, hostRoot: String = "", isForced: Bool)
-        throws -> [String]
-    {
+    package static func run(
+        pinDirectory: String, adminSocket: String, hostRoot: String, isForced: Bool
+    ) throws -> [String] {
+        try run(
+            pinDirectory: pinDirectory, adminSocket: adminSocket, hostRoot: hostRoot, isForced: isForced,
+            tables: [{ try HostGuard.removeTable() }, { try BootGuard.removeTable() }])
+    }
+
+    /// Does the same with other removals of the guards' tables, each of which returns a table's name if there was one.
+    static func run(
+        pinDirectory: String, adminSocket: String, hostRoot: String, isForced: Bool,
+        tables: [() throws -> String?]
+    ) throws -> [String] {
         let pins = PinDirectory(path: pinDirectory)
         // Held to the end: no agent starts among the ruins.
         let lock = PinLock(existing: pins)
@@ -45,8 +55,9 @@ package enum Uninstallation {
             firstError = error
         }
         do {
-            if let table = try HostGuard.removeTable() { removed.append(table) }
-            if let table = try BootGuard.removeTable() { removed.append(table) }
+            for removeTable in tables {
+                if let table = try removeTable() { removed.append(table) }
+            }
         } catch {
             firstError = firstError ?? error
         }
