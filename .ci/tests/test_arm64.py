@@ -1,7 +1,5 @@
 """docs/arm64.md says of every target of unit tests what `.ci/arm64` does with it."""
 
-import importlib.machinery
-import importlib.util
 import pathlib
 import re
 import sys
@@ -11,10 +9,9 @@ CI = pathlib.Path(__file__).resolve().parent.parent
 ROOT = CI.parent
 sys.path.insert(0, str(CI))
 
-loader = importlib.machinery.SourceFileLoader("arm64", str(CI / "arm64"))
-sys.dont_write_bytecode = True
-arm64 = importlib.util.module_from_spec(importlib.util.spec_from_loader("arm64", loader))
-loader.exec_module(arm64)
+from tests import load  # noqa: E402
+
+arm64 = load("arm64")
 
 NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 

@@ -1,7 +1,5 @@
 """What `.ci/cluster` changes on its machine is taken back, by one run at a time; what fails is a sentence."""
 
-import importlib.machinery
-import importlib.util
 import pathlib
 import subprocess
 import sys
@@ -13,11 +11,9 @@ CI = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CI))
 
 import cluster_machine  # noqa: E402
+from tests import load  # noqa: E402
 
-loader = importlib.machinery.SourceFileLoader("cluster", str(CI / "cluster"))
-sys.dont_write_bytecode = True
-cluster = importlib.util.module_from_spec(importlib.util.spec_from_loader("cluster", loader))
-loader.exec_module(cluster)
+cluster = load("cluster")
 
 
 class Case(unittest.TestCase):

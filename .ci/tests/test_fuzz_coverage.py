@@ -1,7 +1,5 @@
 """What `.ci/fuzz-coverage` does before it fuzzes."""
 
-import importlib.machinery
-import importlib.util
 import os
 import pathlib
 import sys
@@ -12,10 +10,9 @@ import unittest.mock
 CI = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CI))
 
-loader = importlib.machinery.SourceFileLoader("fuzz_coverage", str(CI / "fuzz-coverage"))
-sys.dont_write_bytecode = True
-fuzz_coverage = importlib.util.module_from_spec(importlib.util.spec_from_loader("fuzz_coverage", loader))
-loader.exec_module(fuzz_coverage)
+from tests import load  # noqa: E402
+
+fuzz_coverage = load("fuzz-coverage")
 RUN = fuzz_coverage.run
 
 MANIFEST = """commands:

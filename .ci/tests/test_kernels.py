@@ -1,7 +1,5 @@
 """What `make kernels` decides before and after its machines run."""
 
-import importlib.machinery
-import importlib.util
 import os
 import pathlib
 import select
@@ -17,11 +15,9 @@ sys.path.insert(0, str(CI))
 
 import kernels_image  # noqa: E402
 import kernels_page  # noqa: E402
+from tests import load  # noqa: E402
 
-loader = importlib.machinery.SourceFileLoader("kernels", str(CI / "kernels"))
-sys.dont_write_bytecode = True
-kernels = importlib.util.module_from_spec(importlib.util.spec_from_loader("kernels", loader))
-loader.exec_module(kernels)
+kernels = load("kernels")
 
 CONSOLE = """machine: kernel 5.10.0-36-amd64, 2 CPU, 1965 MiB
 machine: begin offers

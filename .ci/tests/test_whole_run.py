@@ -19,11 +19,10 @@ import busy_runs  # noqa: E402
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 # Runs `.ci/test` with other tests: the function `tests` is what a test of this file gives.
 DRIVER = """
-import importlib.machinery, importlib.util, os, sys
-sys.dont_write_bytecode = True
-loader = importlib.machinery.SourceFileLoader("whole", sys.argv[1] + "/test")
-whole = importlib.util.module_from_spec(importlib.util.spec_from_loader("whole", loader))
-loader.exec_module(whole)
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from tests import load
+whole = load("test")
 whole.swift_tests.require_root = lambda target: None
 sys.argv[1:] = []
 
