@@ -26,7 +26,7 @@ struct ProbeCommand: ParsableCommand {
     @Flag(help: "Asks without end, with a line on standard error for each exchange.")
     var stream = false
 
-    @Option(help: "With --stream: as long as this file is there, exchanges give up after two seconds, and not ten.")
+    @Option(help: "With --stream: as long as this file is there, exchanges give up after a second, and not ten.")
     var hurry: String?
 
     @Option(help: "Seconds after which no further exchange starts, if SIGTERM has not ended them before.")

@@ -36,7 +36,7 @@ final class VictimProbe: Sendable {
         command = try world.probe(pod, ["--stream", "--hurry", hurryFile, AttackSuite.tokenPath])
     }
 
-    /// Decides whether requests give up after two seconds, and not ten. Where packets are dropped because the agent is
+    /// Decides whether requests give up after a second, and not ten. Where packets are dropped because the agent is
     /// away, an attack is over no sooner than the victim's patience.
     func hurry(_ isHurried: Bool) {
         if isHurried {

@@ -47,7 +47,7 @@ package struct ProbeStream: Sendable {
     package var address: SocketAddress
     /// Between two exchanges: a victim asks often, but is not itself the load.
     package var pause: Duration
-    /// A file: as long as it is there, an exchange that begins gives up after two seconds. `nil`: never so soon.
+    /// A file: as long as it is there, an exchange that begins gives up after a second. `nil`: never so soon.
     package var hurry: String?
 
     package init(
@@ -66,7 +66,7 @@ package struct ProbeStream: Sendable {
             let start = ContinuousClock.now
             let isHurried = hurry.map { unsafe access($0, F_OK) == 0 } ?? false
             let outcome = ProbeConnection.get(
-                path, from: address, patience: isHurried ? 2 : ProbeConnection.patience)
+                path, from: address, patience: isHurried ? 1 : ProbeConnection.patience)
             report(Sample(number: number, duration: ContinuousClock.now - start, outcome: outcome))
             number += 1
             usleep(UInt32(pause / .microseconds(1)))
