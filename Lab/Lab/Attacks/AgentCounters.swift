@@ -1,4 +1,6 @@
-/// The agent's own counters, as `podidentd debug status` prints them.
+import Foundation
+
+/// The agent's own counters, by its view `/debug/status`.
 struct AgentCounters: Sendable {
     /// Kernel counters by name, request counters by dotted name.
     private(set) var values: [String: UInt64] = [:]
@@ -10,11 +12,8 @@ struct AgentCounters: Sendable {
     init() {}
 
     /// Asks the agent.
-    init(of agent: AgentProcess, world: LabWorld) async throws {
-        let output = try await Command.require(
-            [world.binaries + "/podidentd", "debug", "status", "--output", "json", "--socket", agent.adminSocket]
-        )
-        let status = try JSON(parsing: output.utf8)
+    init(of agent: AgentProcess) async throws {
+        let status = try JSON(parsing: await agent.view("/debug/status"))
         for section in ["kernel", "requests"] {
             for member in status[section]?.members ?? [] {
                 values[member.name] = UInt64(member.value.integer ?? 0)

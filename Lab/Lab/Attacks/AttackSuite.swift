@@ -88,7 +88,7 @@ package struct AttackSuite: Sendable {
             }
         }
         let neutral = try await beside(attack.neutral, atLeast: attack.leastAnswers)
-        let before = try? await AgentCounters(of: stage.agent, world: world)
+        let before = try? await AgentCounters(of: stage.agent)
         let contacts = world.cluster.trap?.contacts.total
         let output: String
         do {
@@ -99,7 +99,7 @@ package struct AttackSuite: Sendable {
         }
         let isTrapQuiet = world.cluster.trap?.contacts.total == contacts
         let notice = try await victim.take(atLeast: attack.leastAnswers)
-        let after = try? await AgentCounters(of: stage.agent, world: world)
+        let after = try? await AgentCounters(of: stage.agent)
         return finish(
             attack, loot: Loot(output, world: world), isTrapQuiet: isTrapQuiet, notice: notice, quiet: quiet,
             neutral: neutral, counters: before.flatMap { before in after?.limits(since: before) } ?? [:]

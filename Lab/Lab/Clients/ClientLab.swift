@@ -192,6 +192,6 @@ package struct ClientLab: Sendable {
     }
 
     private func counters() async throws -> [String: UInt64] {
-        try await agent.answers(by: world.binaries)
+        try await agent.answers()
     }
 }

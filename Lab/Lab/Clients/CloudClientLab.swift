@@ -82,9 +82,9 @@ package final class CloudClientLab: Sendable {
             "client-\(UInt32.random(in: 0...UInt32.max))", namespace: Self.namespace, serviceAccount: serviceAccount)
         let home = "\(world.node.directory)/\(pod.name)"
         let files = try ClientLab.write(hosts, to: home)
-        let before = try await agent.answers(by: world.binaries)
+        let before = try await agent.answers()
         let result = try await Command.run(pod.commandLine(command(client, home: home), files: files))
-        let grown = try await agent.answers(by: world.binaries).growth(since: before)
+        let grown = try await agent.answers().growth(since: before)
         await world.deletePod(pod)
         try? FileManager.default.removeItem(atPath: home)
         return (pod, result, grown)
@@ -194,11 +194,9 @@ package struct CloudClientReport: Sendable {
 
 extension AgentProcess {
     /// The agent's counters of answers, by `CLASS.STATUS`.
-    func answers(by binaries: String) async throws -> [String: UInt64] {
-        let status = try await Command.require(
-            [binaries + "/podidentd", "debug", "status", "--output", "json", "--socket", adminSocket])
+    func answers() async throws -> [String: UInt64] {
         let prefix = "answers."
-        let members = try JSON(parsing: status.utf8)["requests"]?.members ?? []
+        let members = try JSON(parsing: await view("/debug/status"))["requests"]?.members ?? []
         return Dictionary(
             members.filter { $0.name.hasPrefix(prefix) }.map { member in
                 (String(member.name.dropFirst(prefix.count)), UInt64(member.value.integer ?? 0))

@@ -1,6 +1,6 @@
 import Foundation
 
-/// How full the agent's tables are, as `podidentd debug status` says it.
+/// How full the agent's tables are, by its view `/debug/status`.
 package struct AgentTables: Codable, Sendable, Equatable {
     package var pods: Int
     package var cgroups: Int
@@ -12,10 +12,8 @@ package struct AgentTables: Codable, Sendable, Equatable {
     package var connections: Int
 
     /// Asks `agent`.
-    static func read(from agent: AgentProcess, of world: LabWorld) async throws -> AgentTables {
-        let output = try await Command.require(
-            [world.binaries + "/podidentd", "debug", "status", "--output", "json", "--socket", agent.adminSocket])
-        return try JSONDecoder().decode(AgentTables.self, from: Data(output.utf8))
+    static func read(from agent: AgentProcess) async throws -> AgentTables {
+        try JSONDecoder().decode(AgentTables.self, from: await agent.view("/debug/status"))
     }
 
     /// Whether nothing is under way, and nothing is left of a load that began with `before`.
@@ -28,10 +26,10 @@ package struct AgentTables: Codable, Sendable, Equatable {
     }
 
     /// Asks until nothing is left of the load, for at most a minute, and returns the last answer.
-    static func settled(_ agent: AgentProcess, of world: LabWorld, to before: AgentTables) async throws -> AgentTables {
+    static func settled(_ agent: AgentProcess, to before: AgentTables) async throws -> AgentTables {
         let deadline = ContinuousClock.now + .seconds(60)
         while true {
-            let tables = try await read(from: agent, of: world)
+            let tables = try await read(from: agent)
             if tables.isEmptied(to: before) || ContinuousClock.now >= deadline { return tables }
         }
     }

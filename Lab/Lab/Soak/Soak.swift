@@ -25,7 +25,7 @@ package struct Soak: Sendable {
         let people = try await SoakWorld(in: world, residents: residentCount, slots: slotCount)
         for resident in people.residents { try await resident.askAll(pause: .zero) }
         try await people.slow.ask()
-        let before = try await AgentTables.read(from: first, of: world)
+        let before = try await AgentTables.read(from: first)
         let run = SoakRun(world: world, people: people, soak: self, agent: first)
         let ledger = run.ledger
         let end = ContinuousClock.now + duration
@@ -62,7 +62,7 @@ package struct Soak: Sendable {
         try await people.slow.ask()
         // Their connections end with them.
         await people.stop()
-        let after = try await AgentTables.settled(run.agent, of: world, to: before)
+        let after = try await AgentTables.settled(run.agent, to: before)
         let report = run.report(before: before, after: after)
         await run.agent.stop()
         return report

@@ -40,7 +40,7 @@ extension AttackSuite {
                 ip link set lo up && "$0" connect plain 169.254.169.254 80 | head -c 60
                 """
             let program = try Attacker.program()
-            let before = try await AgentCounters(of: stage.agent, world: world)["refused_namespace"]
+            let before = try await AgentCounters(of: stage.agent)["refused_namespace"]
             var commands: [Command] = []
             for _ in 0..<20 {
                 commands.append(
@@ -51,7 +51,7 @@ extension AttackSuite {
             var (listeners, redirected) = (0, 0)
             while ContinuousClock.now < deadline {
                 (listeners, redirected) = try await connections(of: pod)
-                let refused = try await AgentCounters(of: stage.agent, world: world)["refused_namespace"] - before
+                let refused = try await AgentCounters(of: stage.agent)["refused_namespace"] - before
                 if listeners >= Self.namespacesMax, redirected + Int(refused) >= commands.count { break }
             }
             // Nor is one served that comes when all others are known.
@@ -66,11 +66,7 @@ extension AttackSuite {
 
     /// The agent's listeners in a pod's namespaces, and the connections that were redirected to them or that wait for one.
     private func connections(of pod: RunningPod) async throws -> (listeners: Int, redirected: Int) {
-        let output = try await Command.require([
-            world.binaries + "/podidentd", "debug", "connections", "-o", "json", "--socket",
-            stage.agent.adminSocket,
-        ])
-        let dump = try JSON(parsing: output.utf8)
+        let dump = try JSON(parsing: await stage.agent.view("/debug/connections"))
         let pods = dump["pods"]?.array ?? []
         let own = pods.first { $0["uid"]?.string == pod.uid }
         return (own?["listeners"]?.array?.count ?? 0, Int(own?["redirected"]?.integer ?? 0))
