@@ -63,7 +63,7 @@ package struct AttackSuite: Sendable {
         _ = try await victim.take(atLeast: 20)
         let quiet = try await victim.take(atLeast: 200)
         var reports: [AttackReport] = []
-        for attack in old.map(oldConnection) + attacks
+        for attack in oldConnections(old) + attacks
         where only.isEmpty || attack.number == only || attack.attempt.contains(only) {
             reports.append(try await perform(attack, quiet: quiet))
         }

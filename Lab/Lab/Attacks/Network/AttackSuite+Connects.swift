@@ -46,16 +46,21 @@ extension AttackSuite {
         return old
     }
 
-    func oldConnection(_ pod: RunningPod, _ old: Command) -> Attack {
-        let place = pod === mallory ? "" : ", on the node's network"
-        return Attack("R9", .unprivileged, "asks on a connection older than the agent\(place)", .nothing, own: pod) {
-            old.signal(SIGUSR1)
-            // The first line is what it got before the agent came: the proof that the connection works.
-            let lines = try await AttackStage.output(of: old.result()).split(separator: "\n")
-            guard let first = lines.first, Loot(String(first), world: world).owners == ["THE MACHINE"] else {
-                throw AttackNotMounted("the connection did not work before")
+    /// All of them ask with the first row: each waits long for an answer, and all at the same time.
+    func oldConnections(_ old: [(RunningPod, Command)]) -> [Attack] {
+        old.map { pod, command in
+            let place = pod === mallory ? "" : ", on the node's network"
+            return Attack(
+                "R9", .unprivileged, "asks on a connection older than the agent\(place)", .nothing, own: pod
+            ) {
+                for (_, each) in old { each.signal(SIGUSR1) }
+                // The first line is what it got before the agent came: the proof that the connection works.
+                let lines = try await AttackStage.output(of: command.result()).split(separator: "\n")
+                guard let first = lines.first, Loot(String(first), world: world).owners == ["THE MACHINE"] else {
+                    throw AttackNotMounted("the connection did not work before")
+                }
+                return lines.dropFirst().joined(separator: "\n")
             }
-            return lines.dropFirst().joined(separator: "\n")
         }
     }
 }
