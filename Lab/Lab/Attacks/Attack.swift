@@ -33,7 +33,8 @@ struct Attack: Sendable {
     /// The pod whose identity is the attacker's own, if it is not the usual attacking pod.
     var ownUID: String?
     var victim = VictimExpectation.served
-    /// Answers of the victim that have to be seen before the attack is over.
+    /// Answers of the victim that have to be seen from the attack's begin on, and some of them after its end: see
+    /// ``VictimProbe/take(atLeast:)``.
     var leastAnswers = 10
     /// The same attack where nothing protects: returns whether it works. Without one nothing is proven.
     var control: (@Sendable () async throws -> Bool)?

@@ -53,12 +53,18 @@ final class VictimProbe: Sendable {
         return try await body()
     }
 
-    /// The findings since the last call, which includes at least `count` requests that began after this one.
+    /// So many requests after an attack show that the victim is well again.
+    private static let mostAfterwards = 50
+
+    /// The findings since the last call, of `count` requests or more. As many of them, or fifty if that is less, began after
+    /// this call.
     func take(atLeast count: Int) async throws -> Notice {
         let lines = command.errorLines
-        // The one under way began before. Where packets are dropped each ends with the victim's patience.
-        try await lines.wait(within: .seconds(60), forTotal: lines.total + count + 1)
         let first = next.withLock { $0 }
+        // The one under way began before. Where packets are dropped each ends with the victim's patience.
+        let afterwards = lines.total + min(count, Self.mostAfterwards) + 1
+        // A line for each request, whose numbers begin with 0.
+        try await lines.wait(within: .seconds(60), forTotal: max(afterwards, first + count))
         // From the newest back to the last look. There may be tens of thousands of lines before that.
         var samples: [ProbeStream.Sample] = []
         for line in lines.events.reversed() {
