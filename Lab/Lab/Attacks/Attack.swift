@@ -33,6 +33,8 @@ struct Attack: Sendable {
     /// The pod whose identity is the attacker's own, if it is not the usual attacking pod.
     var ownUID: String?
     var victim = VictimExpectation.served
+    /// The services that the agent must have.
+    var service = AttackStage.Service.clouds
     /// Answers of the victim that have to be seen from the attack's begin on, and some of them after its end: see
     /// ``VictimProbe/take(atLeast:)``.
     var leastAnswers = 10

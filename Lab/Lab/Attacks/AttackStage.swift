@@ -3,6 +3,16 @@ import Synchronization
 
 /// Everything that takes part in the attacks: pods, another machine, and the agent.
 final class AttackStage: Sendable {
+    /// The services of the agent that is attacked.
+    enum Service: Sendable {
+        /// Metadata of all three clouds: what is held is held with every protocol there is.
+        case clouds
+        /// Google's alone.
+        case google
+        /// The clouds', with SPIFFE identities by port and socket, and metadata over TLS.
+        case identities
+    }
+
     let world: LabWorld
     /// The attacking pod.
     let mallory: RunningPod
@@ -25,6 +35,7 @@ final class AttackStage: Sendable {
     let machine: NetworkNamespace
     private let listeners: [CInt]
     private let currentAgent = Mutex<AgentProcess?>(nil)
+    private let currentService = Mutex(Service.clouds)
     private let currentSigner = Mutex<LabSigner?>(nil)
     private let ownPod = Mutex<RunningPod?>(nil)
 
@@ -43,6 +54,11 @@ final class AttackStage: Sendable {
             return agent
         }
     }
+
+    /// The services of the agent that was put in place last.
+    var service: Service { currentService.withLock { $0 } }
+    /// Where the agent serves SPIFFE identities to processes that know no port.
+    var spiffeSocket: String { world.node.directory + "/spiffe/agent.sock" }
 
     init(world: LabWorld) async throws {
         self.world = world
@@ -100,7 +116,29 @@ final class AttackStage: Sendable {
 
     // MARK: The agent
 
-    /// All three clouds are served: what is held is held with every protocol there is.
+    /// Puts an agent with other services in the place of the one that runs.
+    func serve(_ service: Service) async throws {
+        switch service {
+        case .clouds:
+            await stopAgent()
+            try await startAgent()
+        case .google:
+            await stopAgent()
+            try await startAgent(["clouds": "google"])
+        case .identities:
+            var changes = try await signer().agentConfiguration
+            let pod = try await agentPod()
+            changes["spiffe.socket"] = spiffeSocket
+            changes["spiffe.metadata-port"] = "443"
+            changes["pod-uid"] = pod.uid
+            await stopAgent()
+            try await startAgent(changes, in: pod)
+            try await agent.log.first(within: .seconds(60)) { $0.contains("metadata over TLS is served") }
+        }
+        currentService.withLock { $0 = service }
+    }
+
+    /// Starts an agent of ``Service/clouds``, but for `changes`.
     func startAgent(_ changes: [String: String?] = [:], in pod: RunningPod? = nil) async throws {
         let clouds = aws.agentConfiguration.merging(azure.agentConfiguration) { $1 }
             .merging(["clouds": "google, aws, azure"]) { $1 }

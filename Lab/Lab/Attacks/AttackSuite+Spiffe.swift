@@ -73,18 +73,16 @@ extension AttackSuite {
 
     // MARK: S2
 
-    private var spiffeSocket: String { world.node.directory + "/spiffe/agent.sock" }
-
     private func socketGivesOwn() async throws -> Bool {
         for (pod, id) in [(target, victimID), (mallory, ownID)] {
-            let answer = try await call(pod, ["--socket", spiffeSocket], .ordinary)
+            let answer = try await call(pod, ["--socket", stage.spiffeSocket], .ordinary)
             guard SpiffeLoot(answer).ids == [id] else { return false }
         }
         return true
     }
 
     private func otherPeers() async throws -> [String] {
-        let words = lab(["--socket", spiffeSocket])
+        let words = lab(["--socket", stage.spiffeSocket])
         let host = try Command(words)
         var surprises = surprise("a process of the machine", try await answer(of: host), isOwnAllowed: false)
         let entered = try Command(["nsenter", "--net=\(target.network.path)", "--"] + words)
@@ -124,7 +122,7 @@ extension AttackSuite {
             os.execv(sys.argv[3], sys.argv[3:] + ["--descriptor", str(number)])
             """
         let lender = try await stage.began(maker.start(["python3", "-c", making, place]), "listening")
-        let taker = try start(["python3", "-c", taking, place, spiffeSocket] + lab([]), nil)
+        let taker = try start(["python3", "-c", taking, place, stage.spiffeSocket] + lab([]), nil)
         let response = try await answer(of: taker)
         lender.signal(SIGKILL)
         _ = await lender.result()
@@ -160,41 +158,19 @@ extension AttackSuite {
         return ([0, 0, 0, 0, UInt8(message.count)] + message).map { String(format: "%02x", $0) }.joined()
     }
 
-    /// A row whose cases return surprises, tried while an agent serves the endpoint.
+    /// A row whose cases return surprises, tried while an agent serves identities.
     private func spiffe(
         _ number: String, _ attacker: Attacker, _ attempt: String,
         control: @escaping @Sendable () async throws -> Bool,
         _ surprises: @escaping @Sendable () async throws -> [String]
     ) -> Attack {
-        Attack(number, attacker, attempt, .text(Self.spiffeHeld), victim: .refused, leastAnswers: 1) {
-            try await servingSpiffe {
-                guard try await control() else { throw AttackNotMounted("the attacker's own identity is not given") }
-                let found = try await surprises()
-                return found.isEmpty ? Self.spiffeHeld : found.joined(separator: "; ")
-            }
+        var attack = Attack(number, attacker, attempt, .text(Self.spiffeHeld)) {
+            guard try await control() else { throw AttackNotMounted("the attacker's own identity is not given") }
+            let found = try await surprises()
+            return found.isEmpty ? Self.spiffeHeld : found.joined(separator: "; ")
         }
-    }
-
-    /// Runs `body` while an agent serves the endpoint, the socket, and metadata over TLS; puts the usual agent back.
-    private func servingSpiffe(_ body: @Sendable () async throws -> String) async throws -> String {
-        let signer = try await stage.signer()
-        let pod = try await stage.agentPod()
-        var changes = signer.agentConfiguration
-        changes["spiffe.socket"] = spiffeSocket
-        changes["spiffe.metadata-port"] = "443"
-        changes["pod-uid"] = pod.uid
-        await stage.stopAgent()
-        try await stage.startAgent(changes, in: pod)
-        let result: Result<String, any Error>
-        do {
-            try await stage.agent.log.first(within: .seconds(60)) { $0.contains("metadata over TLS is served") }
-            result = .success(try await body())
-        } catch {
-            result = .failure(error)
-        }
-        await stage.stopAgent()
-        try await stage.startAgent()
-        return try result.get()
+        attack.service = .identities
+        return attack
     }
 }
 

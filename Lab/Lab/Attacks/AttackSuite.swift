@@ -79,6 +79,7 @@ package struct AttackSuite: Sendable {
     }
 
     func perform(_ attack: Attack, quiet: VictimProbe.Notice) async throws -> AttackReport {
+        try await serve(attack.service)
         victim.hurry(attack.victim == .refused)
         if let control = attack.control {
             do {
@@ -104,6 +105,19 @@ package struct AttackSuite: Sendable {
             attack, loot: Loot(output, world: world), isTrapQuiet: isTrapQuiet, notice: notice, quiet: quiet,
             neutral: neutral, counters: before.flatMap { before in after?.limits(since: before) } ?? [:]
         )
+    }
+
+    /// Replaces the agent where the row before this one needed another. The victim may be refused meanwhile, but it gets no
+    /// answer of another, and the machine's own server no connection.
+    private func serve(_ service: AttackStage.Service) async throws {
+        guard service != stage.service else { return }
+        victim.hurry(true)
+        let contacts = world.cluster.trap?.contacts.total
+        try await stage.serve(service)
+        let notice = try await victim.take(atLeast: 10)
+        guard notice.wrong == 0, world.cluster.trap?.contacts.total == contacts else {
+            throw LabError("while the agent was replaced the victim met another server: \(notice.wrong) wrong answers")
+        }
     }
 
     /// The victim's findings beside a load that is none of the agent's.

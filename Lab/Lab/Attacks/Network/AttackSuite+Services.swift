@@ -126,37 +126,26 @@ extension AttackSuite {
     /// AWS is served it is the agent's own, as the rows above have it.
     var googleAlone: [Attack] {
         let address = "fd00:ec2::254"
-        return [
-            Attack(
-                "R2", .unprivileged, "connect() to \(address) where AWS is not served", .nothing, victim: .refused
-            ) {
-                try await servingGoogleAlone {
-                    try await stage.got(["connect", "plain", address, "80"], .unprivileged)
-                }
+        let connect = ["connect", "plain", address, "80"]
+        let without = [
+            Attack("R2", .unprivileged, "connect() to \(address) where AWS is not served", .nothing) {
+                try await stage.got(connect, .unprivileged)
             },
             Attack(
                 "R23", .unprivileged, "the metadata servers of eight other clouds, Google alone served",
-                .text("refused: 8"), victim: .refused
+                .text("refused: 8")
             ) {
-                try await servingGoogleAlone { try await refused(Self.otherServers + [address]) }
-            },
-            Attack(
-                "R2", .unprivileged, "connect() to \(address) once AWS is served again", .ownIdentity
-            ) {
-                try await stage.got(["connect", "plain", address, "80"], .unprivileged)
+                try await refused(Self.otherServers + [address])
             },
         ]
-    }
-
-    /// Runs `body` while an agent serves Google alone, and puts the agent of all clouds back.
-    private func servingGoogleAlone<Value: Sendable>(_ body: @Sendable () async throws -> Value) async throws -> Value {
-        await stage.stopAgent()
-        try await stage.startAgent(["clouds": "google"])
-        let result: Result<Value, any Error>
-        do { result = .success(try await body()) } catch { result = .failure(error) }
-        await stage.stopAgent()
-        try await stage.startAgent()
-        return try result.get()
+        let again = Attack("R2", .unprivileged, "connect() to \(address) once AWS is served again", .ownIdentity) {
+            try await stage.got(connect, .unprivileged)
+        }
+        return without.map { attack in
+            var attack = attack
+            attack.service = .google
+            return attack
+        } + [again]
     }
 
     // MARK: The node meanwhile
