@@ -96,8 +96,15 @@ void attack_churn(char **argument)
 	printf("made %ld\n", count);
 }
 
-/* DIRECTORY COUNT ADDRESS PORT: makes cgroups, a thousand levels deep, moves into the
- * deepest now and then, and asks from there.
+/* Levels of the first tree and the last one, and of those between them. For a tracepoint the kernel writes out the path of
+ * each cgroup that is made, entered or left. A path takes it the square of its levels: a tree of a thousand takes seconds.
+ * The first is there to be left, and the last to be asked from.
+ */
+#define DEEPEST 1000
+#define DEEP 100
+
+/* DIRECTORY COUNT ADDRESS PORT: makes cgroups in trees, up to a thousand levels deep. Moves into the deepest cgroup of each
+ * hundred and connects there, and asks from the last.
  */
 void attack_nest(char **argument)
 {
@@ -107,8 +114,9 @@ void attack_nest(char **argument)
 
 	for (int tree = 0; made < count; tree++) {
 		int directory = open(argument[0], O_RDONLY | O_DIRECTORY);
+		int levels = tree && count - made > DEEPEST ? DEEP : DEEPEST;
 
-		for (int level = 0; level < 1000 && made < count; level++, made++) {
+		for (int level = 0; level < levels && made < count; level++, made++) {
 			char child[8];
 			int next;
 

@@ -21,7 +21,7 @@ extension AttackSuite {
             load("headers of 64 KiB, on 20 connections", "headers", 20),
             load("10,000 scopes, on 50 connections", "scopes", 50),
             load("10,000 audiences, on 50 connections", "audiences", 50),
-            flood("5,000 cgroups, 1,000 deep, connecting from them", .ownIdentity, attacker: .ordinary) {
+            flood("5,000 cgroups, up to 1,000 deep, connecting from them", .ownIdentity, attacker: .ordinary) {
                 let base = world.node.cgroupDirectory(mallory.containerCgroup)
                 return try await stage.got(["nest", base, "5000"] + Self.metadata, .ordinary)
             },
