@@ -24,6 +24,11 @@ struct FaultCase: Sendable {
     var begin: Step
     var end: Step
 
+    /// Whether the agent remembers the refusal for some ten seconds: no pod is served before.
+    var isLong: Bool {
+        if case .failure(_, _, let retryAfter) = outcome { retryAfter.lowerBound > 5 } else { false }
+    }
+
     /// A fault that the server shows on requests.
     init(_ name: String, _ effect: FaultEffect, _ outcome: Outcome, logged: String? = nil) {
         self.init(name, outcome, logged: logged) { _, _, server in
