@@ -52,10 +52,16 @@ struct StartOrderTests {
     /// Every port that the agent may take in the node's network namespace.
     private static let ports = AgentProcess.port - 7...AgentProcess.port
 
+    private static let addresses = ["127.0.0.1", "::"]
+
     @Test(
-        "R22: the agent's ports are held in the node's namespace: hostNetwork pods are refused until one is free, others served",
-        arguments: ["127.0.0.1", "::"])
-    func agentPorts(_ address: String) async throws {
+        "R22: the agent's ports are held in the node's namespace: hostNetwork pods are refused until one is free, others served"
+    )
+    func agentPorts() async throws {
+        _ = try await concurrently(Self.addresses, limit: 2) { try await holdAgentPorts($0) }
+    }
+
+    private func holdAgentPorts(_ address: String) async throws {
         try await withWorld { world in
             world.addServiceAccount("app")
             let pod = try await world.addPod("a", serviceAccount: "app")
@@ -63,44 +69,54 @@ struct StartOrderTests {
             var holders: [Holder] = []
             for port in Self.ports { holders.append(try await Holder(world, address, port)) }
             let agent = try await world.startAgent()
-            #expect(agent.log.events.contains { $0.contains("no listener in the node's network namespace") })
-            #expect(try await pod.token().expiresIn > 0)
+            let words = "no listener in the node's network namespace"
+            #expect(agent.log.events.contains { $0.contains(words) }, "\(address)")
+            #expect(try await pod.token().expiresIn > 0, "\(address)")
             let curl = ["curl", "-s", "--max-time", "3", "http://169.254.169.254/"]
             // Refused, or never let through: the kernel ends it.
-            #expect([7, 28].contains(try await Command.run(onHost.commandLine(curl)).status))
-            #expect(holders.allSatisfy { !$0.isReached })
-            #expect(world.cluster.trap?.connections == 0)
-            #expect(try await agent.status().incidents["port_held", default: 0] > 0)
+            #expect([7, 28].contains(try await Command.run(onHost.commandLine(curl)).status), "\(address)")
+            #expect(holders.allSatisfy { !$0.isReached }, "\(address)")
+            #expect(world.cluster.trap?.connections == 0, "\(address)")
+            #expect(try await agent.status().incidents["port_held", default: 0] > 0, "\(address)")
             await holders[0].end()
-            try await world.eventually("hostNetwork pods are not served") { (try? await onHost.ask().status) == 200 }
+            // A SYN that was dropped is sent again after one, three and seven seconds.
+            try await world.eventually("hostNetwork pods are not served") {
+                (try? await onHost.ask(tokenPath, "--connect-timeout", "1").status) == 200
+            }
             for holder in holders { await holder.end() }
-            #expect(agent.isRunning)
+            #expect(agent.isRunning, "\(address)")
             await agent.stop()
         }
     }
 
-    @Test(
-        "R22: the metrics' port is held at the first start: pods are served, and metrics once it is free",
-        arguments: ["127.0.0.1", "::"], [false, true])
-    func metricsPort(_ address: String, isShared: Bool) async throws {
+    @Test("R22: the metrics' port is held at the first start: pods are served, and metrics once it is free")
+    func metricsPort() async throws {
+        let holders = Self.addresses.flatMap { address in [(address, false), (address, true)] }
+        _ = try await concurrently(holders, limit: 4) { address, isShared in
+            try await holdMetricsPort(address, isShared: isShared)
+        }
+    }
+
+    private func holdMetricsPort(_ address: String, isShared: Bool) async throws {
+        let name = "\(address), \(isShared ? "shared" : "not shared")"
         try await withWorld { world in
             world.addServiceAccount("app")
             let pod = try await world.addPod("a", serviceAccount: "app")
             let holder = try await Holder(world, address, 9255, isShared: isShared)
             let agent = try await world.startAgent()
-            #expect(try await pod.token().expiresIn > 0)
-            #expect(agent.log.events.contains { $0.contains("no metrics until their port can be bound") })
-            #expect(try await agent.status().incidents["metrics_port_failed", default: 0] > 0)
+            #expect(try await pod.token().expiresIn > 0, "\(name)")
+            #expect(agent.log.events.contains { $0.contains("no metrics until their port can be bound") }, "\(name)")
+            #expect(try await agent.status().incidents["metrics_port_failed", default: 0] > 0, "\(name)")
             let live = [world.binaries + "/podidentd", "live", "--socket", agent.adminSocket]
-            #expect(try await Command.run(live).succeeded)
+            #expect(try await Command.run(live).succeeded, "\(name)")
             await holder.end()
             try await agent.log.first(within: .seconds(60)) { $0.contains("serving metrics") }
-            #expect(try await world.operations("/livez").status == 200)
+            #expect(try await world.operations("/livez").status == 200, "\(name)")
             // A successor gets this socket as well.
             let successor = try await world.startAgent()
-            #expect(!successor.log.events.contains { $0.contains("no metrics until") })
-            #expect(await agent.result().status == 0)
-            #expect(try await world.operations("/livez").status == 200)
+            #expect(!successor.log.events.contains { $0.contains("no metrics until") }, "\(name)")
+            #expect(await agent.result().status == 0, "\(name)")
+            #expect(try await world.operations("/livez").status == 200, "\(name)")
             await successor.stop()
         }
     }
