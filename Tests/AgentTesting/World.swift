@@ -53,6 +53,14 @@ package struct TokenAnswer: Decodable {
 }
 
 extension LabWorld {
+    /// Starts an agent whose API server is away, and waits until it serves. It says that it is ready five seconds later, when
+    /// it has waited for the pods.
+    package func startAgentWithoutPods(_ changes: [String: String?] = [:]) async throws -> AgentProcess {
+        let agent = try launchAgent(changes)
+        try await agent.log.first(within: .seconds(60)) { $0.contains("serving metadata") || $0.hasPrefix("Error:") }
+        return agent
+    }
+
     /// Asks again and again for at most a minute, until `condition` holds.
     package func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
         let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience

@@ -177,7 +177,7 @@ struct PolicyTests {
             await world.deletePod(gone)
 
             await world.cluster.kubernetesServer.takeDown()
-            let second = try await world.startAgent(Self.policies)
+            let second = try await world.startAgentWithoutPods(Self.policies)
             #expect(try await denied.isRefused())
             #expect(try await passed.ask().token?.accessToken == TrapServer.token)
             let status = try await second.status()
