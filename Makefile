@@ -72,7 +72,7 @@ lint: ## Checks the format of every Swift file
 	@bash .ci/need-swift
 	@$(SWIFT) format lint --strict --recursive --parallel Sources Lab Benchmarks/request-cost Tests Package.swift
 
-test: build lint setup-clients bench-test ci-test model-test ## Runs every test, with the real kernel
+test: build lint setup-clients ## Runs every test, with the real kernel
 	@.ci/test
 
 deploy-test: ## Renders and checks what is in deploy/
@@ -170,7 +170,7 @@ storm: bpf ## What share of 200 cold pods that ask at the same moment is served 
 	@.ci/release podidentd podidentd-opener podidentd-lab lab-attack
 	@.build-release/release/podidentd-lab storm
 
-simulate: bpf ## The agent's decisions in a simulated world: SEEDS (10000) of HOURS (24) with PODS (2), for MINUTES (28) at most; writes docs/simulation.md
+simulate: bpf ## The agent's decisions in a simulated world: SEEDS (10000) of HOURS (24) with PODS (2), for MINUTES (28) at most, and again for the rest; writes docs/simulation.md
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
 	@.ci/release podidentd-lab

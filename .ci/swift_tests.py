@@ -19,7 +19,7 @@ TEST = [os.environ.get("SWIFT") or "swift", "test", "--skip-build", "--disable-x
 SECONDS = "PODIDENTD_TEST_SECONDS"
 
 BEGUN = re.compile(r"^◇ (?:Test|Suite) (?!case |run )(.*) started\.$")
-ENDED = re.compile(r"^. (?:Test|Suite) (?!run )(.*?)(?: with \d+ test cases?)? (passed|failed) after .*$")
+ENDED = re.compile(r"^. (?:Test|Suite) (?!run )(.*?)(?: with \d+ test cases?)? (passed|failed) after (?:([\d.]+) seconds)?.*$")
 SKIPPED = re.compile(r"^[➜⚠].*skipped")
 # Errors of the tests, of a program that crashes, of `swift test`, and of Python's unittest.
 ERROR = re.compile(r"^✘|^error|Fatal error: |Program crashed: |^(?:FAIL|ERROR): ")
@@ -62,6 +62,8 @@ class Record:
         self.running = []
         self.ended = 0
         self.failed = 0
+        # (seconds, name) of each test, without suites.
+        self.times = []
         self.skipped = []
         self.summary = None
         self.errors = []
@@ -91,6 +93,8 @@ class Record:
             self.running.append(match[1])
         elif match := ENDED.match(line):
             self._end(match[1], match[2] == "passed")
+            if match[3] and line[2:].startswith("Test"):
+                self.times.append((float(match[3]), match[1]))
         elif SKIPPED.match(line):
             self.skipped.append(line)
         elif line.startswith("✘") and "recorded an issue" in line:
@@ -124,6 +128,10 @@ class Record:
     def finish(self):
         """No line comes any more: a case that has not ended has failed."""
         self._fail()
+
+    def slowest(self, count):
+        """What the tests with the longest times say of themselves: who looks for time in a run begins with them."""
+        return [f"{seconds:.0f} s: {name}" for seconds, name in sorted(self.times, reverse=True)[:count]]
 
     def numbered(self, kind="case"):
         """(number, whether it passes, what it says) of each case; one title may have several numbers."""

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import subprocess
+import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -16,9 +17,11 @@ HOME = re.compile(r'^#pragma clang module import CLibbpf$|^#include "CBPFProgram
 
 
 def description():
-    output = subprocess.run(
-        [os.environ.get("SWIFT") or "swift", "package", "describe", "--type", "json"], cwd=ROOT, capture_output=True,
-        text=True, check=True).stdout
+    # In the build's folder it would wait for tests that run meanwhile.
+    with tempfile.TemporaryDirectory() as scratch:
+        output = subprocess.run(
+            [os.environ.get("SWIFT") or "swift", "package", "--scratch-path", scratch, "describe", "--type", "json"], cwd=ROOT,
+            capture_output=True, text=True, check=True).stdout
     # Warnings about packages come first.
     return json.loads(output[output.index("{"):])
 

@@ -42,6 +42,12 @@ class RecordTests(unittest.TestCase):
         self.assertEqual(self.record.running, ["ConformanceTests", "hangs()"])
         self.assertEqual((self.record.ended, self.record.failed), (2, 1))
 
+    def test_the_slowest_tests_are_known_and_suites_are_none(self):
+        self.record.read('✔ Test "quick" passed after 0.020 seconds.')
+        self.record.read("✔ Suite SlowTests passed after 90.1 seconds.")
+        self.record.read("✔ Test slow() passed after 61.4 seconds.")
+        self.assertEqual(self.record.slowest(2), ["61 s: slow()", '0 s: "the checklist holds"'])
+
     def test_a_skipped_test_is_known(self):
         self.assertEqual(len(self.record.skipped), 1)
 
@@ -120,7 +126,7 @@ class RunTests(unittest.TestCase):
     def test_a_silent_run_is_ended_with_what_it_started(self):
         # The inner shell leaves its parent, as a daemon does; its number is told before.
         script = "echo '◇ Test hangs() started.'; sh -c 'sleep 600 & echo $!'; sleep 600"
-        self.assertEqual(self.run_shell(script, silence=1), 124)
+        self.assertEqual(self.run_shell(script, silence=5), 124)
         self.assertIn("Begun and not ended: hangs()", self.notes)
         orphan = int(self.lines[0])
         self.assertFalse(os.path.exists(f"/proc/{orphan}"))
