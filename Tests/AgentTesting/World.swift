@@ -57,7 +57,12 @@ extension LabWorld {
     /// it has waited for the pods.
     package func startAgentWithoutPods(_ changes: [String: String?] = [:]) async throws -> AgentProcess {
         let agent = try launchAgent(changes)
-        try await agent.log.first(within: .seconds(60)) { $0.contains("serving metadata") || $0.hasPrefix("Error:") }
+        do {
+            try await agent.waitUntilReady(saying: "serving metadata")
+        } catch {
+            await agent.kill()
+            throw error
+        }
         return agent
     }
 

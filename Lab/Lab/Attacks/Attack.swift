@@ -35,7 +35,7 @@ struct Attack: Sendable {
     var victim = VictimExpectation.served
     /// The services that the agent must have.
     var service = AttackStage.Service.clouds
-    /// Answers of the victim that have to be seen from the attack's begin on, and some of them after its end: see
+    /// Answers of the victim that have to be seen since the row before this one, and some of them after the attack's end: see
     /// ``VictimProbe/take(atLeast:)``.
     var leastAnswers = 10
     /// The same attack where nothing protects: returns whether it works. Without one nothing is proven.

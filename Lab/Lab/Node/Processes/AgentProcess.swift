@@ -20,10 +20,12 @@ package final class AgentProcess: Sendable {
         command = try Command(node.agentCommand + arguments)
     }
 
-    /// Waits until the agent says that everything is in place.
-    package func waitUntilReady(within deadline: Duration = .seconds(60)) async throws {
+    /// Waits until the agent says `words`, by default that everything is in place.
+    package func waitUntilReady(
+        within deadline: Duration = .seconds(60), saying words: String = " ready"
+    ) async throws {
         do {
-            try await log.first(within: deadline) { $0.contains(" ready") || $0.hasPrefix("Error:") }
+            try await log.first(within: deadline) { $0.contains(words) || $0.hasPrefix("Error:") }
         } catch is DeadlineExceeded {
             throw LabError("the agent was not ready within \(deadline); it said: \(log.events.joined(separator: "\n"))")
         }
