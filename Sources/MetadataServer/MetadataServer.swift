@@ -1,5 +1,4 @@
 package import Attribution
-import EventLoops
 package import Logging
 package import MetadataProtocol
 package import NIOCore
@@ -26,7 +25,8 @@ package final class MetadataServer: Sendable {
     private let secured: SecuredPort?
     private let registry: ConnectionRegistry
     private let known = RequestCache()
-    private let loops: [(loop: any EventLoop, state: NIOLoopBoundBox<LoopState>)]
+    /// Serve connections.
+    let loops: [ServingLoop]
     private let pool: AcceptorPool
 
     /// The first of `rooms` that owns a path serves it. `readTag` gives what the kernel noted for an accepted socket, by its
@@ -52,22 +52,8 @@ package final class MetadataServer: Sendable {
         self.elsewhere = elsewhere
         self.secured = secured
         self.registry = ConnectionRegistry(limits: limits)
-        self.loops = eventLoopGroup.makeIterator().map { loop in
-            (loop, .makeBoxSendingValue(LoopState(loop: loop), eventLoop: loop))
-        }
+        self.loops = eventLoopGroup.makeIterator().prefix(AcceptorPool.acceptorsMax).map { ServingLoop($0) }
         self.pool = AcceptorPool(loops: loops.map(\.loop), logger: logger, acceptFailed: acceptFailed)
-    }
-
-    /// The parts that the connections of one event loop share.
-    private struct LoopState {
-        let date = DateHeader()
-        let leased: ResponseCache
-        let executor: EventLoopExecutor
-
-        init(loop: any EventLoop) {
-            leased = ResponseCache(loop: loop)
-            executor = EventLoopExecutor(loop)
-        }
     }
 
     /// Whether it listens.
@@ -101,8 +87,7 @@ package final class MetadataServer: Sendable {
         }
         limits.apply(toListeningSocket: descriptor, waitsForBytes: waitsForBytes)
         try pool.add(descriptor, namespace: namespace, isPaused: isPaused) { [self] index, queue in
-            let (loop, state) = loops[index]
-            return FastPath(
+            FastPath(
                 responder: responder, known: known, observer: observer, readTag: readTag, elsewhere: elsewhere,
                 securedPort: secured?.port
             ) { descriptor, tag in
@@ -111,9 +96,11 @@ package final class MetadataServer: Sendable {
                     FastPath.reset(descriptor)
                     return
                 }
+                let serving = ServingLoop.leastBusy(of: self.loops, preferring: index)
+                serving.enter()
                 queue.enter()
-                loop.execute {
-                    self.serve(descriptor, tag, loop, state)
+                serving.loop.execute {
+                    self.serve(descriptor, tag, on: serving)
                     queue.leave()
                 }
             }
@@ -182,18 +169,20 @@ package final class MetadataServer: Sendable {
         deadline.cancel()
     }
 
-    /// Takes over an accepted socket.
-    private func serve(_ descriptor: CInt, _ tag: CallerTag, _ loop: any EventLoop, _ state: NIOLoopBoundBox<LoopState>)
-    {
-        ClientBootstrap(group: loop)
+    /// Takes over an accepted socket, which `serving` counts already.
+    private func serve(_ descriptor: CInt, _ tag: CallerTag, on serving: ServingLoop) {
+        ClientBootstrap(group: serving.loop)
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try self.accept(channel, tag, state.value) }
+                channel.eventLoop.makeCompletedFuture { try self.accept(channel, tag, serving.state.value) }
             }
-            .withConnectedSocket(descriptor).whenComplete { _ in }
+            .withConnectedSocket(descriptor).whenComplete { result in
+                guard case .success(let channel) = result else { return serving.leave() }
+                channel.closeFuture.whenComplete { _ in serving.leave() }
+            }
     }
 
     /// Runs before the first byte is read.
-    private func accept(_ channel: any Channel, _ tag: CallerTag, _ state: LoopState) throws {
+    private func accept(_ channel: any Channel, _ tag: CallerTag, _ state: ServingLoop.State) throws {
         let owner = owner(of: tag)
         let record = ConnectionRecord(owner: owner, tag: tag)
         let (admission, displaced) = registry.admit(channel, owner: owner, record: record)

@@ -8,11 +8,11 @@ import Synchronization
     import Musl
 #endif
 
-/// The threads that accept from every listening socket of a server, each of which hands off to an event loop of its own.
+/// The threads that accept from every listening socket of a server, and hand off to event loops.
 final class AcceptorPool: Sendable {
     /// How many threads accept, so that one does while another waits for a processor. Beyond two cores more would only
     /// wake each other.
-    private static let acceptorsMax = min(2, System.coreCount)
+    static let acceptorsMax = min(2, System.coreCount)
 
     private enum State {
         case notYet
@@ -46,7 +46,7 @@ final class AcceptorPool: Sendable {
     ///   - descriptor: A listening socket that does not block.
     ///   - namespace: Its network namespace, if that is looked at.
     ///   - isPaused: Whether the threads, should they begin now, accept nothing before ``resume()``.
-    ///   - fastPath: Makes what a thread does with connections: for the loop at an index, by way of a queue.
+    ///   - fastPath: Makes what a thread does with connections: for the loop at an index above all, by way of a queue.
     /// - Throws: What the kernel said; or the pool has stopped.
     func add(
         _ descriptor: CInt, namespace: UInt64?, isPaused: Bool,
@@ -79,10 +79,9 @@ final class AcceptorPool: Sendable {
 
     /// Leaves new connections with the kernel. When this returns, every connection that was accepted is set up.
     func pause() async {
-        for member in members {
-            await member.acceptor.pause()
-            await setUp(member.loop)
-        }
+        // Each thread hands off to any of the loops.
+        for member in members { await member.acceptor.pause() }
+        for member in members { await setUp(member.loop) }
     }
 
     func resume() {
@@ -96,10 +95,8 @@ final class AcceptorPool: Sendable {
             if case .running(let members) = state { return members }
             return []
         }
-        for member in members {
-            await member.acceptor.stop()
-            await setUp(member.loop)
-        }
+        for member in members { await member.acceptor.stop() }
+        for member in members { await setUp(member.loop) }
         listeners.remove { _ in true }
     }
 
@@ -138,7 +135,7 @@ final class AcceptorPool: Sendable {
         }
     }
 
-    /// Waits until what an acceptor handed over is served: each connection is a task of the loop, in their order.
+    /// Waits until what the acceptors handed over is served: each connection is a task of the loop, in their order.
     private func setUp(_ loop: any EventLoop) async {
         try? await loop.submit {}.get()
     }
