@@ -61,15 +61,16 @@ def program(name):
 
 def go_first(pid="self"):
     """
-    Lets a process, and what it starts, run before everything else: a machine that also builds something measures the
-    build. Sessions share the processors group by group (sched_autogroup), so that niceness counts only inside one.
+    Lets the session of a process run before everything else: a machine that also builds something measures the build.
+    Sessions share the processors group by group (sched_autogroup). The processes themselves stay as nice as pods and agents
+    are: at -20 each wake-up interrupts what runs, which takes a new connection 1.3 context switches in place of 0.8.
     """
-    os.setpriority(os.PRIO_PROCESS, 0 if pid == "self" else pid, -20)
     try:
         with open(f"/proc/{pid}/autogroup", "w") as file:
             file.write("-20")
     except OSError:
-        pass  # a kernel without groups
+        # A kernel without groups.
+        os.setpriority(os.PRIO_PROCESS, 0 if pid == "self" else pid, -20)
 
 
 def need_root():
