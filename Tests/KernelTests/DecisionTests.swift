@@ -25,17 +25,19 @@ import Testing
             unsafe nid_decisions_skeleton__destroy(skeleton)
         }
 
-        /// Runs a program with `context` as its argument; the kernel writes its result back into it.
+        /// Runs a program with `context` as what it is given; its result is in the same place.
         func run<Context>(
             _ program: (nid_decisions_skeleton) -> OpaquePointer?, _ context: inout Context
         ) throws {
             let descriptor = unsafe bpf_program__fd(program(unsafe skeleton.pointee))
             try unsafe withUnsafeMutableBytes(of: &context) { bytes in
-                var options = unsafe bpf_test_run_opts()
-                unsafe options.sz = MemoryLayout<bpf_test_run_opts>.size
-                unsafe options.ctx_in = UnsafeRawPointer(bytes.baseAddress)
-                unsafe options.ctx_size_in = UInt32(bytes.count)
-                try #require(unsafe bpf_prog_test_run_opts(descriptor, &options) == 0)
+                try unsafe withUnsafeMutableBytes(of: &skeleton.pointee.bss.pointee.exchange) { exchange in
+                    unsafe exchange.copyMemory(from: UnsafeRawBufferPointer(bytes))
+                    var options = unsafe bpf_test_run_opts()
+                    unsafe options.sz = MemoryLayout<bpf_test_run_opts>.size
+                    try #require(unsafe bpf_prog_test_run_opts(descriptor, &options) == 0)
+                    unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: exchange[..<bytes.count]))
+                }
             }
         }
     }

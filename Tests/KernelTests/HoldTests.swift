@@ -26,7 +26,7 @@ struct HoldTests {
     func held(address: String) async throws {
         try await withEvents { lab, log, _ in
             let pod = try await lab.node.addPod(RunningPodSpecification(name: "a", quality: .guaranteed))
-            let id = try pod.network.run { try NetworkNamespaceID.current() }
+            let id = try pod.network.run { try lab.datapath.ownNamespace() }
             let client = try lab.probe(pod, ["--address", address, "/"])
             let event = try #require(
                 try await log.wait { $0.contains { $0.reason == .connect } }.first { $0.reason == .connect })
@@ -81,7 +81,7 @@ struct HoldTests {
             try pins.putBack()
             #expect(datapath.foreignHooks == [] && datapath.missingHooks == [])
             let pod = try await node.addPod(RunningPodSpecification(name: "a", quality: .guaranteed))
-            let id = try pod.network.run { try NetworkNamespaceID.current() }
+            let id = try pod.network.run { try datapath.ownNamespace() }
             let client = try lab.probe(pod, Self.metadata)
             try await log.wait { $0.contains { $0.reason == .connect && $0.namespace == id } }
             try lab.listeners.open(in: pod.network)
@@ -111,7 +111,7 @@ struct HoldTests {
         try await withEvents { lab, log, events in
             let pod = try await lab.node.addPod(RunningPodSpecification(name: "a", quality: .guaranteed))
             let podID = try #require(lab.cgroups.id(of: [UInt8](pod.cgroup.utf8)))
-            let id = try pod.network.run { try NetworkNamespaceID.current() }
+            let id = try pod.network.run { try lab.datapath.ownNamespace() }
             // The first may be kept back: the namespace was told a moment ago, when the process entered it.
             let sleeper = try pod.start(["sh", "-c", "while env true; do :; done"])
             try await log.wait { $0.contains { $0.reason == .exec && $0.namespace == id && $0.pod == podID } }
@@ -122,7 +122,7 @@ struct HoldTests {
             func settle(_ name: String) async throws -> Int {
                 let other = try await lab.node.addPod(RunningPodSpecification(name: name, quality: .guaranteed))
                 _ = try await other.run("true")
-                let id = try other.network.run { try NetworkNamespaceID.current() }
+                let id = try other.network.run { try lab.datapath.ownNamespace() }
                 let events = try await log.wait { $0.contains { $0.namespace == id } }
                 return try #require(events.firstIndex { $0.namespace == id })
             }
@@ -139,7 +139,7 @@ struct HoldTests {
         try await withEvents { lab, log, _ in
             let pod = try await lab.node.addPod(RunningPodSpecification(name: "a", quality: .guaranteed))
             let podID = try #require(lab.cgroups.id(of: [UInt8](pod.cgroup.utf8)))
-            let own = try pod.network.run { try NetworkNamespaceID.current() }
+            let own = try pod.network.run { try lab.datapath.ownNamespace() }
             let sleeper = try pod.start(["unshare", "--net", "--fork", "--kill-child", "sleep", "60"])
             let isNew: @Sendable (NamespaceEvent) -> Bool = { $0.pod == podID && $0.namespace != own }
             let first = try #require(try await log.wait { $0.contains(where: isNew) }.first(where: isNew))
@@ -182,7 +182,7 @@ struct HoldTests {
             let victim = try await lab.node.addPod(RunningPodSpecification(name: "victim", quality: .guaranteed))
             _ = try await hostile.run(
                 "sh", "-c", "for i in $(seq 300); do unshare -n true & done; wait")
-            let id = try victim.network.run { try NetworkNamespaceID.current() }
+            let id = try victim.network.run { try lab.datapath.ownNamespace() }
             let client = try lab.probe(victim, ["--address", LabNode.metadataAddress, "/"])
             try await log.wait { $0.contains { $0.namespace == id } }
             try lab.listeners.open(in: victim.network)
@@ -196,7 +196,7 @@ struct HoldTests {
     func nestedProcesses() async throws {
         try await withEvents { lab, log, events in
             let pod = try await lab.node.addPod(RunningPodSpecification(name: "a", quality: .guaranteed))
-            let id = try pod.network.run { try NetworkNamespaceID.current() }
+            let id = try pod.network.run { try lab.datapath.ownNamespace() }
             let holder = try pod.start(["unshare", "--pid", "--fork", "--kill-child", "sleep", "60"])
             let first = try await Self.child(of: holder)
             var status = stat()

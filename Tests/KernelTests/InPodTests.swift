@@ -116,7 +116,7 @@ struct InPodTests {
     @Test("the hooks of an installation have ended when its pins are removed, although its process still runs")
     func removal() async throws {
         try await withGuards { lab in
-            let host = try lab.node.network.run { try NetworkNamespaceID.current() }
+            let host = try lab.node.network.run { try lab.datapath.ownNamespace() }
             let pod = try await lab.addPod("a")
             try lab.datapath.setNode(
                 host, agentCgroup: try #require(lab.cgroups.id(of: [UInt8](pod.containerCgroup.utf8))))
@@ -131,7 +131,7 @@ struct InPodTests {
         try await withGuards { lab in
             let pod = try await lab.addPod("a")
             let onHost = try await lab.node.addPod(RunningPodSpecification(name: "on-host", isHostNetwork: true))
-            let host = try lab.node.network.run { try NetworkNamespaceID.current() }
+            let host = try lab.node.network.run { try lab.datapath.ownNamespace() }
             let agent = try #require(lab.cgroups.id(of: [UInt8](pod.containerCgroup.utf8)))
             let inNode = lab.node.processCommand + [try Attacker.program()]
             func bound(_ address: String, _ port: UInt16) async throws -> [String] {
@@ -161,7 +161,7 @@ struct InPodTests {
         try await withGuards { lab in
             let pod = try await lab.node.addPod(RunningPodSpecification(name: "a", quality: .burstable))
             try lab.refreshKubepods()
-            let id = try pod.network.run { try NetworkNamespaceID.current() }
+            let id = try pod.network.run { try lab.datapath.ownNamespace() }
             try lab.datapath.setListener(
                 NamespaceListener(port: 0, hasIPv4: false, hasIPv6: false, state: .refuse), ofNamespace: id.cookie)
             #expect(lab.datapath.listeners().map(\.key) == [id.cookie])

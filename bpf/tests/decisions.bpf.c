@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Runs the decision headers in the kernel under BPF_PROG_TEST_RUN: arguments
- * and results travel in the context of a syscall program.
+/* Runs the decision headers in the kernel under BPF_PROG_TEST_RUN: arguments and results travel in a variable, since programs
+ * whose context the kernel copies back (syscall) are newer than the oldest kernel (Linux 5.14).
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -9,6 +9,8 @@
 #include "lib/destination.h"
 #include "lib/layout.h"
 #include "lib/routes.h"
+
+union test_exchange exchange;
 
 /* Too large for the stack. The tests run one at a time. */
 static struct nid_endpoints endpoints;
@@ -34,9 +36,10 @@ static __always_inline void protect_nothing(void)
 		endpoints.filter[i] = 0;
 }
 
-SEC("syscall")
-int test_destination(struct test_destination *t)
+SEC("raw_tp")
+int test_destination(void *ctx)
 {
+	struct test_destination *t = &exchange.destination;
 	struct nid_address destination = t->destination;
 
 	protect_nothing();
@@ -65,9 +68,10 @@ static __always_inline bool read_bytes(void *unused, __u32 offset, void *to, __u
 	return true;
 }
 
-SEC("syscall")
-int test_route(struct test_route *t)
+SEC("raw_tp")
+int test_route(void *ctx)
 {
+	struct test_route *t = &exchange.route;
 	struct nid_endpoint endpoint = t->endpoint;
 
 	protect_nothing();
@@ -83,9 +87,10 @@ int test_route(struct test_route *t)
 	return 0;
 }
 
-SEC("syscall")
-int test_layout(struct test_layout *t)
+SEC("raw_tp")
+int test_layout(void *ctx)
 {
+	struct test_layout *t = &exchange.layout;
 	struct nid_settings settings = t->settings;
 	__u64 first = t->ancestors[0], second = t->ancestors[1], third = t->ancestors[2];
 
@@ -94,25 +99,28 @@ int test_layout(struct test_layout *t)
 	return 0;
 }
 
-SEC("syscall")
-int test_tree(struct test_tree *t)
+SEC("raw_tp")
+int test_tree(void *ctx)
 {
+	struct test_tree *t = &exchange.tree;
 	struct nid_tree tree = t->tree;
 
 	t->is_tree = nid_is_tree(&tree, t->ancestor);
 	return 0;
 }
 
-SEC("syscall")
-int test_mapped(struct test_mapped *t)
+SEC("raw_tp")
+int test_mapped(void *ctx)
 {
+	struct test_mapped *t = &exchange.mapped;
 	t->result = nid_mapped(t->ip4);
 	return 0;
 }
 
-SEC("syscall")
-int test_connection(struct test_connection *t)
+SEC("raw_tp")
+int test_connection(void *ctx)
 {
+	struct test_connection *t = &exchange.connection;
 	struct nid_ends ends = {
 		.client_acknowledged = t->client_acknowledged,
 		.server_expects = t->server_expects,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Contexts of the test programs, shared with the tests that fill them in. */
+/* Arguments of the test programs, and their results in the same place, shared with the tests that fill it in. */
 #ifndef PODIDENTD_TEST_DECISIONS_H
 #define PODIDENTD_TEST_DECISIONS_H
 
@@ -66,6 +66,16 @@ struct test_connection {
 	__u32 server_next;
 	__u32 client_expects;
 	__u32 is_one;
+};
+
+/* The place, of one run at a time. */
+union test_exchange {
+	struct test_destination destination;
+	struct test_layout layout;
+	struct test_tree tree;
+	struct test_route route;
+	struct test_mapped mapped;
+	struct test_connection connection;
 };
 
 #endif

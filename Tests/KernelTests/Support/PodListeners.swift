@@ -26,7 +26,7 @@ final class PodListeners: Sendable {
     /// Listens in a namespace, unless it does so already, and has the hooks redirect to it.
     @discardableResult
     func open(in network: Lab.NetworkNamespace, port: UInt16 = ports.upperBound) throws -> NetworkNamespaceID {
-        let id = try network.run { try NetworkNamespaceID.current() }
+        let id = try network.run { [datapath] in try datapath.ownNamespace() }
         guard state.withLock({ $0.cookies.insert(id.cookie).inserted }) else { return id }
         let sockets = try network.run { try [AF_INET, AF_INET6].map { try Self.listen($0, port: port) } }
         state.withLock { $0.descriptors += sockets }
