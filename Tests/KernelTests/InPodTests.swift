@@ -165,7 +165,7 @@ struct InPodTests {
             try lab.datapath.setListener(
                 NamespaceListener(port: 0, hasIPv4: false, hasIPv6: false, state: .refuse), ofNamespace: id.cookie)
             #expect(lab.datapath.listeners().map(\.key) == [id.cookie])
-            #expect(try await pod.attack(.unprivileged, Self.connect) == "connect: ECONNREFUSED\n")
+            #expect(try await pod.attack(.unprivileged, Self.connect) == "connect: \(LabKernel.refusal)\n")
             #expect(try lab.count("refused_namespace") == 1)
             #expect(try lab.count("held") == 0)
         }

@@ -15,6 +15,14 @@ package enum LabKernel {
     /// The host guard is made of BPF netfilter links (Linux 6.4), and not an nftables table.
     package static var hasNetfilterLinks: Bool { isAtLeast(6, 4) }
 
+    /// The error number of a connect(2) that a program refuses. Before Linux 5.18 (bpf_set_retval) it is always EPERM.
+    package static let refusalError: CInt = isAtLeast(5, 18) ? ECONNREFUSED : EPERM
+    /// The name of ``refusalError``.
+    package static let refusal = refusalError == EPERM ? "EPERM" : "ECONNREFUSED"
+
+    /// A socket tells the cgroup of the process that made it (Linux 5.15).
+    package static var tellsSocketCreators: Bool { isAtLeast(5, 15) }
+
     /// How often longer than usual everything that is awaited may take: `PODIDENTD_LAB_PATIENCE`, for emulated machines.
     package static let patience = LabEnvironment.number("PODIDENTD_LAB_PATIENCE", usual: 1)
 }

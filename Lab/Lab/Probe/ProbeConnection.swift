@@ -65,7 +65,7 @@ package enum ProbeConnection {
             return nil
         }
         switch errno {
-        case ECONNREFUSED: return .refused
+        case ECONNREFUSED, LabKernel.refusalError: return .refused
         // The peer reset the connection before this thread saw it established.
         case ECONNRESET: return .reset
         default: return .failed(errorNumber: errno)

@@ -110,7 +110,7 @@ struct GuardTests {
                 #expect(
                     output
                         == (port != 80
-                            ? "answered\n" : how == "connected" ? "connect: ECONNREFUSED\n" : "send: EPERM\n"))
+                            ? "answered\n" : how == "connected" ? "connect: \(LabKernel.refusal)\n" : "send: EPERM\n"))
                 server.stop()
             }
             #expect(try lab.count("refused_port") == (how == "connected" ? 1 : 0))
@@ -151,7 +151,7 @@ struct GuardTests {
                 close(accept(server, nil, nil))
                 _ = await command.result()
             } else {
-                #expect(await command.result().output == "connect: ECONNREFUSED\n")
+                #expect(await command.result().output == "connect: \(LabKernel.refusal)\n")
                 #expect(!lab.hasConnection(on: server))
                 #expect(try lab.count("refused_port") == 1)
             }
@@ -163,7 +163,7 @@ struct GuardTests {
         try await withGuards { lab in
             let pod = try await lab.addPod("a")
             let output = try await pod.attack(.unprivileged, "connect", "plain", "64:ff9b::a9fe:a9fe", "80")
-            #expect(output == "connect: ECONNREFUSED\n")
+            #expect(output == "connect: \(LabKernel.refusal)\n")
             #expect(try lab.count("refused_port") == 1)
         }
     }
@@ -202,7 +202,8 @@ struct GuardTests {
             let id = try lab.podID(pod)
             try lab.datapath.setPolicy(.deny, ofPod: id)
             let connect = ["connect", "plain", LabNode.metadataAddress, "80"]
-            #expect(try await pod.attack(connect, as: .unprivileged).result().output == "connect: ECONNREFUSED\n")
+            #expect(
+                try await pod.attack(connect, as: .unprivileged).result().output == "connect: \(LabKernel.refusal)\n")
             #expect(try lab.count("refused_policy") == 1)
             // A neighbour of the same QoS class is not concerned.
             let neighbour = try other.attack(connect, as: .unprivileged)
@@ -267,7 +268,9 @@ struct GuardTests {
             #expect(next.prune { cgroups.path(of: $0) != nil } == 2)
             #expect(next.policiesByPod() == [ids[0]: .deny])
             #expect(Set(next.trafficByPod().keys) == [ids[0]])
-            #expect(try await pods[0].attack(connect, as: .unprivileged).result().output == "connect: ECONNREFUSED\n")
+            #expect(
+                try await pods[0].attack(connect, as: .unprivileged).result().output
+                    == "connect: \(LabKernel.refusal)\n")
         }
     }
 }
