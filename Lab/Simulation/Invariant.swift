@@ -59,10 +59,17 @@ struct CallMemory {
 final class AgentMemory: @unchecked Sendable {
     /// Pods whose end the watch has reported to the agent.
     var ended: [PodUID: ContinuousClock.Instant] = [:]
+    /// When the watch first reported each pod to the agent, by the pod's name.
+    var heard: [String: ContinuousClock.Instant] = [:]
     /// Calls by what they are for, by pod; `nil` for calls that concern none.
     var calls: [PodUID?: [String: CallMemory]] = [:]
     /// How often the agent forgot each pod: calls that began before concern nothing that it does later.
     var generations: [PodUID: Int] = [:]
+
+    func heard(of pod: PodRecord, at now: ContinuousClock.Instant) {
+        heard[pod.name] = heard[pod.name] ?? now
+        ended[pod.uid] = pod.phase.isTerminal ? ended[pod.uid] ?? now : nil
+    }
 
     func generation(of pod: PodUID?) -> Int { pod.flatMap { generations[$0] } ?? 0 }
 

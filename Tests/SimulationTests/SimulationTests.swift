@@ -22,6 +22,11 @@ import Testing
         expectNothingBroken(seed, hours: hours, faultPause: .seconds(pause), pods: 6)
     }
 
+    /// The judge took what the agent had decided when it heard of a UID's second pod for a decision made after that.
+    @Test func whatIsDecidedWhenNewsArriveIsOfBefore() {
+        expectNothingBroken(590, hours: 6, faultPause: .seconds(600), pods: 2)
+    }
+
     /// A check that cannot fail checks nothing: `make simulate` tries every mutation.
     @Test(arguments: [
         (Mutation.tokensShared, Invariant.ownToken), (.attributedByName, .ownToken), (.waitsUnbounded, .answered),

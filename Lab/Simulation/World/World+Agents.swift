@@ -108,11 +108,9 @@ extension World {
             memory.ended[uid] = now
         case .updated(let pod):
             note("agent \(agent.id) updated \(pod.uid) \(pod.phase.rawValue)")
-            memory.ended[pod.uid] = pod.phase.isTerminal ? memory.ended[pod.uid] ?? now : nil
+            memory.heard(of: pod, at: now)
         case .replaced(let pods):
-            for pod in pods {
-                memory.ended[pod.uid] = pod.phase.isTerminal ? memory.ended[pod.uid] ?? now : nil
-            }
+            for pod in pods { memory.heard(of: pod, at: now) }
         }
     }
 

@@ -51,8 +51,11 @@ extension World {
     }
 
     /// Whether the agent could know which pod asks. Until the watch shows the second pod of a UID, the agent takes it for the first.
+    /// What it decided at that very moment was decided before.
     private func knows(_ pod: SimulatedPod, _ agent: SimulatedAgent) -> Bool {
-        !pod.isReused || agent.directory.record(for: pod.uid)?.name == pod.name
+        guard pod.isReused else { return true }
+        guard agent.directory.record(for: pod.uid)?.name == pod.name else { return false }
+        return agent.memory.heard[pod.name].map { $0 < now } ?? true
     }
 
     private static let documented: Set<Response.Status> = [
