@@ -172,7 +172,7 @@ private func pod(_ name: String = "web", in namespace: String = "shop", number: 
 }
 
 /// A pod's credentials of another cloud.
-@Suite(.timeLimit(.minutes(1))) struct CloudExplainerTests {
+@Suite(.timeLimit(.minutes(10))) struct CloudExplainerTests {
     /// An API server that grants nothing.
     private struct Denying: SubjectTokenIssuing, ServiceAccountReading {
         private static let failure = UpstreamFailure(

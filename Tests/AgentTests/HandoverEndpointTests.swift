@@ -163,7 +163,7 @@ private func discard(_ listeners: [CInt]) {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct HandoverPlaceTests {
+@Suite(.timeLimit(.minutes(10))) struct HandoverPlaceTests {
     @Test func `the endpoint is beside the admin socket`() {
         #expect(HandoverEndpoint.path(beside: "/run/podidentd/admin.sock") == "/run/podidentd/handover.sock")
     }

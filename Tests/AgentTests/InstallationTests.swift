@@ -102,7 +102,7 @@ private let guarding = BootGuard(
 }
 
 /// Refusals, which come before anything is removed.
-@Suite(.timeLimit(.minutes(1))) struct UninstallationTests {
+@Suite(.timeLimit(.minutes(10))) struct UninstallationTests {
     /// Stands for the removal of the machine's own tables, which these tests must not reach.
     private static func removeTable() -> String? {
         Issue.record("a table of the machine was to be removed")

@@ -90,7 +90,7 @@ import Testing
 }
 
 /// The agent's end of the opener's socket, with a shell script in the opener's place.
-@Suite(.timeLimit(.minutes(1))) struct OpenerEndTests {
+@Suite(.timeLimit(.minutes(10))) struct OpenerEndTests {
     private static let request = OpenerRequest(
         namespace: OpenerMessageTests.namespace, process: 0, ports: ListenerPorts(first: 988, count: 2))
 

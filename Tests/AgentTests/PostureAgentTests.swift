@@ -136,7 +136,7 @@ private func json(_ value: some Encodable) throws -> [UInt8] { [UInt8](try JSONE
 }
 
 /// Keys that a command was not given, from the agent that runs.
-@Suite(.timeLimit(.minutes(1))) struct BorrowedConfigurationTests {
+@Suite(.timeLimit(.minutes(10))) struct BorrowedConfigurationTests {
     private static func setting(_ key: String, _ value: String) -> AgentConfiguration.Setting {
         AgentConfiguration.Setting(key: key, value: value, source: "agent.yaml")
     }
@@ -182,7 +182,7 @@ private func json(_ value: some Encodable) throws -> [UInt8] { [UInt8](try JSONE
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct LivenessTests {
+@Suite(.timeLimit(.minutes(10))) struct LivenessTests {
     @Test func `an agent lives that answers, or that holds the pins and has no socket`() async throws {
         try await withAgent(["/debug/live": Array("{}".utf8)]) { socket, directory in
             let pins = directory + "/pins"

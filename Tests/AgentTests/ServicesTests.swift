@@ -6,7 +6,7 @@ import Testing
 @testable import Agent
 
 /// How the parts of an agent run and end.
-@Suite(.timeLimit(.minutes(1))) struct ServicesTests {
+@Suite(.timeLimit(.minutes(10))) struct ServicesTests {
     /// Events, in order.
     private final class Log: Sendable {
         private let entries = Mutex<[String]>([])

@@ -93,7 +93,7 @@ enum Loopback {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct SocketNameTests {
+@Suite(.timeLimit(.minutes(10))) struct SocketNameTests {
     @Test(arguments: [("127.0.0.1", false), ("::1", true), ("::ffff:127.0.0.1", false)])
     func `a packet arrives at the address and port that were named`(_ address: String, isIPv6: Bool) throws {
         let (receiver, port) = try Loopback.receiver(isIPv6: isIPv6)
@@ -115,7 +115,7 @@ enum Loopback {
 }
 
 /// Tests what `check` tries from inside a cgroup, here from this process's, on loopback addresses.
-@Suite(.timeLimit(.minutes(1))) struct ProbingTests {
+@Suite(.timeLimit(.minutes(10))) struct ProbingTests {
     @Test(arguments: [false, true])
     func `a probe that need not reach the agent connects, sends nothing, and tells the far end`(isIPv6: Bool) throws {
         let (listener, port) = try Loopback.listener(isIPv6: isIPv6)

@@ -89,7 +89,7 @@ import Testing
 }
 
 /// The filter of `podidentd-opener`, in processes of their own.
-@Suite(.timeLimit(.minutes(1))) struct OpenerFilterTests {
+@Suite(.timeLimit(.minutes(10))) struct OpenerFilterTests {
     @Test("the opener's calls are allowed, in either way of finding a namespace")
     func allowed() async {
         await #expect(processExitsWith: .success) {

@@ -3,7 +3,7 @@ import Lab
 import Testing
 
 /// The emulated Google of the quick start: it believes the issuer whose key set it was given, and no other.
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct GoogleServerTests {
     private static let provider = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/a/providers/b"
     private static let issuer = "https://kubernetes.default.svc.cluster.local"

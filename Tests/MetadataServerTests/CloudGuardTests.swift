@@ -76,7 +76,7 @@ private struct Weakened: CloudRoom {
 
 /// Each guard of AWS's and Azure's protocols against the attack that it stands for: with it the attack is refused, without it
 /// alone the attack gets through. The numbers are those of the attack suite.
-@Suite(.timeLimit(.minutes(1))) struct CloudGuardTests {
+@Suite(.timeLimit(.minutes(10))) struct CloudGuardTests {
     private let backend = FakeBackend()
     private let tokens = SessionTokens(key: [UInt8](repeating: 5, count: 32))
 

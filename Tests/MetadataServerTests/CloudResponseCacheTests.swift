@@ -11,7 +11,7 @@ import Testing
 private let role = "/latest/meta-data/iam/security-credentials/reader"
 
 /// Answers of AWS's and Azure's protocols that are given again while their lease holds.
-@Suite(.timeLimit(.minutes(1))) struct CloudResponseCacheTests {
+@Suite(.timeLimit(.minutes(10))) struct CloudResponseCacheTests {
     private let leased = ResponseCache()
     private let backend = FakeBackend()
     private let tokens = SessionTokens(key: [UInt8](repeating: 3, count: 32))

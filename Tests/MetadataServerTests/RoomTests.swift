@@ -42,7 +42,7 @@ private struct EchoRoom: MetadataRoom {
 }
 
 /// The server's side of a room: it knows none but those that it is given.
-@Suite(.timeLimit(.minutes(1))) struct RoomTests {
+@Suite(.timeLimit(.minutes(10))) struct RoomTests {
     private func answer(_ target: String, _ rooms: [any MetadataRoom], _ headers: HTTPHeaders = [:]) -> Response? {
         let responder = MetadataResponder(backend: FakeBackend(), rooms: rooms)
         let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: target, headers: headers)

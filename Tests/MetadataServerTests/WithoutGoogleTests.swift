@@ -12,7 +12,7 @@ private let tokenPath = "/computeMetadata/v1/instance/service-accounts/default/t
 private let listing = "/latest/meta-data/iam/security-credentials/"
 
 /// A node on which Google's protocol is not served: AWS and Azure alone.
-@Suite(.timeLimit(.minutes(1))) struct WithoutGoogleTests {
+@Suite(.timeLimit(.minutes(10))) struct WithoutGoogleTests {
     private static let annotations = [
         "eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/reader",
         "azure.workload.identity/client-id": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",

@@ -5,7 +5,7 @@ import Testing
 @testable import Signer
 
 /// Requests that change while they are decided.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct PodCertificateDecisionTests {
     private static func request(_ version: String) -> PodCertificateRequest {
         PodCertificateRequest(

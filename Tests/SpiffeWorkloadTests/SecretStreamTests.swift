@@ -11,7 +11,7 @@ import Testing
 @testable import SpiffeWorkload
 
 /// The stream of secrets: what it answers to which request of xDS.
-@Suite(.timeLimit(.minutes(1))) struct SecretStreamTests {
+@Suite(.timeLimit(.minutes(10))) struct SecretStreamTests {
     private static let pod = RawConnection.pod
     private static let id = known(SpiffeID("spiffe://test.example/ns/shop/sa/web"))
 

@@ -20,7 +20,7 @@ private struct FakeCloud: CloudCredentialExchanging {
 }
 
 /// How long credentials of other clouds have to live when pods get them, with every pod's use of them.
-@Suite(.timeLimit(.minutes(1))) struct CloudLifetimeTests {
+@Suite(.timeLimit(.minutes(10))) struct CloudLifetimeTests {
     private let pod = PodRecord.sample()
     private let account = ServiceAccountRecord.direct
     private let credential: CloudCredential

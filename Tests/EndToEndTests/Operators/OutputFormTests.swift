@@ -6,7 +6,7 @@ import Testing
 import YAML
 
 /// Every command that shows something has the same forms of output.
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct OutputFormTests {
     private static let commands = [
         ["debug", "status"], ["debug", "cgroups"], ["debug", "connections"], ["debug", "tokens"],

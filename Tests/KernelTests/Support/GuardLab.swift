@@ -27,6 +27,16 @@ struct GuardLab {
 
     func count(_ name: String) throws -> UInt64 { try datapath.counters()[name] }
 
+    /// Whether the kernel counts something within a minute: it may drop a packet after its sender has given up.
+    func counts(_ name: String) async throws -> Bool {
+        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
+        while try count(name) == 0 {
+            guard ContinuousClock.now < deadline else { return false }
+            await Task.yield()
+        }
+        return true
+    }
+
     func podID(_ pod: RunningPod) throws -> CgroupID {
         try #require(cgroups.id(of: [UInt8](pod.cgroup.utf8)))
     }

@@ -5,7 +5,7 @@ import Testing
 @testable import SpiffeWorkload
 
 /// The frames that a client may not send, by section of RFC 9113, and the error that each ends with.
-@Suite(.timeLimit(.minutes(1))) struct HTTP2BreachTests {
+@Suite(.timeLimit(.minutes(10))) struct HTTP2BreachTests {
     /// One breach: bytes after the preface.
     struct Breach: Sendable, CustomTestStringConvertible {
         let section: String

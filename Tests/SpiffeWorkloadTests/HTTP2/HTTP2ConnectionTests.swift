@@ -8,7 +8,7 @@ import Testing
 @testable import SpiffeWorkload
 
 /// A connection whose client keeps the rules: answers, windows, limits and ends.
-@Suite(.timeLimit(.minutes(1))) struct HTTP2ConnectionTests {
+@Suite(.timeLimit(.minutes(10))) struct HTTP2ConnectionTests {
     private static func started(
         _ change: (inout WorkloadConfiguration) -> Void = { _ in }
     ) async throws -> RawConnection {
