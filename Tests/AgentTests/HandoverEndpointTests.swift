@@ -183,6 +183,14 @@ private func discard(_ listeners: [CInt]) {
         }
     }
 
+    @Test func `an endpoint that was stopped makes no socket again`() async throws {
+        try await withAgent { agent in
+            await agent.endpoint.stop()
+            try await agent.endpoint.listen()
+            #expect(agent.endpoint.isListening && !FileManager.default.fileExists(atPath: agent.endpoint.path))
+        }
+    }
+
     @Test func `where no agent answers, the path is named`() async throws {
         let directory = FileManager.default.temporaryDirectory.path
         let lock = try #require(PinLock(existing: PinDirectory(path: directory)))

@@ -53,6 +53,22 @@ import Testing
         }
     }
 
+    @Test("a server that was stopped makes no socket again, whichever comes first")
+    func stopsForGood() async throws {
+        try await withDirectory { directory in
+            let path = directory + "/admin.sock"
+            for isStarted in [true, false] {
+                let server = server(path)
+                if isStarted { try await server.start() }
+                async let stop: Void = server.stop()
+                try await server.start()
+                await stop
+                try await server.start()
+                #expect(server.isListening && !FileManager.default.fileExists(atPath: path))
+            }
+        }
+    }
+
     @Test("a path that no Unix socket can have is refused with its length and the kernel's limit")
     func longPath() async {
         let longest = "/" + String(repeating: "a", count: UnixListener.pathBytesMax - 1)
@@ -114,11 +130,15 @@ import Testing
 
     // MARK: -
 
-    private func withServer(_ path: String, _ body: () async throws -> Void) async throws {
-        let server = AdminServer(
+    private func server(_ path: String) -> AdminServer {
+        AdminServer(
             path: path, endpoints: ["/view": { Array("seen".utf8) }],
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+    }
+
+    private func withServer(_ path: String, _ body: () async throws -> Void) async throws {
+        let server = server(path)
         try await server.start()
         do {
             try await body()

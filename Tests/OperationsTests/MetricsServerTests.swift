@@ -10,13 +10,19 @@ import Testing
 struct MetricsServerTests {
     private static let loops = MultiThreadedEventLoopGroup.singleton
 
+    private func server(
+        _ limits: EndpointService.Limits = EndpointService.Limits(), readiness: Readiness = Readiness([])
+    ) -> MetricsServer {
+        MetricsServer(
+            address: "127.0.0.1", port: 0, collect: { [MetricFamily(MetricNames.pods, .integer(3))] },
+            readiness: { readiness }, limits: limits, eventLoopGroup: Self.loops, logger: Logger(label: "test"))
+    }
+
     private func withServer(
         _ limits: EndpointService.Limits = EndpointService.Limits(), readiness: Readiness = Readiness([]),
         _ body: (Int) async throws -> Void
     ) async throws {
-        let server = MetricsServer(
-            address: "127.0.0.1", port: 0, collect: { [MetricFamily(MetricNames.pods, .integer(3))] },
-            readiness: { readiness }, limits: limits, eventLoopGroup: Self.loops, logger: Logger(label: "test"))
+        let server = server(limits, readiness: readiness)
         try await server.start()
         let port = server.localPort ?? 0
         do {
@@ -26,6 +32,21 @@ struct MetricsServerTests {
             throw error
         }
         await server.stop()
+    }
+
+    @Test("what was stopped does not start again, whichever comes first")
+    func stopsForGood() async throws {
+        let server = server()
+        try await server.start()
+        await server.stop()
+        await #expect(throws: MetricsServerError.self) { try await server.start() }
+        #expect(server.isStopped && server.localPort == nil)
+        let other = self.server()
+        async let start: Void = other.start()
+        async let stop: Void = other.stop()
+        _ = try? await start
+        await stop
+        #expect(other.localPort == nil)
     }
 
     /// Sends `bytes` and returns all that comes until the server closes. `ends`: whether this side says that it is done.

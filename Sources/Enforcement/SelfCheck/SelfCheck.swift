@@ -247,7 +247,7 @@ package struct SelfCheck: Sendable {
 
     private func checkSockets() async {
         // The log has said that the sockets are missing, and nothing else has changed.
-        if !admin.isServing {
+        if !admin.isListening {
             guard (try? await admin.start()) != nil else { return incidents.increment(.adminSocketFailed) }
             logger.notice("the admin socket is served")
         }

@@ -15,7 +15,12 @@ package final class AdminServer: Sendable {
     private let service: EndpointService
     private let eventLoopGroup: any EventLoopGroup
     private let logger: Logger
-    private let listener = Mutex<UnixListener?>(nil)
+    private let storage = Mutex(Storage())
+
+    private struct Storage {
+        var listener: UnixListener?
+        var isStopped = false
+    }
 
     /// Serves `endpoints` and `queries`, JSON bodies by request path, at `path`.
     package init(
@@ -39,10 +44,10 @@ package final class AdminServer: Sendable {
         self.logger = logger
     }
 
-    /// Whether the socket is there.
-    package var isServing: Bool { listener.withLock { $0 != nil } }
+    /// Whether the socket is there, or is not to be any more.
+    package var isListening: Bool { storage.withLock { $0.listener != nil || $0.isStopped } }
 
-    /// Binds the socket, mode 0600, in place of one that a predecessor has or left.
+    /// Binds the socket, mode 0600, in place of one that a predecessor has or left. A server that was stopped binds none.
     package func start() async throws(AdminServerError) {
         service.start()
         let bootstrap = ServerBootstrap(group: eventLoopGroup)
@@ -53,14 +58,18 @@ package final class AdminServer: Sendable {
                 }
             }
         let listener = try await UnixListener.open(at: path, bootstrap)
-        self.listener.withLock { $0 = listener }
+        let isKept = storage.withLock { storage in
+            if !storage.isStopped { storage.listener = listener }
+            return !storage.isStopped
+        }
+        if !isKept { await listener.close() }
     }
 
-    /// Closes the socket, and removes it unless it is a successor's by now.
+    /// Closes the socket for good, and removes it unless it is a successor's by now.
     package func stop() async {
-        let listener = self.listener.withLock { listener in
-            defer { listener = nil }
-            return listener
+        let listener = storage.withLock { storage in
+            defer { (storage.listener, storage.isStopped) = (nil, true) }
+            return storage.listener
         }
         await listener?.close()
         await service.stop()

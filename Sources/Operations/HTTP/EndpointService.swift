@@ -34,6 +34,7 @@ package final class EndpointService: Sendable {
     let respond: Respond
     let query: Query
     let threads = NIOThreadPool(numberOfThreads: 1)
+    private let isStopped = Mutex(false)
     private let connections = Atomic<Int>(0)
 
     package init(
@@ -44,13 +45,17 @@ package final class EndpointService: Sendable {
         self.query = query
     }
 
-    /// Must be called before the first connection.
+    /// Must be called before the first connection. A service that was stopped does not start again.
     package func start() {
-        threads.start()
+        // A pool of threads that has been shut down ends the process when it is told to start.
+        isStopped.withLock { isStopped in
+            if !isStopped { threads.start() }
+        }
     }
 
     /// To be called after the last connection.
     package func stop() async {
+        isStopped.withLock { $0 = true }
         try? await threads.shutdownGracefully()
     }
 

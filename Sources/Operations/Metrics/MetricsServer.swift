@@ -17,7 +17,12 @@ package final class MetricsServer: Sendable {
     private let service: EndpointService
     private let eventLoopGroup: any EventLoopGroup
     private let logger: Logger
-    private let channel = Mutex<(any Channel)?>(nil)
+    private let storage = Mutex(Storage())
+
+    private struct Storage {
+        var channel: (any Channel)?
+        var isStopped = false
+    }
 
     /// Makes answers from `collect` and `readiness`, which may block.
     package init(
@@ -48,7 +53,7 @@ package final class MetricsServer: Sendable {
     /// Binds the address and port, which no other socket may share, and serves.
     package func start() async throws(MetricsServerError) {
         do {
-            serve(try await bootstrap().bind(host: address, port: port).get())
+            try await serve(bootstrap().bind(host: address, port: port).get())
         } catch {
             throw failure(error)
         }
@@ -57,7 +62,7 @@ package final class MetricsServer: Sendable {
     /// Serves on a bound stream socket, which is the server's from here on, also when this throws.
     package func start(adopting descriptor: CInt) async throws(MetricsServerError) {
         do {
-            serve(try await bootstrap().withBoundSocket(descriptor).get())
+            try await serve(bootstrap().withBoundSocket(descriptor).get())
         } catch {
             throw failure(error)
         }
@@ -72,8 +77,15 @@ package final class MetricsServer: Sendable {
             }
     }
 
-    private func serve(_ channel: any Channel) {
-        self.channel.withLock { $0 = channel }
+    private func serve(_ channel: any Channel) async throws {
+        let isKept = storage.withLock { storage in
+            if !storage.isStopped { storage.channel = channel }
+            return !storage.isStopped
+        }
+        guard isKept else {
+            try await channel.close().get()
+            throw Stopped()
+        }
         logger.info(
             "serving metrics", metadata: ["address": "\(address)", "port": "\(channel.localAddress?.port ?? port)"])
     }
@@ -83,14 +95,21 @@ package final class MetricsServer: Sendable {
             description: "cannot serve metrics on \(address) port \(port) (metrics.address, metrics.port): \(error)")
     }
 
-    /// Where it listens, while it does.
-    package var localPort: Int? { channel.withLock { $0?.localAddress?.port } }
+    private struct Stopped: Error, CustomStringConvertible {
+        var description: String { "the server has stopped" }
+    }
 
-    /// Stops listening; answers that are being made are lost.
+    /// Whether it was stopped, after which it does not start again.
+    package var isStopped: Bool { storage.withLock { $0.isStopped } }
+
+    /// Where it listens, while it does.
+    package var localPort: Int? { storage.withLock { $0.channel?.localAddress?.port } }
+
+    /// Stops listening for good; answers that are being made are lost.
     package func stop() async {
-        let channel = self.channel.withLock { channel in
-            defer { channel = nil }
-            return channel
+        let channel = storage.withLock { storage in
+            defer { (storage.channel, storage.isStopped) = (nil, true) }
+            return storage.channel
         }
         try? await channel?.close().get()
         await service.stop()

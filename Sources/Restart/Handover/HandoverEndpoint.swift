@@ -94,7 +94,7 @@ package final class HandoverEndpoint: Sendable {
     /// Whether a successor can find it, or is not to.
     package var isListening: Bool { storage.withLock { $0.listener != nil || !$0.isOpen } }
 
-    /// Makes the socket, or makes it again.
+    /// Makes the socket, or makes it again. After ``stop()`` there is none.
     package func listen() async throws(AdminServerError) {
         let bootstrap = ServerBootstrap(group: eventLoopGroup)
             // NIO would read the hello without the descriptor that comes with it.
@@ -105,7 +105,11 @@ package final class HandoverEndpoint: Sendable {
                 }
             }
         let listener = try await UnixListener.open(at: path, bootstrap)
-        storage.withLock { $0.listener = listener }
+        let isKept = storage.withLock { storage in
+            if storage.isOpen { storage.listener = listener }
+            return storage.isOpen
+        }
+        if !isKept { await listener.close() }
     }
 
     /// Waits until a successor has taken over, or until the task is cancelled.

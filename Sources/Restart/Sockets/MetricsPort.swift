@@ -56,6 +56,7 @@ package final class MetricsPort: Sendable {
             socket.withLock { $0 = bound }
             return true
         } catch {
+            guard !server.isStopped else { return true }
             incidents.increment(.metricsPortFailed)
             logger.error("no metrics until their port can be bound", metadata: ["reason": "\(error)"])
             return false
