@@ -130,7 +130,7 @@ class Record:
         self._fail()
 
     def slowest(self, count):
-        """What the tests with the longest times say of themselves: who looks for time in a run begins with them."""
+        """The tests that took longest, each with its seconds."""
         return [f"{seconds:.0f} s: {name}" for seconds, name in sorted(self.times, reverse=True)[:count]]
 
     def numbered(self, kind="case"):

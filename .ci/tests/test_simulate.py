@@ -53,7 +53,7 @@ class OutputTests(unittest.TestCase):
         self.assertEqual((text, status), ("one\n", 1))
         self.assertGreaterEqual(processor, 0)
         self.assertEqual(simulate.output(["sh", "-c", "kill -KILL $$"], 60)[1], -9)
-        self.assertEqual(simulate.output(["sh", "-c", "echo one; exec sleep 600"], 0.5)[:2], ("one\n", None))
+        self.assertEqual(simulate.output(["sh", "-c", "echo one; exec sleep 600"], 5)[:2], ("one\n", None))
 
     def test_a_program_that_is_killed_is_no_run_without_a_seed(self):
         with tempfile.TemporaryDirectory() as folder:

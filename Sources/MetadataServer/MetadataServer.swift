@@ -25,7 +25,7 @@ package final class MetadataServer: Sendable {
     private let secured: SecuredPort?
     private let registry: ConnectionRegistry
     private let known = RequestCache()
-    /// Serve connections.
+    /// The event loops that serve connections: no more than threads accept, since the pool waits for its threads' loops alone.
     let loops: [ServingLoop]
     private let pool: AcceptorPool
 

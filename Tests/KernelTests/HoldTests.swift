@@ -230,7 +230,7 @@ struct HoldTests {
 
     /// Waits until a process sleeps in a program: it has the name before its execution is told.
     private static func sleeps(in program: String, _ process: Int) async throws {
-        let deadline = ContinuousClock.now + .seconds(60)
+        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
         while try !String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8).contains("(\(program)) S ") {
             guard ContinuousClock.now < deadline else { throw LabError("\(process) does not sleep in \(program)") }
             await Task.yield()
@@ -240,7 +240,7 @@ struct HoldTests {
     /// The IDs of a command's only child, in each of its `depth` PID namespaces, the outer one first.
     private static func child(of command: Command, depth: Int = 2) async throws -> [Int] {
         let process = command.processIdentifier
-        let deadline = ContinuousClock.now + .seconds(60)
+        let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
         while ContinuousClock.now < deadline {
             let children = try String(contentsOfFile: "/proc/\(process)/task/\(process)/children", encoding: .utf8)
             if let child = children.split(separator: " ").first,
@@ -252,6 +252,6 @@ struct HoldTests {
             }
             await Task.yield()
         }
-        throw LabError("no child in a PID namespace of its own within a minute")
+        throw LabError("no child in a PID namespace of its own in time")
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Runs the decision headers in the kernel under BPF_PROG_TEST_RUN: arguments and results travel in a variable, since programs
- * whose context the kernel copies back (syscall) are newer than the oldest kernel (Linux 5.14).
+ * whose context the kernel copies back (syscall, Linux 5.14) are newer than the oldest kernel.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

@@ -107,9 +107,7 @@ package struct MillionTrial: Sendable {
     private func settle(_ result: inout Result, _ agent: AgentProcess, _ world: LabWorld) async throws {
         let deadline = ContinuousClock.now + .seconds(10)
         repeat {
-            let output = try await Command.require(
-                [world.binaries + "/podidentd", "debug", "status", "--output", "json", "--socket", agent.adminSocket])
-            let status = try JSON(parsing: output.utf8)
+            let status = try JSON(parsing: await agent.view("/debug/status"))
             result.namespacesLeft = Int(status["namespaces"]?.integer ?? -1) - 1
             result.held = UInt64(status["kernel"]?["held"]?.integer ?? 0)
             result.untagged = ["untagged", "mismatched"].reduce(0) {

@@ -26,8 +26,7 @@ package enum ProbeConnection {
         isSlow: Bool = false, patience: Int = patience
     ) -> ProbeOutcome {
         let descriptor = socket(
-            address.protocol == .inet6 ? AF_INET6 : AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0
-        )
+            CInt(address.protocol.rawValue), CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return .failed(errorNumber: errno) }
         defer { close(descriptor) }
         if let failure = connect(descriptor, to: address, patience: patience) { return failure }
@@ -77,6 +76,7 @@ package enum ProbeConnection {
         var buffer = [UInt8](repeating: 0, count: 16 * 1024)
         while true {
             let length = unsafe recv(descriptor, &buffer, buffer.count, 0)
+            if length < 0, errno == EINTR { continue }
             if length < 0 { return errno == ECONNRESET ? .reset : .failed(errorNumber: errno) }
             if length == 0 { break }
             answer.append(contentsOf: buffer.prefix(length))
@@ -98,7 +98,7 @@ package enum ProbeConnection {
                 unsafe getpeername(descriptor, pointer, &length)
             }
         }
-        guard result == 0 else { return "unknown" }
+        guard result == 0, storage.ss_family != sa_family_t(AF_UNIX) else { return "unknown" }
         if storage.ss_family == sa_family_t(AF_INET6) {
             let address = unsafe withUnsafeBytes(of: &storage) { unsafe $0.load(as: sockaddr_in6.self) }
             return SocketAddress(address).readable

@@ -51,7 +51,7 @@ extension World {
     }
 
     /// Whether the agent could know which pod asks. Until the watch shows the second pod of a UID, the agent takes it for the first.
-    /// What it decided at that very moment was decided before.
+    /// A decision at that very moment counts as made before it.
     private func knows(_ pod: SimulatedPod, _ agent: SimulatedAgent) -> Bool {
         guard pod.isReused else { return true }
         guard agent.directory.record(for: pod.uid)?.name == pod.name else { return false }

@@ -248,9 +248,9 @@ final class Acceptor: Sendable {
     }
 }
 
-/// The connections that are on their way from one thread that accepts to the event loop that serves them.
+/// The connections that are on their way from one thread that accepts to the event loops that serve them.
 ///
-/// The queue is short: a pod that opens all it may at once must not stand in the loop's way all at once.
+/// The queue is short: a pod that opens all it may at once must not stand in a loop's way all at once.
 final class ServingQueue: Sendable {
     private static let limit = 16
 

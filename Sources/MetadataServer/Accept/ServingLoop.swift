@@ -1,5 +1,4 @@
 import EventLoops
-import MetadataProtocol
 import NIOCore
 import Synchronization
 
@@ -19,7 +18,7 @@ final class ServingLoop: Sendable {
 
     let loop: any EventLoop
     let state: NIOLoopBoundBox<State>
-    /// With those that are on their way to it.
+    /// Includes those that are on their way to the loop.
     private let connections = Atomic<Int>(0)
 
     init(_ loop: any EventLoop) {

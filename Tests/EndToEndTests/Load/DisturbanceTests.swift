@@ -1,6 +1,7 @@
 import AgentTesting
 import Foundation
 import Lab
+import Operations
 import Testing
 
 /// Disturbances that running pods meet every day: late watches, restarts, rotations, deletions. None of it fails a
@@ -107,7 +108,7 @@ struct DisturbanceTests {
             try await Command.require(["mkfifo", gate])
             let client = try pod.start(["bash", "-c", Self.keptAliveClient, "bash", tokenPath, gate])
             try await client.errorLines.first { $0.hasPrefix("HTTP/1.1 200") }
-            #expect(try await Self.tokenEntries(world, agent) == 1)
+            #expect(try await agent.status().tokenEntries == 1)
 
             // The client survives its pod, as a process does that has been moved.
             for process in try Self.processes(world, pod) {
@@ -116,8 +117,8 @@ struct DisturbanceTests {
             }
             await world.deletePod(pod)
             let deadline = ContinuousClock.now + .seconds(60) * LabKernel.patience
-            while try await Self.tokenEntries(world, agent) > 0, ContinuousClock.now < deadline {}
-            #expect(try await Self.tokenEntries(world, agent) == 0)
+            while try await agent.status().tokenEntries > 0, ContinuousClock.now < deadline {}
+            #expect(try await agent.status().tokenEntries == 0)
             try await Command.require(["bash", "-c", "echo > \"$0\"", gate])
             let result = await client.result()
             let answers = result.output.split(separator: "HTTP/1.1 ").map(String.init)
@@ -140,12 +141,5 @@ struct DisturbanceTests {
     private static func processes(_ world: LabWorld, _ pod: RunningPod) throws -> [Substring] {
         let path = world.node.cgroupDirectory(pod.containerCgroup) + "/cgroup.procs"
         return try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
-    }
-
-    private static func tokenEntries(_ world: LabWorld, _ agent: AgentProcess) async throws -> Int {
-        let text = try await Command.require(
-            [world.binaries + "/podidentd", "debug", "status", "--output", "json", "--socket", agent.adminSocket])
-        let status = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
-        return try #require(status?["tokenEntries"] as? Int)
     }
 }

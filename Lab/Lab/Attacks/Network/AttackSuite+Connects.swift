@@ -46,7 +46,7 @@ extension AttackSuite {
         return old
     }
 
-    /// All of them ask with the first row: each waits long for an answer, and all at the same time.
+    /// Rows of which the first that is tried lets all connections ask: each waits long for an answer, and all at the same time.
     func oldConnections(_ old: [(RunningPod, Command)]) -> [Attack] {
         old.map { pod, command in
             let place = pod === mallory ? "" : ", on the node's network"
