@@ -139,12 +139,13 @@ struct InPodTests {
                 let outside = try Command(inNode + arguments)
                 return [try await onHost.attack(.ordinary, arguments), await outside.result().output]
             }
+            let refused = Array(repeating: "bind: \(LabKernel.refusalToBind)\n", count: 2)
             #expect(try await bound("127.0.0.1", 988) == ["listening\n", "listening\n"])
             try lab.datapath.setNode(host, agentCgroup: agent)
             for address in ["127.0.0.1", "0.0.0.0", "::", "::1", "::ffff:127.0.0.1"] {
-                #expect(try await bound(address, 988) == ["bind: EADDRINUSE\n", "bind: EADDRINUSE\n"], "\(address)")
+                #expect(try await bound(address, 988) == refused, "\(address)")
             }
-            #expect(try await bound("127.0.0.1", 981) == ["bind: EADDRINUSE\n", "bind: EADDRINUSE\n"])
+            #expect(try await bound("127.0.0.1", 981) == refused)
             #expect(try lab.count("refused_bind") == 12)
             #expect(try await bound("127.0.0.1", 989) == ["listening\n", "listening\n"])
             // The agent's own process, and one in a namespace of its own.

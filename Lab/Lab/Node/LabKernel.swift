@@ -19,6 +19,8 @@ package enum LabKernel {
     package static let refusalError: CInt = isAtLeast(5, 18) ? ECONNREFUSED : EPERM
     /// The name of ``refusalError``.
     package static let refusal = refusalError == EPERM ? "EPERM" : "ECONNREFUSED"
+    /// The name of the error with which a program refuses a bind(2). Before Linux 5.18 it is EPERM as well.
+    package static let refusalToBind = isAtLeast(5, 18) ? "EADDRINUSE" : "EPERM"
 
     /// A socket tells the cgroup of the process that made it (Linux 5.15).
     package static var tellsSocketCreators: Bool { isAtLeast(5, 15) }
