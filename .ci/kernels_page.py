@@ -1,5 +1,6 @@
 """Reads what a machine's console says, and writes the table of docs/operate/kernels.md."""
 
+import collections
 import json
 import re
 
@@ -10,6 +11,7 @@ STEP_BEGUN = re.compile(r"^machine: begin (\S+)$")
 STEP_ENDED = re.compile(r"^machine: end (\S+) (\d+) (\d+)$")
 SUMMARY = re.compile(r"^. Test run with (\d+) tests?(?: in \d+ suites?)? (?:passed|failed) after")
 FAILED = re.compile(r"^✘ Test (?!run |case )(.*?)(?: with \d+ test cases?)? failed after")
+SKIPPED = re.compile(r'^. Test (.*?) skipped(?:: "(.*)")?$')
 COLUMNS = {"kernel": "kernel ring", "hardening": "rights", "identities": "identities", "demo": "demo"}
 
 
@@ -23,7 +25,7 @@ class Record:
         self.unavailable = None
         self.seconds = 0
         self.is_finished = False
-        # By name: status, seconds, tests in all, the titles of those that failed.
+        # By name: status, seconds, tests in all, the titles of those that failed, and why others were left out.
         self.steps = {}
         self.items = []
         self._step = None
@@ -38,7 +40,7 @@ class Record:
         elif match := STEP_BEGUN.match(line):
             self._step = match[1]
             self._lines = []
-            self.steps[self._step] = {"status": None, "seconds": 0, "tests": None, "failed": []}
+            self.steps[self._step] = {"status": None, "seconds": 0, "tests": None, "failed": [], "skipped": []}
         elif (match := STEP_ENDED.match(line)) and match[1] in self.steps:
             self.steps[match[1]].update(status=int(match[2]), seconds=int(match[3]))
             if match[1] == "offers":
@@ -49,6 +51,8 @@ class Record:
             step = self.steps[self._step]
             if match := FAILED.match(line):
                 step["failed"].append(match[1].strip('"'))
+            elif match := SKIPPED.match(line):
+                step["skipped"].append(match[2] or match[1].strip('"'))
             elif match := SUMMARY.match(line):
                 step["tests"] = int(match[1])
 
@@ -87,7 +91,8 @@ def cell(step):
         return "did not end"
     if step["tests"] is None:
         return "passed" if step["status"] == 0 else f"failed (status {step['status']})"
-    return f"{step['tests'] - len(set(step['failed']))} of {step['tests']} in {step['seconds']} s"
+    tests = step["tests"] - len(step.get("skipped", []))
+    return f"{tests - len(set(step['failed']))} of {tests} in {step['seconds']} s"
 
 
 def row(values):
@@ -108,6 +113,8 @@ def notes(values):
         lines.append("  - lacks nothing that the agent looks for.")
     for name, step in values["steps"].items():
         lines += [f"  - did not pass ({name}): {title}" for title in sorted(set(step["failed"]))]
+        lines += [f"  - left out ({name}), {count} of the tests: {reason}."
+                  for reason, count in sorted(collections.Counter(step.get("skipped", [])).items())]
     return [f"- **{values['version']}**", *lines] if lines else []
 
 

@@ -31,7 +31,9 @@ machine: begin kernel
 ✔ Test "a" passed after 0.1 seconds.
 ✘ Test "b" recorded an issue at X.swift:1:1: Expectation failed
 \x1b[91m✘\x1b[0m Test "b" with 2 test cases failed after 0.1 seconds with 1 issue.
-✘ Test run with 2 tests in 1 suite failed after 1.5 seconds with 1 issue.
+➜ Test "c" skipped: "came with Linux 6.4"
+\x1b[90m➜\x1b[0m Test "d" skipped: "came with Linux 6.4"
+✘ Test run with 4 tests in 1 suite failed after 1.5 seconds with 1 issue.
 machine: end kernel 1 201
 machine: begin demo
 machine: end demo 0 14
@@ -113,7 +115,8 @@ class KernelsTests(unittest.TestCase):
         self.assertEqual(early.fault(), "the machine ended before its steps did")
         ended = record([*CONSOLE, "machine: finished"])
         self.assertEqual(ended.fault(), "these steps failed: kernel")
-        self.assertEqual(ended.steps["kernel"], {"status": 1, "seconds": 201, "tests": 2, "failed": ["b"]})
+        self.assertEqual(ended.steps["kernel"], {"status": 1, "seconds": 201, "tests": 4, "failed": ["b"],
+                                                 "skipped": ["came with Linux 6.4"] * 2})
         self.assertIsNone(record(["machine: begin demo", "machine: end demo 0 14", "machine: finished"]).fault())
 
     def test_the_page_has_what_was_seen_and_says_what_was_not_run(self):
@@ -133,6 +136,7 @@ class KernelsTests(unittest.TestCase):
 - **5.10.0-36-amd64**
   - no bpf_set_retval. Pods see EPERM.
   - did not pass (kernel): b
+  - left out (kernel), 2 of the tests: came with Linux 6.4.
 
 {kernels_page.END}after
 """)
