@@ -5,12 +5,9 @@ import Operations
 import Settings
 
 extension PostureCheck {
-    /// The oldest kernel on which the agent was tried.
-    private static let floor = (major: 5, minor: 10)
-    private static let floorText = "\(floor.major).\(floor.minor)"
-    /// The oldest kernel on which the kernel ring has passed: docs/operate/kernels.md.
-    private static let proven = (major: 6, minor: 1)
-    private static let provenText = "\(proven.major).\(proven.minor)"
+    /// The oldest kernel on which the kernel ring passes: docs/operate/kernels.md.
+    private static let oldest = (major: 5, minor: 10)
+    private static let oldestText = "\(oldest.major).\(oldest.minor)"
 
     func kernel(_ features: KernelFeatures) -> [Posture.Item] {
         var items = [Self.version(features.release, features.version)]
@@ -18,7 +15,7 @@ extension PostureCheck {
             item(
                 "kernel.program." + (name.split(whereSeparator: { !$0.isLetter && $0 != "_" }).joined(separator: "-")),
                 presence, .degraded, "programs of type \(name)",
-                without: "The agent cannot start on this kernel: it needs Linux \(Self.floorText) with "
+                without: "The agent cannot start on this kernel: it needs Linux \(Self.oldestText) with "
                     + "CONFIG_CGROUP_BPF."
             )
         }
@@ -56,15 +53,12 @@ extension PostureCheck {
 
     static func version(_ release: String, _ version: (major: Int, minor: Int)?) -> Posture.Item {
         guard let version else { return Posture.Item("kernel.version", .unknown, "Linux \(release)") }
-        guard version < proven else {
-            return Posture.Item("kernel.version", .ok, "Linux \(release), \(provenText) or later")
+        guard version < oldest else {
+            return Posture.Item("kernel.version", .ok, "Linux \(release), \(oldestText) or later")
         }
         return Posture.Item(
             "kernel.version", .degraded, "Linux \(release)",
-            meaning: version < floor
-                ? "Linux \(floorText) is the oldest on which the agent was tried."
-                : "The agent was tried on Linux \(floorText), and its kernel tests have not passed before "
-                    + "\(provenText) yet.")
+            meaning: "Linux \(oldestText) is the oldest on which the agent was tried.")
     }
 
     private func netfilter(_ features: KernelFeatures) -> Posture.Item {
