@@ -43,7 +43,7 @@ package struct Agent: Sendable {
             if endpoint.isTaken { await metricsServer.stop() } else { await endpoint.stop() }
         }
         var configuration = ServiceGroupConfiguration(
-            services: parts.stages.map { .init(service: $0.service) }, gracefulShutdownSignals: [.sigterm, .sigint],
+            services: parts.stages.map(\.configuration), gracefulShutdownSignals: [.sigterm, .sigint],
             logger: parts.logger)
         configuration.services.append(.init(service: succession, successTerminationBehavior: .gracefullyShutdownGroup))
         try await ServiceGroup(configuration: configuration).run()

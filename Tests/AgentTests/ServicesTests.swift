@@ -20,7 +20,7 @@ import Testing
     private static func group(_ stages: [Stage]) -> ServiceGroup {
         ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: stages.map { .init(service: $0.service) }, gracefulShutdownSignals: [],
+                services: stages.map(\.configuration), gracefulShutdownSignals: [],
                 logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })))
     }
 
@@ -63,6 +63,40 @@ import Testing
         failure.report(Broken())
         let stage = Stage(service: FailingService { try await failure.wait() }, abandon: {})
         await #expect(throws: Broken()) { try await Self.group([stage]).run() }
+    }
+
+    @Test func `a part that fails ends the others in reverse, each in its turn and none by cancellation`() async {
+        let log = Log()
+        let failure = Failure<Broken>()
+        let stages = [
+            Stage.closes { log.note(Task.isCancelled ? "records cancelled" : "records closed") },
+            .runs {
+                await Self.untilCancelled()
+                log.note("pods ended")
+            },
+            Stage(service: FailingService { try await failure.wait() }, abandon: {}),
+            .closes { log.note(Task.isCancelled ? "listeners cancelled" : "listeners closed") },
+        ]
+        failure.report(Broken())
+        await #expect(throws: Broken()) { try await Self.group(stages).run() }
+        #expect(log.all == ["listeners closed", "pods ended", "records closed"])
+    }
+
+    @Test func `a part that fails while the others end changes nothing of their order`() async {
+        let log = Log()
+        let failure = Failure<Broken>()
+        let stages = [
+            Stage.closes { log.note(Task.isCancelled ? "records cancelled" : "records closed") },
+            Stage(service: FailingService { try await failure.wait() }, abandon: {}),
+            .closes {
+                failure.report(Broken())
+                log.note("listeners closed")
+            },
+        ]
+        let group = Self.group(stages)
+        await group.triggerGracefulShutdown()
+        await #expect(throws: Broken()) { try await group.run() }
+        #expect(log.all == ["listeners closed", "records closed"])
     }
 
     @Test func `an early service runs before the others, and ends when they do, or when it is cancelled`() async throws

@@ -7,6 +7,13 @@ struct Stage: Sendable {
     /// Ends it after a start that failed. A part that was not started yet does nothing.
     let abandon: @Sendable () async -> Void
 
+    /// The service for its group: a part that fails ends the others as a signal does, each in its turn.
+    ///
+    /// Otherwise all would end at once, and one could use, or start again, what another has just closed.
+    var configuration: ServiceGroupConfiguration.ServiceConfiguration {
+        .init(service: service, failureTerminationBehavior: .gracefullyShutdownGroup)
+    }
+
     /// Runs until the agent stops. Nothing of it outlives its task.
     static func runs(_ body: @escaping @Sendable () async -> Void) -> Stage {
         Stage(service: RunningService(body: body), abandon: {})

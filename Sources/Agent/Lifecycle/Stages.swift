@@ -17,8 +17,8 @@ import UpstreamHTTP
 
 /// The order of the agent: each part after what it needs.
 extension Parts {
-    /// Parts stop in reverse: the listeners first, what it needs last. A start that fails ends them in the same order. One that
-    /// fails while the agent serves ends all at once: what was stopped does not start again.
+    /// Parts stop in reverse: the listeners first, what it needs last. A start that fails ends them in the same order, and so
+    /// does a part that fails while the agent serves.
     var stages: [Stage] {
         recordStages + upstreamStages + kernelStages + operatorStages + podStages + servingStages
     }
