@@ -59,8 +59,10 @@ import Testing
 
     @Test func `the first failure that is reported ends the agent`() async {
         let failure = Failure<Broken>()
+        #expect(!failure.isReported)
         failure.report(Broken())
         failure.report(Broken())
+        #expect(failure.isReported)
         let stage = Stage(service: FailingService { try await failure.wait() }, abandon: {})
         await #expect(throws: Broken()) { try await Self.group([stage]).run() }
     }
@@ -97,6 +99,15 @@ import Testing
         await group.triggerGracefulShutdown()
         await #expect(throws: Broken()) { try await group.run() }
         #expect(log.all == ["listeners closed", "records closed"])
+    }
+
+    @Test func `after a failure pods wait for the end, and what is in flight has a second at most`() {
+        let seconds = [0, 1, 5, 300].map { Duration.seconds($0) }
+        let ordinary = seconds.map { DrainTime(configured: $0, keepsPodsWaiting: false) }
+        #expect(ordinary.map(\.requests) == seconds && ordinary.map(\.streams) == seconds)
+        let failed = seconds.map { DrainTime(configured: $0, keepsPodsWaiting: true) }
+        #expect(failed.map(\.requests) == [.zero, .seconds(1), .seconds(1), .seconds(1)])
+        #expect(failed.allSatisfy { $0.streams == .zero })
     }
 
     @Test func `an early service runs before the others, and ends when they do, or when it is cancelled`() async throws

@@ -32,8 +32,13 @@ struct FailingService: Service {
 /// An error that may come once, for the one who waits for it.
 final class Failure<Reason: Error>: Sendable {
     private let (errors, continuation) = AsyncStream.makeStream(of: Reason.self, bufferingPolicy: .bufferingOldest(1))
+    private let hasCome = Atomic<Bool>(false)
+
+    /// Whether the error has come.
+    var isReported: Bool { hasCome.load(ordering: .acquiring) }
 
     func report(_ error: Reason) {
+        hasCome.store(true, ordering: .releasing)
         continuation.yield(error)
     }
 

@@ -40,12 +40,11 @@ extension Parts {
     private var upstreamStages: [Stage] {
         var stages: [Stage] = [.closes { [upstreams] in await upstreams.shutdownClients() }]
         if let spiffe = upstreams.spiffe {
-            let time = Duration.seconds(configuration.drainSeconds)
             stages += [
                 .runs { await spiffe.run() },
                 .runs { await spiffe.runSecure() },
                 Stage(
-                    service: ClosingService { await spiffe.shutdown(within: time) },
+                    service: ClosingService { [self] in await spiffe.shutdown(within: drainTime.streams) },
                     abandon: { await spiffe.shutdown(within: .zero) }),
             ]
         }
@@ -85,15 +84,21 @@ extension Parts {
         ]
     }
 
+    private var drainTime: DrainTime {
+        DrainTime(
+            configured: .seconds(configuration.drainSeconds),
+            keepsPodsWaiting: serving.openerLost.isReported && !operators.endpoint.isTaken)
+    }
+
     private var servingStages: [Stage] {
-        let (server, drainSeconds) = (serving.server, configuration.drainSeconds)
+        let server = serving.server
         let stop = ClosingService { [self] in
             let isTaken = operators.endpoint.isTaken
             if isTaken, let datapath = kernel.datapath.current { await Self.drain(serving.namespaces, datapath) }
             await server.stopAccepting()
             // From here on a new agent can begin.
             kernel.lock.release()
-            await server.shutDownGracefully(within: .seconds(drainSeconds), keepsIdle: operators.endpoint.isTaken)
+            await server.shutDownGracefully(within: drainTime.requests, keepsIdle: operators.endpoint.isTaken)
         }
         var stages = [
             Stage(service: FailingService { [lost = serving.openerLost] in try await lost.wait() }, abandon: {}),
