@@ -19,7 +19,8 @@ package final class CgroupTracking: Sendable {
         incidents: CounterTable<Incident>, logger: Logger
     ) throws(BPFError) {
         let keeper = KubepodsKeeper(
-            root: root, current: kubepods, cgroups: cgroups, datapath: datapath, incidents: incidents, logger: logger
+            root: root, current: kubepods, cgroups: cgroups, datapath: datapath, incidents: incidents, logger: logger,
+            isYielded: { enforcement.isYielded }
         ) {
             // No event reported the cgroups that were made in the new one before the programs knew it.
             Self.walk(index, root: root, cgroups: cgroups, enforcement: enforcement)

@@ -45,7 +45,11 @@ package final class KernelSide: Yielding {
         self.pins.withLock { $0 = pins }
     }
 
+    /// Whether another agent writes what the programs know.
+    var isYielded: Bool { enforcement.isYielded }
+
     package func yield() {
+        enforcement.yield()
         namespaces.yield()
     }
 

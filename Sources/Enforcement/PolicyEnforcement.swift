@@ -52,10 +52,20 @@ package final class PolicyEnforcement: Sendable {
         }
     }
 
-    /// Makes the kernel's policies again what this agent's rules say: a successor that ended may have written its own.
-    func reclaim() {
+    /// Whether another agent's rules count.
+    var isYielded: Bool { state.withLock(\.bindings.isYielded) }
+
+    /// Writes no policy any more, until ``reclaim()``: a successor has rules of its own, and does not look again at what it has
+    /// decided.
+    func yield() {
+        state.withLock { $0.bindings.isYielded = true }
+    }
+
+    /// Makes the kernel's policies what this agent's rules say: another agent may have written its own until now.
+    package func reclaim() {
         guard let datapath = datapath.current else { return }
         state.withLock { state in
+            state.bindings.isYielded = false
             state.bindings.adopt(datapath.policiesByPod())
             refresh(nil, &state)
         }

@@ -53,6 +53,24 @@ import Testing
                 == [Change(cgroup: id, policy: .attribute)])
     }
 
+    @Test("while another agent's rules count nothing is written; afterwards its policies are put right")
+    func yielded() {
+        var bindings = PolicyBindings()
+        let pods = [CgroupID(rawValue: 1): PodUID.web, CgroupID(rawValue: 2): PodUID.victim]
+        func changes(_ uid: PodUID?) -> [Change] {
+            bindings.changes(for: uid, isSynced: true) { _ in .known(record(.attribute)) }
+        }
+        bindings.isYielded = true
+        for (id, uid) in pods { bindings.bind(id, to: uid) }
+        // As this agent had written it.
+        bindings.note(Change(cgroup: CgroupID(rawValue: 1), policy: .deny))
+        #expect(changes(nil).isEmpty && pods.values.allSatisfy { changes($0).isEmpty })
+        bindings.isYielded = false
+        // As the other agent has written it.
+        bindings.adopt([CgroupID(rawValue: 2): .passthrough])
+        #expect(changes(nil) == [Change(cgroup: CgroupID(rawValue: 2), policy: .attribute)])
+    }
+
     @Test("a pod whose object is too large to be read loses the way past the agent, and keeps a refusal")
     func tooLarge() {
         var bindings = PolicyBindings()

@@ -210,6 +210,34 @@ struct PolicyTests {
         }
     }
 
+    /// Asks once, and keeps the connection.
+    private static let keptConnection = """
+        exec 3<> /dev/tcp/169.254.169.254/80
+        printf 'GET / HTTP/1.1\\r\\nHost: 169.254.169.254\\r\\nMetadata-Flavor: Google\\r\\n\\r\\n' >&3
+        exec tee /dev/stderr <&3
+        """
+
+    @Test("an agent that was replaced, and still answers, gives no new pod a policy of its own rules")
+    func replaced() async throws {
+        try await withWorld { world in
+            let first = try await world.startAgent(Self.policies.merging(["shutdown.drain-seconds": "30"]) { $1 })
+            let pod = try await world.addPod("a", isHostNetwork: true)
+            // The first agent waits for one more request of this connection.
+            let client = try pod.start(["bash", "-c", Self.keptConnection])
+            try await client.errorLines.first { $0.hasPrefix("HTTP/1.1 200") }
+            let second = try await world.startAgent()
+            try await first.log.first { $0.contains("handed over to a successor") }
+            let late = try await world.addPod("late", namespace: "locked", isHostNetwork: true)
+            #expect(try await late.curl("/").status == 200)
+            client.signal(SIGTERM)
+            let ended = await first.result()
+            #expect(ended.status == 0 && !ended.errorOutput.contains("policy set"), "\(ended.errorOutput)")
+            #expect(try await late.curl("/").status == 200)
+            #expect(try await second.status().policies == 0)
+            await second.stop()
+        }
+    }
+
     @Test("a pod that is deleted while its cgroup lives on may not pass any more, and stays denied")
     func deleted() async throws {
         try await withAgent(Self.policies) { world, agent in

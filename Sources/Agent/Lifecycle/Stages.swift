@@ -96,7 +96,8 @@ extension Parts {
             let isTaken = operators.endpoint.isTaken
             if isTaken, let datapath = kernel.datapath.current { await Self.drain(serving.namespaces, datapath) }
             await server.stopAccepting()
-            // From here on a new agent can begin.
+            // From here on a new agent can begin, and nothing that it writes is written over.
+            operators.kernelSide.yield()
             kernel.lock.release()
             await server.shutDownGracefully(within: drainTime.requests, keepsIdle: operators.endpoint.isTaken)
         }

@@ -47,6 +47,8 @@ extension Parts {
             await inherit(lock)
             try await Succession.replace(predecessor, lock)
             serving.namespaces.takeOver(datapath)
+            // Until now the other agent wrote policies of new pods as well, by its own rules.
+            pods.enforcement.reclaim()
             try await predecessor.confirm()
             logger.info("took over from the agent that ran", metadata: ["predecessor": "\(predecessor.processID)"])
             try await startAdmin()

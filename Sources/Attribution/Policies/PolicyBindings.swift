@@ -17,6 +17,8 @@ package struct PolicyBindings: Sendable {
     package private(set) var installed: [CgroupID: PodPolicy] = [:]
     private var uids: [CgroupID: PodUID] = [:]
     private var cgroups: [PodUID: Set<CgroupID>] = [:]
+    /// Whether another agent's rules count, and no write is needed of this one.
+    package var isYielded = false
 
     package init() {}
 
@@ -65,6 +67,7 @@ package struct PolicyBindings: Sendable {
     package func changes(
         for uid: PodUID?, isSynced: Bool, standing: (PodUID) -> PodStanding
     ) -> [Change] {
+        guard !self.isYielded else { return [] }
         guard let uid else {
             return self.cgroups.keys.flatMap { self.changes(for: $0, isSynced: isSynced, standing: standing) }
         }

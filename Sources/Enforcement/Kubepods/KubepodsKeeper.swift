@@ -21,12 +21,15 @@ final class KubepodsKeeper: Sendable {
     private let datapath: Datapath
     private let incidents: CounterTable<Incident>
     private let logger: Logger
+    private let isYielded: @Sendable () -> Bool
     private let rootChanged: @Sendable () -> Void
 
-    /// `current` is what the programs know. `rootChanged` is called after they know another root.
+    /// `current` is what the programs know. `isYielded` says whether another agent tells them. `rootChanged` is called after
+    /// they know another root.
     init(
         root: KubepodsRoot, current: KubepodsCgroup, cgroups: CgroupFileSystem, datapath: Datapath,
-        incidents: CounterTable<Incident>, logger: Logger, rootChanged: @escaping @Sendable () -> Void
+        incidents: CounterTable<Incident>, logger: Logger, isYielded: @escaping @Sendable () -> Bool,
+        rootChanged: @escaping @Sendable () -> Void
     ) {
         self.root = root
         self.paths = Set(root.qosClassPaths + [root.path])
@@ -35,6 +38,7 @@ final class KubepodsKeeper: Sendable {
         self.datapath = datapath
         self.incidents = incidents
         self.logger = logger
+        self.isYielded = isYielded
         self.rootChanged = rootChanged
     }
 
@@ -51,6 +55,7 @@ final class KubepodsKeeper: Sendable {
     ///
     /// A walk of everything outside of kubepods: some milliseconds on a node with hundreds of services.
     func checkOthers() {
+        guard !isYielded() else { return }
         let found: [OtherKubepods]
         do throws(BPFError) {
             found = try OtherKubepods.all(beside: root, in: cgroups)
@@ -87,6 +92,7 @@ final class KubepodsKeeper: Sendable {
 
     /// Compares with what is there, and tells the programs what has changed.
     func check() {
+        guard !isYielded() else { return }
         // While the cgroup is gone it has no tasks, so nothing has to be told to the programs.
         guard let id = cgroups.id(of: root.path) else { return }
         let qosClasses = KubepodsSearch.qosClasses(of: root, in: cgroups)

@@ -90,7 +90,9 @@ package struct SelfCheck: Sendable {
             }
             tracking.checkRoot()
             await checkNamespaces(looks)
-            UplinkReport(logger: logger).refresh(datapath.current, always: looks % Self.looksPerSearch == 0)
+            if !kernelSide.isYielded {
+                UplinkReport(logger: logger).refresh(datapath.current, always: looks % Self.looksPerSearch == 0)
+            }
             await checkSockets()
         }
     }
