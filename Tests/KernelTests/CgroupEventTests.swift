@@ -170,6 +170,35 @@ struct CgroupEventTests {
         }
     }
 
+    @Test("a source that has stopped makes no other lose events: a replaced agent waits for long beside its successor")
+    func stopped() async throws {
+        try await withDatapath { lab in
+            let pins = lab.configuration.pinDirectory
+            let old = try TracepointCgroupEvents(pinDirectory: pins, cgroups: lab.cgroups) { _ in }
+            let ends = EventLog<CgroupEvent>(capacity: 100_000)
+            let events = try TracepointCgroupEvents(pinDirectory: pins, cgroups: lab.cgroups) { event in
+                // A cgroup that has gone before it could be found has an end alone.
+                if case .made = event { return }
+                ends.record(event)
+            }
+            old.stop()
+            let before = try lab.datapath.counters()["cgroup_event_lost"]
+            let directory = lab.node.cgroupDirectory(lab.node.kubepods) + "/burst"
+            // More in all than a queue holds, and never so much at once.
+            for round in 1...16 {
+                for _ in 0..<500 {
+                    unsafe try #require(mkdir(directory, 0o755) == 0)
+                    unsafe rmdir(directory)
+                }
+                try await ends.wait(forTotal: round * 500)
+            }
+            #expect(try lab.datapath.counters()["cgroup_event_lost"] == before)
+            #expect(!ends.events.contains(.lost))
+            events.stop()
+            withExtendedLifetime(old) {}
+        }
+    }
+
     @Test("a cgroup is reported when it can be found by its ID, and not before", arguments: Source.allCases)
     func visibility(source: Source) async throws {
         try await withDatapath { lab in

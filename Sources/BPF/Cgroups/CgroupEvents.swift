@@ -20,7 +20,7 @@ package protocol CgroupEventSource: Sendable {
     var mechanism: String { get }
     /// Whether ``CgroupEvent/emptied(_:)`` is among them, and ``CgroupEvent/lost`` follows where one was lost.
     var reportsEnds: Bool { get }
-    /// Ends the events; none is delivered after it returns.
+    /// Ends the events, and detaches what brings them; none is delivered after it returns.
     func stop()
 }
 
@@ -31,7 +31,9 @@ package final class TracepointCgroupEvents: CgroupEventSource {
     package let mechanism = "tracepoints"
     package let reportsEnds = true
     private let thread: PollThread
-    private let queue: RingQueue
+    /// `nil` once it has stopped. Programs that stayed attached would fill a queue that no process empties. They would then count
+    /// every event as lost, in counters that all agents of the pin directory share, and a successor would look for it.
+    private let queue: Mutex<RingQueue?>
 
     /// Attaches the tracepoints and delivers events to `handle` on a thread of their own. A cgroup is reported once
     /// `cgroups` finds it by its ID.
@@ -41,14 +43,15 @@ package final class TracepointCgroupEvents: CgroupEventSource {
         pinDirectory: PinDirectory, cgroups: CgroupFileSystem, handle: @escaping @Sendable (CgroupEvent) -> Void
     ) throws(BPFError) {
         let queue = try RingQueue(pinDirectory: pinDirectory, cgroups: cgroups, handle: handle)
-        self.queue = queue
         self.thread = try PollThread(name: "cgroup-events", descriptor: queue.descriptor) {
             queue.drain()
         }
+        self.queue = Mutex(queue)
     }
 
     package func stop() {
         thread.stop()
+        queue.withLock { $0 = nil }
     }
 }
 

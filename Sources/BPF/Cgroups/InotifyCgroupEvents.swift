@@ -11,7 +11,8 @@ package final class InotifyCgroupEvents: CgroupEventSource {
     package let mechanism = "inotify"
     package let reportsEnds = false
     private let thread: PollThread
-    private let watches: Watches
+    /// `nil` once it has stopped: the kernel would go on to queue events.
+    private let watches: Mutex<Watches?>
 
     /// Watches `root` and the directories at most `depth - 1` levels below it.
     package init(
@@ -19,15 +20,16 @@ package final class InotifyCgroupEvents: CgroupEventSource {
     ) throws(BPFError) {
         let watches = try Watches(cgroups: cgroups, depth: depth, handle: handle)
         watches.add(root, depth: 0)
-        self.watches = watches
         self.thread = try PollThread(name: "cgroup-events", descriptor: watches.descriptor) {
             watches.drain()
             return false
         }
+        self.watches = Mutex(watches)
     }
 
     package func stop() {
         thread.stop()
+        watches.withLock { $0 = nil }
     }
 }
 
