@@ -236,9 +236,8 @@ let package = Package(
             name: "Telemetry",
             dependencies: [
                 "Linux",
-                "Attribution", "KubernetesAPI", "MetadataProtocol", "MetadataServer", "Operations", "Settings",
-                "Tokens", logging, crypto,
-                nioPosix,
+                "Attribution", "EventLoops", "KubernetesAPI", "MetadataProtocol", "MetadataServer", "Operations",
+                "Settings", "Tokens", logging, crypto, nioPosix,
             ],
             swiftSettings: small
         ),

@@ -152,6 +152,29 @@ struct AuditTests {
         await file.close()
     }
 
+    @Test(
+        "what waits is written before the end, and what comes later is lost, whether or not the task is cancelled",
+        arguments: [false, true])
+    func closing(isCancelled: Bool) async throws {
+        let directory = try Directory()
+        defer { directory.remove() }
+        let path = directory.path + "/audit"
+        let file = try AuditFile(path: path, logger: Logger(label: "test")) { "\($0)\n" }
+        let lines = (1...1000).map { "\($0)\n" }
+        for line in lines { file.append(line) }
+        let (begins, begin) = AsyncStream.makeStream(of: Void.self)
+        let closing = Task {
+            for await _ in begins {}
+            await file.close(within: .seconds(60))
+        }
+        if isCancelled { closing.cancel() }
+        begin.finish()
+        await closing.value
+        file.append("late\n")
+        #expect(file.written.current == 1000 && file.lost.current == 1)
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == lines.joined())
+    }
+
     @Test("a path that cannot be opened, or is a symbolic link, ends the start with a sentence")
     func badPath() throws {
         let directory = try Directory()

@@ -1,3 +1,4 @@
+import EventLoops
 import Glibc
 import Logging
 import NIOPosix
@@ -15,6 +16,8 @@ final class AuditFile: Sendable {
     private struct Queue {
         var lines: [String] = []
         var isDraining = false
+        /// Whether no line is taken any more.
+        var isClosed = false
         /// Lost since the last line that was written.
         var unreported: UInt64 = 0
     }
@@ -42,7 +45,7 @@ final class AuditFile: Sendable {
 
     func append(_ line: String) {
         let mustStart = queue.withLock { queue in
-            guard queue.lines.count < Self.queueLimit else {
+            guard !queue.isClosed, queue.lines.count < Self.queueLimit else {
                 queue.unreported += 1
                 lost.increment()
                 return false
@@ -61,16 +64,15 @@ final class AuditFile: Sendable {
         }
     }
 
-    /// Writes what waits, for at most a second: a reader that does not read must not keep the agent from ending.
-    func close() async {
-        await withTaskGroup(of: Void.self) { group in
-            let (ended, end) = AsyncStream.makeStream(of: Void.self)
-            thread.shutdownGracefully { _ in end.finish() }
-            group.addTask { for await _ in ended {} }
-            group.addTask { try? await Task.sleep(for: .seconds(1)) }
-            await group.next()
-            group.cancelAll()
+    /// Writes what waits, for at most a second: a reader that does not read must not keep the agent from ending. A line that
+    /// comes later is lost: its caller would have to write it.
+    func close(within limit: Duration = .seconds(1)) async {
+        queue.withLock { $0.isClosed = true }
+        await runClosing(within: limit) { [thread] in
+            // The turn after the last line's. A pool that is shut down leaves lines to a thread that nothing waits for.
+            try? await thread.runIfActive {}
         }
+        thread.shutdownGracefully { _ in }
     }
 
     private func drain() {
