@@ -498,7 +498,7 @@ let package = Package(
             name: "AgentTests",
             dependencies: [
                 "Linux",
-                "Agent", "Attribution", "BPF", "Clouds", "Diagnostics", "Enforcement", "GoogleMetadata",
+                "Agent", "Attribution", "BPF", "Clouds", "Diagnostics", "Enforcement", "EventLoops", "GoogleMetadata",
                 "KubernetesAPI", "MetadataProtocol", "MetadataServer", "Netlink", "NodeObject", "Operations",
                 "Restart", "Settings", "Telemetry", "Tokens", "UpstreamHTTP", logging, nioPosix, nioHTTP1,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

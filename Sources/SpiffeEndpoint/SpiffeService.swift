@@ -134,7 +134,8 @@ package final class SpiffeService: Sendable {
         }
         await listener?.close()
         await server.drain(within: time)
-        await source.shutdown()
+        // A signer that is gone does not answer the end of a TLS session.
+        await runClosing(within: .seconds(1)) { [source] in await source.shutdown() }
     }
 
     /// The stage that `explain` adds.

@@ -1,3 +1,4 @@
+import EventLoops
 import Logging
 import ServiceLifecycle
 import Synchronization
@@ -108,6 +109,29 @@ import Testing
         let failed = seconds.map { DrainTime(configured: $0, keepsPodsWaiting: true) }
         #expect(failed.map(\.requests) == [.zero, .seconds(1), .seconds(1), .seconds(1)])
         #expect(failed.allSatisfy { $0.streams == .zero })
+    }
+
+    @Test(arguments: [false, true])
+    func `a close is waited for, also in a task that is cancelled, and no longer than it may take`(
+        isCancelled: Bool
+    ) async {
+        let log = Log()
+        let (begins, begin) = AsyncStream.makeStream(of: Void.self)
+        let (gate, open) = AsyncStream.makeStream(of: Void.self)
+        let closing = Task {
+            for await _ in begins {}
+            await runClosing(within: .seconds(60)) { log.note(Task.isCancelled ? "cancelled" : "closed") }
+            await runClosing(within: .milliseconds(1)) {
+                for await _ in gate {}
+                log.note("closed late")
+            }
+            log.note("over")
+        }
+        if isCancelled { closing.cancel() }
+        begin.finish()
+        await closing.value
+        #expect(log.all == ["closed", "over"])
+        open.finish()
     }
 
     @Test func `an early service runs before the others, and ends when they do, or when it is cancelled`() async throws
