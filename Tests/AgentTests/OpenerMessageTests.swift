@@ -149,6 +149,9 @@ import Testing
             try Self.use(answer) { opener in
                 let error = #expect(throws: OpenerError.self) { try opener.open(Self.request) }
                 #expect(error?.description == "podidentd-opener answered out of turn", "\(answer)")
+                // The process still reads, and is asked nothing more.
+                #expect(!opener.isRunning && !opener.isIdle)
+                #expect(throws: OpenerError.self) { try opener.open(Self.request) }
             }
         }
     }

@@ -100,17 +100,27 @@ package final class Opener: Sendable {
             guard SocketControl.send(request.bytes, descriptors: [], over: socket) else { return nil }
             return SocketControl.receive(OpenerResponse.length, from: socket)
         }
-        guard let received else { throw OpenerError("podidentd-opener has ended, or takes too long") }
+        guard let received else {
+            giveUp()
+            throw OpenerError("podidentd-opener has ended, or takes too long")
+        }
         guard let answer = OpenerResponse(parsing: received.bytes), answer.cookie == request.namespace.cookie,
             received.descriptors.count == answer.families.count,
             answer.error != 0 || request.ports.contains(answer.port)
         else {
             for descriptor in received.descriptors { close(descriptor) }
+            giveUp()
             throw OpenerError("podidentd-opener answered out of turn")
         }
         guard answer.error == 0 else { throw OpenerFailure(error: answer.error, step: answer.step) }
         return OpenedListeners(
             port: answer.port, families: answer.families, descriptors: received.descriptors)
+    }
+
+    /// Asks nothing more. The agent's end need not wait five seconds for each namespace that comes yet, and a late answer is
+    /// none to another request.
+    private func giveUp() {
+        _ = socket.withLock { shutdown($0, CInt(SHUT_RDWR)) }
     }
 
     /// Sends what may be no request.
