@@ -49,6 +49,16 @@ struct MetricsServerTests {
         #expect(other.localPort == nil)
     }
 
+    @Test("a socket that could not be copied for want of descriptors is an error, and the next one is served")
+    func noDescriptor() async throws {
+        let server = server()
+        let error = await #expect(throws: MetricsServerError.self) { try await server.start(adopting: -1) }
+        #expect(error?.description.contains("no descriptor is left") == true)
+        try await server.start()
+        #expect(server.localPort != nil)
+        await server.stop()
+    }
+
     /// Sends `bytes` and returns all that comes until the server closes. `ends`: whether this side says that it is done.
     private func exchange(_ port: Int, _ bytes: String) async throws -> String {
         let channel = try await connect(port)

@@ -59,8 +59,11 @@ package final class MetricsServer: Sendable {
         }
     }
 
-    /// Serves on a bound stream socket, which is the server's from here on, also when this throws.
+    /// Serves on a bound stream socket, which is the server's from here on, also when this throws. A negative `descriptor` is a
+    /// copy that could not be made, for want of descriptors.
     package func start(adopting descriptor: CInt) async throws(MetricsServerError) {
+        // NIO would end the process.
+        guard descriptor >= 0 else { throw failure(NoDescriptor()) }
         do {
             try await serve(bootstrap().withBoundSocket(descriptor).get())
         } catch {
@@ -93,6 +96,10 @@ package final class MetricsServer: Sendable {
     private func failure(_ error: any Error) -> MetricsServerError {
         MetricsServerError(
             description: "cannot serve metrics on \(address) port \(port) (metrics.address, metrics.port): \(error)")
+    }
+
+    private struct NoDescriptor: Error, CustomStringConvertible {
+        var description: String { "no descriptor is left for the socket" }
     }
 
     private struct Stopped: Error, CustomStringConvertible {
