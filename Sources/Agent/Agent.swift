@@ -33,7 +33,7 @@ package struct Agent: Sendable {
     ///
     /// - Parameter isSupervised: Whether a replaced agent stays until it is told to stop, or until its successor ends,
     ///   because whatever started it would start it again.
-    /// - Throws: What ended a service.
+    /// - Throws: What ended a service, unless a successor serves.
     package func run(isSupervised: Bool) async throws {
         let signals = await EndSignals()
         let endpoint = parts.operators.endpoint
@@ -46,7 +46,13 @@ package struct Agent: Sendable {
             services: parts.stages.map(\.configuration), gracefulShutdownSignals: [.sigterm, .sigint],
             logger: parts.logger)
         configuration.services.append(.init(service: succession, successTerminationBehavior: .gracefullyShutdownGroup))
-        try await ServiceGroup(configuration: configuration).run()
+        do {
+            try await ServiceGroup(configuration: configuration).run()
+        } catch {
+            // To be started again for it would be to replace the successor.
+            guard endpoint.isTaken else { throw error }
+            parts.logger.warning("a part failed after the hand-over", metadata: ["reason": "\(error)"])
+        }
         if endpoint.isTaken, isSupervised {
             await Succession.standBy(parts.kernel.lock, at: endpoint.path, signals: signals, logger: parts.logger)
         }

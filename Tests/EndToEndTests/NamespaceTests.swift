@@ -179,6 +179,26 @@ struct NamespaceTests {
         }
     }
 
+    @Test("a replaced agent that loses its opener waits for its successor's end all the same")
+    func openerKilledAfterHandover() async throws {
+        try await withWorld { world in
+            let first = try world.launchAgent(["shutdown.drain-seconds": "20"], options: ["--supervised"])
+            try await first.waitUntilReady()
+            let pod = try await world.addPod("a", isHostNetwork: true)
+            // The first agent waits for one more request of this connection, and looks at its opener meanwhile.
+            let client = try await pod.keepConnection()
+            let second = try await world.startAgent()
+            try await first.log.first { $0.contains("handed over to a successor") }
+            kill(try Self.opener(of: first.processIdentifier), SIGKILL)
+            try await first.log.first(within: .seconds(120)) { $0.contains("a part failed after the hand-over") }
+            try await first.log.first { $0.contains("replaced; waiting") }
+            #expect(first.isRunning)
+            client.signal(SIGTERM)
+            await second.stop()
+            #expect(await first.result().status == 0)
+        }
+    }
+
     @Test("the opener holds its capabilities and no other while it serves the agent")
     func rights() async throws {
         try await withAgent { _, agent in

@@ -210,21 +210,13 @@ struct PolicyTests {
         }
     }
 
-    /// Asks once, and keeps the connection.
-    private static let keptConnection = """
-        exec 3<> /dev/tcp/169.254.169.254/80
-        printf 'GET / HTTP/1.1\\r\\nHost: 169.254.169.254\\r\\nMetadata-Flavor: Google\\r\\n\\r\\n' >&3
-        exec tee /dev/stderr <&3
-        """
-
     @Test("an agent that was replaced, and still answers, gives no new pod a policy of its own rules")
     func replaced() async throws {
         try await withWorld { world in
             let first = try await world.startAgent(Self.policies.merging(["shutdown.drain-seconds": "30"]) { $1 })
             let pod = try await world.addPod("a", isHostNetwork: true)
             // The first agent waits for one more request of this connection.
-            let client = try pod.start(["bash", "-c", Self.keptConnection])
-            try await client.errorLines.first { $0.hasPrefix("HTTP/1.1 200") }
+            let client = try await pod.keepConnection()
             let second = try await world.startAgent()
             try await first.log.first { $0.contains("handed over to a successor") }
             let late = try await world.addPod("late", namespace: "locked", isHostNetwork: true)
@@ -279,6 +271,18 @@ extension AgentProcess {
 }
 
 extension RunningPod {
+    /// Asks once, and keeps the connection as long as the command runs.
+    func keepConnection() async throws -> Command {
+        let script = """
+            exec 3<> /dev/tcp/169.254.169.254/80
+            printf 'GET / HTTP/1.1\\r\\nHost: 169.254.169.254\\r\\nMetadata-Flavor: Google\\r\\n\\r\\n' >&3
+            exec tee /dev/stderr <&3
+            """
+        let client = try start(["bash", "-c", script])
+        try await client.errorLines.first { $0.hasPrefix("HTTP/1.1 200") }
+        return client
+    }
+
     /// Whether a connection to the metadata address is refused (`ECONNREFUSED`).
     func isRefused() async throws -> Bool {
         try await run("curl", "-s", "--max-time", "60", "http://169.254.169.254/").status == 7
