@@ -45,6 +45,11 @@ package final class KernelSide: Yielding {
         self.pins.withLock { $0 = pins }
     }
 
+    /// Holds no pins any more: nothing is taken back. A link in whose place a successor has pinned its own ends here.
+    package func release() {
+        pins.withLock { $0 = nil }
+    }
+
     /// Whether another agent writes what the programs know.
     var isYielded: Bool { enforcement.isYielded }
 

@@ -32,4 +32,6 @@ final class Slot<Part: Sendable>: Sendable {
     var current: Part? { part.withLock { $0 } }
 
     func set(_ new: Part) { part.withLock { $0 = new } }
+
+    func clear() { part.withLock { $0 = nil } }
 }

@@ -275,6 +275,32 @@ struct UpgradeTests {
         }
     }
 
+    @Test(
+        "a replaced agent that waits holds no guard of its own, which every packet would pass beside its successor's",
+        .enabled(if: LabKernel.hasNetfilterLinks, "netfilter links came with Linux 6.4"))
+    func releasedGuards() async throws {
+        try await withWorld { world in
+            let first = try world.launchAgent(options: ["--supervised"])
+            try await first.waitUntilReady()
+            #expect(try Self.netfilterLinks(heldBy: first) > 0)
+            let second = try await world.startAgent()
+            try await first.log.first { $0.contains("replaced; waiting") }
+            #expect(try Self.netfilterLinks(heldBy: first) == 0)
+            #expect(try Self.netfilterLinks(heldBy: second) > 0)
+            #expect(await first.stop().status == 0)
+            await second.stop()
+        }
+    }
+
+    private static func netfilterLinks(heldBy agent: AgentProcess) throws -> Int {
+        let directory = "/proc/\(agent.processIdentifier)/fdinfo/"
+        return try FileManager.default.contentsOfDirectory(atPath: directory).count { name in
+            // One may be closed meanwhile.
+            let text = (try? String(contentsOfFile: directory + name, encoding: .utf8)) ?? ""
+            return text.contains("link_type:\tnetfilter\n")
+        }
+    }
+
     /// Starts a successor, which must take over while `pod` goes on getting tokens.
     private func replace(_ agent: AgentProcess, in world: LabWorld, asSeenFrom pod: RunningPod) async throws {
         let successor = try await world.startAgent()
