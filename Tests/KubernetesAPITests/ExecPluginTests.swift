@@ -124,6 +124,26 @@ struct ExecPluginTests {
         #expect(await isGone(try #require(pid_t(try quick.read(".pid")))))
     }
 
+    @Test("a request that is given up does not wait for the plugin, which goes on for the others")
+    func givenUp() async throws {
+        let folder = try PluginFolder("read line < $0.gate; echo '\(Self.good)'")
+        defer { folder.remove() }
+        let path = folder.plugin + ".gate"
+        let made = unsafe mkfifo(path, 0o600)
+        try #require(made == 0)
+        let credentials = try folder.credentials()
+        let request = Task { await credentials.current() }
+        let other = Task { await credentials.current() }
+        request.cancel()
+        let problem = await request.value.problem
+        #expect(problem?.problem == "still runs, and the request was given up")
+        // Open at both ends, so that no end waits for the other.
+        let gate = try FileHandle(forUpdating: URL(filePath: path))
+        try gate.write(contentsOf: Data("open\n".utf8))
+        #expect(await other.value.bearerToken?.exposed == "t-1")
+        try gate.close()
+    }
+
     /// Whether a killed process ends within a minute, though its parent may not have taken its status yet.
     private func isGone(_ process: pid_t) async -> Bool {
         let deadline = ContinuousClock.now + .seconds(60)

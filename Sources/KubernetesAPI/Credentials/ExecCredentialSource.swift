@@ -59,8 +59,22 @@ final class ExecCredentialSource: Sendable {
             case .fail(let error): throw error
             case .wait(let task): running = task
             }
-            await running.value
+            guard await hasEnded(running) else {
+                throw KubernetesAPIError(
+                    "credential plugin \(plugin.command)", "still runs, and the request was given up")
+            }
         }
+    }
+
+    /// Waits for the end of a run, which goes on for others where the caller is cancelled: `false` then.
+    private func hasEnded(_ run: Task<Void, Never>) async -> Bool {
+        let (ends, end) = AsyncStream.makeStream(of: Void.self)
+        Task {
+            await run.value
+            end.finish()
+        }
+        for await _ in ends {}
+        return !Task.isCancelled
     }
 
     private enum Step {
