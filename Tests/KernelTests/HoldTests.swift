@@ -11,7 +11,7 @@ struct HoldTests {
 
     /// Before Linux 5.12 a namespace has no cookie until a process in it connects, and no event without one is told.
     private static let needsCookies = ConditionTrait.enabled(
-        if: LabKernel.isAtLeast(5, 12), "namespaces have cookies from their making since Linux 5.12")
+        if: LabKernel.makesCookies, "namespaces have cookies from their making since Linux 5.12")
 
     private func withEvents(
         _ body: (DatapathLab, EventLog<NamespaceEvent>, NamespaceEvents) async throws -> Void

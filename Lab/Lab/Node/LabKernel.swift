@@ -25,6 +25,9 @@ package enum LabKernel {
     /// A socket tells the cgroup of the process that made it (Linux 5.15).
     package static var tellsSocketCreators: Bool { isAtLeast(5, 15) }
 
+    /// A network namespace has its cookie from its making (Linux 5.12), and not from the first time that a program asks for it.
+    package static var makesCookies: Bool { isAtLeast(5, 12) }
+
     /// How often longer than usual everything that is awaited may take: `PODIDENTD_LAB_PATIENCE`, for emulated machines.
     package static let patience = LabEnvironment.number("PODIDENTD_LAB_PATIENCE", usual: 1)
 }
