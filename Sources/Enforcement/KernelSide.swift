@@ -12,8 +12,13 @@ package final class KernelSide: Yielding {
     private let enforcement: PolicyEnforcement
     private let incidents: CounterTable<Incident>
     private let logger: Logger
-    private let pins = Mutex<HeldPins?>(nil)
+    private let held = Mutex<Held?>(nil)
     private let unfinished = Mutex<Unfinished?>(nil)
+
+    private struct Held: Sendable {
+        let pins: HeldPins
+        let tracking: CgroupTracking
+    }
 
     /// The rest that the last attempt to take everything back did not reach.
     private struct Unfinished: Sendable {
@@ -40,14 +45,14 @@ package final class KernelSide: Yielding {
         self.logger = logger
     }
 
-    /// Gives it the pins to put back.
-    package func hold(_ pins: HeldPins) {
-        self.pins.withLock { $0 = pins }
+    /// Gives it the pins to put back, and the part that looks for kubepods cgroups.
+    package func hold(_ pins: HeldPins, _ tracking: CgroupTracking) {
+        held.withLock { $0 = Held(pins: pins, tracking: tracking) }
     }
 
     /// Holds no pins any more: nothing is taken back. A link in whose place a successor has pinned its own ends here.
     package func release() {
-        pins.withLock { $0 = nil }
+        held.withLock { $0 = nil }
     }
 
     /// Whether another agent writes what the programs know.
@@ -62,6 +67,11 @@ package final class KernelSide: Yielding {
     package func resume() {
         if let datapath = datapath.current { takeBack(datapath) }
         enforcement.reclaim()
+        // The kubelet may have made one of its cgroups again: until now the programs were the successor's to tell.
+        if let tracking = held.withLock({ $0?.tracking }) {
+            tracking.checkRoot()
+            tracking.checkOtherRoots()
+        }
         // Last of all: its look at every process finds what was reported to the other process.
         namespaces.resume()
     }
@@ -80,7 +90,7 @@ package final class KernelSide: Yielding {
         do throws(BPFError) {
             try datapath.reclaim(isRepeated: before?.step == .hooks)
             step = .pins
-            try pins.withLock { $0 }?.putBack()
+            try held.withLock { $0 }?.pins.putBack()
             unfinished.withLock { $0 = nil }
             guard !foreign.isEmpty else { return }
             incidents.increment(.hooksReclaimed)

@@ -58,7 +58,7 @@ extension Parts {
         if let unixPeers { try await upstreams.spiffe?.listen(serving.attributor, peers: unixPeers) }
         // Before a successor can come and go.
         let pins = try HeldPins(kernel.pins)
-        operators.kernelSide.hold(pins)
+        operators.kernelSide.hold(pins, tracking)
         try await offerHandover()
         selfCheck.set(
             SelfCheck(

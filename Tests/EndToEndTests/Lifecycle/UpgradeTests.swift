@@ -121,6 +121,36 @@ struct UpgradeTests {
         }
     }
 
+    @Test(
+        "a kubepods cgroup that is made again before a successor fails is told to the programs before the agent goes on"
+    )
+    func recreatedKubepods() async throws {
+        try await withAgent { world, agent in
+            // Hello, take, and then nothing until it is killed.
+            let script = """
+                import os, socket, struct, sys
+                s = socket.socket(socket.AF_UNIX)
+                s.connect(sys.argv[1])
+                message = lambda kind: b"nidh" + struct.pack(">BBHII", 1, kind, 0, 0, 0)
+                socket.send_fds(s, [message(1)], [os.open(sys.argv[2] + "/lock", os.O_PATH | os.O_NOFOLLOW)])
+                socket.recv_fds(s, 16, 8)
+                s.send(message(3))
+                print("taken", s.recv(16)[5], file=sys.stderr, flush=True)
+                s.recv(16)
+                """
+            let successor = try Command(
+                ["python3", "-c", script, world.node.directory + "/handover.sock", world.pinDirectory])
+            try await successor.errorLines.first { $0 == "taken 4" }
+            await CgroupTree.remove(world.node.cgroupDirectory(world.node.kubepods))
+            try await world.node.makeKubepods()
+            successor.signal(SIGKILL)
+            let log = try await agent.log.wait { $0.contains { $0.contains("this agent goes on") } }
+            let end = try #require(log.firstIndex { $0.contains("this agent goes on") })
+            #expect(log[..<end].contains { $0.contains("the kubepods cgroup was made again") }, "\(log)")
+            #expect(try await agent.status().incidents["kubepods_recreated"] == 1)
+        }
+    }
+
     @Test("a successor that fails with its programs attached gives them back: waiting connections are noticed")
     func reclaimedHooks() async throws {
         try await withAgentAndPod { world, agent, pod in
