@@ -14,6 +14,7 @@ package final class KernelSide: Yielding {
     private let logger: Logger
     private let held = Mutex<Held?>(nil)
     private let unfinished = Mutex<Unfinished?>(nil)
+    private let hasEnded = Atomic(false)
 
     private struct Held: Sendable {
         let pins: HeldPins
@@ -63,6 +64,12 @@ package final class KernelSide: Yielding {
         namespaces.yield()
     }
 
+    /// Gives way for good: the agent ends. May wait.
+    package func end() {
+        hasEnded.store(true, ordering: .sequentiallyConsistent)
+        yield()
+    }
+
     /// Takes back hooks, settings, policies and redirects: the successor may have replaced any of them.
     package func resume() {
         if let datapath = datapath.current { takeBack(datapath) }
@@ -74,6 +81,8 @@ package final class KernelSide: Yielding {
         }
         // Last of all: its look at every process finds what was reported to the other process.
         namespaces.resume()
+        // The agent's end may have come meanwhile, and the next agent with it.
+        if hasEnded.load(ordering: .sequentiallyConsistent) { yield() }
     }
 
     /// Repeats what the last ``resume()`` did not reach. Where pins alone are left, no process is looked at again.

@@ -97,7 +97,7 @@ extension Parts {
             if isTaken, let datapath = kernel.datapath.current { await Self.drain(serving.namespaces, datapath) }
             await server.stopAccepting()
             // From here on a new agent can begin, and nothing that it writes is written over.
-            operators.kernelSide.yield()
+            operators.kernelSide.end()
             kernel.lock.release()
             await server.shutDownGracefully(within: drainTime.requests, keepsIdle: operators.endpoint.isTaken)
         }

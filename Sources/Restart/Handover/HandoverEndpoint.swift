@@ -211,6 +211,8 @@ extension HandoverEndpoint {
         // No other process can have it for long: one that takes it finds the port in use.
         let isLocked = (try? lock.tryAcquire()) ?? false
         kernel.resume()
+        // The agent's end may have come meanwhile, and have freed the lock before this took it.
+        guard storage.withLock({ $0.isOpen }) else { return lock.release() }
         logger.warning(
             "the successor ended before it accepted connections; this agent goes on", metadata: ["lock": "\(isLocked)"])
     }
