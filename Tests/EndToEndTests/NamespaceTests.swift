@@ -155,7 +155,7 @@ struct NamespaceTests {
             kill(try Self.opener(of: agent.processIdentifier), SIGKILL)
             let result = await agent.result()
             #expect(result.status != 0)
-            #expect(result.errorOutput.contains("podidentd-opener has ended"), "\(result.errorOutput)")
+            #expect(result.errorOutput.contains("Error: podidentd-opener has ended"), "\(result.errorOutput)")
         }
     }
 
@@ -182,7 +182,7 @@ struct NamespaceTests {
     @Test("a replaced agent that loses its opener waits for its successor's end all the same")
     func openerKilledAfterHandover() async throws {
         try await withWorld { world in
-            let first = try world.launchAgent(["shutdown.drain-seconds": "20"], options: ["--supervised"])
+            let first = try world.launchAgent(["shutdown.drain-seconds": "60"], options: ["--supervised"])
             try await first.waitUntilReady()
             let pod = try await world.addPod("a", isHostNetwork: true)
             // The first agent waits for one more request of this connection, and looks at its opener meanwhile.
@@ -190,10 +190,11 @@ struct NamespaceTests {
             let second = try await world.startAgent()
             try await first.log.first { $0.contains("handed over to a successor") }
             kill(try Self.opener(of: first.processIdentifier), SIGKILL)
-            try await first.log.first(within: .seconds(120)) { $0.contains("a part failed after the hand-over") }
+            try await first.log.first { $0.contains("no listener can be opened any more") }
+            client.signal(SIGTERM)
+            try await first.log.first { $0.contains("a part failed after the hand-over") }
             try await first.log.first { $0.contains("replaced; waiting") }
             #expect(first.isRunning)
-            client.signal(SIGTERM)
             await second.stop()
             #expect(await first.result().status == 0)
         }

@@ -37,9 +37,12 @@ final class Failure<Reason: Error>: Sendable {
     /// Whether the error has come.
     var isReported: Bool { hasCome.load(ordering: .acquiring) }
 
-    func report(_ error: Reason) {
-        hasCome.store(true, ordering: .releasing)
+    /// Returns whether this is the error: later ones do not count.
+    @discardableResult
+    func report(_ error: Reason) -> Bool {
+        guard !hasCome.exchange(true, ordering: .acquiringAndReleasing) else { return false }
         continuation.yield(error)
+        return true
     }
 
     /// Throws the error, or returns when the task is cancelled.

@@ -70,7 +70,10 @@ struct ServingParts: Sendable {
         namespaces = NamespaceKeeper(
             opener: opener, ports: ListenerPorts(first: configuration.listenPort), datapath: kernel.datapath,
             cgroups: kernel.cgroups, server: server, supervisor: supervisor, incidents: incidents, logger: logger
-        ) { openerLost.report($0) }
+        ) { error in
+            guard openerLost.report(error) else { return }
+            logger.error("no listener can be opened any more: the agent ends", metadata: ["reason": "\(error)"])
+        }
         readiness = ReadinessProbe(
             datapath: kernel.datapath, watcher: pods.watcher, credentials: upstreams.credentials, proof: proof,
             arrivals: arrivals, isServing: { server.isAccepting })
