@@ -54,7 +54,11 @@ final class AuditFile: Sendable {
             defer { queue.isDraining = true }
             return !queue.isDraining
         }
-        if mustStart { thread.submit { [self] _ in drain() } }
+        guard mustStart else { return }
+        thread.submit { [self] state in
+            // A pool that has been shut down calls this on the caller's own thread.
+            if case .active = state { drain() }
+        }
     }
 
     /// Opens the path again at the next line.
@@ -68,9 +72,10 @@ final class AuditFile: Sendable {
     /// comes later is lost: its caller would have to write it.
     func close(within limit: Duration = .seconds(1)) async {
         queue.withLock { $0.isClosed = true }
-        await runClosing(within: limit) { [thread] in
-            // The turn after the last line's. A pool that is shut down leaves lines to a thread that nothing waits for.
-            try? await thread.runIfActive {}
+        await runClosing(within: limit) { [self] in
+            // A pool that is shut down leaves lines to a thread that nothing waits for. Drains itself: the caller of the last
+            // line may not have come to that yet.
+            try? await thread.runIfActive { self.drain() }
         }
         thread.shutdownGracefully { _ in }
     }
