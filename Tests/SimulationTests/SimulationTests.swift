@@ -22,7 +22,7 @@ import Testing
         expectNothingBroken(seed, hours: hours, faultPause: .seconds(pause), pods: 6)
     }
 
-    /// A decision at the moment in which the agent hears of a UID's second pod is judged by what it knew before.
+    /// A decision at the moment in which the agent learns of a UID's second pod is judged by what it knew before.
     @Test func whatIsDecidedWhenNewsArriveIsOfBefore() {
         expectNothingBroken(590, hours: 6, faultPause: .seconds(600), pods: 2)
     }
