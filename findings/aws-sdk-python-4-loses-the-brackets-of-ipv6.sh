@@ -12,9 +12,11 @@
 # So what:  a pod that is given EKS Pod Identity's IPv6 address gets no credentials, and the message makes one look for the agent's fault.
 #           Give it the IPv4 address where the agent listens there as well, or for an instance's credentials set the mode.
 set -euo pipefail
-for python in python3.14 python3.13 python3.12 python3 "$HOME"/.pyenv/versions/3.1[2-9]*/bin/python3; do
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2> /dev/null && break
+python=
+for candidate in python3.14 python3.13 python3.12 python3 "$(pyenv root 2> /dev/null)"/versions/3.1[2-9]*/bin/python3; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2> /dev/null; then python=$candidate; fi
 done
+[ -n "$python" ] || { echo "Python 3.12 or later is missing here." >&2; exit 1; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "$python" -m venv "$folder/venv"

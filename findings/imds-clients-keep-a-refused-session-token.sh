@@ -11,9 +11,11 @@
 # So what:  a metadata server recognizes the session tokens of its predecessor (podidentd keeps their key on the node), or these processes
 #           have to be started again. ec2-metadata has clear_all(); the others have nothing.
 set -euo pipefail
-for python in python3.14 python3.13 python3.12 python3 "$HOME"/.pyenv/versions/3.1[2-9]*/bin/python3; do
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2> /dev/null && break
+python=
+for candidate in python3.14 python3.13 python3.12 python3 "$(pyenv root 2> /dev/null)"/versions/3.1[2-9]*/bin/python3; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2> /dev/null; then python=$candidate; fi
 done
+[ -n "$python" ] || { echo "Python 3.12 or later is missing here." >&2; exit 1; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "$python" -m venv "$folder/venv"
