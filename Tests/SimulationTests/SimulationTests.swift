@@ -22,6 +22,11 @@ import Testing
         expectNothingBroken(seed, hours: hours, faultPause: .seconds(pause), pods: 6)
     }
 
+    /// An agent that had missed the end of a UID's first pod handed that pod's token to a successor that knew the second one.
+    @Test func aUIDsSecondPodGetsNothingOfTheFirstByAHandOver() {
+        expectNothingBroken(2948, hours: 3.1, faultPause: .seconds(600), pods: 2)
+    }
+
     /// A decision at the moment in which the agent learns of a UID's second pod is judged by what it knew before.
     @Test func whatIsDecidedWhenNewsArriveIsOfBefore() {
         expectNothingBroken(590, hours: 6, faultPause: .seconds(600), pods: 2)

@@ -96,6 +96,10 @@ import Testing
                 var renamed = pod
                 renamed.serviceAccountName = "another"
                 #expect(adopt(held, in: world, knowing: renamed) == 0)
+                // A restored backup brought the UID back with another pod, and the predecessor had missed the end of the first.
+                var restored = pod
+                restored.name = "restored"
+                #expect(adopt(held, in: world, knowing: restored) == 0)
                 var finished = pod
                 finished.phase = .succeeded
                 #expect(adopt(held, in: world, knowing: finished) == 0)
@@ -129,7 +133,8 @@ import Testing
                 let key = TokenKey(pod: pod.uid, account: account, kind: .accessToken(ScopeSet(["scope-\(number)"])))
                 held.tokens.append(
                     .init(
-                        key: key, account: account.reference, token: SecretToken("token-\(number)"), age: .zero,
+                        key: key, podName: pod.name, account: account.reference, token: SecretToken("token-\(number)"),
+                        age: .zero,
                         remaining: .seconds(3600)))
             }
             #expect(adopt(held, in: world, knowing: pod) == limit)
@@ -152,7 +157,8 @@ import Testing
             .init(
                 key: TokenKey(
                     pod: pod.uid, serviceAccountUID: account.uid, target: target, kind: kind, quotaProject: "q"),
-                account: account.reference, token: SecretToken("t"), age: .seconds(1), remaining: .seconds(2),
+                podName: pod.name, account: account.reference, token: SecretToken("t"), age: .seconds(1),
+                remaining: .seconds(2),
                 subjectID: "jti")
         }
         #expect(HeldCredentials(parsing: held.bytes) == held)

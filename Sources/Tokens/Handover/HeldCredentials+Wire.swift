@@ -5,13 +5,13 @@ import Attribution
 /// ```text
 /// "nidt" version(1)  accounts(4) account*  tokens(4) token*
 /// account  namespace name uid googleServiceAccount? principalAsEmail(1) quotaProject? annotations age(8)
-/// token    pod serviceAccountUID namespace name quotaProject? target kind token age(8) remaining(8) subjectID?
+/// token    pod podName serviceAccountUID namespace name quotaProject? target kind token age(8) remaining(8) subjectID?
 /// ```
 ///
 /// All of it is right, or none of it is used.
 extension HeldCredentials {
     /// Another version is another form: nothing after it is then understood.
-    static let version: UInt8 = 1
+    static let version: UInt8 = 2
     /// Bytes of all, entries of either sort, and bytes of one text: above what the token table can hold of what a node runs.
     package static let sizeLimit = 32 << 20
     static let countLimit = 65_536
@@ -112,7 +112,8 @@ private struct WireWriter {
 
     mutating func add(_ token: HeldCredentials.Token) {
         let key = token.key
-        for part in [key.pod.description, key.serviceAccountUID, token.account.namespace, token.account.name] {
+        let account = token.account
+        for part in [key.pod.description, token.podName, key.serviceAccountUID, account.namespace, account.name] {
             text(part)
         }
         optional(key.quotaProject)
@@ -228,7 +229,7 @@ private struct WireReader {
     }
 
     mutating func token() -> HeldCredentials.Token? {
-        guard let pod = text().flatMap(PodUID.init), let accountUID = text(), !accountUID.isEmpty,
+        guard let pod = text().flatMap(PodUID.init), let podName = text(), let accountUID = text(), !accountUID.isEmpty,
             let namespace = text(), let name = text(), let project = optional(), let target = target(),
             let kind = kind(), let token = text(), !token.isEmpty, let age = milliseconds(),
             let remaining = milliseconds(), let subject = optional()
@@ -236,8 +237,8 @@ private struct WireReader {
         return HeldCredentials.Token(
             key: TokenKey(
                 pod: pod, serviceAccountUID: accountUID, target: target, kind: kind, quotaProject: project),
-            account: ServiceAccountReference(namespace: namespace, name: name), token: SecretToken(token), age: age,
-            remaining: remaining, subjectID: subject)
+            podName: podName, account: ServiceAccountReference(namespace: namespace, name: name),
+            token: SecretToken(token), age: age, remaining: remaining, subjectID: subject)
     }
 
     private mutating func target() -> TokenKey.Target? {

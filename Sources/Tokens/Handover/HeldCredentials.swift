@@ -8,6 +8,8 @@ package import Attribution
 package struct HeldCredentials: Sendable, Equatable {
     struct Token: Sendable, Equatable {
         var key: TokenKey
+        /// The name of the pod for which the token was minted: another pod may have its UID by now.
+        var podName: String
         var account: ServiceAccountReference
         var token: SecretToken
         /// Since the token was minted; whole milliseconds, as below.
@@ -40,7 +42,7 @@ extension TokenService {
     }
 
     /// Takes over what a predecessor held, within every limit of this agent's own. A token is taken for a pod that `pod`
-    /// knows from this agent's own watch, under the ServiceAccount that the pod runs as.
+    /// knows from this agent's own watch, by the same name, under the ServiceAccount that the pod runs as.
     ///
     /// - Parameters:
     ///   - held: The predecessor's credentials.
@@ -71,7 +73,8 @@ extension TokenTable {
                 guard let token = slot.entry.remaining(at: now) else { continue }
                 held.tokens.append(
                     .init(
-                        key: key, account: ServiceAccountReference(of: shard.record), token: token.token,
+                        key: key, podName: shard.record.name, account: ServiceAccountReference(of: shard.record),
+                        token: token.token,
                         age: (now - token.issuedAt).roundedUp, remaining: (token.expiresAt - now).roundedDown,
                         subjectID: token.subjectID))
             }
@@ -87,8 +90,8 @@ extension TokenTable {
         var count = 0
         for token in held.tokens {
             guard refusal(for: token.key.pod, now: now) == nil, let pod = known(token.key.pod),
-                pod.uid == token.key.pod, pod.staticPodConfigHash == nil, !pod.phase.isTerminal,
-                ServiceAccountReference(of: pod) == token.account
+                pod.uid == token.key.pod, pod.name == token.podName, pod.staticPodConfigHash == nil,
+                !pod.phase.isTerminal, ServiceAccountReference(of: pod) == token.account
             else { continue }
             references.insert(token.account)
             let minted = MintedToken(
