@@ -42,7 +42,7 @@ extension TokenService {
     }
 
     /// Takes over what a predecessor held, within every limit of this agent's own. A token is taken for a pod that `pod`
-    /// knows from this agent's own watch, by the same name, under the ServiceAccount that the pod runs as.
+    /// knows from this agent's own watch. The pod has the name, and runs as the ServiceAccount, for which it was minted.
     ///
     /// - Parameters:
     ///   - held: The predecessor's credentials.
