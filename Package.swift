@@ -267,7 +267,7 @@ let package = Package(
         .target(
             name: "NodeObject",
             dependencies: [
-                "Clouds", "GoogleMetadata", "KubernetesAPI", "Settings", "Text", "Tokens", logging,
+                "Clouds", "EventLoops", "GoogleMetadata", "KubernetesAPI", "Settings", "Text", "Tokens", logging,
             ],
             swiftSettings: small
         ),

@@ -11,6 +11,7 @@
 #           ends in a ValueError, which the chain of providers does not catch. The mode works: the SDK has that address with brackets.
 # So what:  a pod that is given EKS Pod Identity's IPv6 address gets no credentials, and the message makes one look for the agent's fault.
 #           Give it the IPv4 address where the agent listens there as well, or for an instance's credentials set the mode.
+# Needs root: makes a network namespace.
 set -euo pipefail
 python=
 for candidate in python3.14 python3.13 python3.12 python3 "$(pyenv root 2> /dev/null)"/versions/3.1[2-9]*/bin/python3; do

@@ -10,6 +10,7 @@
 #           most that there is). OpenDAL fails while its credentials live for another minute.
 # So what:  a metadata server recognizes the session tokens of its predecessor (podidentd keeps their key on the node), or these processes
 #           have to be started again. ec2-metadata has clear_all(); the others have nothing.
+# Needs root: makes a network namespace.
 set -euo pipefail
 python=
 for candidate in python3.14 python3.13 python3.12 python3 "$(pyenv root 2> /dev/null)"/versions/3.1[2-9]*/bin/python3; do

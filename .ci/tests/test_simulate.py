@@ -55,6 +55,11 @@ class OutputTests(unittest.TestCase):
         self.assertEqual(simulate.output(["sh", "-c", "kill -KILL $$"], 60)[1], -9)
         self.assertEqual(simulate.output(["sh", "-c", "echo one; exec sleep 600"], 5)[:2], ("one\n", None))
 
+    def test_a_seed_that_needs_every_fault_says_so_in_a_word(self):
+        kinds = {"fault": ["a", "b"]}
+        self.assertEqual(simulate.shown({"hours": 6.0, "faults": ["a", "b"], "violations": ["x"]}, kinds), (6.0, "all", "x"))
+        self.assertEqual(simulate.shown({"hours": 1.5, "faults": ["b"], "violations": ["x", "y"]}, kinds), (1.5, "b", "x, y"))
+
     def test_a_program_that_is_killed_is_no_run_without_a_seed(self):
         with tempfile.TemporaryDirectory() as folder:
             lab = pathlib.Path(folder, "lab")

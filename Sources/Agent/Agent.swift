@@ -54,8 +54,7 @@ package struct Agent: Sendable {
             parts.logger.warning("a part failed after the hand-over", metadata: ["reason": "\(error)"])
         }
         if endpoint.isTaken, isSupervised {
-            // These hold the pins: every packet would pass the host guards of both agents for as long as this one waits.
-            parts.selfCheck.clear()
+            // Every packet would pass the host guards of both agents for as long as this one waits.
             parts.operators.kernelSide.release()
             await Succession.standBy(parts.kernel.lock, at: endpoint.path, signals: signals, logger: parts.logger)
         }

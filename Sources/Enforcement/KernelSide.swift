@@ -51,7 +51,11 @@ package final class KernelSide: Yielding {
         held.withLock { $0 = Held(pins: pins, tracking: tracking) }
     }
 
-    /// Holds no pins any more: nothing is taken back. A link in whose place a successor has pinned its own ends here.
+    /// The pins to put back; `nil` before there are any, and after ``release()``.
+    var pins: HeldPins? { held.withLock { $0?.pins } }
+
+    /// Holds no pins any more. A link in whose place a successor has pinned its own ends here. Without a successor the hooks may
+    /// end as well, where the BPF file system is unmounted: not a part of ``end()``.
     package func release() {
         held.withLock { $0 = nil }
     }
@@ -72,6 +76,7 @@ package final class KernelSide: Yielding {
 
     /// Takes back hooks, settings, policies and redirects: the successor may have replaced any of them.
     package func resume() {
+        guard !hasEnded.load(ordering: .sequentiallyConsistent) else { return }
         if let datapath = datapath.current { takeBack(datapath) }
         enforcement.reclaim()
         // The kubelet may have made one of its cgroups again: until now the programs were the successor's to tell.
@@ -99,7 +104,7 @@ package final class KernelSide: Yielding {
         do throws(BPFError) {
             try datapath.reclaim(isRepeated: before?.step == .hooks)
             step = .pins
-            try held.withLock { $0 }?.pins.putBack()
+            try pins?.putBack()
             unfinished.withLock { $0 = nil }
             guard !foreign.isEmpty else { return }
             incidents.increment(.hooksReclaimed)

@@ -1,3 +1,4 @@
+import EventLoops
 package import KubernetesAPI
 package import Logging
 package import Settings
@@ -60,7 +61,7 @@ package struct StartupTaint: Sendable {
             // Cancellation is what the loop's condition looks at.
             try? await Task.sleep(for: pause)
         }
-        await writer.shutdown()
+        await runClosing { await writer.shutdown() }
     }
 
     private func step(_ plan: inout StartupTaintPlan, writer: KubernetesClient) async -> Duration {

@@ -134,8 +134,7 @@ package final class SpiffeService: Sendable {
         }
         await listener?.close()
         await server.drain(within: time)
-        // A signer that is gone does not answer the end of a TLS session.
-        await runClosing(within: .seconds(1)) { [source] in await source.shutdown() }
+        await runClosing { [source] in await source.shutdown() }
     }
 
     /// The stage that `explain` adds.

@@ -172,13 +172,11 @@ import Testing
         #expect(await latch.wait(atMost: .zero))
     }
 
-    @Test func `a part is there once it was set, until it is cleared`() {
+    @Test func `a part is there once it was set`() {
         let slot = Slot<Int>()
         #expect(slot.current == nil)
         slot.set(1)
         slot.set(2)
         #expect(slot.current == 2)
-        slot.clear()
-        #expect(slot.current == nil)
     }
 }

@@ -25,11 +25,10 @@ import X509
         return IdentityStore(configuration: configuration, issuer: signer, observer: QuietObserver(), loop: loop)
     }
 
-    private static func pod(_ number: Int = 1, account: String = "web") -> PodRecord {
+    private static func pod(_ number: Int = 1, name: String? = nil, account: String = "web") -> PodRecord {
         PodRecord(
             uid: known(PodUID("00000000-0000-0000-0000-00000000000\(number)")), namespace: "shop",
-            name: "web-\(number)",
-            serviceAccountName: account)
+            name: name ?? "web-\(number)", serviceAccountName: account)
     }
 
     /// The certificates of a FetchX509SVID message.
@@ -62,12 +61,16 @@ import X509
         #expect(try Self.chain(messages[0]).id == "spiffe://test.example/ns/shop/sa/web")
     }
 
-    @Test("pods have keys of their own, also of one ServiceAccount, and a reused UID's other account is another")
+    @Test("pods have keys of their own, also of one ServiceAccount, and a reused UID's other pod or account is another")
     func separation() async throws {
         let store = Self.store(try FakeSigner())
         let first = try Self.chain(try await store.fetchCertificateMessage(for: Self.pod(1)))
         let second = try Self.chain(try await store.fetchCertificateMessage(for: Self.pod(2)))
         #expect(first.id == second.id && first.leaf != second.leaf)
+        let restored = Self.pod(1, name: "restored")
+        #expect(store.certificateMessage(for: restored) == nil)
+        #expect(try Self.chain(try await store.fetchCertificateMessage(for: restored)).leaf != first.leaf)
+        #expect(store.certificateMessage(for: Self.pod(1)) == nil)
         let other = Self.pod(1, account: "admin")
         #expect(store.certificateMessage(for: other) == nil)
         #expect(try Self.chain(try await store.fetchCertificateMessage(for: other)).id.hasSuffix("/sa/admin"))

@@ -32,6 +32,4 @@ final class Slot<Part: Sendable>: Sendable {
     var current: Part? { part.withLock { $0 } }
 
     func set(_ new: Part) { part.withLock { $0 = new } }
-
-    func clear() { part.withLock { $0 = nil } }
 }

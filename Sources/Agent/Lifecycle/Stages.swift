@@ -103,7 +103,13 @@ extension Parts {
         }
         var stages = [
             Stage(service: FailingService { [lost = serving.openerLost] in try await lost.wait() }, abandon: {}),
-            Stage(service: stop, abandon: { await server.shutDownGracefully(within: .zero) }),
+            Stage(
+                service: stop,
+                abandon: { [self] in
+                    // The agent that runs takes everything back meanwhile.
+                    operators.kernelSide.end()
+                    await server.shutDownGracefully(within: .zero)
+                }),
             .runs { [self] in await sayReady() },
         ]
         if let taint = operators.startupTaint { stages.append(.runs { await taint.run() }) }

@@ -18,7 +18,7 @@ extension Parts {
     static let listLimit = (first: Duration.seconds(5), successor: Duration.seconds(30))
     static let startUp = Duration.seconds(15)
     /// The time for which a replaced agent still accepts connections: a caller may be between its connect and its SYN.
-    private static let drainTime = Duration.milliseconds(250)
+    private static let acceptTime = Duration.milliseconds(250)
 
     /// Serves: takes over from the agent that runs, or begins by itself.
     func start() async throws {
@@ -57,12 +57,11 @@ extension Parts {
         offered.closeRest()
         if let unixPeers { try await upstreams.spiffe?.listen(serving.attributor, peers: unixPeers) }
         // Before a successor can come and go.
-        let pins = try HeldPins(kernel.pins)
-        operators.kernelSide.hold(pins, tracking)
+        operators.kernelSide.hold(try HeldPins(kernel.pins), tracking)
         try await offerHandover()
         selfCheck.set(
             SelfCheck(
-                datapath: kernel.datapath, pins: pins, tracking: tracking,
+                datapath: kernel.datapath, tracking: tracking,
                 namespaces: serving.namespaces, node: node, arrivals: serving.arrivals, proof: serving.proof,
                 admin: operators.admin, endpoint: operators.endpoint, kernelSide: operators.kernelSide,
                 supervisor: supervisor, incidents: incidents, logger: logger))
@@ -165,6 +164,6 @@ extension Parts {
     /// Accepts what is on its way to this agent's listeners, after a successor has taken over.
     static func drain(_ namespaces: NamespaceKeeper, _ datapath: Datapath) async {
         namespaces.withdraw(datapath)
-        try? await Task.sleep(for: drainTime)
+        try? await Task.sleep(for: acceptTime)
     }
 }

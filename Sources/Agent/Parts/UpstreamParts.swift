@@ -90,13 +90,9 @@ struct UpstreamParts: Sendable {
         return try CloudModules.make(configuration, CloudParts(place: place, sessionTokens: SessionTokens(key: key)))
     }
 
-    /// How long the connections may take to close. An upstream that is gone does not answer the end of a TLS session, for which
-    /// each connection waits five seconds.
-    private static let closeLimit = Duration.seconds(1)
-
     /// Closes the clients' connections.
     func shutdownClients() async {
-        await runClosing(within: Self.closeLimit) {
+        await runClosing {
             await withDiscardingTaskGroup { group in
                 group.addTask { await exchange?.shutdown() }
                 group.addTask { await kubernetes.shutdown() }

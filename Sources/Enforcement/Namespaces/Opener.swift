@@ -100,17 +100,13 @@ package final class Opener: Sendable {
             guard SocketControl.send(request.bytes, descriptors: [], over: socket) else { return nil }
             return SocketControl.receive(OpenerResponse.length, from: socket)
         }
-        guard let received else {
-            giveUp()
-            throw OpenerError("podidentd-opener has ended, or takes too long")
-        }
+        guard let received else { throw givenUp("podidentd-opener has ended, or takes too long") }
         guard let answer = OpenerResponse(parsing: received.bytes), answer.cookie == request.namespace.cookie,
             received.descriptors.count == answer.families.count,
             answer.error != 0 || request.ports.contains(answer.port)
         else {
             for descriptor in received.descriptors { close(descriptor) }
-            giveUp()
-            throw OpenerError("podidentd-opener answered out of turn")
+            throw givenUp("podidentd-opener answered out of turn")
         }
         guard answer.error == 0 else { throw OpenerFailure(error: answer.error, step: answer.step) }
         return OpenedListeners(
@@ -119,8 +115,9 @@ package final class Opener: Sendable {
 
     /// Asks nothing more. The agent's end need not wait five seconds for each namespace that comes yet, and a late answer is
     /// none to another request.
-    private func giveUp() {
+    private func givenUp(_ reason: String) -> OpenerError {
         _ = socket.withLock { shutdown($0, CInt(SHUT_RDWR)) }
+        return OpenerError(reason)
     }
 
     /// Sends what may be no request.

@@ -23,7 +23,6 @@ package struct SelfCheck: Sendable {
     private static let looksPerArrivalCheck = 2
 
     let datapath: AttachedDatapath
-    let pins: HeldPins
     let tracking: CgroupTracking
     let namespaces: NamespaceKeeper
     let node: NetworkNamespaceID
@@ -37,13 +36,12 @@ package struct SelfCheck: Sendable {
     let logger: Logger
 
     package init(
-        datapath: AttachedDatapath, pins: HeldPins, tracking: CgroupTracking, namespaces: NamespaceKeeper,
-        node: NetworkNamespaceID, arrivals: ArrivalMonitor, proof: ConnectionProof, admin: AdminServer,
+        datapath: AttachedDatapath, tracking: CgroupTracking, namespaces: NamespaceKeeper, node: NetworkNamespaceID,
+        arrivals: ArrivalMonitor, proof: ConnectionProof, admin: AdminServer,
         endpoint: HandoverEndpoint, kernelSide: KernelSide, supervisor: SupervisorLink?,
         incidents: CounterTable<Incident>, logger: Logger
     ) {
         self.datapath = datapath
-        self.pins = pins
         self.tracking = tracking
         self.namespaces = namespaces
         self.node = node
@@ -127,6 +125,8 @@ package struct SelfCheck: Sendable {
     }
 
     private func checkPins(_ state: inout HeldPins.State) {
+        // Another agent's links are in the place of this one's, or will be.
+        guard !kernelSide.isYielded, let pins = kernelSide.pins else { return }
         let before = state
         do throws(BPFError) {
             state = try pins.check()

@@ -59,15 +59,15 @@ final class ExecCredentialSource: Sendable {
             case .fail(let error): throw error
             case .wait(let task): running = task
             }
-            guard await hasEnded(running) else {
+            guard await wait(for: running) else {
                 throw KubernetesAPIError(
                     "credential plugin \(plugin.command)", "still runs, and the request was given up")
             }
         }
     }
 
-    /// Waits for the end of a run, which goes on for others where the caller is cancelled: `false` then.
-    private func hasEnded(_ run: Task<Void, Never>) async -> Bool {
+    /// Waits for the end of a run. Where the caller is cancelled it goes on for others: `false` then.
+    private func wait(for run: Task<Void, Never>) async -> Bool {
         let (ends, end) = AsyncStream.makeStream(of: Void.self)
         Task {
             await run.value

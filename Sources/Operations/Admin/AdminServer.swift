@@ -2,7 +2,6 @@ package import Logging
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
-import Synchronization
 
 /// Serves the debug endpoints over a Unix socket that only root may open.
 package final class AdminServer: Sendable {
@@ -15,12 +14,7 @@ package final class AdminServer: Sendable {
     private let service: EndpointService
     private let eventLoopGroup: any EventLoopGroup
     private let logger: Logger
-    private let storage = Mutex(Storage())
-
-    private struct Storage {
-        var listener: UnixListener?
-        var isStopped = false
-    }
+    private let listener = UntilStopped<UnixListener>()
 
     /// Serves `endpoints` and `queries`, JSON bodies by request path, at `path`.
     package init(
@@ -45,10 +39,11 @@ package final class AdminServer: Sendable {
     }
 
     /// Whether the socket is there, or is not to be any more.
-    package var isListening: Bool { storage.withLock { $0.listener != nil || $0.isStopped } }
+    package var isListening: Bool { listener.value != nil || listener.isStopped }
 
     /// Binds the socket, mode 0600, in place of one that a predecessor has or left. A server that was stopped binds none.
     package func start() async throws(AdminServerError) {
+        guard !listener.isStopped else { return }
         service.start()
         let bootstrap = ServerBootstrap(group: eventLoopGroup)
             .childChannelInitializer { [service] channel in
@@ -57,21 +52,13 @@ package final class AdminServer: Sendable {
                     try service.adopt(channel)
                 }
             }
-        let listener = try await UnixListener.open(at: path, bootstrap)
-        let isKept = storage.withLock { storage in
-            if !storage.isStopped { storage.listener = listener }
-            return !storage.isStopped
-        }
-        if !isKept { await listener.close() }
+        let opened = try await UnixListener.open(at: path, bootstrap)
+        if !listener.keep(opened) { await opened.close() }
     }
 
     /// Closes the socket for good, and removes it unless it is a successor's by now.
     package func stop() async {
-        let listener = storage.withLock { storage in
-            defer { (storage.listener, storage.isStopped) = (nil, true) }
-            return storage.listener
-        }
-        await listener?.close()
+        await listener.stop()?.close()
         await service.stop()
     }
 }

@@ -2,7 +2,6 @@ package import Logging
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
-import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -17,12 +16,7 @@ package final class MetricsServer: Sendable {
     private let service: EndpointService
     private let eventLoopGroup: any EventLoopGroup
     private let logger: Logger
-    private let storage = Mutex(Storage())
-
-    private struct Storage {
-        var channel: (any Channel)?
-        var isStopped = false
-    }
+    private let channel = UntilStopped<any Channel>()
 
     /// Makes answers from `collect` and `readiness`, which may block.
     package init(
@@ -52,73 +46,54 @@ package final class MetricsServer: Sendable {
 
     /// Binds the address and port, which no other socket may share, and serves.
     package func start() async throws(MetricsServerError) {
-        do {
-            try await serve(bootstrap().bind(host: address, port: port).get())
-        } catch {
-            throw failure(error)
-        }
+        try await serve { bootstrap in try await bootstrap.bind(host: address, port: port).get() }
     }
 
     /// Serves on a bound stream socket, which is the server's from here on, also when this throws. A negative `descriptor` is a
     /// copy that could not be made, for want of descriptors.
     package func start(adopting descriptor: CInt) async throws(MetricsServerError) {
         // NIO would end the process.
-        guard descriptor >= 0 else { throw failure(NoDescriptor()) }
-        do {
-            try await serve(bootstrap().withBoundSocket(descriptor).get())
-        } catch {
-            throw failure(error)
-        }
+        guard descriptor >= 0 else { throw failure("no descriptor is left for the socket") }
+        try await serve { bootstrap in try await bootstrap.withBoundSocket(descriptor).get() }
     }
 
-    private func bootstrap() -> ServerBootstrap {
+    private func serve(
+        _ bind: (ServerBootstrap) async throws -> any Channel
+    ) async throws(MetricsServerError) {
         service.start()
-        return ServerBootstrap(group: eventLoopGroup)
+        let bootstrap = ServerBootstrap(group: eventLoopGroup)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { [service] channel in
                 channel.eventLoop.makeCompletedFuture { try service.adopt(channel) }
             }
-    }
-
-    private func serve(_ channel: any Channel) async throws {
-        let isKept = storage.withLock { storage in
-            if !storage.isStopped { storage.channel = channel }
-            return !storage.isStopped
+        let bound: any Channel
+        do {
+            bound = try await bind(bootstrap)
+        } catch {
+            throw failure("\(error)")
         }
-        guard isKept else {
-            try await channel.close().get()
-            throw Stopped()
+        guard channel.keep(bound) else {
+            try? await bound.close().get()
+            throw failure("the server has stopped")
         }
         logger.info(
-            "serving metrics", metadata: ["address": "\(address)", "port": "\(channel.localAddress?.port ?? port)"])
+            "serving metrics", metadata: ["address": "\(address)", "port": "\(bound.localAddress?.port ?? port)"])
     }
 
-    private func failure(_ error: any Error) -> MetricsServerError {
+    private func failure(_ reason: String) -> MetricsServerError {
         MetricsServerError(
-            description: "cannot serve metrics on \(address) port \(port) (metrics.address, metrics.port): \(error)")
-    }
-
-    private struct NoDescriptor: Error, CustomStringConvertible {
-        var description: String { "no descriptor is left for the socket" }
-    }
-
-    private struct Stopped: Error, CustomStringConvertible {
-        var description: String { "the server has stopped" }
+            description: "cannot serve metrics on \(address) port \(port) (metrics.address, metrics.port): \(reason)")
     }
 
     /// Whether it was stopped, after which it does not start again.
-    package var isStopped: Bool { storage.withLock { $0.isStopped } }
+    package var isStopped: Bool { channel.isStopped }
 
     /// Where it listens, while it does.
-    package var localPort: Int? { storage.withLock { $0.channel?.localAddress?.port } }
+    package var localPort: Int? { channel.value?.localAddress?.port }
 
     /// Stops listening for good; answers that are being made are lost.
     package func stop() async {
-        let channel = storage.withLock { storage in
-            defer { (storage.channel, storage.isStopped) = (nil, true) }
-            return storage.channel
-        }
-        try? await channel?.close().get()
+        try? await channel.stop()?.close().get()
         await service.stop()
     }
 }

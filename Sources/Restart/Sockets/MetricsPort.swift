@@ -45,10 +45,9 @@ package final class MetricsPort: Sendable {
         guard configuration.metricsPort != 0, descriptor == nil else { return true }
         do {
             let bound = try adoptOrOpen(offered)
-            let copy = fcntl(bound, F_DUPFD_CLOEXEC, 0)
             do {
                 try ListeningSocket.listen(bound, configuration.metricsAddress, configuration.metricsPort)
-                try await server.start(adopting: copy)
+                try await server.start(adopting: fcntl(bound, F_DUPFD_CLOEXEC, 0))
             } catch {
                 close(bound)
                 throw error

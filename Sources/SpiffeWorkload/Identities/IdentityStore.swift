@@ -220,8 +220,9 @@ package final class IdentityStore: Sendable {
 }
 
 extension PodRecord {
-    /// Whether two records of one UID speak for the same identity.
+    /// Whether two records speak for the same pod and identity: a restored backup brings a UID back with another pod.
     func isSameIdentity(as other: PodRecord) -> Bool {
-        uid == other.uid && namespace == other.namespace && serviceAccountName == other.serviceAccountName
+        uid == other.uid && namespace == other.namespace && name == other.name
+            && serviceAccountName == other.serviceAccountName
     }
 }

@@ -1,7 +1,8 @@
-/// Runs `work`, and waits for its end, but no longer than `limit`: then the work goes on by itself.
+/// Runs `work`, and waits for its end, but no longer than `limit`: then the work goes on by itself. A peer that is gone does not
+/// answer the end of a TLS session, for which each connection waits five seconds.
 ///
 /// Neither the work nor the wait ends with a task that is cancelled: both are for what closes something.
-package func runClosing(within limit: Duration, _ work: @escaping @Sendable () async -> Void) async {
+package func runClosing(within limit: Duration = .seconds(1), _ work: @escaping @Sendable () async -> Void) async {
     let (ends, end) = AsyncStream.makeStream(of: Void.self)
     Task {
         await work()
