@@ -93,7 +93,8 @@ private func jwt(_ bytes: [UInt8]) {
 /// Credentials that are handed over read as they were written, or not at all.
 private func handover(_ bytes: [UInt8]) {
     guard let held = HeldCredentials(parsing: bytes) else { return }
-    precondition(HeldCredentials(parsing: held.bytes)?.tokenCount == held.tokenCount, "a hand-over changes")
+    let written = held.bytes
+    precondition(HeldCredentials(parsing: written)?.bytes == written, "a hand-over changes")
 }
 
 private let parsers = [cgroupPath, requestTarget, watch, kubeconfig, yaml, protobuf, jwt, handover]

@@ -108,9 +108,8 @@ extension TokenTable {
                 guard let key = fetch.key.pace(with: fetch.federated), let pace = paces[key],
                     pace.isSpaced(at: now)
                 else { continue }
-                let end = shard.end(of: fetch.key, at: now)
-                let candidate = Candidate(
-                    pod: pod, key: fetch.key, pace: key, end: end, isAwaited: shard.isAwaited(fetch.key))
+                let (end, isAwaited) = shard.prospect(of: fetch.key, at: now)
+                let candidate = Candidate(pod: pod, key: fetch.key, pace: key, end: end, isAwaited: isAwaited)
                 if let end {
                     if pace.mustRenew(endingAt: end, at: now) {
                         urgent.append((-1, candidate))
@@ -153,11 +152,6 @@ extension TokenTable {
 }
 
 extension PodShard {
-    /// Whether a request waits for the token, or for one that is fetched with it.
-    func isAwaited(_ key: TokenKey) -> Bool {
-        ([key] + blocked(on: key)).contains { slots[$0]?.waiters.isEmpty == false }
-    }
-
     /// Whether the fetch goes on after `failure`, at the pace of its upstream.
     func isPaced(_ fetch: TokenFetch, after failure: UpstreamFailure) -> Bool {
         configuration.pacing != nil && failure.kind == .rateLimited
@@ -198,16 +192,23 @@ extension PodShard {
         slots[fetch.key]?.progressed(.setback(failure))
     }
 
-    /// When the first of the tokens ends that this fetch renews, its own or those that wait for the federated token; `nil` where
-    /// there is nothing to serve meanwhile.
-    func end(of key: TokenKey, at now: Instant) -> Instant? {
-        guard key.kind == .federation else { return slots[key]?.entry.servedUntil(at: now) }
-        var first: Instant?
-        for other in blocked(on: key) {
-            guard let end = slots[other]?.entry.servedUntil(at: now) else { return nil }
-            first = min(first ?? end, end)
+    /// When the first of the tokens ends that this fetch renews, its own or those that wait for the federated token, `nil` where
+    /// there is nothing to serve meanwhile; and whether a request waits for one of them.
+    ///
+    /// Every start of a fetch asks it of each queued one, and most of them wait for a federated token: it makes no list of them.
+    func prospect(of key: TokenKey, at now: Instant) -> (end: Instant?, isAwaited: Bool) {
+        var isAwaited = slots[key]?.waiters.isEmpty == false
+        guard key.kind == .federation else { return (slots[key]?.entry.servedUntil(at: now), isAwaited) }
+        var (first, areServed): (Instant?, Bool) = (nil, true)
+        for index in slots.indices where slots.values[index].fetch == .blocked && slots.keys[index].federation == key {
+            isAwaited = isAwaited || !slots.values[index].waiters.isEmpty
+            if let end = slots.values[index].entry.servedUntil(at: now) {
+                first = min(first ?? end, end)
+            } else {
+                areServed = false
+            }
         }
-        return first
+        return (areServed ? first : nil, isAwaited)
     }
 }
 
