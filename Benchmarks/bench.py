@@ -34,7 +34,7 @@ QUICK = {"rounds": 2, "seconds": 1, "idle_seconds": 1, "scale_seconds": 1, "scal
 
 def arguments():
     parser = Options(__doc__)
-    parser.add_argument("--before", help=f"a checkout of {BASELINE} with its release build, which takes turns in figures 1 and 2")
+    parser.add_argument("--before", help=f"a checkout of {BASELINE} with its release build, which takes turns in figures 1, 2 and 8")
     parser.add_argument("--only", default="1,2,3,4,5,6,7,8,9", help="figures: 1,2,5 (1, 2, 3 and 9 go together)")
     parser.add_argument("--rows", default=",".join(WAITS), help="of figure 6, such as restart,killed; the others' rows stay as they are")
     parser.add_argument("--scenes", default="", help="of figure 4, such as 10,110; the first is what the others are compared with")

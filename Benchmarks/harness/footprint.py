@@ -10,7 +10,7 @@ import time
 from .load import IDENTITY, TOKEN, visit
 from .process import cpu_seconds, status, switches
 from .rows import judge, row
-from .servers import Agent
+from .servers import Agent, Before
 from .tools import ROOT, BenchError, program, run, say
 
 MEGA = 1e6
@@ -27,15 +27,9 @@ def footprint_figure(stage, agent_path, options):
     for count, limit in LIMITS.items():
         if count > options.most_pods:
             continue
-        resident = []
+        resident, before = [], []
         for _ in range(options.memory_rounds):
-            stage.set_pods(max(count, 1))
-            agent.start()
-            for wait in (0, START_UP):
-                time.sleep(wait)
-                visits = visit(stage.pods, [TOKEN, IDENTITY]) if count else []
-                if any(one["statuses"] != [200, 200] for one in visits):
-                    raise BenchError(f"not every pod got two tokens: {[one['statuses'] for one in visits][:3]}...")
+            started(agent, count)
             values = status(agent.pid)
             resident.append(values["VmRSS"] / MEGA)
             memory[str(count)] = {"resident": values["VmRSS"], "anonymous": values["RssAnon"],
@@ -43,11 +37,13 @@ def footprint_figure(stage, agent_path, options):
             if count == 110 and "idle" not in memory:
                 memory["idle"] = idle(agent.pid, options.idle_for)
             agent.stop()
+            if options.before:
+                before.append(resident_before(options.before, agent, count))
         anonymous = memory[str(count)]["anonymous"] / MEGA
         say(f"  {count} pods: {resident[-1]:.1f} MB resident, {anonymous:.1f} of it anonymous")
         what = f"resident memory, {count} pods, {anonymous:.1f} MB of it anonymous"
         rows.append(judge(row(f"memory-{count}", what, "MB", resident, better="lower", target=f"<= {limit} MB", tolerance=0.1,
-                              compare=resident[-1]), at_most=limit))
+                              reference=Before.name, reference_values=before, compare=resident[-1]), at_most=limit))
     rows += binary_rows(agent_path)
     rest = memory.get("idle")
     if rest:
@@ -57,6 +53,30 @@ def footprint_figure(stage, agent_path, options):
         rows.append(row("idle-switches", "idle: context switches", "1/s", [rest["switches"]], better="lower",
                         tolerance=0.5, compare=rest["switches"]))
     return {"rows": rows + listener_rows(), "memory": memory}
+
+
+def started(agent, count):
+    """Starts the agent beside so many pods, and returns when every one has had two tokens at its start and after it."""
+    agent.stage.set_pods(max(count, 1))
+    agent.start()
+    for wait in (0, START_UP):
+        time.sleep(wait)
+        visits = visit(agent.stage.pods, [TOKEN, IDENTITY]) if count else []
+        if any(one["statuses"] != [200, 200] for one in visits):
+            raise BenchError(f"not every pod got two tokens: {[one['statuses'] for one in visits][:3]}...")
+
+
+def resident_before(tree, rival, count):
+    """The resident memory of the build before, in MB, with as many pods on a node of its own."""
+    agent = Before(tree, rival)
+    try:
+        started(agent, count)
+        megabytes = status(agent.pid)["VmRSS"] / MEGA
+        agent.stop()
+    finally:
+        agent.close()
+    say(f"  {count} pods: {megabytes:.1f} MB with {agent.name}")
+    return megabytes
 
 
 def idle(pid, seconds):
