@@ -9,6 +9,8 @@ package final class CgroupTracking: Sendable {
     package let mechanism: String
     private let source: any CgroupEventSource
     private let kubepods: KubepodsKeeper
+    private let cgroups: CgroupFileSystem
+    private let enforcement: PolicyEnforcement
 
     /// Levels below the kubepods root at which something names a pod or a container.
     private static let depth = 4
@@ -27,6 +29,8 @@ package final class CgroupTracking: Sendable {
             enforcement.sweep(cgroups)
         }
         self.kubepods = keeper
+        self.cgroups = cgroups
+        self.enforcement = enforcement
         let handle: @Sendable (CgroupEvent) -> Void = { event in
             switch event {
             case .made(let id):
@@ -75,6 +79,20 @@ package final class CgroupTracking: Sendable {
 
     /// Looks for kubepods cgroups of others: where inotify reports cgroups, nothing reports theirs.
     func checkOtherRoots() {
+        kubepods.checkOthers()
+    }
+
+    /// Returns when no write is under way that began before another agent told the programs.
+    func settle() {
+        kubepods.settle()
+    }
+
+    /// Makes the programs know what this agent knows: until now another agent told them.
+    package func reclaim() {
+        enforcement.reclaim()
+        // Pods have ended meanwhile, and the kubelet may have made one of its cgroups again.
+        enforcement.sweep(cgroups)
+        kubepods.check()
         kubepods.checkOthers()
     }
 

@@ -65,6 +65,8 @@ package final class KernelSide: Yielding {
 
     package func yield() {
         enforcement.yield()
+        // A write that was begun before is done by now.
+        held.withLock({ $0?.tracking })?.settle()
         namespaces.yield()
     }
 
@@ -78,12 +80,7 @@ package final class KernelSide: Yielding {
     package func resume() {
         guard !hasEnded.load(ordering: .sequentiallyConsistent) else { return }
         if let datapath = datapath.current { takeBack(datapath) }
-        enforcement.reclaim()
-        // The kubelet may have made one of its cgroups again: until now the programs were the successor's to tell.
-        if let tracking = held.withLock({ $0?.tracking }) {
-            tracking.checkRoot()
-            tracking.checkOtherRoots()
-        }
+        held.withLock({ $0?.tracking })?.reclaim()
         // Last of all: its look at every process finds what was reported to the other process.
         namespaces.resume()
         // The agent's end may have come meanwhile, and the next agent with it.
@@ -92,6 +89,7 @@ package final class KernelSide: Yielding {
 
     /// Repeats what the last ``resume()`` did not reach. Where pins alone are left, no process is looked at again.
     func retry() {
+        guard !hasEnded.load(ordering: .sequentiallyConsistent) else { return }
         let step = unfinished.withLock { $0?.step }
         guard step == .pins, let datapath = datapath.current, datapath.foreignHooks.isEmpty else { return resume() }
         takeBack(datapath)

@@ -38,12 +38,9 @@ package final class PolicyEnforcement: Sendable {
     func adopt(from cgroups: CgroupFileSystem) {
         guard let datapath = datapath.current else { return }
         state.withLock { state in
-            let dead = datapath.prune { cgroups.path(of: $0) != nil }
+            let dead = prune(datapath, cgroups, state)
             let installed = datapath.policiesByPod()
-            state.bindings.adopt(installed)
-            for (id, policy) in installed where !policies.names(policy) {
-                apply([PolicyBindings.Change(cgroup: id, policy: .attribute)], &state)
-            }
+            adopt(installed, &state)
             if !installed.isEmpty || dead > 0 {
                 logger.info(
                     "policies of an earlier agent taken over",
@@ -55,27 +52,42 @@ package final class PolicyEnforcement: Sendable {
     /// Whether another agent's rules count.
     var isYielded: Bool { state.withLock(\.bindings.isYielded) }
 
-    /// Writes no policy any more, until ``reclaim()``: a successor has rules of its own, and does not look again at what it has
+    /// Writes nothing any more, until ``reclaim()``: a successor has rules of its own, and does not look again at what it has
     /// decided.
     func yield() {
         state.withLock { $0.bindings.isYielded = true }
     }
 
     /// Makes the kernel's policies what this agent's rules say: another agent may have written its own until now.
-    package func reclaim() {
+    func reclaim() {
         guard let datapath = datapath.current else { return }
         state.withLock { state in
             state.bindings.isYielded = false
-            state.bindings.adopt(datapath.policiesByPod())
+            adopt(datapath.policiesByPod(), &state)
             refresh(nil, &state)
         }
+    }
+
+    /// Takes note of the kernel's policies, and removes those that no rule gives any more.
+    private func adopt(_ installed: [CgroupID: PodPolicy], _ state: inout State) {
+        state.bindings.adopt(installed)
+        for (id, policy) in installed where !policies.names(policy) {
+            apply([PolicyBindings.Change(cgroup: id, policy: .attribute)], &state)
+        }
+    }
+
+    /// Removes what the kernel keeps for pods that are gone, and returns how many there were.
+    @discardableResult
+    private func prune(_ datapath: Datapath, _ cgroups: CgroupFileSystem, _ state: State) -> Int {
+        guard !state.bindings.isYielded else { return 0 }
+        return datapath.prune { cgroups.path(of: $0) != nil }
     }
 
     /// Forgets the cgroups whose end no event told, and what the kernel keeps for them.
     func sweep(_ cgroups: CgroupFileSystem) {
         state.withLock { state in
             for id in state.bindings.known where cgroups.path(of: id) == nil { state.bindings.remove(id) }
-            datapath.current?.prune { cgroups.path(of: $0) != nil }
+            if let datapath = datapath.current { prune(datapath, cgroups, state) }
         }
     }
 
@@ -92,7 +104,7 @@ package final class PolicyEnforcement: Sendable {
     func remove(_ id: CgroupID) {
         state.withLock { state in
             state.bindings.remove(id)
-            datapath.current?.forget(pod: id)
+            if !state.bindings.isYielded { datapath.current?.forget(pod: id) }
         }
     }
 
@@ -111,7 +123,7 @@ package final class PolicyEnforcement: Sendable {
     }
 
     private func apply(_ changes: [PolicyBindings.Change], _ state: inout State) {
-        guard !changes.isEmpty, let datapath = datapath.current else { return }
+        guard !changes.isEmpty, !state.bindings.isYielded, let datapath = datapath.current else { return }
         for change in changes {
             var metadata: Logger.Metadata = ["cgroup": "\(change.cgroup)", "policy": "\(change.policy.rawValue)"]
             if let pod = state.bindings.uid(of: change.cgroup).flatMap({ directory.record(for: $0) }) {

@@ -50,6 +50,17 @@ import Testing
         #expect(registry.ended(Self.pod) == (open: Array(1...8), refused: [9] + Array(11...17)))
     }
 
+    @Test func `a namespace is known while it is open or refused`() {
+        let numbers = UInt64(1)...20
+        var registry = Self.registry(8)
+        #expect(registry.seen(Self.id(9), pod: Self.pod, at: Self.start) == .refuse)
+        registry.openedNode(Self.id(20), port: 988, families: .both, at: Self.start)
+        #expect(numbers.filter(registry.knows) == Array(1...9) + [20])
+        #expect(registry.takeExpiredRefusals(at: Self.start + .seconds(10)) == [9])
+        _ = registry.ended(Self.pod)
+        #expect(numbers.filter(registry.knows) == [20])
+    }
+
     @Test func `the namespace that was idle for longest makes room, but never the pod's first`() {
         var registry = Self.registry(8)
         let later = Self.start + .seconds(90)

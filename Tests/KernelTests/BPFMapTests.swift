@@ -25,10 +25,15 @@ import Testing
             #expect(table.occupancy(as: "shown") == MapOccupancy(name: "shown", entries: 3, capacity: 3))
             #expect(throws: BPFError("set an entry", errorNumber: E2BIG)) { try table.set(1, for: 4, "set an entry") }
             try table.set(11, for: 1, "set an entry")
+            let isAdded = try table.add(12, for: 1, "add an entry")
+            #expect(!isAdded && table[1] == 11)
+            #expect(throws: BPFError("add an entry", errorNumber: E2BIG)) { try table.add(1, for: 4, "add an entry") }
             table.remove(2)
             table.remove(2)
             #expect(table.entries() == [1: 11, 3: 30])
             #expect(throws: BPFError("read it", errorNumber: ENOENT)) { try table.value(of: 2, "read it") }
+            #expect(try table.add(21, for: 2, "add an entry"))
+            #expect(table.entries() == [1: 11, 2: 21, 3: 30])
         }
     }
 

@@ -93,8 +93,7 @@ extension Parts {
     private var servingStages: [Stage] {
         let server = serving.server
         let stop = ClosingService { [self] in
-            let isTaken = operators.endpoint.isTaken
-            if isTaken, let datapath = kernel.datapath.current { await Self.drain(serving.namespaces, datapath) }
+            if operators.endpoint.isTaken { try? await Task.sleep(for: Self.acceptTime) }
             await server.stopAccepting()
             // From here on a new agent can begin, and nothing that it writes is written over.
             operators.kernelSide.end()

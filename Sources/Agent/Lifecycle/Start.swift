@@ -18,7 +18,7 @@ extension Parts {
     static let listLimit = (first: Duration.seconds(5), successor: Duration.seconds(30))
     static let startUp = Duration.seconds(15)
     /// The time for which a replaced agent still accepts connections: a caller may be between its connect and its SYN.
-    private static let acceptTime = Duration.milliseconds(250)
+    static let acceptTime = Duration.milliseconds(250)
 
     /// Serves: takes over from the agent that runs, or begins by itself.
     func start() async throws {
@@ -48,7 +48,7 @@ extension Parts {
             try await Succession.replace(predecessor, lock)
             serving.namespaces.takeOver(datapath)
             // Until now the other agent wrote policies of new pods as well, by its own rules.
-            pods.enforcement.reclaim()
+            tracking.reclaim()
             try await predecessor.confirm()
             logger.info("took over from the agent that ran", metadata: ["predecessor": "\(predecessor.processID)"])
             try await startAdmin()
@@ -159,11 +159,5 @@ extension Parts {
         while (try? await Task.sleep(for: Self.startUp)) != nil {
             if plan.isQuiet(at: spiffe.certificateCount) { StartUpPages.release() }
         }
-    }
-
-    /// Accepts what is on its way to this agent's listeners, after a successor has taken over.
-    static func drain(_ namespaces: NamespaceKeeper, _ datapath: Datapath) async {
-        namespaces.withdraw(datapath)
-        try? await Task.sleep(for: acceptTime)
     }
 }

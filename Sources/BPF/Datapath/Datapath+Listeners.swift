@@ -54,6 +54,17 @@ extension Datapath {
             listener.kernelValue, for: cookie, "redirect the connections of the network namespace \(cookie)")
     }
 
+    /// The same for a namespace that has no listener and is not refused one.
+    ///
+    /// - Returns: Whether it was such a namespace.
+    /// - Throws: What the kernel said, when the table is full.
+    package func addListener(
+        _ listener: NamespaceListener, ofNamespace cookie: UInt64
+    ) throws(BPFError) -> Bool {
+        try maps.listeners.add(
+            listener.kernelValue, for: cookie, "redirect the connections of the network namespace \(cookie)")
+    }
+
     /// Holds the connections of a namespace from now on.
     package func removeListener(ofNamespace cookie: UInt64) {
         maps.listeners.remove(cookie)

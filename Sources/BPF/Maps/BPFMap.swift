@@ -1,4 +1,5 @@
 import CLibbpf
+import Glibc
 
 /// A kernel table behind a descriptor.
 protocol KernelTable: Sendable {
@@ -51,6 +52,18 @@ struct BPFMap<Key: BitwiseCopyable & Sendable & Hashable, Value: BitwiseCopyable
     func set(_ value: Value, for key: Key, _ operation: @autoclosure () -> String) throws(BPFError) {
         var (key, value) = (key, value)
         try check(unsafe bpf_map_update_elem(descriptor, &key, &value, UInt64(BPF_ANY)), operation())
+    }
+
+    /// Adds an entry, unless there is one for `key`.
+    ///
+    /// - Returns: Whether there was none.
+    /// - Throws: What the kernel said, such as that the table is full.
+    func add(_ value: Value, for key: Key, _ operation: @autoclosure () -> String) throws(BPFError) -> Bool {
+        var (key, value) = (key, value)
+        let result = unsafe bpf_map_update_elem(descriptor, &key, &value, UInt64(BPF_NOEXIST))
+        if result == -EEXIST { return false }
+        try check(result, operation())
+        return true
     }
 
     /// Removes the entry of `key`, if there is one.

@@ -62,7 +62,7 @@ final class KubepodsKeeper: Sendable {
             try current.withLock { current throws(BPFError) in
                 var new = current
                 new.others = found.map(\.tree)
-                guard new != current else { return }
+                guard new != current, !isYielded() else { return }
                 try datapath.setKubepods(new)
                 current = new
             }
@@ -76,6 +76,9 @@ final class KubepodsKeeper: Sendable {
         }
         report(found)
     }
+
+    /// Returns when no write is under way that began before another agent told the programs.
+    func settle() { current.withLock { _ in } }
 
     private func report(_ found: [OtherKubepods]) {
         let new = reported.withLock { reported in
@@ -97,6 +100,7 @@ final class KubepodsKeeper: Sendable {
         guard let id = cgroups.id(of: root.path) else { return }
         let qosClasses = KubepodsSearch.qosClasses(of: root, in: cgroups)
         let isNewRoot: Bool? = current.withLock { current in
+            guard !isYielded() else { return nil }
             var found = current
             found.qosClasses = qosClasses
             do throws(BPFError) {

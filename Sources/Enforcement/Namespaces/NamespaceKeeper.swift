@@ -27,6 +27,7 @@ package final class NamespaceKeeper: Yielding {
     private let logger: Logger
     private let lost: @Sendable (OpenerError) -> Void
     private let emptyPods = EmptyPods()
+    private let table = RedirectTable()
     private let state: Mutex<State>
 
     /// The keeper calls `lost` when the opener has ended: no listener can be opened any more, and the agent must
@@ -43,7 +44,7 @@ package final class NamespaceKeeper: Yielding {
         self.logger = logger
         self.lost = lost
         let listeners = NamespaceListeners(
-            opener: opener, server: server, supervisor: supervisor, incidents: incidents, logger: logger)
+            opener: opener, table: table, server: server, supervisor: supervisor, incidents: incidents, logger: logger)
         state = Mutex(
             State(
                 namespaces: OpenNamespaces(
@@ -66,8 +67,8 @@ package final class NamespaceKeeper: Yielding {
     package func start(
         _ datapath: Datapath, node: NetworkNamespaceID, adopting kept: [SupervisorLink.Group], isSuccessor: Bool
     ) throws {
+        table.change(to: isSuccessor ? .missing : .all)
         change { namespaces throws(OpenerError) in
-            namespaces.publishes = !isSuccessor
             namespaces.adopt(kept, datapath, node: node)
             try namespaces.openNode(node, datapath)
         }
@@ -106,11 +107,11 @@ package final class NamespaceKeeper: Yielding {
         }
     }
 
-    /// Ends the events.
+    /// Ends the events. May wait for the opener.
     package func stop() {
+        table.change(to: .ended)
         state.withLock { state in
             defer { state.events = nil }
-            state.namespaces.isFrozen = true
             return state.events
         }?.stop()
     }
@@ -161,9 +162,10 @@ package final class NamespaceKeeper: Yielding {
 
     // MARK: Succession
 
-    /// Opens nothing more: a successor does.
+    /// Opens and closes nothing more, and writes nothing: a successor does. Waits for what is being opened.
     package func yield() {
-        change { $0.isFrozen = true }
+        table.change(to: .nothing)
+        state.withLock { _ in }
     }
 
     /// Goes on where the successor did not begin.
@@ -171,25 +173,13 @@ package final class NamespaceKeeper: Yielding {
         guard let datapath = attached.current else { return }
         takeOver(datapath)
         walk(datapath)
+        // Nothing was closed meanwhile.
+        checkPods(datapath)
     }
 
-    /// Points the programs at this agent's listeners in every namespace, in place of a predecessor's.
+    /// Points the programs at this agent's listeners in every namespace, in place of another's.
     package func takeOver(_ datapath: Datapath) {
-        change { namespaces in
-            namespaces.publishes = true
-            namespaces.isFrozen = false
-            namespaces.publishAll(datapath)
-        }
-    }
-
-    /// Takes the listeners out of the programs' table that are still this agent's: the successor does not know them.
-    package func withdraw(_ datapath: Datapath) {
-        let entries = state.withLock { state in
-            state.namespaces.isFrozen = true
-            return state.namespaces.registry.open
-        }
-        for (cookie, entry) in entries where datapath.listener(ofNamespace: cookie)?.port == entry.port {
-            datapath.removeListener(ofNamespace: cookie)
-        }
+        table.change(to: .all)
+        change { $0.publishAll(datapath) }
     }
 }

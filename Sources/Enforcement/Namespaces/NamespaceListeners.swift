@@ -11,6 +11,7 @@ import Telemetry
 /// and the supervisor keeps copies.
 struct NamespaceListeners: Sendable {
     let opener: Opener
+    let table: RedirectTable
     let server: MetadataServer
     let supervisor: SupervisorLink?
     let incidents: CounterTable<Incident>
@@ -21,7 +22,7 @@ struct NamespaceListeners: Sendable {
     /// - Parameters:
     ///   - request: Which ones.
     ///   - datapath: Whose programs mark them, and redirect to them.
-    ///   - leads: Whether the programs redirect to them now.
+    ///   - leads: Whether the programs redirect to them now, as far as the table is this agent's.
     ///   - isShared: Whether pods share the namespace.
     /// - Returns: What listens now; the server owns the sockets.
     /// - Throws: ``OpenerError``: nothing can be opened any more. Anything else: why this namespace has no listener.
@@ -46,7 +47,7 @@ struct NamespaceListeners: Sendable {
     ///   - opened: The sockets.
     ///   - cookie: The namespace's.
     ///   - datapath: Whose programs mark them, and redirect to them.
-    ///   - leads: Whether the programs redirect to them now.
+    ///   - leads: Whether the programs redirect to them now, as far as the table is this agent's.
     ///   - isShared: Whether pods share the namespace.
     ///   - isKept: Whether the supervisor gets copies, beside those of the namespace's other sockets.
     /// - Throws: What the kernel said; the sockets are closed then, but for those that the server has.
@@ -58,7 +59,7 @@ struct NamespaceListeners: Sendable {
         defer { for descriptor in rest { Glibc.close(descriptor) } }
         for descriptor in opened.descriptors { try datapath.markListener(descriptor) }
         // First of all: they listen already, and a connection that comes now waits in their queue and is not held.
-        if leads { try datapath.setListener(NamespaceListener(opened), ofNamespace: cookie) }
+        if leads { try table.set(NamespaceListener(opened), of: cookie, in: datapath) }
         if isKept {
             // A group takes the place of the one before: it holds what listened already.
             let descriptors = server.descriptors(namespace: cookie) + opened.descriptors
@@ -87,7 +88,7 @@ struct NamespaceListeners: Sendable {
     /// Has the programs redirect connections of a namespace to a listener, or refuse them.
     func lead(to listener: NamespaceListener, _ cookie: UInt64, _ datapath: Datapath) {
         do throws(BPFError) {
-            try datapath.setListener(listener, ofNamespace: cookie)
+            try table.set(listener, of: cookie, in: datapath)
         } catch {
             incidents.increment(.namespaceFailed)
             logger.error("the programs do not know a namespace's listener", metadata: ["reason": "\(error)"])
@@ -102,7 +103,7 @@ struct NamespaceListeners: Sendable {
     /// Ends the redirect to a namespace's listeners, and closes every copy of them: nothing of the agent's keeps the
     /// namespace.
     func close(_ cookie: UInt64, _ datapath: Datapath) {
-        datapath.removeListener(ofNamespace: cookie)
+        table.remove(cookie, from: datapath)
         server.stop(namespace: cookie)
         supervisor?.drop(cookie)
     }

@@ -89,6 +89,11 @@ package struct NamespaceRegistry: Sendable {
 
     package subscript(cookie: UInt64) -> Entry? { entries[cookie] }
 
+    /// Whether a namespace has listeners, or is refused.
+    func knows(_ cookie: UInt64) -> Bool {
+        entries[cookie] != nil || pods.values.contains { $0.refused.contains { $0.cookie == cookie } }
+    }
+
     /// Decides about a namespace in which a process of `pod` was seen.
     ///
     /// - Parameters:

@@ -11,10 +11,6 @@ import Telemetry
 /// and writes the programs' table.
 struct OpenNamespaces: Sendable {
     private(set) var registry = NamespaceRegistry()
-    /// Whether the programs' table gets the listeners: not before a predecessor has stopped writing to it.
-    var publishes = false
-    /// Whether nothing more is opened: a successor listens in place of this agent.
-    var isFrozen = false
 
     /// Namespaces whose listeners, to which the programs still redirect, an earlier agent has closed. Their pods are refused and
     /// try again at once, until the walk opens them: to hold them now would be to have them wait for the kernel's next SYN.
@@ -33,6 +29,9 @@ struct OpenNamespaces: Sendable {
         self.incidents = incidents
         self.logger = logger
     }
+
+    /// Whether nothing more is opened or closed: a successor listens in place of this agent, or this agent ends.
+    private var isFrozen: Bool { listeners.table.isGiven }
 
     // MARK: Opening
 
@@ -74,8 +73,7 @@ struct OpenNamespaces: Sendable {
     ) throws(OpenerError) {
         do {
             let opened = try listeners.open(
-                OpenerRequest(namespace: id, process: process, ports: ports), datapath,
-                leads: leads(id.cookie, datapath), isShared: false)
+                OpenerRequest(namespace: id, process: process, ports: ports), datapath, leads: true, isShared: false)
             registry.opened(
                 id, pod: pod, port: opened.port, families: opened.families, process: process, at: .now)
         } catch let error as OpenerError {
@@ -104,8 +102,7 @@ struct OpenNamespaces: Sendable {
         do {
             let process = UInt32(getpid())
             let opened = try listeners.open(
-                OpenerRequest(namespace: node, process: process, ports: ports), datapath,
-                leads: leads(node.cookie, datapath), isShared: true)
+                OpenerRequest(namespace: node, process: process, ports: ports), datapath, leads: true, isShared: true)
             registry.openedNode(
                 node, port: opened.port, families: opened.families, process: process, at: .now)
         } catch let error as OpenerError {
@@ -156,23 +153,20 @@ struct OpenNamespaces: Sendable {
                 registry.opened(id, pod: nil, port: opened.port, families: opened.families, at: .now)
             }
         }
-        if publishes { closed = Set(known.keys).subtracting(registry.open.keys) }
+        if listeners.table.isWhole { closed = Set(known.keys).subtracting(registry.open.keys) }
     }
 
-    /// Whether the table is this agent's to write for a namespace: while a predecessor serves, only for those that it does
-    /// not know.
-    private func leads(_ cookie: UInt64, _ datapath: Datapath) -> Bool {
-        publishes || datapath.listener(ofNamespace: cookie) == nil
-    }
-
-    /// Has the programs redirect to a namespace's listeners, if the table is this agent's to write.
+    /// Has the programs redirect to a namespace's listeners.
     private func publish(_ cookie: UInt64, _ datapath: Datapath) {
-        guard let entry = registry[cookie], leads(cookie, datapath) else { return }
+        guard let entry = registry[cookie] else { return }
         listeners.lead(to: NamespaceListener(entry), cookie, datapath)
     }
 
+    /// Makes the programs' table what this agent knows, in place of another's. The other agent's listeners close soon, and its
+    /// refusals would never end.
     func publishAll(_ datapath: Datapath) {
         for cookie in registry.open.keys { publish(cookie, datapath) }
+        listeners.table.removeAll(except: registry.knows, from: datapath)
     }
 
     // MARK: Completion
@@ -188,7 +182,7 @@ struct OpenNamespaces: Sendable {
     /// - Throws: Nothing can be opened any more.
     mutating func complete(_ datapath: Datapath) throws(OpenerError) {
         guard !isFrozen else { return }
-        for cookie in registry.takeExpiredRefusals(at: .now) { datapath.removeListener(ofNamespace: cookie) }
+        for cookie in registry.takeExpiredRefusals(at: .now) { listeners.table.remove(cookie, from: datapath) }
         for entry in registry.takeIncomplete(at: .now) { try complete(entry, datapath) }
     }
 
@@ -216,25 +210,28 @@ struct OpenNamespaces: Sendable {
     /// A process whose connection the kernel redirects at this very moment must not find the listener closed: the redirect
     /// ends first. A process that was redirected before is in the pod still, or its connection has ended with it.
     mutating func endIfEmpty(_ pod: CgroupID, _ datapath: Datapath, isPopulated: () -> Bool) {
-        // An entry of a successor's stays: this agent's listener is closed already.
+        guard !isFrozen else { return }
         let cookies = registry.namespaces(of: pod).filter { cookie in
             registry[cookie].map { $0.port == datapath.listener(ofNamespace: cookie)?.port } ?? false
         }
-        for cookie in cookies { datapath.removeListener(ofNamespace: cookie) }
+        for cookie in cookies { listeners.table.remove(cookie, from: datapath) }
         guard isPopulated() else { return end(pod, datapath) }
         for cookie in cookies { publish(cookie, datapath) }
     }
 
+    /// Closes a pod's listeners. While another agent listens in their place they stay: they end with this agent, or it looks for
+    /// the pod again when it goes on.
     mutating func end(_ pod: CgroupID, _ datapath: Datapath) {
+        guard !isFrozen else { return }
         let (open, refused) = registry.ended(pod)
         for cookie in open { listeners.close(cookie, datapath) }
-        for cookie in refused { datapath.removeListener(ofNamespace: cookie) }
+        for cookie in refused { listeners.table.remove(cookie, from: datapath) }
     }
 
     /// Closes the adopted listeners of namespaces in which no pod's process is, and ends the redirect to those that an earlier
     /// agent has closed.
     mutating func closeUnowned(_ datapath: Datapath) {
-        for cookie in closed where registry[cookie] == nil { datapath.removeListener(ofNamespace: cookie) }
+        for cookie in closed where registry[cookie] == nil { listeners.table.remove(cookie, from: datapath) }
         closed = []
         for cookie in registry.dropUnowned() { listeners.close(cookie, datapath) }
     }
