@@ -64,16 +64,21 @@ package final class KernelSide: Yielding {
     var isYielded: Bool { enforcement.isYielded }
 
     package func yield() {
-        enforcement.yield()
-        // A write that was begun before is done by now.
-        held.withLock({ $0?.tracking })?.settle()
+        yieldPods()
         namespaces.yield()
     }
 
-    /// Gives way for good: the agent ends. May wait.
+    /// Gives way for good: the agent ends. Waits for no opener.
     package func end() {
         hasEnded.store(true, ordering: .sequentiallyConsistent)
-        yield()
+        yieldPods()
+        namespaces.end()
+    }
+
+    private func yieldPods() {
+        enforcement.yield()
+        // A write that was begun before is done by now.
+        held.withLock({ $0?.tracking })?.settle()
     }
 
     /// Takes back hooks, settings, policies and redirects: the successor may have replaced any of them.
@@ -84,7 +89,7 @@ package final class KernelSide: Yielding {
         // Last of all: its look at every process finds what was reported to the other process.
         namespaces.resume()
         // The agent's end may have come meanwhile, and the next agent with it.
-        if hasEnded.load(ordering: .sequentiallyConsistent) { yield() }
+        if hasEnded.load(ordering: .sequentiallyConsistent) { end() }
     }
 
     /// Repeats what the last ``resume()`` did not reach. Where pins alone are left, no process is looked at again.

@@ -1,3 +1,4 @@
+import Dispatch
 import EventLoops
 import Logging
 import ServiceLifecycle
@@ -132,6 +133,28 @@ import Testing
         await closing.value
         #expect(log.all == ["closed", "over"])
         open.finish()
+    }
+
+    @Test func `a close that blocks its thread is waited for as long as it may take, and keeps no task from running`()
+        async
+    {
+        let log = Log()
+        await Stage.closesOnThread(within: .seconds(60)) { log.note("closed") }.abandon()
+        #expect(log.all == ["closed"])
+        let gate = DispatchSemaphore(value: 0)
+        // More than there are threads for tasks on any machine that runs this.
+        let count = 256
+        await withDiscardingTaskGroup { group in
+            for _ in 0..<count {
+                let stage = Stage.closesOnThread(within: .milliseconds(1)) {
+                    gate.wait()
+                    log.note("closed late")
+                }
+                group.addTask { await stage.abandon() }
+            }
+        }
+        #expect(log.all == ["closed"])
+        for _ in 0..<count { gate.signal() }
     }
 
     @Test func `an early service runs before the others, and ends when they do, or when it is cancelled`() async throws

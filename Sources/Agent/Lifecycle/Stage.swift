@@ -1,3 +1,5 @@
+import EventLoops
+import NIOPosix
 import ServiceLifecycle
 import Synchronization
 
@@ -22,6 +24,16 @@ struct Stage: Sendable {
     /// Works by itself, and is closed in the same way when the agent stops and when its start fails.
     static func closes(_ close: @escaping @Sendable () async -> Void) -> Stage {
         Stage(service: ClosingService(close: close), abandon: close)
+    }
+
+    /// The same for a close that may block its thread: it has one that may be blocked. After `limit` the next part ends, and the close
+    /// goes on by itself.
+    static func closesOnThread(
+        within limit: Duration = .seconds(1), _ close: @escaping @Sendable () -> Void
+    ) -> Stage {
+        .closes {
+            await runClosing(within: limit) { try? await NIOThreadPool.singleton.runIfActive { close() } }
+        }
     }
 }
 

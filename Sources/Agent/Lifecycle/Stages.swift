@@ -53,7 +53,8 @@ extension Parts {
 
     private var kernelStages: [Stage] {
         [
-            .closes { [tracking, namespaces = serving.namespaces] in
+            // Both wait for threads that may wait for the opener.
+            .closesOnThread { [tracking, namespaces = serving.namespaces] in
                 tracking.current?.stop()
                 namespaces.stop()
             }

@@ -168,6 +168,11 @@ package final class NamespaceKeeper: Yielding {
         state.withLock { _ in }
     }
 
+    /// The same for good. Waits for nothing: what is being opened now is redirected to no more.
+    package func end() {
+        table.change(to: .ended)
+    }
+
     /// Goes on where the successor did not begin.
     package func resume() {
         guard let datapath = attached.current else { return }
