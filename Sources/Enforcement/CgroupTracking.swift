@@ -64,8 +64,8 @@ package final class CgroupTracking: Sendable {
         mechanism = source.mechanism
         enforcement.adopt(from: cgroups)
         Self.walk(index, root: root, cgroups: cgroups, enforcement: enforcement)
-        keeper.check()
-        keeper.checkOthers()
+        keeper.check(atStart: true)
+        keeper.checkOthers(atStart: true)
     }
 
     /// Whether the end of a pod's last process brings an event, and a lost event another one.

@@ -52,9 +52,8 @@ package final class PolicyEnforcement: Sendable {
     /// Whether another agent's rules count.
     var isYielded: Bool { state.withLock(\.bindings.isYielded) }
 
-    /// Writes nothing any more, until ``reclaim()``: a successor has rules of its own, and does not look again at what it has
-    /// decided.
-    func yield() {
+    /// Writes nothing, until ``reclaim()``: another agent has rules of its own, and does not look again at what it has decided.
+    package func yield() {
         state.withLock { $0.bindings.isYielded = true }
     }
 

@@ -120,6 +120,27 @@ private func discard(_ listeners: [CInt]) {
         }
     }
 
+    @Test func `a successor that fails with the lock in its hands gives it back when it ends, and the agent takes it`()
+        async throws
+    {
+        try await withAgent { agent in
+            let lock = try agent.otherLock()
+            do {
+                let predecessor = try await agent.successor(lock)
+                discard(predecessor.listeners)
+                try await Succession.replace(predecessor, lock)
+            }
+            #expect(await agent.next() == "yield")
+            #expect(await agent.next() == "resume")
+            #expect(agent.endpoint.lacksLock && !agent.endpoint.regainLock())
+            lock.release()
+            #expect(agent.endpoint.regainLock() && !agent.endpoint.lacksLock)
+            #expect(!agent.endpoint.regainLock())
+            let isFree = try lock.tryAcquire()
+            #expect(!isFree)
+        }
+    }
+
     @Test func `two successors at once: the second is refused, and the first goes on undisturbed`() async throws {
         try await withAgent { agent in
             let (first, second) = (try agent.otherLock(), try agent.otherLock())
@@ -159,6 +180,44 @@ private func discard(_ listeners: [CInt]) {
             #expect(await Predecessor.credentials(at: agent.endpoint.path, lock: lock) == held)
             agent.lock.release()
             #expect(await Predecessor.credentials(at: agent.endpoint.path, lock: lock) == nil)
+        }
+    }
+}
+
+/// A successor, and the end of its connection.
+@Suite(.timeLimit(.minutes(5))) struct PredecessorTests {
+    /// The agent that runs, and its own end of the connection.
+    private static func meet() throws -> (predecessor: Predecessor, agent: CInt) {
+        var pair: [CInt] = [-1, -1]
+        try #require(unsafe socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0)
+        let predecessor = Predecessor(
+            processID: getpid(), abi: PinDirectory.abiVersion, listeners: [], socket: pair[0])
+        return (predecessor, pair[1])
+    }
+
+    @Test func `an agent waits for its successor until it ends the connection`() throws {
+        let (predecessor, agent) = try Self.meet()
+        #expect(predecessor.isWaiting)
+        close(agent)
+        #expect(!predecessor.isWaiting)
+    }
+
+    @Test(arguments: [true, false])
+    func `an agent goes once it has read that its successor serves; one that ended before has taken everything back`(
+        isRead: Bool
+    ) async throws {
+        let (predecessor, agent) = try Self.meet()
+        Thread.detachNewThread {
+            var polled = pollfd(fd: agent, events: Int16(POLLIN), revents: 0)
+            _ = unsafe poll(&polled, 1, -1)
+            if isRead { _ = SocketControl.receive(HandoverMessage.length, from: agent) }
+            close(agent)
+        }
+        if isRead {
+            try await predecessor.confirm()
+        } else {
+            let failure = await #expect(throws: HandoverError.self) { try await predecessor.confirm() }
+            #expect(failure?.description.contains("has taken everything back") == true)
         }
     }
 }

@@ -33,6 +33,8 @@ extension Parts {
         let predecessor = try await Succession.predecessor(
             lock, pins: kernel.pins.path, at: operators.endpoint.path)
         if let predecessor {
+            // Until it has given way its rules count. It does not look again at a policy that it has set.
+            pods.enforcement.yield()
             offered.closeRest()
             offered = OfferedSockets(predecessor.listeners)
         } else {
@@ -47,7 +49,8 @@ extension Parts {
             await inherit(lock)
             try await Succession.replace(predecessor, lock)
             serving.namespaces.takeOver(datapath)
-            // Until now the other agent wrote policies of new pods as well, by its own rules.
+            // Until now the other agent wrote the policies, by its own rules, and followed the kubelet's cgroups.
+            try datapath.reclaim()
             tracking.reclaim()
             try await predecessor.confirm()
             logger.info("took over from the agent that ran", metadata: ["predecessor": "\(predecessor.processID)"])

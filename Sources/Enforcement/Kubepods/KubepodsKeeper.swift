@@ -51,18 +51,19 @@ final class KubepodsKeeper: Sendable {
         }
     }
 
-    /// Looks for the trees of others, and tells the programs which there are.
+    /// Looks for the trees of others, and tells the programs which there are. At the start it does so for another agent as well,
+    /// which has told them of changes that this one has just written over.
     ///
     /// A walk of everything outside of kubepods: some milliseconds on a node with hundreds of services.
-    func checkOthers() {
-        guard !isYielded() else { return }
+    func checkOthers(atStart: Bool = false) {
+        guard atStart || !isYielded() else { return }
         let found: [OtherKubepods]
         do throws(BPFError) {
             found = try OtherKubepods.all(beside: root, in: cgroups)
             try current.withLock { current throws(BPFError) in
                 var new = current
                 new.others = found.map(\.tree)
-                guard new != current, !isYielded() else { return }
+                guard new != current, atStart || !isYielded() else { return }
                 try datapath.setKubepods(new)
                 current = new
             }
@@ -93,14 +94,14 @@ final class KubepodsKeeper: Sendable {
         }
     }
 
-    /// Compares with what is there, and tells the programs what has changed.
-    func check() {
-        guard !isYielded() else { return }
+    /// Compares with what is there, and tells the programs what has changed. At the start it does so for another agent as well.
+    func check(atStart: Bool = false) {
+        guard atStart || !isYielded() else { return }
         // While the cgroup is gone it has no tasks, so nothing has to be told to the programs.
         guard let id = cgroups.id(of: root.path) else { return }
         let qosClasses = KubepodsSearch.qosClasses(of: root, in: cgroups)
         let isNewRoot: Bool? = current.withLock { current in
-            guard !isYielded() else { return nil }
+            guard atStart || !isYielded() else { return nil }
             var found = current
             found.qosClasses = qosClasses
             do throws(BPFError) {

@@ -74,6 +74,7 @@ package struct SelfCheck: Sendable {
             if let rises = refusals.report(counters, at: .now) { report(rises) }
             checkPins(&state)
             looks += 1
+            await checkLock()
             if looks % Self.looksPerHookCheck == 0 {
                 await checkPrograms()
                 checkHooks(&others)
@@ -155,6 +156,16 @@ package struct SelfCheck: Sendable {
         }
     }
 
+    /// A successor that had the lock when it failed may have written until it ended. Without the lock the next agent would begin beside
+    /// this one.
+    private func checkLock() async {
+        guard endpoint.lacksLock, !kernelSide.isYielded, endpoint.begin() else { return }
+        defer { endpoint.end() }
+        guard endpoint.regainLock() else { return }
+        logger.notice("the successor that failed has given up the lock; everything is taken back once more")
+        try? await NIOThreadPool.singleton.runIfActive { kernelSide.resume() }
+    }
+
     /// A successor whose hand-over had to end, for it took too long, may have attached its programs since.
     private func checkPrograms() async {
         guard kernelSide.isTaken, endpoint.begin() else { return }
@@ -167,7 +178,7 @@ package struct SelfCheck: Sendable {
     /// The host guard by nftables has no pin that would hold it. A successor that takes over may do without it.
     private func checkTable(_ table: inout TableCheck, pins state: inout HeldPins.State) {
         guard let datapath = datapath.current, datapath.isTableMissing else { return table.seenInPlace() }
-        guard endpoint.begin() else { return }
+        guard !kernelSide.isYielded, endpoint.begin() else { return }
         defer { endpoint.end() }
         // The pins may have been removed since the last look, and the table after them.
         checkPins(&state)

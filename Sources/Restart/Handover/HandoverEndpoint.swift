@@ -43,6 +43,8 @@ package final class HandoverEndpoint: Sendable {
         var isOpen = false
         var isBusy = false
         var isTaken = false
+        /// Whether a successor had the lock when it failed.
+        var lacksLock = false
         var strangers = 0
     }
 
@@ -202,19 +204,33 @@ extension HandoverEndpoint {
 
     func yield() {
         kernel.yield()
+        storage.withLock { $0.lacksLock = false }
         lock.release()
     }
 
     func resume() {
         // An agent that ends takes nothing back.
         guard storage.withLock({ $0.isOpen && !$0.isTaken }) else { return }
-        // No other process can have it for long: one that takes it finds the port in use.
+        // The successor may have it until its process ends, and write until it finds out that its time is over.
         let isLocked = (try? lock.tryAcquire()) ?? false
+        storage.withLock { $0.lacksLock = !isLocked }
         kernel.resume()
         // The agent's end may have come meanwhile, and have freed the lock before this took it.
         guard storage.withLock({ $0.isOpen }) else { return lock.release() }
         logger.warning(
             "the successor ended before it accepted connections; this agent goes on", metadata: ["lock": "\(isLocked)"])
+    }
+
+    /// Whether this agent goes on without the lock, which a successor had when it failed.
+    package var lacksLock: Bool { storage.withLock { $0.lacksLock } }
+
+    /// Takes the lock once that successor has ended. Call it between ``begin()`` and ``end()``.
+    ///
+    /// - Returns: Whether it is this agent's again: what the successor has written is to be taken back once more.
+    package func regainLock() -> Bool {
+        guard lacksLock, (try? lock.tryAcquire()) == true else { return false }
+        storage.withLock { $0.lacksLock = false }
+        return true
     }
 
     func finish(_ successor: UInt32) {

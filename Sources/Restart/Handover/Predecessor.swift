@@ -16,7 +16,8 @@ package final class Predecessor: Sendable {
     /// How long each answer may take: the predecessor's part is milliseconds of work.
     private static let answerSeconds = 5
 
-    private init(processID: Int32, abi: UInt16, listeners: [CInt], socket: CInt) {
+    /// Owns `socket`.
+    init(processID: Int32, abi: UInt16, listeners: [CInt], socket: CInt) {
         self.processID = processID
         self.abi = abi
         self.listeners = listeners
@@ -77,9 +78,29 @@ package final class Predecessor: Sendable {
         }
     }
 
+    /// Whether the predecessor still waits for this process: it takes everything back once its patience is over.
+    var isWaiting: Bool {
+        var polled = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+        return unsafe poll(&polled, 1, 0) == 0
+    }
+
     /// Tells the predecessor that connections are being accepted again: it may go.
+    ///
+    /// - Throws: ``HandoverError``, also if the predecessor has taken everything back before it read that.
     package func confirm() async throws {
-        try await NIOThreadPool.singleton.runIfActive { try self.send(.serving) }
+        try await NIOThreadPool.singleton.runIfActive {
+            try self.send(.serving)
+            try self.awaitEnd()
+        }
+    }
+
+    /// Waits until the predecessor closes the connection, which it does at once. The kernel tells if it has left something unread.
+    private func awaitEnd() throws(HandoverError) {
+        var byte: UInt8 = 0
+        var count = 0
+        repeat { count = unsafe recv(socket, &byte, 1, 0) } while count < 0 && errno == EINTR
+        guard count < 0, errno == ECONNRESET else { return }
+        throw HandoverError("the running agent has taken everything back, for the hand-over took too long")
     }
 
     private static func connect(to path: String, _ lock: PinLock) throws(HandoverError) -> Predecessor {

@@ -47,6 +47,10 @@ package enum Succession {
             }
             try await Task.sleep(for: .milliseconds(5))
         }
+        // An agent whose patience is over goes on without the lock: what it takes back must not be written over.
+        guard predecessor.isWaiting else {
+            throw AgentError("the running agent has taken everything back, for the hand-over took too long")
+        }
     }
 
     /// Waits until the successor has ended, or until this process is told to end.

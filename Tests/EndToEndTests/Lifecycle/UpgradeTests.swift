@@ -210,6 +210,49 @@ struct UpgradeTests {
         }
     }
 
+    @Test("until the agent that runs has given way a successor changes none of its policies")
+    func policiesBeforeTakeover() async throws {
+        try await withAgent(["policies": "[{policy: deny, namespace: locked}]"]) { world, agent in
+            let pod = try await world.addPod("a", namespace: "locked")
+            try await agent.settled { $0.policies == 1 }
+            // Passes hello and offer on between the agent and its successor, and keeps the successor's take.
+            let relay = """
+                import os, socket, sys
+                agent, place = sys.argv[1:]
+                os.mkdir(os.path.dirname(place), 0o700)
+                listener = socket.socket(socket.AF_UNIX)
+                listener.bind(place)
+                listener.listen()
+                print("listening", file=sys.stderr, flush=True)
+                successor, _ = listener.accept()
+                predecessor = socket.socket(socket.AF_UNIX)
+                predecessor.connect(agent)
+                for one, other in [(successor, predecessor), (predecessor, successor)]:
+                    data, descriptors, _, _ = socket.recv_fds(one, 16, 8)
+                    socket.send_fds(other, [data], descriptors)
+                print("asked", successor.recv(16)[5], file=sys.stderr, flush=True)
+                predecessor.recv(16)
+                """
+            let other = world.node.directory + "/other"
+            let between = try Command([
+                "python3", "-c", relay, world.node.directory + "/handover.sock", other + "/handover.sock",
+            ])
+            try await between.errorLines.first { $0 == "listening" }
+            // No rule of the successor denies anything, and its programs are attached when it asks.
+            let successor = try world.launchAgent(["admin.socket": other + "/admin.sock"])
+            try await between.errorLines.first { $0 == "asked 3" }
+            #expect(try await agent.status().policies == 1)
+            #expect(try await pod.isRefused())
+            let late = try await world.addPod("b", namespace: "locked")
+            try await agent.settled { $0.policies == 2 }
+            #expect(try await late.isRefused())
+            #expect(await successor.result().status != 0)
+            between.signal(SIGKILL)
+            try await agent.log.first { $0.contains("this agent goes on") }
+            #expect(try await agent.status().policies == 2)
+        }
+    }
+
     @Test("no user but root gets the sockets, and what is no message is refused")
     func strangers() async throws {
         try await withAgent { world, agent in
