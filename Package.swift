@@ -501,6 +501,7 @@ let package = Package(
                 "Agent", "Attribution", "BPF", "Clouds", "Diagnostics", "Enforcement", "EventLoops", "GoogleMetadata",
                 "KubernetesAPI", "MetadataProtocol", "MetadataServer", "Netlink", "NodeObject", "Operations",
                 "Restart", "Settings", "Telemetry", "Tokens", "UpstreamHTTP", logging, nioPosix, nioHTTP1,
+                "Lab", "SpiffeEndpoint", nioCore, nioSSL, .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict),

@@ -37,6 +37,8 @@ final class SecureMetadata: Sendable {
     private static let connectionsPerPod = 32
     /// How often the bundle is compared, and how long after a failure the signer is asked again.
     private static let pause = Duration.seconds(5)
+    /// How long a client may take to answer the end of its session.
+    private static let endTime = TimeAmount.seconds(1)
 
     init(
         port: UInt16, ownPod: PodUID, trustDomain: TrustDomain, source: CertificateSource, store: IdentityStore,
@@ -114,21 +116,30 @@ final class SecureMetadata: Sendable {
         return (try await source.servingCertificate(for: pod, request: request), key)
     }
 
+    /// The server's side of TLS with this certificate.
+    static func configuration(
+        _ chain: [NIOSSLCertificate], _ key: NIOSSLPrivateKey, roots: [NIOSSLCertificate]
+    ) -> TLSConfiguration {
+        var tls = TLSConfiguration.makeServerConfiguration(
+            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
+        tls.minimumTLSVersion = .tlsv12
+        // A client without a certificate is attributed as on port 80; one with a certificate must be the attributed pod.
+        tls.certificateVerification = .optionalVerification
+        tls.trustRoots = .certificates(roots)
+        // A client that is gone never answers, and the agent's end waits for each connection.
+        tls.shutdownTimeout = endTime
+        return tls
+    }
+
     private func adopt(_ chain: [[UInt8]], _ key: WorkloadKey, _ bundle: TrustBundle) throws(IssueFailure) {
         let context: NIOSSLContext
         let end: Date
         do {
             let certificates = try chain.map { try NIOSSLCertificate(bytes: $0, format: .der) }
             guard let leaf = certificates.first else { throw NoCertificate() }
-            var tls = TLSConfiguration.makeServerConfiguration(
-                certificateChain: certificates.map { .certificate($0) },
-                privateKey: .privateKey(try NIOSSLPrivateKey(bytes: key.exposedPKCS8, format: .der)))
-            tls.minimumTLSVersion = .tlsv12
-            // A client without a certificate is attributed as on port 80; one with a certificate must be the attributed pod.
-            tls.certificateVerification = .optionalVerification
-            tls.trustRoots = .certificates(
-                try bundle.authorities.map { try NIOSSLCertificate(bytes: $0, format: .der) })
-            context = try NIOSSLContext(configuration: tls)
+            let roots = try bundle.authorities.map { try NIOSSLCertificate(bytes: $0, format: .der) }
+            let privateKey = try NIOSSLPrivateKey(bytes: key.exposedPKCS8, format: .der)
+            context = try NIOSSLContext(configuration: Self.configuration(certificates, privateKey, roots: roots))
             end = Date(timeIntervalSince1970: TimeInterval(leaf.notValidAfter))
         } catch {
             throw IssueFailure(.unavailable, "the signer's certificate for metadata over TLS cannot be used: \(error)")
