@@ -5,11 +5,13 @@
  *   answer    an errno, or listening sockets of that namespace's loopback device
  *
  * The program parses nothing else, holds CAP_SYS_ADMIN and CAP_NET_BIND_SERVICE (and CAP_SYS_PTRACE before Linux 6.18), and
- * makes a dozen system calls. It ends when the agent's end of the socket is closed, and keeps no socket and no namespace.
+ * makes a dozen system calls. It ends when the agent's end of the socket is closed, and keeps no socket and no namespace. What
+ * tells the agent to end, such as a signal to the whole control group, does not end it: the agent needs it to its last.
  */
 #include "opener.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -93,6 +95,10 @@ int main(int count, char **arguments)
 	struct greeting greeting = { .version = OPENER_VERSION };
 	struct home home;
 
+	(void)signal(SIGTERM, SIG_IGN);
+	(void)signal(SIGINT, SIG_IGN);
+	/* The agent takes it for an order to read its configuration again. */
+	(void)signal(SIGHUP, SIG_IGN);
 	/* Such as the agent's socket to its supervisor, which is to see when the agent ends. */
 	(void)syscall(SYS_close_range, AGENT + 1, ~0u, 0);
 	if (find_home(&home) != 0)

@@ -202,6 +202,24 @@ struct OpenerTests {
         #expect(status == 0)
     }
 
+    @Test(
+        "what tells the agent to end, or to read its configuration again, does not end it",
+        arguments: [SIGTERM, SIGINT, SIGHUP])
+    func signals(signal: CInt) async throws {
+        try await withNamespace { namespace in
+            var opener: Opener? = try Opener()
+            let process = try #require(opener?.processID)
+            try #require(kill(process, signal) == 0)
+            // A process that the signal ends does so before it reads.
+            let opened = try #require(try opener?.open(namespace.request()))
+            opened.descriptors.forEach { close($0) }
+            opener = nil
+            var status: CInt = 0
+            #expect(unsafe waitpid(process, &status, 0) == process)
+            #expect(status == 0)
+        }
+    }
+
     @Test("what is no request ends it: a short one, one of no family, of no port, with more ports than there are")
     func invalid() throws {
         let id = NetworkNamespaceID(cookie: 1, inode: 1)
