@@ -52,8 +52,8 @@ struct PodPageReader: UpstreamBodyReader {
             return false
         }
         for item in items { take(item) }
-        // More than one document is no page.
-        if document != nil, !documents.isEmpty { defect = .unexpected(UInt8(ascii: "{")) }
+        // More than one document is no page, in one chunk or in two.
+        if documents.count > (document == nil ? 1 : 0) { defect = .unexpected(UInt8(ascii: "{")) }
         document = documents.last ?? document
         return defect == nil
     }

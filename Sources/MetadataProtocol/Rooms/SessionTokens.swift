@@ -51,11 +51,11 @@ package struct SessionTokens: Sendable {
         return Self.now() < head.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
     }
 
-    /// Returns the rest of an accepted token's life.
+    /// Returns the rest of an accepted token's life. Of a text that is no token of ours it says nothing.
     package func remaining(of token: String) -> Duration {
         guard let bytes = Base64URL.decode(token), bytes.count > 8 else { return .zero }
         let end = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
-        return .seconds(Int(end &- min(end, Self.now())))
+        return .seconds(Int(clamping: end - min(end, Self.now())))
     }
 
     private static let headBytes = 16
