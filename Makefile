@@ -108,7 +108,7 @@ fuzz: build ## Feeds every parser ITERATIONS inputs made from seeds (default: 10
 	@PODIDENTD_FUZZ_ITERATIONS=$(or $(ITERATIONS),100000) $(SWIFT) test --skip-build --disable-xctest --no-parallel \
 		--filter FuzzTests
 
-fuzz-coverage: build ## Fuzzes decision headers, messages and parsers with libFuzzer for MINUTES (default: 3); KEEP=1 keeps what it reached
+fuzz-coverage: build ## Fuzzes decision headers, messages and parsers with libFuzzer for MINUTES in all (default: 3); KEEP=1 keeps what it reached
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@MINUTES=$(MINUTES) KEEP=$(KEEP) .ci/fuzz-coverage
 

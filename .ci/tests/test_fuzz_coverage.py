@@ -1,7 +1,9 @@
 """What `.ci/fuzz-coverage` does before it fuzzes."""
 
+import hashlib
 import os
 import pathlib
+import re
 import sys
 import tempfile
 import unittest
@@ -48,8 +50,7 @@ class FuzzCoverageTests(unittest.TestCase):
 
         self.put(build=lambda name: self.calls.append(f"build {name}") or f"program {name}", fuzz=fuzz)
         self.main()
-        names = sorted(file.stem for file in fuzz_coverage.HERE.glob("*.*"))
-        self.assertIn("parsers", names)
+        names = ["decisions", "messages", "parsers"]
         seconds = -(-180 // len(names))
         self.assertEqual(self.calls, [f"build {name}" for name in names] + [(name, f"program {name}", seconds) for name in names])
         self.calls.clear()
@@ -69,6 +70,17 @@ class FuzzCoverageTests(unittest.TestCase):
 
     def test_a_command_fits_another_output(self):
         self.assertEqual(fuzz_coverage.command(MANIFEST, "Tokens-debug.module"), ["swiftc", "-module-name", "Tokens"])
+
+    def test_what_is_kept_for_the_parsers_names_each_of_them(self):
+        folder = fuzz_coverage.HERE / "parsers"
+        listed = re.search(r"private let parsers = \[(.*?)\]", (folder / "Parsers.swift").read_text(), re.DOTALL)[1]
+        parsers = re.findall(r"\w+", listed)
+        code = "".join(file.read_text() for file in folder.glob("*.swift"))
+        for parser in parsers:
+            self.assertIn(f"\nfunc {parser}(_ bytes: [UInt8]) {{", code)
+        kept = {file.name: file.read_bytes() for file in (fuzz_coverage.HERE / "corpus/parsers").iterdir()}
+        self.assertEqual({content[0] for content in kept.values()}, set(range(len(parsers))))
+        self.assertEqual([], [name for name, content in kept.items() if hashlib.sha1(content).hexdigest() != name])
 
     def test_what_a_compiler_says_is_seen_when_it_fails_alone(self):
         RUN(["sh", "-c", "echo a warning >&2"])
