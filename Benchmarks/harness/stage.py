@@ -52,10 +52,10 @@ class Stage:
         """How long Google's access tokens are that are fetched from now on."""
         self.command("token-length", count=characters)
 
-    def take_upstream_requests(self):
-        """What upstreams were asked since the last call, without the agent's watches and lists."""
+    def take_upstream_requests(self, everything=False):
+        """What upstreams were asked since the last call; without the agent's watches, lists and the like unless `everything` is wanted."""
         return [request for request in self.command("upstream") or []
-                if request["server"] != "kubernetes" or "/serviceaccounts/" in request["path"]]
+                if everything or request["server"] != "kubernetes" or "/serviceaccounts/" in request["path"]]
 
     def nest(self, pod, count):
         """Makes `count` cgroups below a pod's container, 50 to a level-one child, and returns the deepest's procs."""

@@ -155,6 +155,7 @@ package final class Stage {
             for record in server.requests.events {
                 taken.append([
                     "server": .string(name), "method": .string(record.method), "path": .string(record.path),
+                    "watch": .bool(record.request.query("watch") == "true"),
                     "begin": Self.microseconds(record.request.received), "end": Self.microseconds(record.time),
                 ])
             }
