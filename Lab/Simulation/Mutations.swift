@@ -1,6 +1,7 @@
 import Attribution
 import GoogleTokenExchange
 import KubernetesAPI
+import MetadataProtocol
 import MetadataServer
 import Tokens
 
@@ -111,6 +112,19 @@ final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging
                 throw failure
             }
         }
+    }
+}
+
+extension Mutated {
+    /// The answer, or what a bug makes of it.
+    func mutated(_ answer: Response) -> Response {
+        guard let mutation = world.options.mutation, answer.cause != nil else { return answer }
+        var answer = answer
+        switch mutation {
+        case .statusesInvented where answer.status == .serviceUnavailable: answer.status = .requestTimeout
+        default: break
+        }
+        return answer
     }
 }
 

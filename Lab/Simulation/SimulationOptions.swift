@@ -53,7 +53,7 @@ package enum Mutation: String, CaseIterable, Sendable {
     case finishedPodsServed
     /// Failures of an upstream are remembered for an hour.
     case failuresKept
-    /// A failure is answered with a status of its own.
+    /// A failure that may pass is answered with a status that clients do not retry.
     case statusesInvented
     /// Credentials of a predecessor are believed whatever their age.
     case handoverNotChecked

@@ -32,6 +32,7 @@ final class SimulatedAgent: @unchecked Sendable {
     /// Requests that are being answered.
     private var open: [Int: Task<Void, Never>] = [:]
     private let events: PodEventRecorder
+    private let upstreams: Mutated
 
     init(_ id: ID, on node: SimulatedNode, in world: World) throws {
         (self.id, self.node, self.world) = (id, node, world)
@@ -54,6 +55,7 @@ final class SimulatedAgent: @unchecked Sendable {
         }
         self.audit = audit
         let upstreams = Mutated(kubernetes: kubernetes, google: google, world: world, node: node)
+        self.upstreams = upstreams
         let tokens = TokenService(
             configuration: upstreams.configuration, issuer: upstreams, accounts: upstreams, exchanger: upstreams,
             clock: clock, jitter: jitter,
@@ -159,8 +161,9 @@ final class SimulatedAgent: @unchecked Sendable {
     }
 
     private func finish(
-        _ response: Response, _ route: RouteClass, _ tag: CallerTag, _ then: @Sendable (Response) -> Void
+        _ decided: Response, _ route: RouteClass, _ tag: CallerTag, _ then: @Sendable (Response) -> Void
     ) {
+        let response = upstreams.mutated(decided)
         if let cause = response.cause, case .text(let text) = response.body {
             if cause.isAudited { memory.denials += 1 }
             refusals.report(

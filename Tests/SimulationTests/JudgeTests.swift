@@ -1,0 +1,24 @@
+import Simulation
+import Testing
+
+/// Rules of the judge, each with a bug of the agent that it finds.
+@Suite struct JudgeTests {
+    /// Whether the bug breaks an invariant in one of the first worlds, and the violation's text holds `words`.
+    private func finds(
+        _ mutation: Mutation, by invariant: Invariant, _ words: String? = nil, in seeds: ClosedRange<UInt64> = 1...12,
+        _ change: (inout SimulationOptions) -> Void = { _ in }
+    ) -> Bool {
+        seeds.contains { seed in
+            var options = SimulationOptions(seed: seed)
+            (options.hours, options.faultPause, options.mutation) = (0.5, .seconds(30), mutation)
+            change(&options)
+            return Simulation(options).run().violations.contains { violation in
+                violation.invariant == invariant && (words.map { violation.text.contains($0) } ?? true)
+            }
+        }
+    }
+
+    @Test func aStatusThatNoDocumentNamesIsFound() {
+        #expect(finds(.statusesInvented, by: .answered, "which no document names"))
+    }
+}
