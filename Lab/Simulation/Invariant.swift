@@ -4,6 +4,8 @@ import Attribution
 package enum Invariant: String, CaseIterable, Sendable {
     /// A pod gets no token but its own.
     case ownToken = "own-token"
+    /// No audit line, message of the log, Event or refusal holds a token.
+    case secrecy
     /// A token speaks for what the ServiceAccount names now, or named within the stated bound.
     case presentAccount = "present-account"
     /// A pod whose end is known gets no token.

@@ -1,6 +1,7 @@
 import Attribution
 import GoogleTokenExchange
 import KubernetesAPI
+import Logging
 import MetadataProtocol
 import MetadataServer
 import Tokens
@@ -9,13 +10,17 @@ import Tokens
 final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging, @unchecked Sendable {
     private let kubernetes: KubernetesClient
     private let google: GoogleTokenService
+    private let logger: Logger
     private let world: World
     private let node: SimulatedNode
     private var accounts: [ServiceAccountReference: (record: ServiceAccountRecord, at: ContinuousClock.Instant)] = [:]
     private var exchanged: [String: UpstreamToken] = [:]
+    /// The latest token of STS, for bugs that show it.
+    private var latest = ""
 
-    init(kubernetes: KubernetesClient, google: GoogleTokenService, world: World, node: SimulatedNode) {
-        (self.kubernetes, self.google, self.world, self.node) = (kubernetes, google, world, node)
+    init(kubernetes: KubernetesClient, google: GoogleTokenService, logger: Logger, world: World, node: SimulatedNode) {
+        (self.kubernetes, self.google, self.logger) = (kubernetes, google, logger)
+        (self.world, self.node) = (world, node)
     }
 
     var configuration: TokenServiceConfiguration {
@@ -63,6 +68,8 @@ final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging
             return try await google.exchange(subject, scopes: scopes)
         }
         exchanged[key] = token
+        latest = token.token.exposed
+        if world.options.mutation == .tokensLogged { logger.debug("token exchanged", metadata: ["token": "\(latest)"]) }
         return doubled(token)
     }
 
@@ -118,10 +125,14 @@ final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging
 extension Mutated {
     /// The answer, or what a bug makes of it.
     func mutated(_ answer: Response) -> Response {
-        guard let mutation = world.options.mutation, answer.cause != nil else { return answer }
+        guard let mutation = world.options.mutation, answer.cause != nil, case .text(let text) = answer.body else {
+            return answer
+        }
         var answer = answer
         switch mutation {
         case .statusesInvented where answer.status == .serviceUnavailable: answer.status = .requestTimeout
+        // Right behind a letter: nothing on the way redacts it there.
+        case .refusalsShowTokens where !latest.isEmpty: answer.body = .text("\(text) token\(latest)")
         default: break
         }
         return answer

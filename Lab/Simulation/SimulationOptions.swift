@@ -55,6 +55,10 @@ package enum Mutation: String, CaseIterable, Sendable {
     case failuresKept
     /// A failure that may pass is answered with a status that clients do not retry.
     case statusesInvented
+    /// The words of a refusal end with the latest token.
+    case refusalsShowTokens
+    /// Each exchange is logged with its token.
+    case tokensLogged
     /// Credentials of a predecessor are believed whatever their age.
     case handoverNotChecked
     /// The life of IAM's tokens is counted by the node's own calendar.

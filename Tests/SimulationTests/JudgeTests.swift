@@ -21,4 +21,12 @@ import Testing
     @Test func aStatusThatNoDocumentNamesIsFound() {
         #expect(finds(.statusesInvented, by: .answered, "which no document names"))
     }
+
+    @Test(arguments: [
+        (Mutation.tokensLogged, "a message of the log"), (.refusalsShowTokens, "the refusal of request"),
+        (.refusalsShowTokens, "an Event"),
+    ])
+    func aTokenInATextIsFound(_ mutation: Mutation, in text: String) {
+        #expect(finds(mutation, by: .secrecy, text))
+    }
 }

@@ -23,7 +23,10 @@ extension World {
             }
             return query["watch"] == nil ? list(node, query) : watchHead(query)
         }
-        if parts.count >= 5, parts[2] == "namespaces", parts[4] == "events" { return answer(201, "{}", of: .apiServer) }
+        if parts.count >= 5, parts[2] == "namespaces", parts[4] == "events" {
+            judgeEvent(call)
+            return answer(201, "{}", of: .apiServer)
+        }
         guard parts.count >= 6, parts[2] == "namespaces", parts[4] == "serviceaccounts" else {
             return status(404, "the server could not find the requested resource")
         }

@@ -41,7 +41,7 @@ final class SimulatedAgent: @unchecked Sendable {
             timeline: world.timeline, node: node, ignoresSleep: world.options.mutation == .sleepNotCounted)
         let network = SimulatedNetwork(world: world, agent: id, node: node.number)
         let jitter: JitterSource = { world.random.unit() }
-        let logger = Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() }
+        let logger = Logger(label: "simulation") { _ in JudgedLog(world: world) }
         let options = try KubernetesClientOptions(
             audience: World.subjectAudience, podTokenAudiences: [World.podTokenAudience])
         let kubernetes = KubernetesClient(
@@ -54,7 +54,7 @@ final class SimulatedAgent: @unchecked Sendable {
             world.audited(line, by: id, node)
         }
         self.audit = audit
-        let upstreams = Mutated(kubernetes: kubernetes, google: google, world: world, node: node)
+        let upstreams = Mutated(kubernetes: kubernetes, google: google, logger: logger, world: world, node: node)
         self.upstreams = upstreams
         let tokens = TokenService(
             configuration: upstreams.configuration, issuer: upstreams, accounts: upstreams, exchanger: upstreams,

@@ -18,9 +18,9 @@ extension World {
             return sts("invalid_grant", "not a subject token")
         }
         // STS knows no time but its own: a JWT of the future is not valid yet.
-        if has(.apiClockAhead) { return sts("invalid_grant", "the token was issued in the future") }
+        if has(.apiClockAhead) { return sts("invalid_grant", "the token \(Self.echo(of: call)) is of the future") }
         let left = (subject.end - now) / .seconds(1)
-        guard left >= 1 else { return sts("invalid_grant", "the token has expired") }
+        guard left >= 1 else { return sts("invalid_grant", "the token \(Self.echo(of: call)) has expired") }
         let seconds = min(3_600, Int(left))
         var grant = subject
         grant.kind = .federated
@@ -47,7 +47,9 @@ extension World {
         }
         guard federated.end > now, !federated.isRevoked else { return iam(401, "UNAUTHENTICATED") }
         let email = String(Substring(method[0])).replacing("%40", with: "@")
-        guard email.hasPrefix("bound-") else { return iam(403, "iam.serviceAccounts.getAccessToken denied") }
+        guard email.hasPrefix("bound-") else {
+            return iam(403, "iam.serviceAccounts.getAccessToken denied to \(Self.echo(of: call))")
+        }
         guard let body = call.body, let request = WireJSON(Array(body.readableBytesView)) else {
             return iam(400, "bad request")
         }

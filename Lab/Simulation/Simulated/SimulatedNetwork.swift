@@ -135,7 +135,8 @@ extension World {
             case .iamCredentials: (.iamErrors, .iamThrottle, .iamGarbled)
             }
         if has(faults.errors) {
-            return answer(random.pick([500, 502, 503, 504]), "upstream connect error", of: destination)
+            let text = "upstream connect error: \(Self.echo(of: call))"
+            return answer(random.pick([500, 502, 503, 504]), text, of: destination)
         }
         if has(faults.throttle) {
             let pause = random.chance(0.7) ? 1 + random.below(20) : nil

@@ -127,7 +127,7 @@ extension World {
         guard let record = WireJSON(Array(line.utf8)), let event = record["event"]?.text,
             let count = record["count"]?.number
         else { return violated(.audit, "an audit line is not JSON") }
-        if Self.holdsToken(line) { violated(.ownToken, "an audit line holds a token") }
+        judgeText(line, of: "an audit line")
         switch (event, record["result"]?.text) {
         case ("mint", "minted"):
             let target = record["targetAccount"]?.text ?? ""
@@ -137,11 +137,6 @@ extension World {
         case ("mint", _): memories[id].auditedFailures += count
         default: memories[id].auditedDenials += count
         }
-    }
-
-    /// Whether the text holds the beginning of an opaque token or of a JWT.
-    private static func holdsToken(_ line: String) -> Bool {
-        WireText.holds(line, "ya29.") || WireText.holds(line, "eyJ")
     }
 
     func reported(_ report: TokenFetchReport, by id: SimulatedAgent.ID, _ node: SimulatedNode) {

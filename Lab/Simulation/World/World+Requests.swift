@@ -40,6 +40,7 @@ extension World {
             if !Self.documented.contains(response.status) {
                 violated(.answered, "request \(number) got \(response.status), which no document names")
             }
+            judgeRefusal(response, to: number)
             if request.mustSucceed { expectSuccess(response, of: request, number, pod) }
             guard response.status == .ok else { return }
             if request.isCredential {
