@@ -6,6 +6,8 @@ package enum Invariant: String, CaseIterable, Sendable {
     case ownToken = "own-token"
     /// No audit line, message of the log, Event or refusal holds a token.
     case secrecy
+    /// No pod is refused for a limit because of what other pods ask.
+    case ownLimits = "own-limits"
     /// A token speaks for what the ServiceAccount names now, or named within the stated bound.
     case presentAccount = "present-account"
     /// A pod whose end is known gets no token.

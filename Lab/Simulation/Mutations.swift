@@ -17,6 +17,8 @@ final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging
     private var exchanged: [String: UpstreamToken] = [:]
     /// The latest token of STS, for bugs that show it.
     private var latest = ""
+    /// The tokens that all pods of the node may ask for together, for a bug.
+    private var shared: RateBucket?
 
     init(kubernetes: KubernetesClient, google: GoogleTokenService, logger: Logger, world: World, node: SimulatedNode) {
         (self.kubernetes, self.google, self.logger) = (kubernetes, google, logger)
@@ -123,6 +125,17 @@ final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging
 }
 
 extension Mutated {
+    /// Counts a token that a pod asks for, where a bug counts those of all pods together.
+    func charge() throws(TokenFailure) {
+        guard world.options.mutation == .limitsShared else { return }
+        let limits = TokenServiceConfiguration()
+        var bucket =
+            shared ?? RateBucket(rate: limits.fetchRatePerPod, burst: limits.fetchBurstPerPod, now: world.now)
+        let pause = bucket.take(at: world.now)
+        shared = bucket
+        if let pause { throw .limited(reason: "the node asks for too many tokens", retryAfter: pause) }
+    }
+
     /// The answer, or what a bug makes of it.
     func mutated(_ answer: Response) -> Response {
         guard let mutation = world.options.mutation, answer.cause != nil, case .text(let text) = answer.body else {

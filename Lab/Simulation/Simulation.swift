@@ -73,9 +73,14 @@ package struct Simulation {
         }
     }
 
-    /// Every pod that can have its identity must get it now.
+    /// Every pod that can have its identity must get it now, those that ask for little beside those that are greedy.
     private func askEverybody() {
-        for pod in world.cluster.pods where pod.isRunning && !pod.isTerminating { ask(pod.index) }
+        let running = world.cluster.pods.filter { $0.isRunning && !$0.isTerminating }
+        for pod in running where pod.isGreedy {
+            ask(pod.index)
+            world.askGreedily(pod.index)
+        }
+        for pod in running where !pod.isGreedy { ask(pod.index) }
     }
 
     /// A pod that no watch shows is found by its first request: a miss has the pods listed.

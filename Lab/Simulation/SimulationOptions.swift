@@ -5,6 +5,8 @@ package struct SimulationOptions: Sendable {
     package var nodes = 1
     /// Pods that each node runs, about.
     package var podsPerNode = 6
+    /// The part of the pods that ask for as many different tokens as they can.
+    package var greed = 0.05
     /// The faults that may be injected.
     package var faults = Set(Fault.allCases)
     /// Between two faults, on average.
@@ -55,6 +57,8 @@ package enum Mutation: String, CaseIterable, Sendable {
     case failuresKept
     /// A failure that may pass is answered with a status that clients do not retry.
     case statusesInvented
+    /// The tokens that pods ask for count together, for all pods of the node.
+    case limitsShared
     /// The words of a refusal end with the latest token.
     case refusalsShowTokens
     /// Each exchange is logged with its token.

@@ -47,7 +47,7 @@ extension World {
                 index: index, uid: uid, namespace: namespace,
                 name: name ?? "\(namespace)-\(node)-\(random.below(12))-\(index)",
                 account: random.pick(Self.accountNames), node: node, cgroup: cgroupID(), container: cgroupID(),
-                path: Array(path.utf8), isDenied: random.chance(0.05), isGreedy: random.chance(0.05),
+                path: Array(path.utf8), isDenied: random.chance(0.05), isGreedy: random.chance(options.greed),
                 claimed: claimed, isReused: former != nil, bornAt: now))
         let change = cluster.changed(index, "ADDED")
         if !isUnannounced { announce(change) }
@@ -77,13 +77,7 @@ extension World {
         let pod = cluster.pods[index]
         guard pod.hasCgroup, !isQuiet || random.chance(0.5) else { return }
         send(ClientRequest(kind: kind(for: pod)), from: index)
-        if pod.isGreedy, random.chance(0.1) {
-            for number in 0..<40 {
-                send(
-                    ClientRequest(kind: .identity(audience: "https://greedy-\(number)-\(random.below(100))")),
-                    from: index)
-            }
-        }
+        if pod.isGreedy, random.chance(0.1) { askGreedily(index) }
         timeline.after(random.duration(.milliseconds(200), .seconds(1_800))) { self.ask(index) }
     }
 

@@ -22,6 +22,20 @@ import Testing
         #expect(finds(.statusesInvented, by: .answered, "which no document names"))
     }
 
+    /// Half of the pods ask for as much as they can, and the others get theirs all the same.
+    @Test func aPodThatAsksForLittleGetsItBesideGreedyOnes() {
+        var looks = 0
+        for seed in 1...40 {
+            var options = SimulationOptions(seed: UInt64(seed))
+            (options.hours, options.faultPause, options.greed) = (0.15, .seconds(20), 0.5)
+            let report = Simulation(options).run()
+            #expect(report.violations.isEmpty, "\(report.line)\n\(report.violations.map(\.line))\n\(report.tail)")
+            looks += report.checks[.ownLimits, default: 0]
+        }
+        #expect(looks > 100)
+        #expect(finds(.limitsShared, by: .ownLimits) { $0.greed = 0.5 })
+    }
+
     @Test(arguments: [
         (Mutation.tokensLogged, "a message of the log"), (.refusalsShowTokens, "the refusal of request"),
         (.refusalsShowTokens, "an Event"),

@@ -88,7 +88,7 @@ final class SimulatedAgent: @unchecked Sendable {
         refusals = RefusalReporter(index: index, directory: directory, audit: audit, events: events) { true }
         let backend = SimulatedBackend(
             attributor: Attributor(index: index, directory: directory), tokens: tokens, callers: callers, world: world,
-            node: node)
+            node: node, upstreams: upstreams)
         responder = MetadataResponder(
             backend: backend, rooms: [GoogleMetadataRoom(SimulatedNode.google, besides: []) { SimulatedNode.instance }])
     }
@@ -180,6 +180,7 @@ struct SimulatedBackend: TokenServiceBackend {
     let callers: RecentCallers
     let world: World
     let node: SimulatedNode
+    let upstreams: Mutated
 
     func identify(_ tag: CallerTag) -> Identification {
         world.mutated(attributor.identify(tag), on: node)
@@ -189,5 +190,19 @@ struct SimulatedBackend: TokenServiceBackend {
         let identification = world.mutated(await attributor.identify(tag, holdingAtMost: .seconds(2)), on: node)
         callers.note(identification)
         return identification
+    }
+
+    func accessToken(
+        for pod: PodRecord, account: ServiceAccountRecord, scopes: ScopeSet
+    ) async throws(TokenFailure) -> ServedToken {
+        try upstreams.charge()
+        return try await tokens.accessToken(for: pod, account: account, scopes: scopes)
+    }
+
+    func identityToken(
+        for pod: PodRecord, account: ServiceAccountRecord, audience: String
+    ) async throws(TokenFailure) -> ServedToken {
+        try upstreams.charge()
+        return try await tokens.identityToken(for: pod, account: account, audience: audience)
     }
 }

@@ -41,6 +41,7 @@ extension World {
                 violated(.answered, "request \(number) got \(response.status), which no document names")
             }
             judgeRefusal(response, to: number)
+            judgeLimits(response, to: number, of: pod)
             if request.mustSucceed { expectSuccess(response, of: request, number, pod) }
             guard response.status == .ok else { return }
             if request.isCredential {
@@ -73,6 +74,7 @@ extension World {
     private func expectSuccess(_ response: Response, of request: ClientRequest, _ number: Int, _ pod: SimulatedPod) {
         // The pod may have gone, or its account may have changed, while it waited.
         guard cluster.pods[pod.index].isRunning else { return }
+        if pod.isGreedy, response.cause == .limited { return }
         judge.check(.liveness)
         let isOK = response.status == .ok
         guard !isOK else { return }
