@@ -9,6 +9,8 @@ package struct SimulationOptions: Sendable {
     package var greed = 0.05
     /// The faults that may be injected.
     package var faults = Set(Fault.allCases)
+    /// Faults that are drawn as the others are, and do not happen: up to the first of them the world is the same.
+    package var leftOut: Set<Fault> = []
     /// Between two faults, on average.
     package var faultPause = Duration.seconds(600)
     /// A bug to be put in on purpose.

@@ -29,6 +29,9 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "The only faults that are injected, by name; all of them unless named.")
     var only: [String] = []
 
+    @Option(help: "Faults that are drawn and do not happen, by name: up to the first of them all is as with it.")
+    var without: [String] = []
+
     @Option(help: "A bug that is put in on purpose, by name.")
     var mutation: String?
 
@@ -45,7 +48,7 @@ struct SimulateCommand: ParsableCommand {
         guard seeds > 0, nodes > 0, pods > 0, faultPause > 0 else { throw ValidationError("numbers must be above 0") }
         guard hours > 0, hours <= 100_000 else { throw ValidationError("--hours is above 0, and 100000 at most") }
         guard UInt64.max - seed >= UInt64(seeds) else { throw ValidationError("--seed is too large for so many seeds") }
-        for name in only where Fault(rawValue: name) == nil { throw ValidationError("\(name) is no fault") }
+        for name in only + without where Fault(rawValue: name) == nil { throw ValidationError("\(name) is no fault") }
         if let mutation, Mutation(rawValue: mutation) == nil { throw ValidationError("\(mutation) is no mutation") }
     }
 
@@ -62,6 +65,7 @@ struct SimulateCommand: ParsableCommand {
             (options.hours, options.nodes, options.podsPerNode) = (hours, nodes, pods)
             options.faultPause = .seconds(faultPause)
             if !only.isEmpty { options.faults = Set(only.compactMap(Fault.init)) }
+            options.leftOut = Set(without.compactMap(Fault.init))
             options.mutation = mutation.flatMap(Mutation.init)
             options.prints = trace
             let report = Simulation(options).run()

@@ -20,10 +20,14 @@ extension World {
     }
 
     private func inject(_ fault: Fault, until end: Duration) {
+        // Drawn even for a fault that is left out: what follows stays as it was.
+        let length: Duration? =
+            fault.isMoment
+            ? nil : random.duration(.milliseconds(200), .seconds(random.chance(0.05) ? 4_000 : 400))
+        guard !options.leftOut.contains(fault) else { return }
         count(fault)
         note("fault \(fault.rawValue)")
-        guard fault.isMoment else {
-            let length = random.duration(.milliseconds(200), .seconds(random.chance(0.05) ? 4_000 : 400))
+        if let length {
             weather.begin(fault, from: now, until: now + length)
             if fault.troublesAccounts { trouble(for: length) }
             if fault == .credentialsExpired { expireCredentials(for: length) }
