@@ -19,6 +19,11 @@ package enum Fault: String, CaseIterable, Sendable, Hashable {
     case podUIDReused, podUIDClaimed
     // The agent.
     case agentCrashes, agentRestarts, agentUpgrades
+    /// The bytes of a hand-over are cut on their way, or of another version than the successor's.
+    case handoverDamaged
+
+    /// The faults that are drawn one after the other. A hand-over is damaged by a chance of its own, at some upgrades.
+    static let drawn = allCases.filter { $0 != .handoverDamaged }
 
     /// Whether a node may fail to read ServiceAccounts meanwhile.
     var troublesAccounts: Bool {
@@ -35,7 +40,7 @@ package enum Fault: String, CaseIterable, Sendable, Hashable {
         switch self {
         case .watchCut, .watchGarbage, .watchCompacted, .iamRevokes, .cgroupEventsLost, .credentialsRotated, .podBurst,
             .podsReplaced, .accountRecreated, .accountDeleted, .annotationFlips, .agentCrashes, .agentRestarts,
-            .agentUpgrades, .nodeClockSteps, .nodeSuspended, .podUIDReused, .podUIDClaimed:
+            .agentUpgrades, .handoverDamaged, .nodeClockSteps, .nodeSuspended, .podUIDReused, .podUIDClaimed:
             true
         case .apiDown, .apiSlow, .apiErrors, .apiThrottle, .apiGarbled, .apiForgetsPods, .apiClockAhead,
             .apiClockBehind, .watchSilent, .watchDuplicates, .watchReorders, .watchDrops, .watchLate, .stsDown,

@@ -67,6 +67,8 @@ package enum Mutation: String, CaseIterable, Sendable {
     case tokensLogged
     /// Credentials of a predecessor are believed whatever their age.
     case handoverNotChecked
+    /// A hand-over of another version is read as one of this version.
+    case versionsIgnored
     /// The life of IAM's tokens is counted by the node's own calendar.
     case lifetimesByNodeClock
     /// The agent's clock stands still while the machine sleeps.

@@ -36,6 +36,21 @@ import Testing
         #expect(finds(.limitsShared, by: .ownLimits) { $0.greed = 0.5 })
     }
 
+    @Test func aDamagedHandOverIsNotUsed() {
+        func upgrade(_ options: inout SimulationOptions) { options.faults = [.agentUpgrades, .handoverDamaged] }
+        var damaged = 0
+        for seed in 1...4 {
+            var options = SimulationOptions(seed: UInt64(seed))
+            (options.hours, options.faultPause) = (0.5, .seconds(30))
+            upgrade(&options)
+            let report = Simulation(options).run()
+            #expect(report.violations.isEmpty, "\(report.line)\n\(report.violations.map(\.line))\n\(report.tail)")
+            damaged += report.faults[.handoverDamaged, default: 0]
+        }
+        #expect(damaged > 4)
+        #expect(finds(.versionsIgnored, by: .freeUpgrade, "a hand-over that was damaged", upgrade))
+    }
+
     @Test(arguments: [
         (Mutation.tokensLogged, "a message of the log"), (.refusalsShowTokens, "the refusal of request"),
         (.refusalsShowTokens, "an Event"),

@@ -5,7 +5,7 @@ import VirtualTime
 /// Faults, injected as the seed decides.
 extension World {
     func planFaults(until end: Duration) {
-        let kinds = Fault.allCases.filter { options.faults.contains($0) }
+        let kinds = Fault.drawn.filter { options.faults.contains($0) }
         guard !kinds.isEmpty else { return }
         planNext(kinds, until: end)
     }
@@ -209,35 +209,6 @@ extension World {
             node.successor = nil
             end(agent, on: node, crashing: false)
             node.agent = successor
-        }
-    }
-
-    /// Tokens and ServiceAccounts pass as the bytes that pass over the socket.
-    private func handOver(from agent: SimulatedAgent, to successor: SimulatedAgent) {
-        let bytes = agent.tokens.heldCredentials().bytes
-        let askedAt = options.mutation == .handoverNotChecked ? now + .seconds(3_600) : now
-        guard let held = HeldCredentials(parsing: bytes) else {
-            return violated(.freeUpgrade, "agent \(successor.id) cannot read what agent \(agent.id) hands over")
-        }
-        let count = successor.tokens.adopt(held, askedAt: askedAt) { successor.directory.record(for: $0) }
-        note("agent \(successor.id) takes over \(count) of \(held.tokenCount) tokens, \(bytes.count) bytes")
-        // A fetch that the predecessor began is another than the successor's.
-        judge.check(.freeUpgrade)
-        let now = now
-        let taken = successor.tokens.snapshot()
-        for entry in agent.tokens.snapshot() where (entry.remaining ?? .zero) > .seconds(1_200) {
-            // A UID's second pod takes over nothing of the first.
-            guard let record = successor.directory.record(for: entry.pod), !record.phase.isTerminal,
-                agent.directory.record(for: entry.pod)?.name == record.name
-            else { continue }
-            let isThere = taken.contains { other in
-                other.pod == entry.pod && other.kind == entry.kind && other.target == entry.target
-                    && other.quotaProject == entry.quotaProject
-                    && (other.remaining ?? .zero) <= (entry.remaining ?? .zero) + .milliseconds(1)
-            }
-            if !isThere, now > timeline.start {
-                violated(.freeUpgrade, "the successor lacks the \(entry.kind) of \(entry.pod)")
-            }
         }
     }
 

@@ -1,3 +1,4 @@
+import Attribution
 import MetadataProtocol
 
 /// Greedy pods, and what the others get beside them.
