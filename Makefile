@@ -27,8 +27,8 @@ override SPIFFE := $(filter-out 0,$(SPIFFE))
 # Options that are numbers: target, option, least and most; those of the second list are above 0, and may have a decimal point.
 # A wrong one is refused before anything is done.
 WHOLE := fuzz.ITERATIONS.1.1000000000 faults.SECONDS.1.100 soak.MINUTES.1.1440 dashboard.MINUTES.1.1440 million.CONNECTIONS.1.1000000000 \
-	million.PODS.1.500 simulate.SEEDS.1.1000000000 simulate.PODS.1.500 fleet.NODES.5.100000 fleet.BEFORE.5.100000 kernels.MACHINES.1.64 \
-	busy.RUNS.1.1000 bench.STARTS.1.10000
+	million.PODS.1.500 simulate.SEEDS.1.1000000000 simulate.PODS.1.500 simulate.BESIDE.1.1000000000 \
+	fleet.NODES.5.100000 fleet.BEFORE.5.100000 kernels.MACHINES.1.64 busy.RUNS.1.1000 bench.STARTS.1.10000
 DECIMAL := fuzz-coverage.MINUTES simulate.HOURS simulate.MINUTES
 LAYOUTS := cgroupfs systemd nested nested-systemd nested-3 nested-3-systemd
 RELEASES := sid trixie bookworm bullseye
@@ -170,11 +170,11 @@ storm: bpf ## What share of 200 cold pods that ask at the same moment is served 
 	@.ci/release podidentd podidentd-opener podidentd-lab lab-attack
 	@.build-release/release/podidentd-lab storm
 
-simulate: bpf ## The agent's decisions in a simulated world: SEEDS (10000) of HOURS (24) with PODS (2), for MINUTES (28) at most, and again for the rest; writes docs/simulation.md
+simulate: bpf ## The agent's decisions in a simulated world: SEEDS (10000) of HOURS (24) with PODS (2), then BESIDE (300) of three nodes, for MINUTES (28) at most, and again for the rest; writes docs/simulation.md
 	@command -v python3 > /dev/null || bash .ci/install python3
 	@echo "Building for release (the first time takes some minutes)"
 	@.ci/release podidentd-lab
-	@.ci/simulate --seeds $(or $(SEEDS),10000) --hours $(or $(HOURS),24) --minutes $(or $(MINUTES),28) --pods $(or $(PODS),2)
+	@.ci/simulate --seeds $(or $(SEEDS),10000) --hours $(or $(HOURS),24) --minutes $(or $(MINUTES),28) --pods $(or $(PODS),2) --beside $(or $(BESIDE),300)
 
 fleet: bpf ## Thousands of agents before Google's quotas, in virtual time: NODES (5000), BEFORE (250, without pacing); writes docs/scale.md
 	@command -v python3 > /dev/null || bash .ci/install python3
