@@ -6,7 +6,7 @@ import MetadataProtocol
 import MetadataServer
 import Tokens
 
-/// The upstream clients with the bug that was asked for; without one, the clients themselves.
+/// The upstream clients with the bug that was asked for; without one, the clients themselves. Bugs of the agent's answers are here as well.
 final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging, @unchecked Sendable {
     private let kubernetes: KubernetesClient
     private let google: GoogleTokenService
