@@ -9,6 +9,7 @@ import unittest.mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+import simulate_page  # noqa: E402
 from tests import load  # noqa: E402
 
 simulate = load("simulate")
@@ -96,11 +97,11 @@ class SmallerTests(unittest.TestCase):
         one, = self.smaller([1], 0)
         self.assertEqual(self.runs, 0)
         self.assertEqual((one["hours"], one["nodes"], one["faults"], one["isLate"]), (24.0, 3, ["a", "b", "c"], True))
-        self.assertEqual(simulate.shown(one, self.KINDS), (3, 24.0, "`a`, `b`, `c` (the time was up)", "`x`"))
+        self.assertEqual(simulate_page.shown(one, self.KINDS), (3, 24.0, "`a`, `b`, `c` (the time was up)", "`x`"))
 
     def test_the_command_that_shows_a_seed_is_named(self):
         one, = self.smaller([7], 600)
-        self.assertRegex(simulate.again(one, OPTIONS), r"^podidentd-lab simulate --seed 7 --hours 5\.\d+ --nodes 1 --pods 2 "
+        self.assertRegex(simulate_page.again(one, OPTIONS), r"^podidentd-lab simulate --seed 7 --hours 5\.\d+ --nodes 1 --pods 2 "
                          r"--fault-pause 600 --without a --without c --without d$")
 
 
@@ -110,11 +111,11 @@ class PageTests(unittest.TestCase):
     def world(self, nodes, violations):
         report = {"seconds": 1, "processor": 2, "hours": 24, "statuses": {"200": 3}, "faults": {"a": 1}, "checks": {"x": 4}}
         report |= {"pods": 5, "agents": 6, "requests": 7, "resets": 8, "calls": 9, "events": 10, "violations": violations}
-        return simulate.World(types.SimpleNamespace(**vars(OPTIONS) | {"nodes": nodes, "seed": 1}), [report], ["ab", "ab"])
+        return simulate_page.World(types.SimpleNamespace(**vars(OPTIONS) | {"nodes": nodes, "seed": 1}), [report], ["ab", "ab"])
 
     def test_the_world_beside_has_a_column_of_its_own_and_the_sums_are_of_both(self):
         found = [("m", 2, ["x"], None)]
-        text = simulate.page(self.KINDS, [self.world(1, ["x", "x"]), self.world(3, [])], [], found)
+        text = simulate_page.page(self.KINDS, [self.world(1, ["x", "x"]), self.world(3, [])], [], found, {}, 20)
         self.assertIn("\n| | one node | 3 nodes |\n|---|---|---|\n| seeds | 1 (from 1) | 1 (from 1) |\n", text)
         self.assertIn("\n| seeds that break an invariant | 1 | 0 |\n", text)
         self.assertIn("\n| fault | times |\n|---|---|\n| `a` | 2 |\n| `b` | 0 |\n", text)
@@ -125,14 +126,14 @@ class PageTests(unittest.TestCase):
     def test_seeds_that_were_made_smaller_are_all_listed(self):
         failures = [{"seed": seed, "nodes": 1, "hours": 1.5, "faults": faults, "without": [], "violations": ["x"], "isLate": False}
                     for seed, faults in ((1, ["a", "b"]), (2, ["b"]), (3, []))]
-        text = simulate.page(self.KINDS, [self.world(1, ["x"])], failures, [])
+        text = simulate_page.page(self.KINDS, [self.world(1, ["x"])], failures, [], {}, 20)
         self.assertIn("\n| 1 | 1 | 1.5 | all | `x` |\n| 2 | 1 | 1.5 | `b` | `x` |\n| 3 | 1 | 1.5 | none | `x` |\n", text)
 
     def test_what_people_wrote_stays(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "page.md")
             path.write_text("By hand.\n<!-- From here on .ci/simulate writes. -->\nold\n")
-            simulate.write(path, "new\n")
+            simulate_page.write(path, "new\n")
             self.assertEqual(path.read_text(), "By hand.\n<!-- From here on .ci/simulate writes. -->\nnew\n")
 
 
