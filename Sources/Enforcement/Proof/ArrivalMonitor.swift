@@ -4,8 +4,8 @@ import Synchronization
 
 /// Compares, for each pod, the connections that the kernel redirected with those that arrived at the agent.
 ///
-/// The proof by the agent's own connection takes the loopback path of a hostNetwork pod. What drops connections between
-/// other pods and the node (a firewall, a network policy, a service mesh) shows only here.
+/// The proof by the agent's own connection stays in the node's network namespace. Faults inside another pod's (a filter
+/// that does not accept the interface lo, a mesh that captures loopback addresses, no listener) show only here.
 package final class ArrivalMonitor: Sendable {
     /// So many connections in a row must be missing: one or two may be under way, or given up by their client.
     package static let unarrivedMin: UInt64 = 3

@@ -235,8 +235,8 @@ package struct SelfCheck: Sendable {
         guard !new.isEmpty else { return }
         logger.warning(
             """
-            connections of pods are redirected to the agent and do not arrive: a firewall, a network policy or a mesh \
-            drops or takes them
+            connections of pods are redirected to the agent and do not arrive: a filter inside the pod that does not \
+            accept the interface lo, or a mesh in it, drops or takes them
             """,
             metadata: [
                 "pods": "\(arrivals.names(of: new).prefix(10).joined(separator: ", "))", "count": "\(new.count)",
