@@ -15,7 +15,7 @@ struct AttackTests {
             let numbers = Set(reports.map(\.number))
             let isNested = world.node.layout.depth > 0
             let routes = (1...23).filter { $0 != 20 || !isNested }.map { "R\($0)" }
-            let attributions = (1...13).map { "A\($0)" }
+            let attributions = (1...17).map { "A\($0)" }
             let others =
                 ["A2b", "D1", "D2", "D3", "D4", "D6", "D7", "D8", "D9", "D10", "N1", "H1"]
                 + (1...6).map { "C\($0)" } + (1...5).map { "S\($0)" }

@@ -27,7 +27,7 @@ package struct AttackReport: Sendable {
         }
     }
 
-    /// R1 to A13 of the list of threats.
+    /// The row of the list of threats, such as `A14`: see docs/TESTING.md.
     package let number: String
     package let attacker: Attacker
     package let attempt: String
