@@ -1,11 +1,12 @@
 import Foundation
 
-/// A14 to A17: who could be at the far end of a pod's connection, or between its ends. Connections do not leave their
-/// pod's network namespace: from outside of it there is nothing to answer, to translate, to sniff or to lend.
+/// A2, A2b, A14 and A15: who could be at the far end of a pod's connection, or between its ends. Connections do not
+/// leave their pod's network namespace: from outside of it there is nothing to answer, to translate, to sniff or to lend.
 ///
 /// Rows of the mechanism before, which led connections to a port of the node's, went with it: claims and their table
 /// (planted, torn, second claim), announced SYNs and their flood, spoofed handshakes with the agent's port, the mark for
-/// meshes. So did the congestion control that is set late (A19): none of a socket's options takes part in the take-over.
+/// meshes. So did the congestion control that is set late: none of a socket's options takes part in the take-over.
+/// Lending by splice has no row either: it needs the sequence number of a SYN that was seen, and none is to be seen.
 /// Translation that lends another's address inside a pod is tried in `InPodTests`.
 extension AttackSuite {
     var farEnds: [Attack] {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A16 and A18: network namespaces of pods, how many one may have, who enters them; and the node's own, whose ports are the
+/// A16 and A17: network namespaces of pods, how many one may have, who enters them; and the node's own, whose ports are the
 /// agent's alone.
 extension AttackSuite {
     /// Namespaces of one pod that get a listener.
