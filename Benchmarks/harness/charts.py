@@ -62,7 +62,7 @@ def memory_by_pods(results):
     memory = figure(results, "8", "memory")
     counts = [name for name in ("0", "110", "500") if name in memory]
     sizes = [memory[name]["resident"] / 1e6 for name in counts]
-    limits = {"0": 25, "110": 30, "500": 45}
+    limits = {"0": 25, "110": 29, "500": 45}
     chart = Chart("Resident memory, two tokens a pod", subtitle(results, "8"), "MB", 0,
                   max(sizes + [limits[name] for name in counts]))
     chart.x_labels([f"{name} pods" for name in counts])
