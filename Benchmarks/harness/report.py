@@ -1,5 +1,7 @@
 """Results as Markdown."""
 
+from .tools import BASELINE
+
 TITLES = {
     "1": "Cached token, a connection for each request",
     "2": "Cached token, keep-alive",
@@ -14,12 +16,28 @@ TITLES = {
 
 CONNECTIONS = {"new": "a new connection for each request", "keep": "keep-alive"}
 
+# Of figure 7: where the work is done, the work, and what is attached meanwhile.
+PLACES = {
+    "host-loopback": "host process, on the node's loopback",
+    "host-device": "host process, over a device",
+    "host-device-in": "host process elsewhere, over a device into the node",
+    "outside": "process in a namespace of its own, on its loopback",
+    "pod-loopback": "pod, on its loopback",
+    "pod-device": "pod, over a device into the node",
+    "pod-pod": "pod to pod, forwarded by the node",
+}
+WORKS = {
+    "sendto": "datagram, `sendto()`", "send": "datagram, connected `send()`", "ping-pong": "64 bytes there and back",
+    "bulk": "64 KiB", "connect": "`connect()`", "cycle": "a whole connection",
+}
+SETS = {"now": "ours", "now-unguarded": "ours without netfilter's", "empty": "programs that do nothing", "before": BASELINE}
+
 
 def number(value):
     """Three significant digits, and never less than the integer part."""
-    if value >= 1000:
+    if abs(value) >= 1000:
         return f"{value:,.0f}"
-    if value >= 100:
+    if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.3g}"
 
@@ -41,15 +59,39 @@ def ratio(entry):
     if "ratio" not in entry:
         return ""
     values = entry["ratio"]
-    text = f"{values['median']:.2f}" if values["median"] < 10 else f"{values['median']:.0f}"
+    # What is compared more narrowly is shown so.
+    digits = 3 if entry["tolerance"] < 0.1 else 2
+    text = f"{values['median']:.{digits}f}" if values["median"] < 10 else f"{values['median']:.0f}"
     if values["count"] > 1:
-        text += f" ({values['low']:.2f} to {values['high']:.2f})"
+        text += f" ({values['low']:.{digits}f} to {values['high']:.{digits}f})"
     return text
 
 
 def machine_line(machine):
     return (f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
             f"{machine['virtualisation']}, Linux {machine['kernel']}; nginx {machine['nginx']}, wrk {machine['wrk']}")
+
+
+def added(entry, name):
+    """What a set of programs adds, and what that makes of the work."""
+    if name not in entry["added_ns"]:
+        return ""
+    nanoseconds = entry["added_ns"][name]
+    return f"{nanoseconds:+,.0f} ({1 + nanoseconds / entry['none_ns']:.3f})"
+
+
+def bystanders(table):
+    """Figure 7 in full: each work at each place."""
+    lines = ["Figure 7, every work at every place: what programs add to one operation in nanoseconds, the median of the rounds' "
+             "differences, and in brackets what that makes of it (no hooks: 1).", "",
+             f"| place | work | no hooks | {' | '.join(SETS.values())} |", f"|---|---|---|{'---|' * len(SETS)}"]
+    place = None
+    for entry in table:
+        where = "" if entry["place"] == place else PLACES[entry["place"]]
+        place = entry["place"]
+        cells = " | ".join(added(entry, name) for name in SETS)
+        lines.append(f"| {where} | {WORKS[entry['work']]} | {entry['none_ns']:,.0f} ns | {cells} |")
+    return [*lines, ""]
 
 
 def markdown(results):
@@ -65,6 +107,8 @@ def markdown(results):
             lines.append(f"| {entry['what']} | {span(entry)} {entry['unit']} | {against} | {ratio(entry)} | "
                          f"{verdict(entry)} |")
     lines.append("")
+    if table := results["figures"].get("7", {}).get("table"):
+        lines += bystanders(table)
     for key in sorted(results["figures"], key=int):
         figure = results["figures"][key]
         lines += [f"- Figure {key}: {note}" for note in figure.get("notes", [])]

@@ -123,6 +123,25 @@ class ReportTests(unittest.TestCase):
                       "0.62 (0.60 to 0.65) | >= 1 x nginx: **missed** |", text)
 
 
+    def test_every_work_at_every_place_is_shown(self):
+        table = [{"place": "pod-pod", "work": work, "none_ns": 17000.4, "added_ns": {"now": 1105, "now-unguarded": -3.4, "empty": 1001}}
+                 for work in ("connect", "send")]
+        machine = {"processor": "P", "cores": 2, "memory_gib": 4, "virtualisation": "KVM", "kernel": "6.18",
+                   "nginx": "1", "wrk": "4"}
+        text = report.markdown({"machine": machine, "figures": {
+            "7": {"rows": [], "table": table, "date": "2026-01-01", "agent": {"sha256": "ab"}, "mode": "full"}}})
+        self.assertIn("| pod to pod, forwarded by the node | `connect()` | 17,000 ns | +1,105 (1.065) | -3 (1.000) | "
+                      "+1,001 (1.059) |  |\n|  | datagram, connected `send()` |", text)
+
+    def test_a_narrow_comparison_has_a_digit_more(self):
+        values = {"reference": "x", "reference_values": [1000, 1000]}
+        self.assertEqual(report.ratio(row("a", "a", "ns", [1012, 1014], tolerance=0.02, **values)), "1.013 (1.012 to 1.014)")
+        self.assertEqual(report.ratio(row("a", "a", "ns", [1012, 1014], **values)), "1.01 (1.01 to 1.01)")
+
+    def test_less_than_nothing_has_as_many_digits(self):
+        self.assertEqual([report.number(value) for value in (-1234.5, -123.4, -3.62, 3.62)], ["-1,234", "-123", "-3.62", "3.62"])
+
+
 class ProfileTests(unittest.TestCase):
     def test_stacks_are_folded_from_the_outermost(self):
         stacks, leaves = fold("agent\n\tffff inner\n\tffff outer\n\nagent\n\tffff inner\n\tffff outer\n")
