@@ -484,7 +484,8 @@ let package = Package(
         .target(
             name: "CHardeningTestShims", path: "Tests/CHardeningTestShims", cSettings: [.define("_GNU_SOURCE")]),
         .testTarget(
-            name: "HardeningTests", dependencies: ["Hardening", "CHardeningTestShims"], swiftSettings: strict),
+            name: "HardeningTests", dependencies: ["Hardening", "CHardening", "BPF", "CHardeningTestShims"],
+            swiftSettings: strict),
         .testTarget(
             name: "OperationsTests",
             dependencies: [

@@ -1,3 +1,5 @@
+import BPF
+import CHardening
 import CHardeningTestShims
 import Foundation
 import Glibc
@@ -22,6 +24,21 @@ import Testing
             require(status["NoNewPrivs"] == "1", "no new privileges")
             // A program that root starts has everything, unless the bounding set is empty.
             expect(unsafe system("grep -q '^CapEff:[[:space:]]*0*$' /proc/self/status"), 0)
+        }
+    }
+
+    @Test("with the rights that are left cgroups are opened by their ID, and without CAP_DAC_READ_SEARCH none is")
+    func cgroupsByID() async {
+        await #expect(processExitsWith: .success) {
+            let mountPoint = try CgroupFileSystem.findMountPoint() ?? "/sys/fs/cgroup"
+            let cgroups = try CgroupFileSystem(mountPoint: mountPoint)
+            guard let root = cgroups.id(of: [UInt8(ascii: "/")]) else { return require(false, "the root's ID") }
+            try ProcessRights.reduce()
+            require(cgroups.contains(root), "open by ID: errno \(errno)")
+            let less = Capability.allMask & ~Capability.dacReadSearch.mask
+            expect(hardening_keep_capabilities(less), 0)
+            require(!cgroups.contains(root) && errno == EPERM, "opened, or errno \(errno)")
+            require(cgroups.path(of: root) == nil, "a path by ID")
         }
     }
 
