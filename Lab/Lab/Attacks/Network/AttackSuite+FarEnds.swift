@@ -45,10 +45,11 @@ extension AttackSuite {
             "A14", .ordinary, "ARP both ways: answers in the node's place, and in the victim's", .ownIdentity,
             own: stage.bystander
         ) {
-            let hardware = try await Command.require(
-                ["nsenter", "--net=\(mallory.network.path)", "cat", "/sys/class/net/eth0/address"]
-            ).trimmingCharacters(in: .whitespacesAndNewlines)
-            let victim = stage.bystander
+            // Not from /sys, which shows the machine's devices whatever the network namespace.
+            let link = try await Command.require(["ip", "-n", mallory.network.name, "-br", "link", "show", "eth0"])
+            let words = link.split(separator: " ")
+            guard words.count > 2 else { throw AttackNotMounted("the attacker has no hardware address: \(link)") }
+            let (hardware, victim) = (String(words[2]), stage.bystander)
             try await victim.network.ip("neigh replace \(LabNode.address) lladdr \(hardware) dev eth0 nud permanent")
             try await world.node.network.ip("neigh replace \(victim.address) lladdr \(hardware) dev br0 nud permanent")
             let output = try await stage.got(["connect", "plain"] + Self.metadata, .unprivileged, in: victim)
