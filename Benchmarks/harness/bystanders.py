@@ -33,6 +33,7 @@ ROWS = [
     ("bulk-host", "64 KiB sent by a host process", "host-device", "bulk", "now", None, None),
     ("ping-pong-pod", "64 bytes there and back, pod to pod", "pod-pod", "ping-pong", "now", None, None),
     ("cycle-host", "a whole connection of a host process", "host-device", "cycle", "now", None, None),
+    ("getpeername-host", "getpeername() of a host process", "host-loopback", "getpeername", "now", None, None),
 ]
 
 # Packets received in the node's namespace, where nothing else of a set takes part. What is judged is what the guard adds, by

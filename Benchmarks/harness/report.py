@@ -28,7 +28,7 @@ PLACES = {
 }
 WORKS = {
     "sendto": "datagram, `sendto()`", "send": "datagram, connected `send()`", "ping-pong": "64 bytes there and back",
-    "bulk": "64 KiB", "connect": "`connect()`", "cycle": "a whole connection",
+    "bulk": "64 KiB", "connect": "`connect()`", "cycle": "a whole connection", "getpeername": "`getpeername()`",
 }
 SETS = {"now": "ours", "now-unguarded": "ours without netfilter's", "empty": "programs that do nothing", "before": BASELINE}
 

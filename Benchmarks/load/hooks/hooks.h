@@ -37,7 +37,7 @@ void load_set(struct set *set, const char *directory, const struct ground *groun
 void attach_set(struct set *set, const struct ground *ground);
 void detach_set(struct set *set);
 
-enum kind { DATAGRAM, CONNECTED_DATAGRAM, PING_PONG, BULK, CONNECT, CYCLE };
+enum kind { DATAGRAM, CONNECTED_DATAGRAM, PING_PONG, BULK, CONNECT, CYCLE, GETPEERNAME };
 
 struct work {
 	const char *name;

@@ -7,6 +7,7 @@
 const struct work works[] = {
 	{ "sendto", DATAGRAM, 50 }, { "send", CONNECTED_DATAGRAM, 50 }, { "ping-pong", PING_PONG, 20 },
 	{ "bulk", BULK, 10 },	    { "connect", CONNECT, 10 },		{ "cycle", CYCLE, 10 },
+	{ "getpeername", GETPEERNAME, 50 },
 };
 const int work_count = sizeof(works) / sizeof(works[0]);
 
@@ -83,18 +84,29 @@ static void pass(int from, int to, size_t size)
 	}
 }
 
-/* Nanoseconds of connect() alone. */
+static void ask_peer(int socket)
+{
+	struct sockaddr_in peer;
+	socklen_t size = sizeof(peer);
+
+	if (getpeername(socket, (struct sockaddr *)&peer, &size))
+		die("getpeername");
+}
+
+/* Nanoseconds of connect() alone. The connection is accepted with its peer's address, as servers do. */
 static uint64_t connect_once(const struct run *run)
 {
 	/* Both ends vanish at once: no TIME_WAIT, whatever the count. */
 	static const struct linger reset = { .l_onoff = 1 };
+	struct sockaddr_in peer;
+	socklen_t size = sizeof(peer);
 	int client = socket(AF_INET, SOCK_STREAM, 0), server;
 	uint64_t begin = monotonic_ns(), spent;
 
 	if (connect(client, (const struct sockaddr *)&run->to, sizeof(run->to)))
 		die("connect");
 	spent = monotonic_ns() - begin;
-	server = accept(run->listener, NULL, NULL);
+	server = accept(run->listener, (struct sockaddr *)&peer, &size);
 	setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(client);
 	close(server);
@@ -122,6 +134,9 @@ static double do_chunk(const struct work *work, const struct run *run)
 			break;
 		case BULK:
 			pass(run->near, run->far, sizeof(payload));
+			break;
+		case GETPEERNAME:
+			ask_peer(run->near);
 			break;
 		case CONNECT:
 		case CYCLE:
