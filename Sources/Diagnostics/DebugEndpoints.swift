@@ -81,7 +81,7 @@ package struct DebugEndpoints: Sendable {
     package func queries(_ readiness: ReadinessProbe) -> [String: AdminServer.Query] {
         let explainer = PodExplainer(
             configuration: configuration, root: root, index: index, directory: directory, watcher: watcher,
-            tokens: tokens, datapath: datapath, readiness: readiness,
+            tokens: tokens, datapath: datapath, namespaces: namespaces, readiness: readiness,
             remedies: ExplainRemedies(
                 configuration: configuration,
                 failures: GoogleFailures(configuration.googleMetadata)),
@@ -101,21 +101,17 @@ package struct DebugEndpoints: Sendable {
         for connection in open { if let pod = connection.pod { counts[pod, default: 0] += 1 } }
         let podCgroups = index.snapshot().filter { $0.kind == .pod }
         var kernel: [PodUID: PodTraffic] = [:]
-        var listeners: [PodUID: [ConnectionDump.Listener]] = [:]
-        let entries = namespaces.open
         for entry in podCgroups {
-            listeners[entry.uid, default: []] += entries.filter { $0.pod == entry.id }.map(ConnectionDump.Listener.init)
             let traffic = datapath.current?.traffic(ofPod: entry.id) ?? PodTraffic()
             kernel[entry.uid, default: PodTraffic()] = kernel[entry.uid, default: PodTraffic()] + traffic
         }
         let uids = Set(podCgroups.map(\.uid)).union(counts.keys)
-        let node = entries.filter { $0.pod == nil }.map(ConnectionDump.Listener.init)
+        let places = ListenerPlaces(namespaces.open, of: podCgroups)
         var pods = uids.map { uid in
             let pod = directory.record(for: uid)
-            let places = (listeners[uid] ?? []) + (pod?.isHostNetwork == true ? node : [])
             return ConnectionDump.Pod(
                 namespace: pod?.namespace, pod: pod?.name, uid: uid.description, open: counts[uid, default: 0],
-                listeners: places, kernel[uid])
+                listeners: places.listeners(for: uid, isHostNetwork: pod?.isHostNetwork == true), kernel[uid])
         }
         let anonymous = open.count { $0.pod == nil }
         if anonymous > 0 {
@@ -194,14 +190,6 @@ extension ConnectionDump.Pod {
         self.init(
             namespace: namespace, pod: pod, uid: uid, open: open, listeners: listeners,
             redirected: traffic?.redirected, arrived: traffic?.arrived)
-    }
-}
-
-extension ConnectionDump.Listener {
-    fileprivate init(_ entry: NamespaceRegistry.Entry) {
-        self.init(
-            networkNamespace: entry.id.inode, port: entry.port, ipv4: entry.families.contains(.ipv4),
-            ipv6: entry.families.contains(.ipv6))
     }
 }
 

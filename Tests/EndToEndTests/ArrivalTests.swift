@@ -79,6 +79,9 @@ struct ArrivalTests {
             let connections = try await world.debug(agent, "connections", "-o", "json", as: ConnectionDump.self)
             let pod = try #require(connections.pods.first { $0.pod == "a" })
             #expect(try #require(pod.redirected) == (try #require(pod.arrived)) + 4)
+            let listener = try #require(pod.listeners?.first)
+            let place = "; the agent listens at \(listener.networkNamespace):\(listener.port)"
+            #expect(explanation.cause?.detail.hasSuffix(place) == true, "\(explanation.text())")
             let metrics = try await world.operations("/metrics")
             #expect(metrics.body.contains("\npodidentd_pods_not_arriving 2\n"))
 

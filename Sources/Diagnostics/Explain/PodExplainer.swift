@@ -17,6 +17,7 @@ struct PodExplainer: Sendable {
     let watcher: PodWatcher
     let tokens: TokenService
     let datapath: AttachedDatapath
+    let namespaces: NamespaceKeeper
     let readiness: ReadinessProbe
     let remedies: ExplainRemedies
     let clouds: CloudExplainer
@@ -214,9 +215,21 @@ struct PodExplainer: Sendable {
         return counts.isEmpty ? nil : counts.reduce(PodTraffic(), +)
     }
 
-    /// Compares what the kernel redirected with what arrived; `nil`: the pod has not connected.
+    /// Where the agent listens for the pod, as `debug connections` shows it; `nil`: nowhere.
+    private func listenerText(of pod: PodRecord) -> String? {
+        let listeners = ListenerPlaces(namespaces.open, of: index.snapshot())
+            .listeners(for: pod.uid, isHostNetwork: pod.isHostNetwork)
+        return listeners.isEmpty ? nil : listeners.text
+    }
+
+    /// Compares what the kernel redirected with what arrived, and says where the agent listens; `nil`: the pod has not
+    /// connected, and has no listener.
     private func arrivalStage(of pod: PodRecord) async -> Stage? {
-        guard let first = traffic(of: pod), first.redirected > 0 else { return nil }
+        let text = listenerText(of: pod)
+        let place = "the agent listens " + (text.map { "at \($0)" } ?? "nowhere")
+        guard let first = traffic(of: pod), first.redirected > 0 else {
+            return text.map { _ in Stage("arrivals", .ok, "no connection yet; \(place)") }
+        }
         var last = first
         if first.unarrived >= ArrivalMonitor.unarrivedMin {
             // Connections of this moment may be under way.
@@ -225,10 +238,10 @@ struct PodExplainer: Sendable {
         }
         let found = "\(counted(last.redirected, "connection")) redirected to the agent, \(last.arrived) arrived"
         guard last.arrived == first.arrived, last.unarrived >= ArrivalMonitor.unarrivedMin else {
-            return Stage("arrivals", .ok, found)
+            return Stage("arrivals", .ok, "\(found); \(place)")
         }
         return Stage(
-            "arrivals", .failed, "\(found), none of the last \(last.unarrived)",
+            "arrivals", .failed, "\(found), none of the last \(last.unarrived); \(place)",
             remedy:
                 "they never leave the pod's network namespace, so something inside it drops or takes them: a filter of "
                 + "the pod's own that does not accept the interface lo, or a translation of addresses")

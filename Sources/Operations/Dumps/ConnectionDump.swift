@@ -115,7 +115,7 @@ package struct ConnectionDump: Codable, Sendable, Equatable {
             counts.append([
                 pod.namespace ?? "-", pod.pod ?? "-", pod.uid ?? "(no identity)", pod.open.map(String.init) ?? "-",
                 pod.redirected.map(String.init) ?? "-", pod.arrived.map(String.init) ?? "-",
-                pod.listeners.map { $0.isEmpty ? "nowhere" : $0.map(\.text).joined(separator: ", ") } ?? "-",
+                pod.listeners?.text ?? "-",
             ])
         }
         guard source == .agent else { return counts.text(on: terminal) }
@@ -132,4 +132,9 @@ package struct ConnectionDump: Codable, Sendable, Equatable {
         }
         return counts.text(on: terminal) + "\n" + list.text(on: terminal)
     }
+}
+
+extension [ConnectionDump.Listener] {
+    /// The place of each, or `nowhere`.
+    package var text: String { isEmpty ? "nowhere" : map(\.text).joined(separator: ", ") }
 }
