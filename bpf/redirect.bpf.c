@@ -12,8 +12,8 @@
  * the cgroup that it was created in, which need not be the caller's. The current
  * task's ancestors decide which pod it is.
  *
- * Every process pays: a connect one look at the last word, a bind one at the port, the
- * address of a peer (of accept() too) two at the socket's storage.
+ * Every process pays: a connect one look at the last word, a bind one at the port.
+ * Asking for a peer's address, which accept() does too, costs two at the socket's storage.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
