@@ -100,7 +100,8 @@ cluster: bpf ## Follows docs/quickstart.md on a real Kubernetes 1.20, compiled f
 	@.ci/cluster try
 
 arm64: bpf ## Builds programs, image and unit tests for arm64 by cross compilation, and runs them under qemu (1.2 GB from Debian)
-	@bash .ci/install buildah libdeflate-tools python3 binutils
+	@bash .ci/install buildah libdeflate-tools python3 binutils ca-certificates
+	@deploy/image/pin
 	@$(SWIFT) package resolve
 	@.ci/arm64
 

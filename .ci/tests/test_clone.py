@@ -53,11 +53,12 @@ class CommitTests(unittest.TestCase):
                 (self.clone / "more").unlink()
 
     def test_no_script_of_the_image_asks_git_by_itself(self):
-        scripts = [path for path in (ROOT / "deploy/image").iterdir() if path.name.startswith("build")]
-        self.assertEqual(len(scripts), 2)
-        for script in scripts:
-            self.assertIn("deploy/image/commit", script.read_text())
-            self.assertNotRegex(script.read_text(), r"\bgit (log|rev-parse|status)")
+        texts = {path.name: path.read_text() for path in (ROOT / "deploy/image").iterdir()}
+        packing = {name for name, text in texts.items() if "bash deploy/image/pack " in text}
+        self.assertEqual(packing, {"assemble", "build-lab"})
+        for name in packing | {"build"}:
+            self.assertEqual("bash deploy/image/commit" in texts[name], name in packing, name)
+            self.assertNotRegex(texts[name], r"\bgit (log|rev-parse|status)", name)
 
 
 if __name__ == "__main__":

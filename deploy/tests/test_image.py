@@ -93,7 +93,8 @@ class ArchiveTests(unittest.TestCase):
         manifest = json.loads(raw)
         types = {layer["mediaType"] for layer in manifest["layers"]}
         self.assertEqual(types, {"application/vnd.oci.image.layer.v1.tar+gzip"})
-        statement = json.loads(run(sys.executable, IMAGE / "provenance", self.archive, self.name, "0123abcd").stdout)
+        provenance = run(sys.executable, IMAGE / "provenance", self.directory / "root", self.archive, self.name, "0123abcd")
+        statement = json.loads(provenance.stdout)
         self.assertEqual(hashlib.sha256(raw.encode()).hexdigest(), statement["subject"][0]["digest"]["sha256"])
         blobs = sum(part["size"] for part in [manifest["config"], *manifest["layers"]]) + len(raw)
         sizes = run(sys.executable, IMAGE / "sizes", self.directory / "sized", self.archive).stdout
@@ -192,7 +193,7 @@ class ArchiveTests(unittest.TestCase):
         self.assertIn("larger than it may be", large.stderr)
 
     def test_the_provenance_names_the_image_by_its_digest(self):
-        result = run(sys.executable, IMAGE / "provenance", self.archive, self.name, "0123abcd")
+        result = run(sys.executable, IMAGE / "provenance", self.directory / "root", self.archive, self.name, "0123abcd")
         self.assertEqual(result.returncode, 0, result.stderr)
         statement = json.loads(result.stdout)
         (subject,) = statement["subject"]
@@ -202,12 +203,74 @@ class ArchiveTests(unittest.TestCase):
         materials = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
         self.assertEqual(materials[0]["digest"], {"gitCommit": "0123abcd"})
 
+    def test_the_provenance_names_the_command_and_the_toolchain_of_another_processor(self):
+        root = self.directory / "other"
+        (root / "usr/share/podidentd").mkdir(parents=True)
+        (root / "usr/share/podidentd/packages").write_text("libc6\t2.42-5\tglibc\nswiftlang\t6.2.3-1\tswiftlang\n")
+        for builder, described in [([], "make image"), (["make arm64", ".ci/arm64"], "make arm64")]:
+            result = run(sys.executable, IMAGE / "provenance", root, self.archive, self.name, "0123abcd", *builder)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            predicate = json.loads(result.stdout)["predicate"]
+            self.assertEqual(predicate["runDetails"]["builder"]["id"], described)
+            self.assertEqual(predicate["buildDefinition"]["buildType"], builder[1] if builder else "deploy/image/build")
+            found = {entry["uri"] for entry in predicate["buildDefinition"]["resolvedDependencies"] if "swift@" in entry["uri"] or
+                     entry["uri"].startswith("pkg:deb/")}
+            self.assertEqual(found, {"pkg:deb/debian/libc6@2.42-5", "pkg:deb/debian/swiftlang@6.2.3-1"})
+
     def test_names_with_a_port_or_localhost_are_full(self):
         for name in ["localhost/podidentd:1", "registry:5000/a/b:v1", "127.0.0.1:5000/podidentd:latest"]:
             with self.subTest(name):
                 archive = self.directory / "named.tar"
                 result = run(IMAGE / "pack", self.directory / "root", archive, name)
                 self.assertEqual(result.returncode, 0, result.stderr)
+
+
+class OtherProcessorTests(unittest.TestCase):
+    """`deploy/image/rootfs` with the files of another Debian: here a folder with what this machine's `sort` loads."""
+
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.program = self.directory / "other-program"
+        shutil.copy("/usr/bin/sort", self.program)
+        self.loaded = sorted(re.findall(r"/\S+", run("ldd", self.program).stdout))
+        self.sysroot = self.directory / "sysroot"
+        # The package of all that is loaded, and of a library that is inside the program; and a library of no package.
+        self.static = self.directory / "static"
+        self.static.mkdir()
+        owned = [*self.loaded, "/usr/lib/libinside.a"]
+        for name in owned:
+            path = self.sysroot / name.removeprefix("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(name, path) if name in self.loaded else path.write_text("inside")
+        (self.static / "libinside.a").symlink_to(self.sysroot / "usr/lib/libinside.a")
+        (self.static / "libstray.a").touch()
+        database = self.sysroot / "var/lib/dpkg"
+        (database / "info").mkdir(parents=True)
+        (database / "status").write_text(
+            "Package: everything\nStatus: install ok installed\nVersion: 7-1\nArchitecture: arm64\nMaintainer: a\nDescription: a\n")
+        (database / "info/everything.list").write_text("".join(f"{name}\n" for name in ["/.", *owned]))
+
+    def test_the_loader_of_the_other_files_finds_what_this_machines_finds(self):
+        self.assertGreater(len(self.loaded), 1)
+        found = run(IMAGE / "libraries", self.program, self.sysroot)
+        self.assertEqual((found.stdout.split(), found.stderr), (self.loaded, ""))
+        (self.sysroot / self.loaded[0].removeprefix("/")).unlink()
+        missing = run(IMAGE / "libraries", self.program, self.sysroot)
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn(f"{pathlib.Path(self.loaded[0]).name}, which {self.program} needs", missing.stderr)
+
+    def test_the_image_holds_the_other_files_and_names_their_packages(self):
+        root = self.directory / "rootfs"
+        environment = os.environ | {"SYSROOT": str(self.sysroot), "STATIC": str(self.static)}
+        made = run("bash", IMAGE / "rootfs", self.program, root, env=environment)
+        self.assertEqual((made.returncode, made.stderr), (0, ""))
+        for name in self.loaded:
+            path = name.removeprefix("/")
+            self.assertEqual((root / path).read_bytes(), (self.sysroot / path).read_bytes())
+        listed = [line.split("\t") for line in (root / "usr/share/podidentd/packages").read_text().splitlines()]
+        self.assertEqual([name for name, *_ in listed], ["ca-certificates", "everything"])
+        self.assertEqual(listed[1][1:], ["7-1", "everything"])
 
 
 class FreshCloneTests(unittest.TestCase):
