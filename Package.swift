@@ -33,6 +33,12 @@ let imageLinking: [LinkerSetting] = [
     ),
 ]
 
+/// Links the kubectl plugin, which goes to people's own machines, without a library to load, where .ci/release has made Swift's.
+/// It keeps the tables for unwinding: a C library that is inside a program cannot end a thread without them.
+let pluginLinking: [LinkerSetting] =
+    swiftResources.isEmpty
+    ? [] : [.unsafeFlags(["-use-ld=lld", "-static-executable"] + swiftResources, .when(configuration: .release))]
+
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
@@ -342,7 +348,8 @@ let package = Package(
                 "KubectlPlugin", "Linux", "Operations", "Text",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            swiftSettings: strict
+            swiftSettings: strict,
+            linkerSettings: pluginLinking
         ),
 
         // Everything around the agent, on one machine.

@@ -60,9 +60,11 @@ extension PluginPage {
 
         Who may exec into the agent's pod may act as the agent: give these rights to operators of the nodes only.
 
+        `make image` leaves the plugin in `.build/image/kubectl-podidentd`, `make arm64` one for arm64 in `.build-arm64/image`: one file
+        for Linux, which loads no library and so needs no particular glibc. Names of servers it leaves to kubectl.
+
         ```sh
-        .ci/release kubectl-podidentd
-        install .build-release/release/kubectl-podidentd /usr/local/bin/     # any folder in PATH
+        install .build/image/kubectl-podidentd /usr/local/bin/     # any folder in PATH
         kubectl plugin list
         ```
 
