@@ -96,11 +96,12 @@ struct AuditCommand: AsyncParsableCommand {
         commandName: "audit",
         abstract: "Prints the audit lines of every node, merged by time.",
         discussion: """
-            Reads them from the agents' logs, where audit.path is '-' (the default). Each is one JSON object; \
-            docs/operate/audit.md has the schema.
+            Reads them from the agents' logs, where audit.path is '-' (the default). The table has the most of each; as \
+            JSON they are the agents' own lines, one object each; docs/operate/audit.md has the schema.
             """)
 
     @OptionGroup var cluster: ClusterOptions
+    @Option(name: .shortAndLong, help: OutputForm.help) var output = OutputForm.table
     @Option(name: .long, help: ArgumentHelp("Only this node.", valueName: "name")) var node: String?
     @Option(
         name: .long, help: ArgumentHelp("Only lines of this age at most, as of kubectl logs.", valueName: "duration"))
@@ -122,12 +123,16 @@ struct AuditCommand: AsyncParsableCommand {
                 try await kubectl.output(["logs", "--namespace", agent.namespace, agent.name] + options)
             }
         }
-        for line in AuditLines.merged(answers.compactMap { try? $0.result.get() }) {
-            Console.write(VisibleText.line(line) + "\n")
-        }
+        Console.write(try text(AuditLines.merged(answers.compactMap { try? $0.result.get() })))
         let silent = answers.filter { $0.failure != nil }
         for answer in silent { Console.warn("node \(answer.agent.node) gave no log: \(answer.failure ?? "")") }
         if !silent.isEmpty { throw ExitCode.failure }
+    }
+
+    private func text(_ lines: [String]) throws -> String {
+        // As the agents wrote them, for programs that read their logs as well.
+        if output == .json { return lines.map { VisibleText.line($0) + "\n" }.joined() }
+        return try output.text(["lines": AuditLines.trees(lines)]) { AuditLines.table(lines, on: Console.terminal) }
     }
 }
 

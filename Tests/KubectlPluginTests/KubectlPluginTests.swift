@@ -109,6 +109,35 @@ import YAML
         #expect(AuditLines.merged([]).isEmpty)
     }
 
+    @Test("a table of audit lines has the most of each, and other forms have all of it")
+    func auditForms() {
+        let lines = [
+            """
+            {"version":1,"time":"2026-01-01T00:00:00.001Z","event":"mint","node":"a","namespace":"shop","pod":"web",\
+            "serviceAccount":"web","kind":"access_token","result":"minted","milliseconds":5,"count":1}
+            """,
+            """
+            {"version":1,"time":"2026-01-01T00:00:00.002Z","event":"refusal","node":"b","kind":"token",\
+            "result":"denied","reason":"no_identity","status":403,"count":4}
+            """,
+            #"{"version":1,"time":"2026-01-01T00:00:00.003Z","event":"lost","node":"b","count":7}"#,
+        ]
+        #expect(
+            AuditLines.table(lines, on: .plain) == """
+                TIME                      NODE  EVENT    POD       SERVICEACCOUNT  KIND          RESULT  REASON       COUNT  TARGET
+                2026-01-01T00:00:00.001Z  a     mint     shop/web  web             access_token  minted  -            1      -
+                2026-01-01T00:00:00.002Z  b     refusal  -         -               token         denied  no_identity  4      -
+                2026-01-01T00:00:00.003Z  b     lost     -         -               -             -       -            7      -
+
+                """)
+        let trees = AuditLines.trees(lines)
+        guard trees.count == 3, case .object(let members) = trees[0] else {
+            Issue.record("\(trees)")
+            return
+        }
+        #expect(members["milliseconds"] == .integer(5) && members["pod"] == .text("web"))
+    }
+
     @Test("YAML output reads as what the JSON output is")
     func yaml() throws {
         let json = """

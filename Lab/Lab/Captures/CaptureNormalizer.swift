@@ -50,6 +50,11 @@ package struct CaptureNormalizer {
             Kind(
                 name: "date", pattern: /([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z)/,
                 standIn: { _ in "2026-01-01T00:00:00Z" }),
+            Kind(
+                name: "moment", pattern: /([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z)/,
+                standIn: { _ in "2026-01-01T00:00:00.000Z" }),
+            Kind(name: "seconds", pattern: /ageSeconds: ([0-9]+)/, standIn: { _ in "1" }, keepsWidth: false),
+            Kind(name: "left", pattern: /expiresInSeconds: ([0-9]+)/, standIn: { _ in "3598" }, keepsWidth: false),
             Kind(name: "life", pattern: /ends in ([0-9]+) s/, standIn: { _ in "3599" }, keepsWidth: false),
             Kind(name: "expiry", pattern: /\ ([0-9]+m[0-9]+s +)/, standIn: { _ in "59m58s" }),
             Kind(name: "age", pattern: /\ ([0-9]{1,2}s +)/, standIn: { _ in "1s" }),

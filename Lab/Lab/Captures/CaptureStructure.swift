@@ -11,7 +11,7 @@ package enum CaptureStructure {
                 isOutput = line != "```"
                 isCheck = false
             } else if isOutput, line.hasPrefix("$ ") {
-                isCheck = line == "$ podidentd check"
+                isCheck = line == "$ podidentd check" || line == "$ kubectl podidentd check --all"
             } else if isCheck {
                 // Two blanks, the state, two blanks, the name; what was found goes on further right.
                 guard !line.hasPrefix("   ") else { continue }

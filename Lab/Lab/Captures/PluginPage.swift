@@ -17,21 +17,43 @@ package struct PluginPage {
         var text = introduction
         try await PluginCluster.run(in: world, repository: repository) { cluster in
             var page = PluginPage(cluster: cluster, directory: world.node.directory, text: introduction)
+            // Before anything is refused: how many lines refusals have depends on when a minute ends.
+            let audit = try await page.run("audit --since 10m")
             try await page.show("status", statusWords)
             try await page.show("explain shop/web-1", explainWords)
             try await page.show("top --once", topWords)
             try await page.show("cgroups --namespace shop", nodesWords)
+            try await page.show("tokens", tokensWords)
             try await page.show("tokens --output tree --node \(LabWorld.nodeName)", formsWords)
+            try await page.show("connections", connectionsWords)
+            page.add(audit, auditWords)
+            try await page.show("check --all", checkWords)
             try await page.show("bundle --file \(world.node.directory)/cluster.tar", bundleWords)
             text = page.text
         }
         return text + ending
     }
 
+    /// A command of the plugin, and what it printed.
+    private struct Captured {
+        var arguments: String
+        var result: CommandResult
+    }
+
+    private func run(_ arguments: String) async throws -> Captured {
+        let words = ["podidentd"] + arguments.split(separator: " ").map(String.init)
+        return Captured(arguments: arguments, result: try await cluster.kubectl(words))
+    }
+
     private mutating func show(_ arguments: String, _ words: String) async throws {
-        let result = try await cluster.kubectl(["podidentd"] + arguments.split(separator: " ").map(String.init))
+        add(try await run(arguments), words)
+    }
+
+    private mutating func add(_ captured: Captured, _ words: String) {
+        let result = captured.result
         let output = (result.errorOutput + result.output).replacing(directory, with: "/tmp")
-        text += "\n\(words)\n\n```console\n$ kubectl podidentd \(arguments.replacing(directory, with: "/tmp"))\n"
+        let arguments = captured.arguments.replacing(directory, with: "/tmp")
+        text += "\n\(words)\n\n```console\n$ kubectl podidentd \(arguments)\n"
         text += normalizer.normalize(output)
         if result.status != 0 { text += "(status \(result.status))\n" }
         text += "```\n"
@@ -80,13 +102,22 @@ extension PluginPage {
         """
     fileprivate static let nodesWords =
         "`cgroups`, `tokens`, `connections` and `check --all` say node by node what the agents say:"
-    fileprivate static let formsWords =
-        "Every command prints `--output table`, `tree`, `json` or `yaml`; colours follow `NO_COLOR`:"
+    fileprivate static let tokensWords = "What every node's tokens are for, their age and their end; never a token:"
+    fileprivate static let formsWords = """
+        Every command but `bundle` and `version` takes `--output table`, `tree`, `json` or `yaml`; colours follow `NO_COLOR`. As JSON
+        `audit`, and `top` without `--once`, print one object a line. A tree:
+        """
+    fileprivate static let connectionsWords = "The connections of pods to their agents, open and counted:"
+    fileprivate static let auditWords = """
+        The [audit lines](audit.md) of all nodes in the order of time, from the agents' logs:
+        """
+    fileprivate static let checkWords = """
+        Whether the nodes are protected, and able to give pods credentials (`check NODE` asks one; `--online` tries the cloud's
+        token services too):
+        """
     fileprivate static let bundleWords = "All that a bug report needs, of all nodes, without secrets:"
 
     fileprivate static let ending = """
-
-        `audit` prints the audit lines of all nodes in the order of time: `kubectl podidentd audit --since 10m`.
 
         ## Exit statuses
 

@@ -6,13 +6,33 @@ import Testing
 struct CaptureTests {
     @Test("the page of the debug commands shows what they print ('make captures' writes it again)")
     func page() async throws {
-        let known = CaptureStructure.lines(of: try repositoryFile("docs/operate/debug.md"))
-        let page = CaptureStructure.lines(of: try await DebugPage.make(keys: try sharedKeys.get()))
-        for (old, new) in zip(known, page) where old != new {
-            Issue.record("docs/operate/debug.md has '\(old)', but now it is '\(new)'")
+        try compare("docs/operate/debug.md", with: try await DebugPage.make(keys: try sharedKeys.get()))
+    }
+
+    @Test("the page of the kubectl plugin shows what it prints ('make captures' writes it again)")
+    func pluginPage() async throws {
+        let page = try await PluginPage.make(keys: try sharedKeys.get(), repository: repositoryFolder)
+        try compare("docs/operate/kubectl.md", with: page)
+    }
+
+    private func compare(_ path: String, with page: String) throws {
+        let known = CaptureStructure.lines(of: try repositoryFile(path))
+        let now = CaptureStructure.lines(of: page)
+        for (old, new) in zip(known, now) where old != new {
+            Issue.record("\(path) has '\(old)', but now it is '\(new)'")
             return
         }
-        #expect(known.count == page.count)
+        #expect(known.count == now.count)
+    }
+
+    @Test("the page of the kubectl plugin holds every command that it has, and no token")
+    func pluginContents() async throws {
+        let page = try repositoryFile("docs/operate/kubectl.md")
+        let typed = page.split(separator: "\n").filter { $0.hasPrefix("$ kubectl podidentd ") }
+        let shown = Set(typed.map { $0.split(separator: " ")[3] })
+        let commands = try await ProgramCommand.all(of: "kubectl-podidentd").map { $0.path.joined(separator: " ") }
+        #expect(commands.count > 8 && shown == Set(commands.filter { $0 != "version" }.map { Substring($0) }))
+        #expect(!page.contains("ya29.") && !page.contains("eyJ") && !page.contains("nidlab"))
     }
 
     @Test("the page holds every command, and no token")
@@ -40,13 +60,16 @@ struct CaptureTests {
             Kernel
               ok        kernel.btf   found 3
                                      and more
+            $ kubectl podidentd check --all
+            NODE node-a (podidentd/podidentd-k8x2v)
+              ok        hook.bind4   found
             ```
             Words 2.
             """
         #expect(
             CaptureStructure.lines(of: page) == [
                 "# Title 1", "```console", "$ podidentd debug tokens", "AGE X", "#s a", "$ podidentd check",
-                "kernel.btf", "```", "Words 2.",
+                "kernel.btf", "$ kubectl podidentd check --all", "hook.bind4", "```", "Words 2.",
             ])
     }
 

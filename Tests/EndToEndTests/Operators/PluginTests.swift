@@ -112,10 +112,16 @@ struct PluginTests {
     @Test("audit prints the lines of the nodes that answer, and bundle packs what each has, without a token")
     func records() async throws {
         try await withCluster { world, cluster in
-            let audit = try await cluster.kubectl(["podidentd", "audit", "--since", "5m"])
-            #expect(audit.status == 1 && audit.errorOutput.contains("node \(PluginCluster.nodeDown) gave no log"))
-            let lines = try audit.output.split(separator: "\n").map { try JSON(parsing: $0.utf8) }
+            let audit = ["podidentd", "audit", "--since", "5m"]
+            let asJSON = try await cluster.kubectl(audit + ["--output", "json"])
+            #expect(asJSON.status == 1 && asJSON.errorOutput.contains("node \(PluginCluster.nodeDown) gave no log"))
+            let lines = try asJSON.output.split(separator: "\n").map { try JSON(parsing: $0.utf8) }
             #expect(lines.contains { $0["event"]?.string == "mint" && $0["pod"]?.string == "web-1" })
+            let table = try await cluster.kubectl(audit)
+            #expect(table.status == 1 && table.output.hasPrefix("TIME  "), "\(table)")
+            #expect(table.output.contains("  \(Self.pod)  web "), "\(table)")
+            let asYAML = try await cluster.kubectl(audit + ["--output", "yaml"])
+            #expect(asYAML.output.hasPrefix("lines:\n  - "), "\(asYAML)")
             let path = world.node.directory + "/cluster.tar"
             let bundle = try await cluster.kubectl(["podidentd", "bundle", "--file", path])
             #expect(bundle.status == 1 && bundle.output.hasPrefix("wrote \(path), "), "\(bundle)")
