@@ -10,9 +10,9 @@ extension DebugPage {
         $ kubectl -n podidentd exec POD_OF_THE_NODE -- podidentd debug explain shop/web-1
         ```
 
-        Every command takes `--output json`, has a `--help`, and uses colours and the width of a terminal only where there
-        is one (`NO_COLOR` is respected). None prints a token. UIDs, IDs, times, ports and the kernel's
-        release are stand-ins below.
+        Every command but `bundle` takes `--output table`, `tree`, `json` or `yaml`. Each has a `--help`, and uses colours and the
+        width of a terminal only where there is one (`NO_COLOR` is respected). None prints a token. UIDs, IDs, times, ports and the
+        kernel's release are stand-ins below.
         """
 
     static let explanation = """
