@@ -73,9 +73,18 @@ package final class PluginCluster: Sendable {
 
     /// Runs the real kubectl, which finds the plugin in its `PATH`.
     package func kubectl(_ arguments: [String]) async throws -> CommandResult {
+        try await Command.run(environment + ["kubectl"] + arguments)
+    }
+
+    /// The same on a terminal, which shows both outputs.
+    package func kubectlOnTerminal(_ arguments: [String]) async throws -> CommandResult {
+        let line = (["kubectl"] + arguments).joined(separator: " ")
+        return try await Command.run(environment + ["TERM=xterm", "script", "-qec", line, "/dev/null"])
+    }
+
+    private var environment: [String] {
         let folder = (kubeconfig as NSString).deletingLastPathComponent
-        let environment = ["PATH=\(path)", "KUBECONFIG=\(kubeconfig)", "HOME=\(folder)"]
-        return try await Command.run(["env", "-i"] + environment + ["kubectl"] + arguments)
+        return ["env", "-i", "PATH=\(path)", "KUBECONFIG=\(kubeconfig)", "HOME=\(folder)"]
     }
 
     package func stop() async {

@@ -132,12 +132,19 @@ extension PluginPage {
         ## Completions
 
         ```sh
+        install .build/image/kubectl_complete-podidentd /usr/local/bin/     # any folder in PATH; needs bash
+        ```
+
+        With it kubectl itself completes `kubectl podidentd`, in each shell where kubectl's own completions are set up. For
+        `kubectl-podidentd`, which is the same program:
+
+        ```sh
         kubectl-podidentd --generate-completion-script bash > /etc/bash_completion.d/kubectl-podidentd
         kubectl-podidentd --generate-completion-script zsh > "${fpath[1]}/_kubectl-podidentd"
         kubectl-podidentd --generate-completion-script fish > ~/.config/fish/completions/kubectl-podidentd.fish
         ```
 
-        They complete `kubectl-podidentd`, which is the same program. The agent's own `podidentd` has the same option.
+        The agent's own `podidentd` has [the same](operations.md#forms-of-output-and-exit-statuses).
 
         ## macOS
 

@@ -109,6 +109,22 @@ struct PluginTests {
         }
     }
 
+    @Test("on a terminal the plugin says how many nodes have answered, and takes it back; elsewhere it says nothing")
+    func progress() async throws {
+        try await withCluster { world, cluster in
+            let command = ["podidentd", "tokens"]
+            let drawn = try await cluster.kubectlOnTerminal(command)
+            #expect(drawn.status == 1, "\(drawn)")
+            let words = "nodes have answered"
+            let begin = try #require(drawn.output.firstRange(of: "\r1 of 2 \(words)"), "\(drawn)")
+            let end = try #require(drawn.output.firstRange(of: "\r2 of 2 \(words)\r\u{1b}[K"), "\(drawn)")
+            let answer = try #require(drawn.output.firstRange(of: "NODE"), "\(drawn)")
+            #expect(begin.upperBound <= end.lowerBound && end.upperBound <= answer.lowerBound)
+            let silent = try await cluster.kubectl(command)
+            #expect(!silent.errorOutput.contains(words) && !silent.output.contains(words), "\(silent)")
+        }
+    }
+
     @Test("audit prints the lines of the nodes that answer, and bundle packs what each has, without a token")
     func records() async throws {
         try await withCluster { world, cluster in
