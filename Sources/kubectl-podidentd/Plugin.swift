@@ -7,8 +7,9 @@ struct Plugin: AsyncParsableCommand {
         commandName: "kubectl-podidentd",
         abstract: "Asks the podidentd agents of a cluster, from where kubectl works.",
         discussion: """
-            Runs the agents' own debug commands with 'kubectl exec', by your kubeconfig and your rights: get pods and \
-            create pods/exec in the namespace of the agents; 'explain' also gets the pod, 'audit' also gets pods/log.
+            Runs the agents' own debug commands with 'kubectl exec', by your kubeconfig and your rights: get and list \
+            pods, get and create pods/exec in the namespace of the agents; 'explain' also gets the pod, 'audit' also \
+            gets pods/log.
 
               kubectl podidentd status
               kubectl podidentd explain shop/web-1

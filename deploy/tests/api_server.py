@@ -72,7 +72,11 @@ class APIServer:
         self.thread.join()
         self.server.server_close()
 
-    # For tests to replace: whether the kubelet of a pod can be reached, a command's output, errors and status, and a log.
+    # For tests to replace: why a request is refused to the user, whether the kubelet of a pod can be reached, a command's
+    # output, errors and status, and a log.
+
+    def refusal(self, method, url):
+        return None
 
     def reach(self, namespace, pod):
         raise container_access.Unreachable("no container runs here")
@@ -237,7 +241,8 @@ class APIServer:
 
             def handle_any(self):
                 url = urllib.parse.urlsplit(self.path)
-                if container_access.serve(self, api, url):
+                refusal = api.refusal(self.command, url)
+                if refusal is None and container_access.serve(self, api, url):
                     return
                 length = int(self.headers.get("Content-Length") or 0)
                 text = self.rfile.read(length)
@@ -246,7 +251,10 @@ class APIServer:
                 read = kubernetes_protobuf.read if text.startswith(kubernetes_protobuf.MAGIC) else yaml.safe_load
                 body = read(text) if text and self.command != "DELETE" else None
                 query = urllib.parse.parse_qs(url.query)
-                code, value = api.answer(self.command, url.path, query, body, kind)
+                if refusal is None:
+                    code, value = api.answer(self.command, url.path, query, body, kind)
+                else:
+                    code, value = api._failure(403, "Forbidden", refusal)
                 # Without blanks, as the real server writes it.
                 answer = json.dumps(value, separators=(",", ":")).encode()
                 self.send_response(code)

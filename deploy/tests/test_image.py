@@ -152,6 +152,14 @@ class ArchiveTests(unittest.TestCase):
                 self.assertIn(f"'{name}' is no full image name", result.stderr)
         self.assertFalse((self.directory / "refused.tar").exists())
 
+    def test_the_image_is_described_in_one_way(self):
+        (description,) = re.findall(r"^description: (.+)$", (manifests.DEPLOY / "helm/Chart.yaml").read_text(), re.MULTILINE)
+        label = r'org\.opencontainers\.image\.description="(.+)"'
+        self.assertEqual(re.findall(label, (IMAGE / "Containerfile").read_text()), [description])
+        self.assertIn('image.description=$description"', (IMAGE / "assemble").read_text())
+        for word in ("Google Cloud", "AWS", "Azure", "SPIFFE"):
+            self.assertIn(word, description)
+
     def test_every_name_in_the_documents_is_full(self):
         documents = [
             IMAGE / "Containerfile", *manifests.DEPLOY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), REPOSITORY / "README.md"

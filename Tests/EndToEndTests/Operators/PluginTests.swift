@@ -9,9 +9,14 @@ import Testing
 struct PluginTests {
     private static let pod = "shop/web-1"
 
+    /// Runs `body` beside a cluster where the user has the rights that the page names, and no others.
     private func withCluster(_ body: (LabWorld, PluginCluster) async throws -> Void) async throws {
+        let page = try repositoryFile("docs/operate/kubectl.md")
+        let roles = String(try #require(page.firstMatch(of: /(?s)```yaml\n(.*?)```/)).1)
         try await withWorld { world in
-            try await PluginCluster.run(in: world, repository: repositoryFolder) { try await body(world, $0) }
+            try await PluginCluster.run(in: world, repository: repositoryFolder, rights: roles) { cluster in
+                try await body(world, cluster)
+            }
         }
     }
 
@@ -106,6 +111,23 @@ struct PluginTests {
             let one = try await cluster.kubectl(["podidentd", "top", "--once", "--node", LabWorld.nodeName])
             #expect(one.succeeded && one.output.split(separator: "\n").count == 2, "\(one)")
             #expect(try await cluster.kubectl(["podidentd", "top", "--interval", "30"]).status == 64)
+        }
+    }
+
+    @Test("the plugin needs all rights that the page names, and is refused what they do not grant")
+    func rights() async throws {
+        try await withCluster { world, cluster in
+            for command in [["status"], ["explain", Self.pod], ["audit"]] {
+                let result = try await cluster.kubectl(["podidentd"] + command)
+                #expect(!(result.output + result.errorOutput).contains("forbidden"), "\(command): \(result)")
+            }
+            let path = "\(world.node.directory)/\(PluginCluster.rightsFile)"
+            let rights = try JSON(parsing: try String(contentsOfFile: path, encoding: .utf8).utf8)
+            #expect(rights["granted"]?.array?.count == 6 && rights["granted"] == rights["used"], "\(rights)")
+            for other in [["get", "pods", "--namespace", "shop"], ["get", "configmaps", "--namespace", "podidentd"]] {
+                let result = try await cluster.kubectl(other)
+                #expect(result.status == 1 && result.errorOutput.contains("is forbidden"), "\(result)")
+            }
         }
     }
 
