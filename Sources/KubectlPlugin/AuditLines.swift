@@ -49,7 +49,7 @@ package enum AuditLines {
         return order.map { lines[$0].text }
     }
 
-    /// Audit lines with what matters of each: to whom what happened, and why.
+    /// Audit lines with the main members of each: to whom what happened, and why.
     package static func table(_ lines: [String], on terminal: Terminal) -> String {
         var table = TextTable(columns: [
             "TIME", "NODE", "EVENT", "POD", "SERVICEACCOUNT", "KIND", "RESULT", "REASON", "COUNT",

@@ -96,8 +96,8 @@ struct AuditCommand: AsyncParsableCommand {
         commandName: "audit",
         abstract: "Prints the audit lines of every node, merged by time.",
         discussion: """
-            Reads them from the agents' logs, where audit.path is '-' (the default). The table has the most of each; as \
-            JSON they are the agents' own lines, one object each; docs/operate/audit.md has the schema.
+            Reads them from the agents' logs, where audit.path is '-' (the default). The table has the main members of \
+            each; as JSON they are the agents' own lines, one object each; docs/operate/audit.md has the schema.
             """)
 
     @OptionGroup var cluster: ClusterOptions

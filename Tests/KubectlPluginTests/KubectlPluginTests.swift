@@ -109,7 +109,7 @@ import YAML
         #expect(AuditLines.merged([]).isEmpty)
     }
 
-    @Test("a table of audit lines has the most of each, and other forms have all of it")
+    @Test("a table of audit lines has the main members of each, and other forms have all of them")
     func auditForms() {
         let lines = [
             """

@@ -46,7 +46,8 @@ package struct PluginPage {
     }
 
     private mutating func show(_ arguments: String, _ words: String) async throws {
-        add(try await run(arguments), words)
+        let captured = try await run(arguments)
+        add(captured, words)
     }
 
     private mutating func add(_ captured: Captured, _ words: String) {

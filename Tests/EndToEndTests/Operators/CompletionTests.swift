@@ -7,7 +7,7 @@ import Testing
 struct CompletionTests {
     private static let tools = repositoryFolder + "/.build/deploy"
 
-    /// What reads a script of a shell without running it.
+    /// Commands that read a script without running it, by the name of its shell.
     private static let readers = [
         "bash": ["bash", "-n"],
         "zsh": [tools + "/bin/zsh", "-n"],
