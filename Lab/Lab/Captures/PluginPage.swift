@@ -98,10 +98,11 @@ extension PluginPage {
           - {apiGroups: [""], resources: [pods], verbs: [get]}
         ```
 
-        Who may exec into the agent's pod may act as the agent: give these rights to operators of the nodes only. What was tried: the plugin's
-        tests run with these two roles, against an API server of the lab that refuses everything else as Kubernetes 1.37 does. `get` on
-        `pods/exec` is for kubectl's WebSocket; without it kubectl tries SPDY next, which that server does not speak. On a real API server
-        (`make cluster`) the plugin was run as an administrator alone.
+        Who may exec into the agent's pod may act as the agent: give these rights to operators of the nodes only.
+
+        What was tried: the plugin's tests run with these two roles, against an API server of the lab that refuses everything else as
+        Kubernetes 1.37 does. `get` on `pods/exec` is for kubectl's WebSocket; without it kubectl tries SPDY next, which that server
+        does not speak. On a real API server (`make cluster`) the plugin was run as an administrator alone.
 
         `make image` leaves the plugin in `.build/image/kubectl-podidentd`, `make arm64` one for arm64 in `.build-arm64/image`: one file
         for Linux, which loads no library and so needs no particular glibc. Names of servers it leaves to kubectl.
