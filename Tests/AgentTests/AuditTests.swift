@@ -89,6 +89,8 @@ struct AuditTests {
         let told = (0..<20_000).compactMap { denials.note(record("pod-\($0)"), now: now) }
         #expect(told.count == DenialAggregator.limit + 1)
         #expect(told.last?.reason == "others" && told.last?.subject.uid == nil)
+        #expect(denials.count == DenialAggregator.limit + 1)
+        #expect(denials.count <= DenialAggregator.most)
         let rest = denials.take()
         #expect(rest.map(\.count) == [20_000 - DenialAggregator.limit - 1])
     }

@@ -72,6 +72,14 @@ package final class PodDirectory: Sendable {
     package var count: Int {
         self.storage.withLock { $0.pods.count }
     }
+
+    /// The number of deleted pods that are remembered.
+    package var departedCount: Int {
+        self.storage.withLock { $0.pods.departedCount }
+    }
+
+    /// The most of them.
+    package static let departedLimit = PodTable.rememberedTerminations
 }
 
 // MARK: - Waiting

@@ -14,6 +14,8 @@ struct PodTable: Sendable {
 
     var count: Int { self.records.count }
 
+    var departedCount: Int { self.terminated.count }
+
     /// Ordered by namespace and name, and by UID where a pod was recreated.
     func sorted() -> [PodRecord] {
         self.records.values.sorted { ($0.namespace, $0.name, $0.uid) < ($1.namespace, $1.name, $1.uid) }
@@ -127,6 +129,8 @@ private struct RecentPods: Sendable {
     init(limit: Int) {
         self.limit = limit
     }
+
+    var count: Int { self.members.count }
 
     func contains(_ uid: PodUID) -> Bool { self.members.contains(uid) }
 

@@ -51,6 +51,10 @@ package final class PodEventRecorder: Sendable {
 
     package var counters: Counters { storage.withLock { $0.counters } }
 
+    /// The Events that are remembered, and the most that there can be.
+    package var remembered: Int { storage.withLock { $0.ledger.series.count } }
+    package static let rememberedLimit = EventLedger.limit
+
     /// Notes a warning and returns at once.
     package func record(_ warning: PodWarning) {
         let key = EventLedger.Key(pod: warning.pod.uid, reason: warning.reason)

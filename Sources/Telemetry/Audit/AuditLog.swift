@@ -58,6 +58,10 @@ package final class AuditLog: Sendable {
     package var written: UInt64 { file?.written.current ?? 0 }
     package var lost: UInt64 { file?.lost.current ?? 0 }
 
+    /// The kinds of denials that are counted at present, and the most that there can be.
+    package var countedDenials: Int { denials.withLock { $0.count } }
+    package static let countedDenialsLimit = DenialAggregator.most
+
     /// The file was rotated.
     package func reopen() { file?.reopen() }
 

@@ -5,7 +5,7 @@ import Operations
 package struct AuditRecord: Sendable, Equatable {
     static let version = 1
 
-    enum Event: String, Sendable {
+    enum Event: String, Sendable, CaseIterable {
         /// A token fetch ended.
         case mint
         /// The agent refused a request by itself.

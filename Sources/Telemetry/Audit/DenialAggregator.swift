@@ -25,6 +25,10 @@ struct DenialAggregator: Sendable {
 
     private var windows: [Key: Window] = [:]
 
+    /// The windows that there are, of each event's one for all that came beyond the limit included.
+    var count: Int { windows.count }
+    static let most = limit + AuditRecord.Event.allCases.count
+
     /// Whether nothing was denied within the last minute.
     var isEmpty: Bool { windows.isEmpty }
 

@@ -24,6 +24,9 @@ package final class RecentCallers: Sendable {
         }
     }
 
+    /// The number of pods that are remembered.
+    package var count: Int { callers.withLock { $0.count } }
+
     func last(of pod: PodUID) -> Caller? { callers.withLock { $0[pod] } }
 
     package func forget(_ pod: PodUID) { callers.withLock { _ = $0.removeValue(forKey: pod) } }

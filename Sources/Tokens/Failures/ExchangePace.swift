@@ -66,6 +66,9 @@ struct ExchangePace: Sendable {
     /// Whether calls are spaced, or refreshes wait.
     func isSpaced(at now: Instant) -> Bool { pause > .zero || now < pressedUntil }
 
+    /// Whether calls wait for each other.
+    func isSpacing(at now: Instant) -> Bool { pause > .zero || pauseEnd(at: now) != nil }
+
     /// Whether refreshes leave the quota to pods without a token. Where the share is known, only after a refusal.
     func defersRefreshes(at now: Instant) -> Bool { share == nil || now < pressedUntil }
 
