@@ -51,28 +51,40 @@ struct InvariantRecord {
     mutating func check(_ invariant: Invariant) { checks[invariant, default: 0] += 1 }
 }
 
-/// The calls for one thing.
-struct CallMemory {
-    /// Calls in flight.
-    var count = 0
-    /// When a call that failed may be made again at the earliest.
-    var notBefore: ContinuousClock.Instant?
-}
-
 /// The memories that concern one agent, from its start to its end. Met by the world's thread alone.
 final class AgentMemory: @unchecked Sendable {
     /// Pods whose end the watch has reported to the agent.
     var ended: [PodUID: ContinuousClock.Instant] = [:]
     /// When the watch first reported each pod to the agent, by the pod's name.
     var heard: [String: ContinuousClock.Instant] = [:]
+    /// The pods that the watch has told the agent of, less those whose end it has told.
+    var known: Set<PodUID> = []
+    /// When pods were forgotten, the latest of them.
+    var departures: [ContinuousClock.Instant] = []
+    /// When each ServiceAccount was last read, by the URL; and when each quota last refused a call.
+    var accountReads: [String: ContinuousClock.Instant] = [:]
+    var refusals: [String: ContinuousClock.Instant] = [:]
     /// Calls by what they are for, by pod; `nil` for calls that concern none.
-    var calls: [PodUID?: [String: CallMemory]] = [:]
+    var calls: [PodUID?: [CallKey: CallMemory]] = [:]
+    /// Fetches for pods that were forgotten meanwhile: their calls fill no entry.
+    var orphans: Set<ContinuousClock.Instant> = []
     /// How often the agent forgot each pod: calls that began before concern nothing that it does later.
     var generations: [PodUID: Int] = [:]
 
     func heard(of pod: PodRecord, at now: ContinuousClock.Instant) {
         heard[pod.name] = heard[pod.name] ?? now
         ended[pod.uid] = pod.phase.isTerminal ? ended[pod.uid] ?? now : nil
+    }
+
+    /// Drops the failures of a pod's calls that say nothing of later ones any more, where there are many.
+    func dropOldFailures(of pod: PodUID?, before moment: ContinuousClock.Instant) {
+        guard let all = calls[pod], all.count > 32 else { return }
+        calls[pod] = all.filter { _, calls in calls.count > 0 || calls.failure.map { $0.at >= moment } ?? false }
+    }
+
+    /// A predecessor's credentials bring its ServiceAccounts along.
+    func inherit(from former: AgentMemory) {
+        accountReads.merge(former.accountReads) { max($0, $1) }
     }
 
     func generation(of pod: PodUID?) -> Int { pod.flatMap { generations[$0] } ?? 0 }

@@ -39,7 +39,14 @@ final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging
     ) async throws(UpstreamFailure) -> SubjectToken {
         let uid = world.options.mutation == .accountUIDNotPinned ? "" : serviceAccountUID
         return try await changed { () async throws(UpstreamFailure) in
-            try await kubernetes.issueSubjectToken(for: pod, serviceAccountUID: uid, audience: audience)
+            if world.options.mutation == .tokenRequestsDoubled {
+                async let second = kubernetes.issueSubjectToken(for: pod, serviceAccountUID: uid, audience: audience)
+                let first = try await kubernetes.issueSubjectToken(
+                    for: pod, serviceAccountUID: uid, audience: audience)
+                _ = try? await second
+                return first
+            }
+            return try await kubernetes.issueSubjectToken(for: pod, serviceAccountUID: uid, audience: audience)
         }
     }
 
@@ -109,13 +116,18 @@ final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging
     private func changed<Value>(
         _ call: () async throws(UpstreamFailure) -> Value
     ) async throws(UpstreamFailure) -> Value {
-        var attempts = world.options.mutation == .retriesAtOnce ? 3 : 1
+        let neverGrows = world.options.mutation == .pausesNeverGrow
+        var attempts = neverGrows ? 4 : world.options.mutation == .retriesAtOnce ? 3 : 1
         while true {
             attempts -= 1
             do throws(UpstreamFailure) {
                 return try await call()
             } catch {
-                if attempts > 0 { continue }
+                if neverGrows, attempts > 0, error.retryAfter == nil {
+                    await world.wait(.milliseconds(60))
+                    continue
+                }
+                if !neverGrows, attempts > 0 { continue }
                 var failure = error
                 if world.options.mutation == .retryAfterIgnored { failure.retryAfter = nil }
                 throw failure

@@ -31,6 +31,8 @@ package enum Mutation: String, CaseIterable, Sendable {
     case attributedByName
     /// Cgroups that are removed stay in the index, and their IDs resolve.
     case goneCgroupsKept
+    /// The records of pods that went stay, as of pods that have finished.
+    case departedPodsKept
     /// Federated tokens are shared by the pods of a ServiceAccount.
     case tokensShared
     /// Every lifetime counts twice.
@@ -39,8 +41,12 @@ package enum Mutation: String, CaseIterable, Sendable {
     case retryAfterIgnored
     /// A failed exchange is repeated at once, three times.
     case retriesAtOnce
+    /// A failed call is repeated every 60 ms, three times.
+    case pausesNeverGrow
     /// Each exchange is made twice.
     case exchangesDoubled
+    /// Each TokenRequest is made twice at the same time.
+    case tokenRequestsDoubled
     /// Requests wait for as long as their upstreams take.
     case waitsUnbounded
     /// A ServiceAccount is read once an hour.

@@ -37,6 +37,7 @@ import Testing
         (Mutation.tokensShared, Invariant.ownToken), (.attributedByName, .ownToken), (.waitsUnbounded, .answered),
         (.mintsAuditedTwice, .audit), (.goneCgroupsKept, .bounded), (.retriesAtOnce, .retry),
         (.lifetimesByNodeClock, .lifetime), (.sleepNotCounted, .lifetime), (.mirrorsBelieved, .ownToken),
+        (.departedPodsKept, .bounded), (.tokenRequestsDoubled, .singleFetch), (.pausesNeverGrow, .retry),
     ])
     func aBugIsFound(_ mutation: Mutation, by invariant: Invariant) {
         var found: Set<Invariant> = []

@@ -23,6 +23,7 @@ final class SimulatedAgent: @unchecked Sendable {
     let watcher: PodWatcher
     let responder: MetadataResponder
     let audit: AuditLog
+    let callers: RecentCallers
     let refusals: RefusalReporter
     let memory = AgentMemory()
     /// Whether its process has ended: what its tasks still do has no effect.
@@ -75,6 +76,7 @@ final class SimulatedAgent: @unchecked Sendable {
             world.forgot(pod, by: id, node)
         }
         self.directory = directory
+        self.callers = callers
         index = CgroupIndex(root: SimulatedNode.root, resolver: node)
         let misses = world.options.mutation == .missesIgnored ? AsyncStream<Void> { _ in } : directory.lookupMisses
         watcher = PodWatcher(
@@ -105,6 +107,9 @@ final class SimulatedAgent: @unchecked Sendable {
 
     func listed() { isListed = true }
 
+    /// How many Events it remembers.
+    var rememberedEvents: Int { events.remembered }
+
     /// Ends the process, be it at once.
     func end(crashing: Bool) {
         guard !isDead else { return }
@@ -121,7 +126,10 @@ final class SimulatedAgent: @unchecked Sendable {
 
     // MARK: Cgroups
 
-    func made(_ id: CgroupID, _ path: [UInt8]) { index.observe(id, path: path) }
+    func made(_ id: CgroupID, _ path: [UInt8]) {
+        index.observe(id, path: path)
+        world.judgeCgroups(of: self)
+    }
 
     func removed(_ id: CgroupID) {
         guard world.options.mutation != .goneCgroupsKept else { return }

@@ -32,10 +32,10 @@ struct SimulatedNetwork: UpstreamTransport {
         let entry = world.enter(call, of: agent, node)
         do throws(TransportError) {
             let answer = try await travel(call, to: Destination(call.url), within: call.timeout ?? .milliseconds(2_500))
-            world.leave(entry, answer, node)
+            world.leave(entry, answer)
             return answer
         } catch {
-            world.leave(entry, nil, node)
+            world.leave(entry, nil, isCancelled: error.cause == .cancelled)
             throw error
         }
     }
@@ -58,9 +58,9 @@ struct SimulatedNetwork: UpstreamTransport {
         let head: UpstreamResponse
         do throws(TransportError) {
             head = try await travel(call, to: .apiServer, within: .seconds(10))
-            world.leave(entry, head, node)
+            world.leave(entry, head)
         } catch {
-            world.leave(entry, nil, node)
+            world.leave(entry, nil, isCancelled: error.cause == .cancelled)
             throw error
         }
         guard head.status == 200 else { return .answered(head) }
@@ -145,7 +145,9 @@ extension World {
         }
         if has(faults.garbled) {
             let texts = ["", "{", "<html>502</html>", #"{"access_token":7}"#, "\u{0}\u{1}", "[]", #"{"metadata":{}}"#]
-            return answer(200, random.pick(texts), of: destination)
+            var garbled = answer(200, random.pick(texts), of: destination)
+            garbled.headers.add(name: Self.garbledMark, value: "yes")
+            return garbled
         }
         return switch destination {
         case .apiServer: answerOfAPIServer(call, node: node)

@@ -65,6 +65,8 @@ final class SimulatedNode: CgroupPathResolving, @unchecked Sendable {
         paths.sorted { $0.key < $1.key }.map { (CgroupID(rawValue: $0.key), $0.value) }
     }
 
+    var cgroupCount: Int { paths.count }
+
     func make(_ id: CgroupID, at path: [UInt8]) {
         paths[id.rawValue] = path
         for agent in followers { agent.made(id, path) }

@@ -55,6 +55,9 @@ struct SimulatedAccount {
         state = new
     }
 
+    /// How many UIDs it has had, as far as its former states are kept.
+    var uidCount: Int { Set(past.compactMap { $0.state?.uid } + [state?.uid].compactMap { $0 }).count }
+
     /// Whether it was in a state that `matches`, at some time since `moment`.
     func was(since moment: ContinuousClock.Instant, _ matches: (State) -> Bool) -> Bool {
         if let state, matches(state) { return true }
@@ -73,9 +76,8 @@ struct Cluster {
     }
 
     var pods: [SimulatedPod] = []
-    /// By node, the numbers of the pods that have an object, the oldest first; and of all that it ever had.
+    /// By node, the numbers of the pods that have an object, the oldest first.
     private(set) var listed: [Int: [Int]] = [:]
-    private(set) var everOn: [Int: Int] = [:]
     private var named: [String: [Int]] = [:]
     private var accountIndex: [String: Int] = [:]
     var accounts: [SimulatedAccount] = []
@@ -88,7 +90,6 @@ struct Cluster {
     mutating func add(_ pod: SimulatedPod) {
         pods.append(pod)
         listed[pod.node, default: []].append(pod.index)
-        everOn[pod.node, default: 0] += 1
         named["\(pod.namespace)/\(pod.name)", default: []].append(pod.index)
     }
 

@@ -206,6 +206,7 @@ extension World {
             }
             guard successor.isListed else { return awaitList(of: node, patience: patience - 1) }
             handOver(from: agent, to: successor)
+            successor.memory.inherit(from: agent.memory)
             node.successor = nil
             end(agent, on: node, crashing: false)
             node.agent = successor

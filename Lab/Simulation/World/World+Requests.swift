@@ -139,7 +139,8 @@ extension World {
         }
     }
 
-    private var oldestServed: Duration {
+    /// The age up to which a ServiceAccount's record may be served now.
+    var oldestServed: Duration {
         now < accountsTroubledUntil ? Self.oldestAccount : Self.oldestPresentAccount
     }
 
