@@ -30,6 +30,9 @@ final class Mutated: SubjectTokenIssuing, ServiceAccountReading, TokenExchanging
         if world.options.mutation == .failuresKept {
             configuration.tokens.failures.transientFailure = .seconds(3_600)
         }
+        if world.options.mutation == .failuresKeptTooLong {
+            configuration.tokens.failures.transientFailure = .seconds(30)
+        }
         if world.options.mutation == .waitsUnbounded { configuration.waitLimit = .seconds(600) }
         return configuration
     }

@@ -24,10 +24,11 @@ package struct Simulation {
         package var tail: [String]
     }
 
-    /// How long the world is at rest before its pods must have their identities. The fault table says 4 s after the fault's
+    /// How long the world is at rest before its pods must have their identities: the fault table says 4 s after the fault's
     /// end and the end of its `Retry-After`, which is 20 s at most in this world.
-    private static let rest = Duration.seconds(60)
-    private static let lastLook = Duration.seconds(120)
+    private static let rest = Duration.seconds(24)
+    /// The end of a run, in which no fault is injected.
+    private static let quiet = Duration.seconds(180)
 
     private let world: World
 
@@ -41,16 +42,17 @@ package struct Simulation {
         world.populate()
         for node in world.nodes { world.startAgent(on: node) }
         let length = Duration.seconds(options.hours * 3_600)
-        let disturbed = max(length - Self.rest - Self.lastLook, .seconds(1))
+        let disturbed = max(length - Self.quiet, .seconds(1))
         world.planFaults(until: disturbed)
         planLooks(until: length)
         world.timeline.advance(by: disturbed)
         comeToRest()
-        world.timeline.advance(by: Self.rest)
-        world.paceEnd = .nanoseconds(world.timeline.elapsed) + world.paceBound
+        awaitRecovery()
         askEverybody()
         askUnannounced()
-        world.timeline.advance(by: Self.lastLook + world.paceBound)
+        world.timeline.advance(by: max(world.timeline.start + length - world.now, .seconds(10)))
+        // Pods of which an agent spaces the calls are asked for again.
+        while world.now <= world.lastDemand + .seconds(5) { world.timeline.advance(by: .seconds(5)) }
         for node in world.nodes {
             if let agent = node.agent { world.end(agent, on: node, crashing: false) }
         }
@@ -59,9 +61,17 @@ package struct Simulation {
         return report()
     }
 
+    /// Lets the time pass in which agents recover from the last fault. Its end is that of the last call that it may have touched: a
+    /// list that was slow goes on for up to 10 s.
+    private func awaitRecovery() {
+        let end = world.now
+        world.timeline.advance(by: Self.rest)
+        world.timeline.advance(by: max(world.lastTouched - end, .zero))
+    }
+
     private func comeToRest() {
         world.note("the world comes to rest")
-        world.isQuiet = true
+        world.quietSince = world.now
         world.weather.clear()
         for node in world.nodes {
             node.kubelet.expire(false)
@@ -97,7 +107,7 @@ package struct Simulation {
             let account = world.cluster.account(pod.namespace, pod.account),
             let state = world.cluster.accounts[account].state, state.email?.hasPrefix("unbound") != true
         else { return }
-        world.send(ClientRequest(kind: .access(scopes: nil), mustSucceed: true), from: index)
+        world.demandIdentity(of: index)
     }
 
     // MARK: Looks

@@ -49,6 +49,8 @@ package enum Mutation: String, CaseIterable, Sendable {
     case tokenRequestsDoubled
     /// Requests wait for as long as their upstreams take.
     case waitsUnbounded
+    /// Failures of an upstream are remembered for half a minute.
+    case failuresKeptTooLong
     /// A ServiceAccount is read once an hour.
     case accountsKept
     /// A TokenRequest names no ServiceAccount UID.

@@ -128,6 +128,8 @@ struct ClientRequest {
     var kind: Kind
     /// Whether it must succeed: the world is at rest, and the pod can have its identity.
     var mustSucceed = false
+    /// Whether the agent spaced the calls that it takes when it was sent.
+    var isSpaced = false
 
     var isCredential: Bool { kind != .email }
 

@@ -174,6 +174,7 @@ extension World {
 
     /// The end of a call: its answer, or none.
     func leave(_ entry: CallEntry, _ answer: UpstreamResponse?, isCancelled: Bool = false) {
+        if let quietSince, entry.startedAt < quietSince { lastTouched = now }
         let memory = memories[entry.agent]
         if entry.kind == .account, let key = entry.key { memory.accountReads[key.text] = now }
         if answer?.status == 429, let quota = entry.quota { memory.refusals[quota] = now }

@@ -78,10 +78,7 @@ extension World {
         judge.check(.liveness)
         let isOK = response.status == .ok
         guard !isOK else { return }
-        if now < timeline.start + paceEnd {
-            timeline.after(.seconds(5)) { self.send(request, from: pod.index) }
-            return
-        }
+        if demandsAgain(request, of: pod) { return }
         let text = if case .text(let text) = response.body { text } else { "" }
         violated(
             .liveness,

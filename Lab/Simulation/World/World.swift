@@ -30,23 +30,19 @@ final class World: @unchecked Sendable {
     private var lastCgroup: UInt64 = 4_096
     /// Until when reads of ServiceAccounts may fail, or pause after failures.
     var accountsTroubledUntil: ContinuousClock.Instant
-    /// Whether the world has come to rest: no fault is injected any more.
-    var isQuiet = false
-
-    /// The moment up to which a pod may have to ask again, because its node still keeps the pace that refusals taught it.
-    var paceEnd = Duration.zero
-    /// The longest time that a node takes to find out that the quotas of STS and then of IAM are free again: twice the pauses of
-    /// `PacingPolicy` from the longest to the shortest, each half as long again at worst.
-    var paceBound: Duration {
-        let throttles: [Fault] = [.stsThrottle, .iamThrottle]
-        return throttles.contains { injected[$0] != nil } ? .seconds(270) : .zero
-    }
+    /// When the world came to rest: no fault is injected any more. `nil`: it has not.
+    var quietSince: ContinuousClock.Instant?
+    var isQuiet: Bool { quietSince != nil }
+    /// When the last call ended that had begun before the world came to rest: a fault may have touched it until then.
+    var lastTouched: ContinuousClock.Instant
+    /// When a pod is asked for once more that did not get its identity.
+    var lastDemand: ContinuousClock.Instant
 
     init(_ options: SimulationOptions) {
         self.options = options
         timeline = Timeline()
         executor = EventLoopExecutor(TimelineEventLoop(timeline))
-        accountsTroubledUntil = timeline.now
+        (accountsTroubledUntil, lastTouched, lastDemand) = (timeline.now, timeline.now, timeline.now)
         trace = Trace(printing: options.prints)
         random = SeededGenerator(seed: options.seed)
         handoverRandom = SeededGenerator(seed: options.seed ^ World.handoverSalt)
