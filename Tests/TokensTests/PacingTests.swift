@@ -46,6 +46,26 @@ import Testing
         #expect(now - start < .seconds(350))
     }
 
+    /// The two figures of docs/scale.md; the simulation allows the greater one.
+    @Test(arguments: [(0.5, 126, 127), (1.0, 189, 190)])
+    func afterTheLongestPausesAQuotaIsFoundFree(jitter: Double, above: Int, below: Int) {
+        var (pace, now, refusedAt, count) = (pace(), start, start, 0)
+        for _ in 0..<9 {
+            refusedAt = now + .milliseconds(1)
+            pace.refused(refusal, startedAt: now, at: refusedAt, jitter: jitter)
+            now = pace.pauseEnd(at: now) ?? now
+        }
+        while pace.isSpacing(at: now), count < 20 {
+            pace.started(at: now, jitter: jitter)
+            pace.succeeded(startedAt: now)
+            now = pace.pauseEnd(at: now) ?? now
+            count += 1
+        }
+        #expect(count == 5)
+        #expect(now - refusedAt > .seconds(above))
+        #expect(now - refusedAt < .seconds(below))
+    }
+
     @Test func callsThatAreRefusedTogetherMakeThePauseLongerOnce() throws {
         var pace = pace()
         // Ten calls begin at once, and are refused one after the other.
