@@ -192,10 +192,10 @@ extension PodShard {
         slots[fetch.key]?.progressed(.setback(failure))
     }
 
-    /// When the first of the tokens ends that this fetch renews, its own or those that wait for the federated token, `nil` where
-    /// there is nothing to serve meanwhile; and whether a request waits for one of them.
+    /// When the first of the tokens ends that this fetch renews, and whether a request waits for one of them.
     ///
-    /// Every start of a fetch asks it of each queued one, and most of them wait for a federated token: it makes no list of them.
+    /// The tokens are its own one, or those that wait for the federated token. The end is `nil` where there is nothing to serve meanwhile.
+    /// Every start of a fetch asks it of each queued one, and most of them are for a federated token: it makes no list of those that wait.
     func prospect(of key: TokenKey, at now: Instant) -> (end: Instant?, isAwaited: Bool) {
         var isAwaited = slots[key]?.waiters.isEmpty == false
         guard key.kind == .federation else { return (slots[key]?.entry.servedUntil(at: now), isAwaited) }
