@@ -14,7 +14,7 @@ package final class KernelSide: Yielding {
     private let logger: Logger
     private let held = Mutex<Held?>(nil)
     private let unfinished = Mutex<Unfinished?>(nil)
-    private let hasEnded = Atomic(false)
+    private let ending = Atomic(false)
 
     private struct Held: Sendable {
         let pins: HeldPins
@@ -70,10 +70,12 @@ package final class KernelSide: Yielding {
 
     /// Gives way for good: the agent ends. Waits for no opener.
     package func end() {
-        hasEnded.store(true, ordering: .sequentiallyConsistent)
+        ending.store(true, ordering: .sequentiallyConsistent)
         yieldPods()
         namespaces.end()
     }
+
+    package var hasEnded: Bool { ending.load(ordering: .sequentiallyConsistent) }
 
     private func yieldPods() {
         enforcement.yield()
@@ -83,18 +85,18 @@ package final class KernelSide: Yielding {
 
     /// Takes back hooks, settings, policies and redirects: the successor may have replaced any of them.
     package func resume() {
-        guard !hasEnded.load(ordering: .sequentiallyConsistent) else { return }
+        guard !hasEnded else { return }
         if let datapath = datapath.current { takeBack(datapath) }
         held.withLock({ $0?.tracking })?.reclaim()
         // Last of all: its look at every process finds what was reported to the other process.
         namespaces.resume()
         // The agent's end may have come meanwhile, and the next agent with it.
-        if hasEnded.load(ordering: .sequentiallyConsistent) { end() }
+        if hasEnded { end() }
     }
 
     /// Repeats what the last ``resume()`` did not reach. Where pins alone are left, no process is looked at again.
     func retry() {
-        guard !hasEnded.load(ordering: .sequentiallyConsistent) else { return }
+        guard !hasEnded else { return }
         let step = unfinished.withLock { $0?.step }
         guard step == .pins, let datapath = datapath.current, datapath.foreignHooks.isEmpty else { return resume() }
         takeBack(datapath)

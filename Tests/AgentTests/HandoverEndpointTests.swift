@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Logging
 import NIOPosix
+import Synchronization
 import Testing
 
 @testable import Restart
@@ -16,9 +17,11 @@ private struct RunningAgent {
 
     final class Kernel: Yielding {
         let (events, event) = AsyncStream.makeStream(of: String.self)
+        let ending = Atomic(false)
 
         func yield() { event.yield("yield") }
         func resume() { event.yield("resume") }
+        var hasEnded: Bool { ending.load(ordering: .sequentiallyConsistent) }
     }
 
     init(in directory: String, credentials: [UInt8]) throws {
@@ -138,6 +141,20 @@ private func discard(_ listeners: [CInt]) {
             #expect(!agent.endpoint.regainLock())
             let isFree = try lock.tryAcquire()
             #expect(!isFree)
+        }
+    }
+
+    @Test func `an agent that ends takes nothing back, and leaves the lock to the next one`() async throws {
+        try await withAgent { agent in
+            let lock = try agent.otherLock()
+            agent.kernel.ending.store(true, ordering: .sequentiallyConsistent)
+            try await takeAndEnd(agent, lock)
+            #expect(await agent.next() == "yield")
+            #expect(await agent.next() == "resume")
+            while try !lock.tryAcquire() {
+                try Task.checkCancellation()
+                await Task.yield()
+            }
         }
     }
 

@@ -108,6 +108,7 @@ extension Parts {
                 abandon: { [self] in
                     // The agent that runs takes everything back meanwhile.
                     operators.kernelSide.end()
+                    kernel.lock.release()
                     await server.shutDownGracefully(within: .zero)
                 }),
             .runs { [self] in await sayReady() },

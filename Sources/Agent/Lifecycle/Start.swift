@@ -46,6 +46,10 @@ extension Parts {
         let tracking = try serve(
             datapath, node, adopting: kept.filter { $0.key != SupervisorLink.plain }, isSuccessor: predecessor != nil)
         if let predecessor {
+            // The agent that runs serves pods. One without an opener listens nowhere, and must not replace it.
+            guard !serving.openerLost.isReported else {
+                throw AgentError("an agent runs already, and goes on: the opener of this one has ended, which says why")
+            }
             await inherit(lock)
             try await Succession.replace(predecessor, lock)
             serving.namespaces.takeOver(datapath)

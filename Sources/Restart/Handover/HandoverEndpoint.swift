@@ -216,7 +216,7 @@ extension HandoverEndpoint {
         storage.withLock { $0.lacksLock = !isLocked }
         kernel.resume()
         // The agent's end may have come meanwhile, and have freed the lock before this took it.
-        guard storage.withLock({ $0.isOpen }) else { return lock.release() }
+        guard storage.withLock({ $0.isOpen }), !kernel.hasEnded else { return lock.release() }
         logger.warning(
             "the successor ended before it accepted connections; this agent goes on", metadata: ["lock": "\(isLocked)"])
     }

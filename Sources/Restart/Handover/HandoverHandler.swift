@@ -8,6 +8,12 @@ import NIOPosix
 package protocol Yielding: Sendable {
     func yield()
     func resume()
+    /// Whether the agent ends, and takes nothing back any more.
+    var hasEnded: Bool { get }
+}
+
+extension Yielding {
+    package var hasEnded: Bool { false }
 }
 
 /// Carries out what ``HandoverSession`` decides for one connection.

@@ -100,7 +100,8 @@ package final class Predecessor: Sendable {
         var count = 0
         repeat { count = unsafe recv(socket, &byte, 1, 0) } while count < 0 && errno == EINTR
         guard count < 0, errno == ECONNRESET else { return }
-        throw HandoverError("the running agent has taken everything back, for the hand-over took too long")
+        throw HandoverError(
+            "the running agent has ended, or has taken everything back because the hand-over took too long")
     }
 
     private static func connect(to path: String, _ lock: PinLock) throws(HandoverError) -> Predecessor {

@@ -49,7 +49,8 @@ package enum Succession {
         }
         // An agent whose patience is over goes on without the lock: what it takes back must not be written over.
         guard predecessor.isWaiting else {
-            throw AgentError("the running agent has taken everything back, for the hand-over took too long")
+            throw AgentError(
+                "the running agent has ended, or has taken everything back because the hand-over took too long")
         }
     }
 
