@@ -29,7 +29,7 @@ package struct AWSContainerCredentials: CloudRoom {
 
     package var root: Response? { nil }
 
-    /// With the metadata of ECS tasks, which is not served.
+    /// Whether the path is this room's, or one of the metadata of ECS tasks, which is not served.
     package func owns(_ path: String) -> Bool {
         path == Self.path || ["/v2/", "/v3/", "/v4/"].contains { path.hasPrefix($0) }
     }

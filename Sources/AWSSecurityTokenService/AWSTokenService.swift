@@ -14,7 +14,7 @@ package final class AWSTokenService: CloudCredentialExchanging {
         package var audience: String
         /// `DurationSeconds`. Roles allow an hour without being told to allow more.
         package var seconds: Int
-        /// Where to ask instead of at the region's own endpoint.
+        /// The URL to ask instead of the region's own endpoint.
         package var url: String?
         /// The region whose endpoint is asked; `nil` while it is not known.
         package var region: @Sendable () -> String?
@@ -34,7 +34,7 @@ package final class AWSTokenService: CloudCredentialExchanging {
     package let cloud: CloudName
     private let configuration: Configuration
     private let options: UpstreamHTTPClient.Options
-    /// By host. As many as there are partitions that a node's ServiceAccounts name roles of, so a handful.
+    /// The clients by host: as many as there are partitions that a node's ServiceAccounts name roles of, so a handful.
     private let clients = Mutex<[String: UpstreamHTTPClient]>([:])
 
     /// boto3 counts on 25 minutes and fetches again at each use below 15. A failed refresh is retried for at least two

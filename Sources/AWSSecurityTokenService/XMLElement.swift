@@ -3,7 +3,7 @@
 /// Elements, text and the five predefined entities alone. Whatever else XML has (document types, other entities,
 /// processing instructions but the declaration, CDATA, comments) is refused: no answer has it, and parsers fall for it.
 struct XMLElement: Sendable, Hashable {
-    /// Without a namespace prefix.
+    /// The name without a namespace prefix.
     var name: String
     /// The element's own text, without its children's.
     var text = ""

@@ -9,7 +9,7 @@ package enum KubepodsRootDefect: Sendable, Equatable {
     case notAbsolute
     /// An empty, `.` or `..` component, a trailing slash, or a NUL byte.
     case notCanonical
-    /// Longer than `KubepodsRoot.maximumPathLength` bytes.
+    /// The path is longer than `KubepodsRoot.maximumPathLength` bytes.
     case tooLong
     /// The last component is neither `kubepods` nor `kubepods.slice` nor `PREFIX-kubepods.slice`.
     case notKubepods

@@ -28,7 +28,7 @@ package struct AzureMetadataRoom: CloudRoom {
     private let hostNames = HostNames(only: ["169.254.169.254"])
 
     private static let tokenPath = "/metadata/identity/oauth2/token"
-    /// Longer than any application ID URI.
+    /// The most bytes of a resource: more than any application ID URI has.
     private static let longestResource = 1024
     /// Clients wait for 8 s and more, and some never ask again.
     static let waitBudget = Duration.milliseconds(2_900)

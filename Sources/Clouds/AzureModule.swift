@@ -62,7 +62,7 @@ struct AzureModule: CloudModule {
 
     var exchanger: any CloudCredentialExchanging { service }
 
-    /// For the management of Azure, which every identity may have a token for.
+    /// The credential for the management of Azure, which every identity may have a token for.
     func trialCredential(of account: ServiceAccountRecord) throws(RequestRefusal) -> CloudCredential? {
         try rooms.first?.identity(of: account)
             .map { CloudCredential(identity: $0, resource: "https://management.azure.com") }

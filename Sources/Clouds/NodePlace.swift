@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Where the node is, for those that are put together before it can be read.
+/// The node's region and zone, for those that are put together before it can be read.
 package final class NodePlace: Sendable {
     private struct Names {
         var region: String?

@@ -39,7 +39,7 @@ package enum SessionTokenKey {
         return count == length ? Array(bytes.prefix(length)) : nil
     }
 
-    /// Whole or not at all: a name is given to the file once it is complete.
+    /// Writes it whole or not at all: a name is given to the file once it is complete.
     private static func write(_ key: [UInt8], to path: String) -> Bool {
         let draft = "\(path).\(getpid())"
         _ = unsafe unlink(draft)

@@ -204,6 +204,6 @@ extension ConnectionDump.Connection {
 }
 
 extension OriginalDestination {
-    /// As people write it: `169.254.169.254:80`, `[fd20:ce::254]:80`.
+    /// The address and port as people write them: `169.254.169.254:80`, `[fd20:ce::254]:80`.
     fileprivate var text: String { ProtectedEndpoint(address: address, port: port).text }
 }

@@ -26,7 +26,7 @@ package struct ReadinessProbe: Sendable {
         self.isServing = isServing
     }
 
-    /// Two bookmarks missed, and the time that a new watch takes.
+    /// The time of two missed bookmarks, and the time that a new watch takes.
     static let freshness = Duration.seconds(150)
 
     package var readiness: Readiness {
@@ -39,7 +39,7 @@ package struct ReadinessProbe: Sendable {
         ])
     }
 
-    /// Three attempts missed: whatever made them stop has made the proof worthless.
+    /// The time of three missed attempts: whatever made them stop has made the proof worthless.
     private static let proofLifetime = Duration.seconds(45)
 
     /// The proof by a connection of the agent's own pod.

@@ -15,7 +15,7 @@ package final class PolicyEnforcement: Sendable {
         var isSynced = false
     }
 
-    /// Held over the kernel's writes, so that they come in the order of the decisions.
+    /// The state, locked over the kernel's writes, so that they come in the order of the decisions.
     private let state = Mutex(State())
     private let root: KubepodsRoot
     private let directory: PodDirectory

@@ -191,7 +191,7 @@ package struct GoogleFailures: Sendable {
         }
     }
 
-    /// At most 1 KiB, without control characters: the words come from another machine.
+    /// The text without control characters, cut to 1 KiB: the words come from another machine.
     private static func clean(_ text: String) -> String {
         VisibleText.blankingControls(String(decoding: text.utf8.prefix(1024), as: UTF8.self))
     }

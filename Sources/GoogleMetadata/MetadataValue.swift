@@ -7,7 +7,7 @@ indirect enum MetadataValue: Sendable, Hashable {
     case number(UInt64)
     case list([String])
     case directory([Entry])
-    /// Listed, but never part of a recursive answer: reading it mints.
+    /// A value that is listed, but never part of a recursive answer: reading it mints.
     case credential
 
     struct Entry: Sendable, Hashable {

@@ -8,7 +8,7 @@ enum Route: Sendable, Hashable {
     /// A directory without its final slash.
     case redirect(Directory)
     case leaf(Leaf)
-    /// Below `service-accounts/`: which names exist there depends on the caller.
+    /// A path below `service-accounts/`: which names exist there depends on the caller.
     case serviceAccount(ServiceAccountPath)
     /// `OwnPath.podToken`, unless no audience is configured.
     case podToken
@@ -71,7 +71,7 @@ enum Directory: String, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// With the final slash.
+    /// The path with the final slash.
     var path: String { "\(parent?.path ?? "/")\(rawValue)/" }
 }
 

@@ -50,7 +50,7 @@ struct ServiceAccountPath: Sendable, Hashable {
         }
     }
 
-    /// By the last segment alone: what a request was about is known before its caller is.
+    /// The entry by the last segment alone: what a request was about is known before its caller is.
     var lastEntry: Entry? {
         rest.utf8.lastIndex(of: UInt8(ascii: "/")).flatMap { slash in
             Entry(rawValue: String(rest[rest.utf8.index(after: slash)...]))

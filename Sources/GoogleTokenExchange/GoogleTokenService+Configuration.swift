@@ -1,5 +1,5 @@
 extension GoogleTokenService {
-    /// Where and how tokens are exchanged.
+    /// The settings of the token exchange: the endpoints to ask, and how.
     package struct Configuration: Sendable {
         /// The Security Token Service. Regional endpoints (`https://sts.REGION.rep.googleapis.com/v1/token`) and other
         /// universes have addresses of their own.

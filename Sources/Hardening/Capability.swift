@@ -11,7 +11,7 @@ package enum Capability: Int, Sendable, CaseIterable {
     /// Every use of `bpf(2)`: programs at start, tags and counters as long as it serves.
     case bpf = 39
 
-    /// As `/proc/PID/status` writes a set of capabilities.
+    /// The capability's bit in a set of capabilities, as `/proc/PID/status` writes one.
     package var mask: UInt64 { 1 << UInt64(rawValue) }
 
     package static var allMask: UInt64 { allCases.reduce(0) { $0 | $1.mask } }

@@ -30,9 +30,9 @@ package enum ProcessRights {
 
 /// The system calls that the process may make: a short list, then a shorter one. Neither is ever undone.
 package enum SystemCallFilter {
-    /// For the time in which hooks are loaded and attached.
+    /// The list for the time in which hooks are loaded and attached.
     case starting
-    /// From when everything is attached.
+    /// The shorter list, from when everything is attached.
     case serving
 
     /// Puts the filter over every thread. Needs ``ProcessRights/reduce()`` first.

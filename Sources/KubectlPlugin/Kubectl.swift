@@ -12,7 +12,7 @@ package struct Kubectl: Sendable {
     /// The output of kubectl, and the status with which it ended.
     package struct Ended: Sendable, Equatable {
         package var output: [UInt8]
-        /// At most 4 KiB.
+        /// The text of standard error, at most 4 KiB.
         package var errors: String
         package var status: CInt
 

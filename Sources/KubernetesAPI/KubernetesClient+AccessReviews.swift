@@ -6,10 +6,10 @@ import UpstreamHTTP
 /// One right that a user may have, as RBAC names it.
 package struct AccessReviewRequest: Sendable, Hashable {
     package var verb: String
-    /// Empty: the core API group.
+    /// The API group. Empty: the core API group.
     package var group: String
     package var resource: String
-    /// Empty: every namespace.
+    /// The namespace. Empty: every namespace.
     package var namespace: String
 
     package init(verb: String, resource: String, group: String = "", namespace: String = "") {

@@ -214,7 +214,7 @@ extension KubernetesClient: ServiceAccountReading {
         return try ServiceAccountRecord(reading, expected: reference, annotations: options.cloudAnnotations)
     }
 
-    /// Once, until a read works: it concerns every pod of the node, and every request of theirs.
+    /// Logs it once, until a read works: it concerns every pod of the node, and every request of theirs.
     private func logForbiddenReads(_ failure: UpstreamFailure, remedy: String) {
         let isNews = hasLoggedForbiddenReads.withLock { hasLogged in
             defer { hasLogged = true }

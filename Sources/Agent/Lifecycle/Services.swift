@@ -69,11 +69,11 @@ struct EarlyService: Service {
         }
     }
 
-    /// For a start that fails before the services run.
+    /// Cancels the task: for a start that fails before the services run.
     func cancel() { task.cancel() }
 }
 
-/// Opened once, for everybody who waits.
+/// A gate that is opened once, for everybody who waits.
 final class Latch: Sendable {
     private struct Storage {
         var isOpen = false

@@ -31,7 +31,7 @@ struct AgentMetrics: Sendable {
     let spiffe: SpiffeService?
     private let startedAt = ContinuousClock.now
 
-    /// In the order of ``MetricNames/all``, each exactly once.
+    /// All families in the order of ``MetricNames/all``, each exactly once.
     func families() -> [MetricFamily] {
         requestFamilies + kernelFamilies + tokenFamilies + spiffeFamilies + nodeFamilies + recordFamilies
             + [MetricFamily(MetricNames.build, [MetricSample([AgentVersion.current], .integer(1))])]
@@ -109,7 +109,7 @@ struct AgentMetrics: Sendable {
         ]
     }
 
-    /// All zero where there is no SPIFFE endpoint.
+    /// The families of the SPIFFE endpoint, all zero where there is none.
     private var spiffeFamilies: [MetricFamily] {
         let counters = spiffe?.counters ?? SpiffeCounters()
         let holdings = spiffe?.holdings ?? (connections: 0, streams: 0, certificates: 0, tokens: 0)

@@ -14,7 +14,7 @@ struct PodParts: Sendable {
     let directory: PodDirectory
     let enforcement: PolicyEnforcement
     let watcher: PodWatcher
-    /// Open once the pod list has been read.
+    /// The latch that opens once the pod list has been read.
     let listed: Latch
     let watching: EarlyService
 

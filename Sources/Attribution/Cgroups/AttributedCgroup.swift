@@ -2,7 +2,7 @@
 package struct AttributedCgroup: Sendable, Hashable {
     /// The pod-level cgroup.
     package var cgroupID: CgroupID
-    /// From its name; the pod list has to confirm it.
+    /// The UID in the cgroup's name; the pod list has to confirm it.
     package var uid: PodUID
     /// A label: the first level below the pod, where the runtime named it after a container.
     package var containerID: String?

@@ -4,7 +4,7 @@ package struct CgroupIndexEntry: Sendable, Hashable {
     /// Bytes, not text: names in cgroupfs are what their maker wanted. Escape before printing.
     package var path: [UInt8]
     package var uid: PodUID
-    /// For a container-level cgroup, if its name carries one.
+    /// The container's ID, for a container-level cgroup whose name carries one.
     package var containerID: String?
     /// `.pod` or `.container`; deeper cgroups are not indexed.
     package var kind: PodCgroupPath.Level

@@ -48,7 +48,7 @@ struct CgroupTable: Sendable {
     private(set) var containers: [CgroupID: Container] = [:]
     /// The pod-level cgroup at each path: the latest, where the removal of an earlier one was missed.
     private var podsByPath: [[UInt8]: CgroupID] = [:]
-    /// Grows with every removal, so that what a resolver said before one is not kept after it.
+    /// The count of removals, so that what a resolver said before one is not kept after it.
     private var removals: UInt64 = 0
     private var generation: UInt64 = 0
     /// The cgroups removed since the walk under way began; `nil` when none is.

@@ -12,7 +12,7 @@ package struct KubepodsRoot: Sendable, Hashable {
     /// The longest accepted path, in bytes: `PATH_MAX` without its NUL.
     package static let maximumPathLength = 4095
 
-    /// Where kubelets put it unless told otherwise: either driver, on a machine and in a kind node.
+    /// The paths where kubelets put kubepods unless told otherwise: either driver, on a machine and in a kind node.
     package static let defaults: [KubepodsRoot] = [
         "/kubepods", "/kubepods.slice", "/kubelet/kubepods", "/kubelet.slice/kubelet-kubepods.slice",
     ].compactMap { try? KubepodsRoot($0) }

@@ -1,18 +1,18 @@
 /// The parts of a path of a cgroup in a pod.
 package struct PodCgroupPath: Sendable, Hashable {
-    /// Where the cgroup is, seen from its pod.
+    /// The place of the cgroup, seen from its pod.
     package enum Level: String, Sendable, Hashable {
         /// The pod-level cgroup itself, which only the kubelet makes.
         case pod
-        /// Directly below the pod-level cgroup: a container, its sandbox, or a helper of the runtime.
+        /// A cgroup directly below the pod-level one: a container, its sandbox, or a helper of the runtime.
         case container
-        /// Deeper. The workload may have made it and chosen its name.
+        /// A deeper cgroup. The workload may have made it and chosen its name.
         case below
     }
 
-    /// From the pod level's name. It counts only once the pod list confirms it.
+    /// The UID in the pod level's name. It counts only once the pod list confirms it.
     package var uid: PodUID
-    /// From the first level below the pod; `nil` where there is none, or its name is no container's.
+    /// The ID in the name of the first level below the pod; `nil` where there is none, or its name is no container's.
     package var containerID: String?
     /// How many levels below the kubepods root the pod-level cgroup is: 1, 2 or 3.
     package var podDepth: Int

@@ -13,8 +13,8 @@ struct SystemdSlice {
         guard self.segments.allSatisfy({ !$0.isEmpty }) else { return nil }
     }
 
-    /// Where systemd puts the slice below the cgroup that it manages (`systemd.slice(5)`, runc's `ExpandSlice`):
-    /// `/kubelet.slice/kubelet-kubepods.slice`.
+    /// The path at which systemd puts the slice below the cgroup that it manages (`systemd.slice(5)`, runc's
+    /// `ExpandSlice`): `/kubelet.slice/kubelet-kubepods.slice`.
     var expandedPath: [UInt8] {
         var path: [UInt8] = []
         for segment in self.segments {

@@ -6,7 +6,7 @@ struct PodTable: Sendable {
     /// object by seconds.
     static let rememberedTerminations = 1024
 
-    /// By `metadata.uid`, mirror pods included.
+    /// The records by `metadata.uid`, mirror pods included.
     private var records: [PodUID: PodRecord] = [:]
     /// The mirror pod for each static pod's configuration hash.
     private var mirrors: [PodUID: PodUID] = [:]
@@ -16,7 +16,7 @@ struct PodTable: Sendable {
 
     var departedCount: Int { self.terminated.count }
 
-    /// Ordered by namespace and name, and by UID where a pod was recreated.
+    /// The records ordered by namespace and name, and by UID where a pod was recreated.
     func sorted() -> [PodRecord] {
         self.records.values.sorted { ($0.namespace, $0.name, $0.uid) < ($1.namespace, $1.name, $1.uid) }
     }
@@ -38,9 +38,9 @@ struct PodTable: Sendable {
 
     /// The effect of a change.
     enum Change: Sendable, Equatable {
-        /// Applied; these pods went with it.
+        /// The change is applied; these pods went with it.
         case applied(departures: [PodUID])
-        /// Not applied: it is an earlier state of a pod that was deleted.
+        /// The change is not applied: it is an earlier state of a pod that was deleted.
         case outdated
     }
 
@@ -157,6 +157,6 @@ extension PodRecord {
     /// Whether both have the same namespace and name.
     func hasName(of other: PodRecord) -> Bool { self.namespace == other.namespace && self.name == other.name }
 
-    /// For a mirror pod, the UID that the static pod's cgroups carry, if it is one.
+    /// The UID that the static pod's cgroups carry, if this is a mirror pod and its hash is a UID.
     var mirroredUID: PodUID? { self.staticPodConfigHash.flatMap(PodUID.init) }
 }

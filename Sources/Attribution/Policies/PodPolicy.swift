@@ -1,9 +1,9 @@
 /// The treatment of a pod's connections to protected endpoints.
 package enum PodPolicy: String, Sendable, Hashable, CaseIterable {
-    /// To the agent: what every pod gets unless a rule says otherwise.
+    /// Redirects connections to the agent: what every pod gets unless a rule says otherwise.
     case attribute
-    /// To the machine's own metadata server.
+    /// Lets connections through to the machine's own metadata server.
     case passthrough
-    /// Refused.
+    /// Refuses connections.
     case deny
 }

@@ -1,7 +1,7 @@
 /// The pods that get a policy: those that meet every criterion that the rule names.
 package struct PolicyRule: Sendable, Hashable {
     package var policy: PodPolicy
-    /// Empty: any.
+    /// The namespaces that match. Empty: any.
     package var namespaces: Set<String>
     /// Names, in whichever namespace. Empty: any. Static pods have none, so that no name matches them.
     package var serviceAccounts: Set<String>
@@ -27,7 +27,7 @@ package struct PolicyRule: Sendable, Hashable {
 
 /// The rules in their order: the first that matches a pod decides, and a pod that none matches is attributed.
 package struct PolicyTable: Sendable, Hashable {
-    /// No rules.
+    /// The table without rules.
     package static let attributeAll = PolicyTable([])
 
     package let rules: [PolicyRule]

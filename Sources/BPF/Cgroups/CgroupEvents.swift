@@ -59,7 +59,7 @@ package final class TracepointCgroupEvents: CgroupEventSource {
 private final class RingQueue: Sendable {
     private let state: Mutex<State>
     private let context: Context
-    /// Readable when there are events.
+    /// The descriptor that is readable when there are events.
     let descriptor: CInt
 
     @safe

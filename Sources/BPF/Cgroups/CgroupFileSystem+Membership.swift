@@ -2,7 +2,7 @@ import Glibc
 import Linux
 
 extension CgroupFileSystem {
-    /// More than a node has: bounds the search for the own cgroup.
+    /// The most cgroups that a search for the own one looks at: more than a node has.
     private static let searchLimit = 65_536
 
     /// The path of the cgroup that this process is in, from the root of the hierarchy; `nil` if it is not found.

@@ -9,12 +9,12 @@ import Synchronization
 /// Paths count from the root of the mount. In a cgroup namespace (kind, k3d) that is the namespace's own root and not
 /// the kernel's: see ``locate(_:)`` for what the kernel counts.
 package final class CgroupFileSystem: Sendable, CgroupPathResolving {
-    /// Where cgroup v2 is mounted, without a final slash.
+    /// The path at which cgroup v2 is mounted, without a final slash.
     package let mountPoint: String
     private let mount: FileDescriptor
     /// `mountPoint` as the kernel spells it in descriptors' paths.
     private let prefix: [UInt8]
-    /// Loaded when it is first needed, and kept: the kubelet may make kubepods again.
+    /// The program that is loaded when it is first needed, and kept: the kubelet may make kubepods again.
     let levelProgram = Mutex<LevelProgram?>(nil)
 
     private static let cgroup2Magic = 0x6367_7270
@@ -40,7 +40,7 @@ package final class CgroupFileSystem: Sendable, CgroupPathResolving {
         self.prefix = prefix == [UInt8(ascii: "/")] ? [] : prefix
     }
 
-    /// Where the first cgroup2 file system of this mount namespace is mounted, or `nil` if there is none.
+    /// The path at which the first cgroup2 file system of this mount namespace is mounted, or `nil` if there is none.
     ///
     /// Hosts with cgroup v1 and v2 side by side mount v2 below `/sys/fs/cgroup`, at a place of their choice.
     package static func findMountPoint() throws(BPFError) -> String? {

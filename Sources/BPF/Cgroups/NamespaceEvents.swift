@@ -20,7 +20,7 @@ package struct NamespaceEvent: Sendable, Hashable {
     }
 
     package var namespace: NetworkNamespaceID
-    /// In the PID namespace that ``Datapath/setNode(_:agentCgroup:processNamespace:)`` was told; 0: not visible there.
+    /// The ID in the PID namespace of ``Datapath/setNode(_:agentCgroup:processNamespace:)``; 0: not visible there.
     package var process: Int32
     /// The pod-level cgroup.
     package var pod: CgroupID
@@ -78,7 +78,7 @@ package final class NamespaceEvents: Sendable {
 /// The ring buffer and the programs that find namespaces.
 private final class NamespaceQueue: Sendable {
     private let state: Mutex<State>
-    /// Readable when there are events.
+    /// The descriptor that is readable when there are events.
     let descriptor: CInt
 
     @safe

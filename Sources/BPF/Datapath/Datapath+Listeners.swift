@@ -2,7 +2,7 @@ import CBPFPrograms
 import CLibbpf
 import Glibc
 
-/// Where the agent listens in one network namespace, as the connect hooks know it.
+/// The agent's listener in one network namespace, as the connect hooks know it.
 package struct NamespaceListener: Sendable, Equatable {
     package enum State: Sendable, Equatable {
         /// Connections are redirected to the listener.
@@ -11,7 +11,7 @@ package struct NamespaceListener: Sendable, Equatable {
         case refuse
     }
 
-    /// In host order.
+    /// The port in host order.
     package var port: UInt16
     /// Listens at 127.0.0.1.
     package var hasIPv4: Bool
@@ -75,7 +75,7 @@ extension Datapath {
         maps.listeners[cookie].flatMap { NamespaceListener($0) }
     }
 
-    /// All of them. Walks the table.
+    /// All listeners. Walks the table.
     package func listeners() -> [UInt64: NamespaceListener] {
         maps.listeners.entries().compactMapValues { NamespaceListener($0) }
     }

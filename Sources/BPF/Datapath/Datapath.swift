@@ -8,7 +8,7 @@ import Synchronization
 /// The outcome of one hook's installation.
 package struct HookState: Sendable, Equatable {
     package enum Origin: String, Sendable {
-        /// Newly attached and pinned.
+        /// A new link, attached and pinned.
         case attached
         /// A pinned link of an earlier agent, its program replaced without a gap.
         case adopted

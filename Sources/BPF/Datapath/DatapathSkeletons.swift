@@ -6,7 +6,7 @@ import Glibc
 /// The two objects of the data path that every supported kernel can load, loaded with their constants set.
 @safe
 struct DatapathSkeletons: ~Copyable {
-    /// In the order of attachment at the root of the hierarchy; the first is kubepods'.
+    /// The hooks in the order of attachment at the root of the hierarchy; the first is kubepods'.
     enum Hook: String, CaseIterable {
         case egress, bind4, bind6, getpeername4, getpeername6, connect4, connect6
 
@@ -98,13 +98,13 @@ struct DatapathSkeletons: ~Copyable {
 
 /// The kernel tables that the agent reads and writes. What each holds, and who writes it, is in `bpf/lib/maps.h`.
 struct DatapathMaps: Sendable {
-    /// By descriptor of a socket.
+    /// The tags by descriptor of a socket.
     let tags: BPFMap<CInt, nid_tag>
-    /// One entry, of key 0.
+    /// The settings: one entry, of key 0.
     let settings: BPFMap<UInt32, nid_settings>
-    /// By cookie of a network namespace.
+    /// The listeners by cookie of a network namespace.
     let listeners: BPFMap<UInt64, nid_listener>
-    /// By ID of a pod-level cgroup, as the next.
+    /// The policies by ID of a pod-level cgroup. The next map has the same keys.
     let policies: BPFMap<UInt64, UInt32>
     let connections: BPFMap<UInt64, nid_pod_connections>
     let counters: PerProcessorMap<UInt32>

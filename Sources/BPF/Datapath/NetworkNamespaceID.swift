@@ -4,7 +4,7 @@ import Glibc
 
 /// A network namespace, as the kernel numbers it.
 package struct NetworkNamespaceID: Sendable, Hashable {
-    /// Never given twice since the machine has started.
+    /// The kernel's cookie, never given twice since the machine has started.
     package var cookie: UInt64
     /// The number of its file (`stat /proc/PID/ns/net`). Given again once the namespace is gone.
     package var inode: UInt32

@@ -64,9 +64,9 @@ package enum HostGuard: Sendable, Equatable {
         return hooks
     }
 
-    /// After the kernel's "raw" table and before connection tracking (-200): what is dropped leaves no trace there, and
-    /// no address translation has touched it. The kernel gives a priority to one BPF program, and to none where anything
-    /// else is registered, such as iptables (-150 is its mangle table). Each upgrade takes the next free priority.
+    /// Priorities between the kernel's "raw" table and connection tracking (-200): a drop leaves no trace there, and no
+    /// address translation has touched the packet. The kernel gives a priority to one BPF program, and to none where
+    /// anything else is registered, such as iptables (-150 is its mangle table). Each upgrade takes the next free one.
     private static let priorities: ClosedRange<CInt> = -299 ... -284
 
     private static func attach(

@@ -8,7 +8,7 @@ import Netlink
 /// source route. The table outlives the agent.
 enum NftablesGuard {
     static let tableName = "podidentd"
-    /// As the programs name them.
+    /// The counters' names as the programs spell them.
     static let counterNames = [Drop.arriving.rawValue, Drop.translated.rawValue, Drop.routed.rawValue]
 
     /// A reason to drop a packet: the name of its counter, and of the chain that drops.
@@ -18,7 +18,7 @@ enum NftablesGuard {
         case routed = "dropped_routed"
     }
 
-    /// Beside the BPF guard's priorities, each of which tolerates no other program.
+    /// A priority beside the BPF guard's, each of which tolerates no other program.
     static let priority: Int32 = -283
 
     /// `ARPHRD_LOOPBACK`.
@@ -34,7 +34,7 @@ enum NftablesGuard {
     /// Options of IPv4: loose and strict source route (RFC 791).
     private static let sourceRoutes: [UInt8] = [131, 137]
     private static let routingHeader: UInt8 = 43
-    /// Where a routing header says how many addresses are still ahead.
+    /// The offset at which a routing header says how many addresses are still ahead.
     private static let segmentsLeft: UInt32 = 3
 
     /// The rules that guard the endpoints of `configuration`.

@@ -8,7 +8,7 @@ import Glibc
 package struct ExclusivePrograms: Sendable, Equatable {
     /// The kernel's name of the hook, as bpftool takes it: `cgroup_inet4_connect`.
     package let hook: String
-    /// Attached to the cgroup itself, and not to one above it.
+    /// Whether they are attached to the cgroup itself, and not to one above it.
     package let isOwn: Bool
     /// `BPF_F_ALLOW_OVERRIDE`: programs of that kind below replace it, but join it nowhere.
     package let allowsOverride: Bool

@@ -12,7 +12,7 @@ package struct KernelFeatures: Sendable {
         case unknown
     }
 
-    /// As `uname -r` prints it.
+    /// The release as `uname -r` prints it.
     package var release: String
     /// `/sys/kernel/btf/vmlinux`.
     package var btf: Presence

@@ -3,7 +3,7 @@ import Synchronization
 
 /// libbpf's own messages: kept, not printed, so that a failed load can say what the verifier said.
 enum LibbpfLog {
-    /// Enough for the last lines of a verifier log.
+    /// The most bytes that are kept: enough for the last lines of a verifier log.
     private static let bytesMax = 4096
     private static let recent = Mutex<[UInt8]>([])
 

@@ -2,7 +2,7 @@ import CBPFPrograms
 import CLibbpf
 import Glibc
 
-/// Where the links and maps outlive the agent: a directory of the BPF file system.
+/// The directory of the BPF file system where the links and maps outlive the agent.
 ///
 /// ```text
 /// <path>/links/connect4 ...        the attachments: what fails closed while the agent is away

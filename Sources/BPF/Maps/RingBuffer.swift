@@ -5,7 +5,7 @@ import Glibc
 @safe
 struct RingBuffer: ~Copyable {
     private let ring: OpaquePointer
-    /// Owned by libbpf's context pointer; released with the ring.
+    /// The receiver that libbpf's context pointer owns; released with the ring.
     private let receiver: Unmanaged<Receiver>
 
     @safe
@@ -55,7 +55,7 @@ struct RingBuffer: ~Copyable {
         unsafe receiver.release()
     }
 
-    /// Readable when there are records.
+    /// The descriptor that is readable when there are records.
     var descriptor: CInt { unsafe ring_buffer__epoll_fd(ring) }
 
     /// Delivers what is queued.

@@ -10,7 +10,7 @@ extension PostureCheck {
         var items: [Posture.Item]
     }
 
-    /// Longer than a healthy agent ever takes.
+    /// The longest wait for an answer: longer than a healthy agent ever takes.
     static let patience = Duration.seconds(5)
     /// Bookmarks come every 60 s; the agent itself gives up a watch after 90.
     private static let silenceSecondsMax: Int64 = 120

@@ -9,7 +9,7 @@ import Tokens
 extension PostureCheck {
     /// Namespaces of pods that are asked about, at most.
     private static let namespaceLimit = 16
-    /// No rule names it: only a wildcard grants it.
+    /// An audience that no rule names: only a wildcard grants it.
     private static let strangeAudience = "https://podidentd.invalid/any-audience"
 
     /// One item, or none where the API server cannot be asked: what else is wrong then is said elsewhere.
@@ -41,7 +41,7 @@ extension PostureCheck {
         AccessReviewRequest(verb: KubernetesClient.audienceVerb, resource: audience, namespace: namespace)
     }
 
-    /// Where the audience is granted although `kubernetes.audience-namespaces` does not name it.
+    /// The grants of the audience in namespaces that `kubernetes.audience-namespaces` does not name.
     private func excessNamespaces(
         _ client: KubernetesClient, audience: String, pods: [PodRecord]
     ) async throws(UpstreamFailure) -> [String] {

@@ -215,7 +215,7 @@ struct PodExplainer: Sendable {
         return counts.isEmpty ? nil : counts.reduce(PodTraffic(), +)
     }
 
-    /// Where the agent listens for the pod, as `debug connections` shows it; `nil`: nowhere.
+    /// The places where the agent listens for the pod, as `debug connections` shows them; `nil`: nowhere.
     private func listenerText(of pod: PodRecord) -> String? {
         let listeners = ListenerPlaces(namespaces.open, of: index.snapshot())
             .listeners(for: pod.uid, isHostNetwork: pod.isHostNetwork)

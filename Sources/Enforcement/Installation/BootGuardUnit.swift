@@ -6,7 +6,7 @@ import Settings
 
 /// The files on a node that load the ``BootGuard`` before the kubelet starts: a unit of systemd and two of nft's.
 package struct BootGuardUnit: Sendable {
-    /// Where the host's root is mounted; empty: at the root.
+    /// The directory where the host's root is mounted; empty: at the root.
     package let hostRoot: String
 
     package static let name = "podidentd-boot-guard.service"

@@ -91,7 +91,7 @@ package enum KubepodsSearch {
 /// The pod that the agent runs in, as far as it knows: its UID from the downward API, its cgroup from the kernel.
 struct OwnPod: Sendable {
     let uid: PodUID
-    /// From the root of the hierarchy; `nil`: not found.
+    /// The path from the root of the hierarchy; `nil`: not found.
     let cgroup: [UInt8]?
 
     /// The kubepods cgroup that this pod lies in.

@@ -9,7 +9,7 @@ package struct OtherKubepods: Sendable, Hashable {
 
     /// How deep kubelets put theirs below the root of a node, in every known layout, and some more.
     static let depthMax = 8
-    /// More cgroups outside of kubepods than a node has: bounds a search.
+    /// The most cgroups that a search looks at: more than a node has outside of kubepods.
     static let searchLimit = 16_384
 
     /// Every such tree on the node, in the order of their paths.

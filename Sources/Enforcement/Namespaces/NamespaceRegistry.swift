@@ -60,18 +60,18 @@ package struct NamespaceRegistry: Sendable {
     private struct Failure {
         var count = 0
         var retryAt: Instant
-        /// When another namespace may take its place.
+        /// The time from which another namespace may take its place.
         var forgetAt: Instant
     }
 
     /// One pod's namespaces, bounded by the limits.
     private struct Pod {
-        /// In the order of their opening: the first is the pod's own, and stays.
+        /// The open namespaces in the order of their opening: the first is the pod's own, and stays.
         var open: [UInt64] = []
-        /// In the order of their refusal.
+        /// The refused namespaces in the order of their refusal.
         var refused: [(cookie: UInt64, until: Instant)] = []
         var failures: [UInt64: Failure] = [:]
-        /// When the next line about this pod may be logged.
+        /// The time from which the next line about this pod may be logged.
         var lineAt: Instant?
     }
 

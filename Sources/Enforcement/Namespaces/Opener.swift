@@ -26,7 +26,7 @@ package final class Opener: Sendable {
     /// An answer takes less than a millisecond.
     private static let answerSeconds = 5
 
-    /// Beside the agent's own executable.
+    /// The opener's path, beside the agent's own executable.
     package static var path: String {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = unsafe readlink("/proc/self/exe", &buffer, buffer.count)

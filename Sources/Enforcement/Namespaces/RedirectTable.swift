@@ -32,7 +32,7 @@ final class RedirectTable: Sendable {
         var added: [UInt64: NamespaceListener] = [:]
     }
 
-    /// Held over each write, so that none comes after a change of the share.
+    /// The state, locked over each write, so that none comes after a change of the share.
     private let state = Mutex(State())
 
     /// Whether every entry is this agent's.

@@ -7,7 +7,7 @@ import Synchronization
 /// The proof by the agent's own connection stays in the node's network namespace. Faults inside another pod's (a filter
 /// that does not accept the interface lo, a mesh that captures loopback addresses, no listener) show only here.
 package final class ArrivalMonitor: Sendable {
-    /// So many connections in a row must be missing: one or two may be under way, or given up by their client.
+    /// The fewest connections in a row that must be missing: one or two may be under way, or given up by their client.
     package static let unarrivedMin: UInt64 = 3
 
     /// The result of one look.
@@ -22,7 +22,7 @@ package final class ArrivalMonitor: Sendable {
 
     private struct State {
         var last: [CgroupID: PodTraffic] = [:]
-        /// When the first of the pods that fail now was found.
+        /// The time at which the first of the pods that fail now was found.
         var failingSince: ContinuousClock.Instant?
         var arrivedElsewhereAt: ContinuousClock.Instant?
         var finding = Finding()

@@ -14,7 +14,7 @@ import Synchronization
 ///
 /// An attempt is some ten system calls and two hundred bytes.
 package final class ConnectionProof: Sendable {
-    /// Between two attempts, after a success and after a failure.
+    /// The pauses between two attempts, after a success and after a failure.
     static let pause = (success: Duration.seconds(10), failure: Duration.seconds(1))
     /// One attempt at one address may take so long.
     static let limit = Duration.seconds(2)
@@ -23,7 +23,7 @@ package final class ConnectionProof: Sendable {
 
     /// The state of the proof, for readiness, `check` and `explain`.
     package struct Status: Sendable, Equatable {
-        /// When an attempt last succeeded.
+        /// The time of the latest attempt that succeeded.
         package var provenAt: ContinuousClock.Instant?
         /// The number of attempts since then that failed.
         package var failures = 0

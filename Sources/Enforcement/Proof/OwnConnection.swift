@@ -16,7 +16,7 @@ package struct OwnConnection {
         "the hooks do not take this process for a pod's, so pods are not redirected: the programs know another kubepods "
         + "cgroup or level than this node's, or a policy passthrough names this pod; compare cgroup.kubepods and policies, "
         + "and restart the agent"
-    /// More than any answer to ``MetadataProtocol/OwnPath/podUID`` has.
+    /// The most bytes that are read: more than any answer to ``MetadataProtocol/OwnPath/podUID`` has.
     package static let bytesMax = 4096
 
     private let descriptor: CInt

@@ -4,7 +4,7 @@ struct TimeCheck: Sendable {
     struct Reading: Sendable, Equatable {
         /// Seconds since 1970, by the clock that can be set.
         var wall: Double
-        /// By the clock that cannot.
+        /// The time by the clock that cannot be set.
         var steady: ContinuousClock.Instant
     }
 

@@ -29,7 +29,7 @@ package struct ChildProcess: Sendable {
     }
 
     package var path: String
-    /// Without the program's own name.
+    /// The arguments without the program's own name.
     package var arguments: [String]
     /// `NAME=value`.
     package var environment: [String]
@@ -204,7 +204,7 @@ private struct Supervision {
         return signal == 0 ? .exited(status >> 8 & 0xff) : .signalled(signal)
     }
 
-    /// Until the deadline; `nil` once it has passed. At most 100 ms, so that a program's end is noticed.
+    /// The time until the deadline; `nil` once it has passed. At most 100 ms, so that a program's end is noticed.
     private func milliseconds() -> CInt? {
         let left = process.deadline - .now
         guard left > .zero else { return nil }

@@ -24,9 +24,9 @@ struct ExecCredentialCache: Sendable {
     /// a plugin that keeps making bad ones must not be run by every request.
     private let backoff: Backoff
     private var held: Held?
-    /// Replaced from here on; `nil`: not by time.
+    /// The time from which it is replaced; `nil`: not by time.
     private var replaceAt: Instant?
-    /// Not used from here on; `nil`: not by time.
+    /// The time from which it is not used; `nil`: not by time.
     private var endsAt: Instant?
     private var isRefused = false
     private var failure: KubernetesAPIError?

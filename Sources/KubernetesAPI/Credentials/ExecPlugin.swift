@@ -12,10 +12,10 @@ package struct ExecPlugin: Sendable, Hashable {
     }
 
     package var version: Version
-    /// As the kubeconfig has it.
+    /// The command as the kubeconfig has it.
     package var command: String
     package var arguments: [String]
-    /// Added to the agent's own environment.
+    /// The variables that are added to the agent's own environment.
     package var environment: [Variable]
     package var providesClusterInfo: Bool
 

@@ -11,7 +11,7 @@ import FoundationEssentials
 /// Symbolic links are resolved here and not by the kernel, because an absolute link of the node (the kubelet writes
 /// such a one for its rotating certificate) means a path below the mount point.
 package struct HostFiles: Sendable, Hashable {
-    /// Where the node's root is mounted, without a slash at the end; empty if the agent runs in it.
+    /// The directory where the node's root is mounted, without a slash at the end; empty if the agent runs in it.
     package let root: String
 
     /// The links that the kernel itself follows before it gives up (`MAXSYMLINKS`).
@@ -89,7 +89,7 @@ package struct HostFiles: Sendable, Hashable {
         return base + "/" + done.joined(separator: "/")
     }
 
-    /// Last first, so that the next one is at the end.
+    /// The components, the last first, so that the next one is at the end.
     private static func components(_ path: Substring) -> [Substring] {
         path.split(separator: "/").filter { $0 != "." }.reversed()
     }

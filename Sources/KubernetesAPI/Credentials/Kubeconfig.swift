@@ -25,7 +25,7 @@ package struct Kubeconfig: Sendable, Hashable {
         package var key: Source
     }
 
-    /// Where it was read.
+    /// The path that it was read from.
     package var path: String
     package var server: KubernetesServer
     /// PEM; `nil`: the system's trust store.
@@ -36,7 +36,7 @@ package struct Kubeconfig: Sendable, Hashable {
     package var plugin: ExecPlugin?
     /// Further kubeconfigs in known places, where this one was found by itself.
     package var others: [String] = []
-    /// Where the files that it names are.
+    /// The place of the files that it names.
     package var files: HostFiles
 
     /// The largest kubeconfig and the largest certificate or token file that is read: far above any real one.

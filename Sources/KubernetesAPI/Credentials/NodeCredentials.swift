@@ -21,7 +21,7 @@ package final class NodeCredentials: Sendable {
         /// Holds the client certificate; never used with another generation's connections.
         package var tlsConfiguration: TLSConfiguration
         package var bearerToken: SecretToken?
-        /// When the client certificate, or what the plugin gave, ends; `nil` if that is unknown.
+        /// The end of the client certificate, or of what the plugin gave; `nil` if that is unknown.
         package var notAfter: UnixInstant?
         /// Why there is nothing to authenticate with: the plugin's failure.
         package var problem: KubernetesAPIError?

@@ -1,4 +1,4 @@
-/// Where kubelets keep their kubeconfig.
+/// The places where kubelets keep their kubeconfig.
 package enum NodeKubeconfig {
     /// The places that are looked at, in this order, and who uses each.
     ///

@@ -30,7 +30,7 @@ struct EventLedger: Sendable {
         case drop
     }
 
-    /// Between two requests for the same Event. Kubernetes keeps Events for an hour.
+    /// The time between two requests for the same Event. Kubernetes keeps Events for an hour.
     static let interval = Duration.seconds(600)
     /// Pods times reasons that are remembered: more than a node can have at fault at once.
     static let limit = 1024

@@ -95,7 +95,7 @@ private struct WireEvent: Encodable {
 }
 
 extension PodWarning {
-    /// Within the API server's 1024 bytes, cut at a character's end.
+    /// The message within the API server's 1024 bytes, cut at a character's end.
     fileprivate var boundedMessage: String {
         var text = UpstreamText.clean(message, limit: 1000)
         while text.utf8.count > 1024 { text.removeLast() }

@@ -11,7 +11,7 @@ package final class PodEventRecorder: Sendable {
         package var failed: UInt64 = 0
         /// The same again within ten minutes: counted, and told with the next.
         package var suppressed: UInt64 = 0
-        /// Over the node's limit, or the queue was full.
+        /// Warnings over the node's limit, or for which the queue was full.
         package var dropped: UInt64 = 0
 
         package init() {}

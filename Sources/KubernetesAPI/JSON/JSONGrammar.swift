@@ -48,11 +48,11 @@ struct JSONNesting: Sendable {
 /// A position inside of a string.
 enum JSONStringPart: Sendable {
     case plain
-    /// After a backslash.
+    /// The position after a backslash.
     case escape
-    /// Within `\uXXXX`: so many digits are missing.
+    /// A position within `\uXXXX`: so many digits are missing.
     case hex(Int)
-    /// Within a character of UTF-8: so many bytes are missing, the next one in these bounds.
+    /// A position within a character of UTF-8: so many bytes are missing, the next one in these bounds.
     case tail(Int, UInt8, UInt8)
 
     /// Reads on to the end of the string, which is behind `position` then, or of the chunk. Says whether the string ended.
@@ -117,7 +117,7 @@ enum JSONStringPart: Sendable {
 enum JSONNumberPart: Sendable {
     case minus, zero, integer, point, fraction, exponent, exponentSign, exponentDigits
 
-    /// For `-` or a digit, a number's first byte.
+    /// Begins with `-` or a digit, a number's first byte.
     init(first byte: UInt8) {
         self = byte == UInt8(ascii: "-") ? .minus : byte == UInt8(ascii: "0") ? .zero : .integer
     }

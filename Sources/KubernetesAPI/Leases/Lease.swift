@@ -9,7 +9,7 @@ package struct Lease: Codable, Sendable, Hashable {
     package struct Spec: Codable, Sendable, Hashable {
         package var holderIdentity: String?
         package var leaseDurationSeconds: Int?
-        /// In RFC 3339 with microseconds, as is the next.
+        /// A time in RFC 3339 with microseconds, as is the next.
         package var acquireTime: String?
         package var renewTime: String?
         package var leaseTransitions: Int?

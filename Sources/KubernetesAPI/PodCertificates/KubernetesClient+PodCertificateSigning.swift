@@ -8,7 +8,7 @@ extension KubernetesClient {
     /// Requests of one page; each is a few kilobytes.
     private static let pageSize = 200
     private static let pageBytes = 8 << 20
-    /// Far above what a cluster keeps of them: they are removed after some 15 minutes.
+    /// The most pages, far above what a cluster keeps of requests: they are removed after some 15 minutes.
     private static let pageLimit = 4096
 
     /// Lists the requests of one signer, page by page.

@@ -49,9 +49,9 @@ package struct PodCertificateRequest: Codable, Sendable, Hashable {
     /// The signer's decision, which is final.
     package struct Status: Codable, Sendable, Hashable {
         package var conditions: [Condition]?
-        /// In PEM, the leaf first.
+        /// The certificates in PEM, the leaf first.
         package var certificateChain: String?
-        /// In RFC 3339, as are the two that follow.
+        /// A time in RFC 3339, as are the two that follow.
         package var notBefore: String?
         package var notAfter: String?
         package var beginRefreshAt: String?
@@ -114,9 +114,9 @@ package struct PodCertificateRequest: Codable, Sendable, Hashable {
 
 /// A served version of the API of PodCertificateRequests.
 package enum PodCertificateVersion: String, Sendable, Hashable, CaseIterable {
-    /// On by default since Kubernetes 1.37.
+    /// The version that is on by default since Kubernetes 1.37.
     case v1
-    /// Off by default in 1.35 and 1.36.
+    /// The version that is off by default in Kubernetes 1.35 and 1.36.
     case v1beta1
 
     package var groupVersion: String { "certificates.k8s.io/\(rawValue)" }

@@ -31,7 +31,7 @@ extension KubernetesClient {
     /// The most that is read of one page. A pod is 5 to 20 KB as the API server writes it, in the extreme
     /// ``ObjectSize/written``: a page that holds more is asked for again with fewer pods, so that no page takes long.
     private static let pageBodyLimit = 16 << 20
-    /// Far above what a kubelet can run, one pod a page, to bound the loop.
+    /// The most pages, to bound the loop: far above what a kubelet can run, one pod a page.
     private static let pageCountLimit = 4096
 
     private static func podsQuery(_ nodeName: String, _ rest: KeyValuePairs<String, String>) -> String {

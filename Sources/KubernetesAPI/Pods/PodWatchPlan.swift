@@ -18,14 +18,14 @@ struct PodWatchPlan: Sendable {
     }
 
     private(set) var step = Step.list
-    /// In a row, since something last worked.
+    /// Failures in a row, since something last worked.
     private var failures = 0
 
     private let backoff: Backoff
 
     /// A watch that lives this long was a good one, even if nothing happened.
     private static let goodWatch = Duration.seconds(5)
-    /// So many watches that fail in a row, and the resource version itself is under suspicion: some servers answer a
+    /// Failed watches in a row after which the resource version itself is under suspicion: some servers answer a
     /// version they do not like with 500.
     private static let suspiciousFailures = 3
 
@@ -79,7 +79,7 @@ struct PodWatchPlan: Sendable {
         }
     }
 
-    /// Half to all of the doubling pause, or what the server asked for if that is longer (at most 30 s: pods wait).
+    /// The pause: half to all of the doubling one, or what the server asks if that is longer (at most 30 s: pods wait).
     private func pause(retryAfter: Duration?, random: Double) -> Duration {
         let jittered = backoff.pause(after: failures) * (0.5 + random / 2)
         return max(jittered, min(retryAfter ?? .zero, .seconds(30)))

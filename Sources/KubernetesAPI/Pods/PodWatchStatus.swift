@@ -1,6 +1,6 @@
 /// How fresh the view of this node's pods is: for readiness and the debug dump.
 package struct PodWatchStatus: Sendable, Hashable {
-    /// When the API server last showed anything: a list, an accepted watch, an event, a bookmark.
+    /// The time when the API server last showed anything: a list, an accepted watch, an event, a bookmark.
     package var lastContact: ContinuousClock.Instant?
     /// Whether a complete list has been applied.
     package var isSynced = false

@@ -9,13 +9,13 @@ package import Tokens
 /// can bring back what a newer event removed.
 package final class PodWatcher: Sendable {
     package struct Options: Sendable {
-        /// Between lists that misses ask for: at most 5/s, however many pods are missed.
+        /// The time between lists that misses ask for: at most 5/s, however many pods are missed.
         package var missInterval = Duration.milliseconds(200)
-        /// Where the pause between attempts begins and ends.
+        /// The shortest pause between attempts. The next property is the longest.
         package var shortestPause = Duration.milliseconds(100)
         package var longestPause = Duration.seconds(5)
-        /// When the server shall end a watch: at random in between, so that the nodes of a cluster do not come back
-        /// together.
+        /// The seconds after which the server shall end a watch: at random in between, so that the nodes of a cluster
+        /// do not come back together.
         package var watchSeconds = 240...420
 
         package init() {}
@@ -31,7 +31,7 @@ package final class PodWatcher: Sendable {
     private let logger: Logger
     private let signal = MissSignal()
     private let storage = Mutex(PodWatchStatus())
-    /// Decide about each pod when it is read, so that its labels need not be kept.
+    /// The rules that decide about each pod when it is read, so that its labels need not be kept.
     private let policies: Mutex<PolicyTable>
     /// The keys of labels that records keep for the audit.
     private let auditedLabels: Set<String>

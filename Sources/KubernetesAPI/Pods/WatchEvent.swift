@@ -9,7 +9,7 @@ enum WatchEvent: Equatable {
     case failure(code: Int?, message: String)
     /// An unknown event type, or an object without a UID or a name: nothing to act on, but the watch has moved on.
     case skipped(resourceVersion: String?)
-    /// Not a watch event at all.
+    /// A line that is not a watch event at all.
     case malformed
 
     init(_ projection: JSONProjection, nodeName: String) {

@@ -49,7 +49,7 @@ struct WireObject {
 
     var uid: PodUID? { metadata?.uid.flatMap(PodUID.init) }
 
-    /// Bounded, because it goes back into a URL.
+    /// The resource version, bounded, because it goes back into a URL.
     var resourceVersion: String? {
         metadata?.resourceVersion.flatMap { (1...128).contains($0.utf8.count) ? $0 : nil }
     }
@@ -117,7 +117,7 @@ extension WireObject.PodStatus {
 
 /// A pod as a watch or a list shows it, with what only rules look at.
 struct ObservedPod: Sendable, Equatable {
-    /// Without a policy of its own.
+    /// The pod's record, without a policy of its own.
     var record: PodRecord
     /// Whether it is the mirror pod of a static pod, which no rule knows by its ServiceAccount.
     var isMirror = false

@@ -12,7 +12,7 @@ extension PostureCheck {
         /// The agent answers.
         case agent
         case refused
-        /// Not our business: it leaves, wherever it goes.
+        /// The connection leaves, wherever it goes: that is not our business.
         case open
     }
 
@@ -32,7 +32,7 @@ extension PostureCheck {
         }
     }
 
-    /// Where the probes are made, for the section's title.
+    /// The place that the probes are made from, for the section's title.
     var probesFrom: String { configuration.podUID == nil ? "a cgroup below kubepods" : "this pod" }
 
     /// Tries what a pod may and may not do: from the own pod's cgroup where this command runs in the agent's pod (there
@@ -100,7 +100,7 @@ extension PostureCheck {
         }
     }
 
-    /// Where the agent may listen in any network namespace, as `address:port`.
+    /// The addresses at which the agent may listen in any network namespace, as `address:port`.
     var agents: [String] {
         ListenerPorts(first: configuration.listenPort).range.reversed().flatMap { ["127.0.0.1:\($0)", "[::1]:\($0)"] }
     }

@@ -15,8 +15,8 @@ extension PostureCheck {
         return items
     }
 
-    /// Where a hook belongs: the guard of pods' sockets at kubepods, so that no other packet pays for it; the others at
-    /// the root, because a socket's hooks are those of the cgroup that it was made in.
+    /// The cgroup of a hook: kubepods for the guard of pods' sockets, so that no other packet pays for it; the root for
+    /// the others, because a socket's hooks are those of the cgroup that it was made in.
     static func place(of hook: InstalledHook, _ layout: CgroupLayoutFinding) -> (id: CgroupID?, name: String) {
         hook.name == "egress"
             ? (layout.kubepods?.id, "the kubepods cgroup")
@@ -154,7 +154,7 @@ extension PostureCheck {
 }
 
 extension ProtectedEndpoint {
-    /// As it is configured.
+    /// The endpoint as it is configured.
     var text: String {
         let host = address.text
         guard let port else { return host }

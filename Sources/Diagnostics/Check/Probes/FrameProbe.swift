@@ -14,7 +14,7 @@ struct FrameProbe {
     enum Outcome: Equatable {
         /// The guard counted as many packets as were sent.
         case dropped
-        /// So many of the packets that were sent were not counted.
+        /// The guard did not count so many of the packets that were sent.
         case passed(Int)
         /// Nothing was sent: why.
         case untried(String)

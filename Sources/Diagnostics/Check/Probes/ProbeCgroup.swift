@@ -18,7 +18,7 @@ final class ProbeCgroup: Sendable {
     private let process = Mutex<pid_t?>(nil)
     private let isEnding = Atomic(false)
 
-    /// Longer than all probes together can take.
+    /// The milliseconds of the longest wait: longer than all probes together can take.
     private static let patience: CInt = 30_000
     private static let outputBytesMax = 1 << 20
 
@@ -130,7 +130,7 @@ final class ProbeCgroup: Sendable {
         }
     }
 
-    /// Everything until the end; `nil` if that does not come in time.
+    /// Reads everything until the end; `nil` if that does not come in time.
     private func read(_ descriptor: CInt) -> [UInt8]? {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 16 * 1024)

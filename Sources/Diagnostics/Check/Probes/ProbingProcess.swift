@@ -10,7 +10,7 @@ package enum ProbingProcess {
 
     /// One probe lasts at most three times this.
     private static let patience: CInt = 2000
-    /// No caller waits as long: a process without a caller ends itself.
+    /// The seconds after which a process without a caller ends itself: no caller waits as long.
     private static let lifetime: UInt32 = 60
 
     /// - Parameters:

@@ -5,7 +5,7 @@ import Linux
 
 /// `/proc/net/tcp` and `tcp6`: where connections really go. What `getpeername()` says is what our own hooks say.
 enum SocketTable {
-    /// Larger than the table of a node with a hundred thousand sockets.
+    /// The most bytes that are read: more than the table of a node with a hundred thousand sockets has.
     private static let bytesMax = 32 << 20
 
     /// The far end of this process's socket, as `address:port`; IPv4 in its mapped form without the disguise.
