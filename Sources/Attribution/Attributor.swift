@@ -12,13 +12,13 @@ package struct Attributor: Sendable {
 
     /// Identifies the caller from what is known now, in a few hash look-ups.
     ///
-    /// Without a pod-level cgroup there is no identity, for one of two reasons. If all the caller's ancestors down to
-    /// the deepest possible pod level exist, it was not in a pod: `.notInPod`. If one is gone, it is unknown
-    /// what it was, and a pod's cgroup is the one kind that comes and goes there: `.podGone`.
+    /// A caller without a pod-level cgroup has no identity, for one of two reasons. If all its ancestors down to the
+    /// deepest possible pod level exist, it was not in a pod: `.notInPod`. If one is gone, it is unknown what it was,
+    /// and a pod's cgroup is the one kind that comes and goes there: `.podGone`.
     ///
-    /// With one, the pod list decides. A UID that it does not show is `.pending`, unless the watch said that the pod
-    /// was deleted. A pod whose policy is not to be attributed gets here before the kernel knows its policy, or on a
-    /// connection from before a change: it is refused, whatever else is known of it.
+    /// The pod list decides about any other. A UID that it does not show is `.pending`, unless the watch said that the
+    /// pod was deleted. A pod whose policy is not to be attributed gets here before the kernel knows its policy, or on
+    /// a connection from before a change: it is refused, whatever else is known of it.
     package func identify(_ tag: CallerTag) -> Identification {
         switch self.index.lookUp(tag) {
         case .notInPod: .refused(.notInPod)

@@ -25,7 +25,7 @@ indirect enum MetadataValue: Sendable, Hashable {
 
     /// A leaf's plain body: no newline after a single value, one after each element of a list.
     ///
-    /// For a directory: its listing, one name a line, a slash after the name of a directory.
+    /// The body of a directory is its listing, one name a line, a slash after the name of a directory.
     var plainText: String {
         switch self {
         case .text(let text): text

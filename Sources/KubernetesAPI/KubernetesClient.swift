@@ -92,7 +92,7 @@ package final class KubernetesClient: Sendable {
 
     /// Asks for an object or a list that may be large, and reads it while it arrives, if the answer is a success.
     ///
-    /// With `isWatch` the call takes one of the watches' connections, so that no other call waits for it.
+    /// A call with `isWatch` takes one of the watches' connections, so that no other call waits for it.
     func read<Reader: UpstreamBodyReader>(
         _ method: HTTPMethod, _ pathAndQuery: String, body: [UInt8]? = nil, reader: Reader, isWatch: Bool = false,
         adjust: (inout UpstreamCall) -> Void = { _ in }

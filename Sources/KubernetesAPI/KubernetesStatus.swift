@@ -42,7 +42,7 @@ extension UpstreamFailure {
         )
     }
 
-    /// There is nothing to authenticate with.
+    /// A failure for want of anything to authenticate with.
     init(noCredentials problem: KubernetesAPIError) {
         self.init(
             upstream: .kubernetes, kind: .unavailable,

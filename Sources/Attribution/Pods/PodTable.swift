@@ -1,6 +1,6 @@
 /// The state of a pod directory: this node's pods by the UID that their cgroups' names carry.
 ///
-/// As large as the node's set of pods, which the API server limits to what is bound to this node.
+/// The table is as large as the node's set of pods, which the API server limits to what is bound to this node.
 struct PodTable: Sendable {
     /// How many deleted pods are remembered: what a node deletes in minutes, while a pod's cgroup outlives its API
     /// object by seconds.

@@ -26,7 +26,7 @@ package protocol CgroupEventSource: Sendable {
 
 /// Events from the raw tracepoints `cgroup_mkdir` and `cgroup_rmdir`, through a BPF ring buffer.
 ///
-/// Not pinned: an agent that is away misses nothing that its start-up walk would not find.
+/// The programs are not pinned: an agent that is away misses nothing that its start-up walk would not find.
 package final class TracepointCgroupEvents: CgroupEventSource {
     package let mechanism = "tracepoints"
     package let reportsEnds = true

@@ -46,7 +46,7 @@ package struct NamespaceEvent: Sendable, Hashable {
 
 /// The events of one ``Datapath``'s programs, and hooks of its own that see where pods' processes come from and go to.
 ///
-/// Not pinned: what runs when an agent starts, it finds by ``walk()``.
+/// The hooks are not pinned: an agent that starts finds what runs by ``walk()``.
 package final class NamespaceEvents: Sendable {
     private let queue: NamespaceQueue
     private let thread: PollThread

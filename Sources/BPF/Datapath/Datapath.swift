@@ -86,7 +86,7 @@ package final class Datapath: Sendable {
         }
     }
 
-    /// Half an installation is none; but an earlier agent's hooks stay, whatever becomes of this one.
+    /// Removes half an installation; but an earlier agent's hooks stay, whatever becomes of this one.
     private static func giveUp(_ configuration: DatapathConfiguration, _ wasInstalled: Bool) {
         guard !wasInstalled else { return }
         _ = try? configuration.pinDirectory.remove()
@@ -96,7 +96,7 @@ package final class Datapath: Sendable {
     /// Drops frames that pass no socket hook as well, in the network namespace of the calling thread, which must be
     /// the node's.
     ///
-    /// Last of all: it drops whatever is not redirected. A connection that is begun before the redirect works would
+    /// The last step: it drops whatever is not redirected. A connection that is begun before the redirect works would
     /// wait in vain for an answer to its first packet.
     ///
     /// - Throws: Why there cannot be such a guard, if the configuration requires one. The hooks stay: what they refuse

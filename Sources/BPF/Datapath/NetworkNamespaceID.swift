@@ -63,8 +63,8 @@ package struct NetworkNamespaceID: Sendable, Hashable {
 extension Datapath {
     /// The network namespace of the calling thread, whose process is below the hooks.
     ///
-    /// Before Linux 5.12 a namespace gets its cookie when a program first asks for it. The bind hooks ask whenever one of the
-    /// agent's ports is named, whatever becomes of the bind.
+    /// Linux before 5.12 gives a namespace its cookie when a program first asks for it. The bind hooks ask whenever one
+    /// of the agent's ports is named, whatever becomes of the bind.
     package func ownNamespace() throws(BPFError) -> NetworkNamespaceID {
         if let own = try? NetworkNamespaceID.current() { return own }
         let socket = try FileDescriptor(

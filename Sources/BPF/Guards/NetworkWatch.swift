@@ -3,7 +3,7 @@ import Synchronization
 
 /// Decides whether the interfaces and addresses of the node's network namespace have to be listed again.
 ///
-/// Where the kernel reports no changes, they are listed each time.
+/// The agent lists them each time where the kernel reports no changes.
 final class NetworkWatch: Sendable {
     private struct State: ~Copyable {
         let changes: NetworkChanges?

@@ -27,7 +27,7 @@ enum NftablesGuard {
     private static let ipv6: UInt8 = 10
     private static let tcp: UInt8 = 6
     private static let udp: UInt8 = 17
-    /// Harmless, and path MTU discovery and neighbour discovery need them.
+    /// ICMP and ICMPv6: harmless, and path MTU discovery and neighbour discovery need them.
     private static let icmp: [UInt8] = [1, 58]
     private static let dns: UInt16 = 53
     private static let ntp: UInt16 = 123

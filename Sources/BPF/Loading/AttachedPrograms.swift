@@ -3,7 +3,7 @@ import Glibc
 
 /// Programs that another owner attached to a cgroup at one hook in a way that lets no other program in.
 ///
-/// Without `BPF_F_ALLOW_MULTI` a cgroup takes one program at a hook, and the kernel refuses every other, below it as
+/// A cgroup without `BPF_F_ALLOW_MULTI` takes one program at a hook, and the kernel refuses every other, below it as
 /// well, with EPERM (`hierarchy_allows_attach` in kernel/bpf/cgroup.c).
 package struct ExclusivePrograms: Sendable, Equatable {
     /// The kernel's name of the hook, as bpftool takes it: `cgroup_inet4_connect`.
@@ -14,7 +14,7 @@ package struct ExclusivePrograms: Sendable, Equatable {
     package let allowsOverride: Bool
     package let programs: [Program]
 
-    /// One of them.
+    /// One of the programs.
     package struct Program: Sendable, Equatable {
         /// The kernel's number for it.
         package let id: UInt32

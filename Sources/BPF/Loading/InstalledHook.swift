@@ -8,7 +8,7 @@ package struct InstalledHook: Sendable, Equatable {
     package enum Role: Sendable {
         /// A way to a protected address that this hook closes.
         case protection
-        /// Nothing: connections lose their identity or look different, and are refused.
+        /// No gain: connections lose their identity or look different, and are refused.
         case service
     }
 

@@ -15,7 +15,7 @@ package final class HeldPins: Sendable {
         case removed
         /// There is no BPF file system at the path any more.
         case unmounted
-        /// The agent pinned everything again, in another file system than before.
+        /// The agent pinned the missing ones again, in another file system than before.
         case restored
     }
 

@@ -22,7 +22,7 @@ package struct PinDirectory: Sendable, Equatable {
     }
 
     var links: String { path + "/links" }
-    /// See ``PinLock/openProof()``.
+    /// The file of ``PinLock/openProof()``.
     var lockFile: String { path + "/lock" }
     var maps: String { path + "/maps-v\(NID_ABI_VERSION)" }
 

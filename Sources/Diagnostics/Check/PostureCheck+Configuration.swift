@@ -49,7 +49,7 @@ extension PostureCheck {
         Posture.Item(id, .unknown, "not tried: \(key) is not set, and no agent runs here that could be asked")
     }
 
-    /// Nothing, where the configuration says everything.
+    /// The items about the configuration's own gaps; none, where it says everything.
     func configurationItems() -> [Posture.Item] {
         var items: [Posture.Item] = []
         if !borrowed.isEmpty {

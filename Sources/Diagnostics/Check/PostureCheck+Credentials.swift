@@ -144,7 +144,7 @@ extension PostureCheck {
         return Array(candidates.prefix(candidatesMax))
     }
 
-    /// Enough for every namespace of most nodes; each costs the API server one token.
+    /// The most candidates: enough for every namespace of most nodes; each costs the API server one token.
     static let candidatesMax = 10
 
     func judge(_ identity: KubernetesClient.Identity) -> Posture.Item {

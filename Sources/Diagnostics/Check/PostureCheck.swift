@@ -24,7 +24,7 @@ package struct PostureCheck: Sendable {
         self.pins = PinDirectory(path: configuration.pinDirectory)
     }
 
-    /// Everything that can be found out, judged.
+    /// Judges everything that can be found out.
     package func run() async -> Posture {
         let features = KernelFeatures.probe()
         let layout = CgroupLayoutFinding(configuration)

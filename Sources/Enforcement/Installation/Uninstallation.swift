@@ -80,7 +80,7 @@ package enum Uninstallation {
     }
 }
 
-/// Something could not be removed.
+/// The error of an uninstallation that could not remove something.
 package struct IncompleteUninstallation: Error, CustomStringConvertible {
     /// The paths that could.
     package let removed: [String]

@@ -8,8 +8,8 @@ import Telemetry
 /// Tells the programs which cgroup is the kubelet's, whenever the kubelet makes it or one of its QoS classes; and which
 /// are other kubelets'.
 ///
-/// Until the programs know a new kubepods cgroup, what is in it is no pod to them. The kubelet makes pods' cgroups some
-/// time after their root, and the root's event is handled within microseconds.
+/// The programs take nothing in a new kubepods cgroup for a pod until they know it. The kubelet makes pods' cgroups
+/// some time after their root, and the root's event is handled within microseconds.
 final class KubepodsKeeper: Sendable {
     private let root: KubepodsRoot
     /// The cgroups whose appearance changes what the programs must know.

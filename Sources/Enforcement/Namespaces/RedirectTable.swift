@@ -41,7 +41,7 @@ final class RedirectTable: Sendable {
     /// Whether no entry is this agent's.
     var isGiven: Bool { state.withLock { $0.share == .nothing || $0.share == .ended } }
 
-    /// Nothing beyond the new share is written once this has returned. After `.ended` the share stays.
+    /// Changes the share. Nothing beyond it is written once this has returned. After `.ended` the share stays.
     func change(to share: Share) {
         state.withLock { state in
             guard state.share != .ended else { return }

@@ -213,8 +213,8 @@ package struct SelfCheck: Sendable {
         }
     }
 
-    /// Nothing is wrong with others at the same hooks. But an operator who looks for the cause of a lost connection
-    /// shall find them.
+    /// Logs the programs of others at the same hooks. Nothing is wrong with them, but an operator who looks for the
+    /// cause of a lost connection shall find them.
     private func checkHooks(_ others: inout Set<Datapath.OtherProgram>) {
         guard let found = datapath.current?.otherPrograms() else { return }
         let new = found.subtracting(others)
@@ -243,7 +243,7 @@ package struct SelfCheck: Sendable {
             ])
     }
 
-    /// Nearly always there is nothing to do, and no other thread is woken up for it.
+    /// Checks the namespaces: nearly always there is nothing to do, and no other thread is woken up for it.
     private func checkNamespaces(_ looks: Int) async {
         guard let datapath = datapath.current else { return }
         let podLooks = tracking.reportsEnds ? Self.looksPerPodCheck.reported : Self.looksPerPodCheck.unreported

@@ -9,7 +9,7 @@ struct TimeCheck: Sendable {
     }
 
     enum Finding: Sendable, Equatable {
-        /// Forward if positive.
+        /// The node's clock was set: forward if positive.
         case clockStepped(seconds: Int)
         case stalled(seconds: Int)
     }

@@ -21,10 +21,10 @@ package struct ExecPlugin: Sendable, Hashable {
 
     /// The agent's path of the program.
     ///
-    /// As client-go does it, seen from the node's root: an absolute path is the node's; a path with a slash is relative
-    /// to the kubeconfig's folder; a bare name is looked for along `searchPath`. The program is run in the agent's own
-    /// file system view, so below another root only what needs none of the node's libraries works: static programs,
-    /// which the plugins of EKS (aws-iam-authenticator), AKS (kubelogin) and GKE are.
+    /// Finds it as client-go does, seen from the node's root: an absolute path is the node's; a path with a slash is
+    /// relative to the kubeconfig's folder; a bare name is looked for along `searchPath`. The program is run in the
+    /// agent's own file system view, so below another root only what needs none of the node's libraries works: static
+    /// programs, which the plugins of EKS (aws-iam-authenticator), AKS (kubelogin) and GKE are.
     ///
     /// - Parameters:
     ///   - kubeconfig: The agent's path of the kubeconfig.

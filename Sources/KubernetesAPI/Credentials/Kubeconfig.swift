@@ -64,7 +64,7 @@ package struct KubernetesServer: Sendable, Hashable, CustomStringConvertible {
     /// A DNS name or an IP address, without brackets.
     package var host: String
     package var port: Int
-    /// Empty, or a path that begins with a slash and does not end with one.
+    /// The path of its URL: empty, or one that begins with a slash and does not end with one.
     package var path: String
     /// The name that the server's certificate is for, if not `host`.
     package var tlsServerName: String?

@@ -11,8 +11,8 @@ package import UpstreamHTTP
 /// `checkInterval`, the files are looked at; what changed is loaded. A file that is half-written or does not fit
 /// its key changes nothing: the credential in use stays, and the log says so once.
 ///
-/// Where the kubeconfig names a credential plugin, the agent runs it at the first request. It runs it again before the
-/// credential ends, and when the API server refuses it.
+/// The agent runs a credential plugin, where the kubeconfig names one, at the first request. It runs the plugin again
+/// before the credential ends, and when the API server refuses it.
 package final class NodeCredentials: Sendable {
     /// One consistent set of credentials.
     package struct Snapshot: Sendable {

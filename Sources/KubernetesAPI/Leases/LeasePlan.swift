@@ -52,6 +52,6 @@ package struct LeasePlan: Sendable {
     /// The API server took what this process wrote, which was begun at `began`.
     package mutating func wrote(began: ContinuousClock.Instant) { renewed = began }
 
-    /// Another was faster.
+    /// Notes that another process was faster.
     package mutating func lost() { renewed = nil }
 }

@@ -2,7 +2,7 @@ import Tokens
 
 /// Bounds how many PodCertificateRequests a node leaves in the API: each is an object in etcd for a quarter of an hour.
 ///
-/// While signers decide, ``openLimit`` may be open at once. Once one was left undecided, one at a time, with pauses that grow.
+/// A node has up to ``openLimit`` open while signers decide; once one was left undecided, one, with pauses that grow.
 struct PodCertificateGate: Sendable {
     static let openLimit = 16
     static let backoff = Backoff(shortest: .seconds(5), longest: .seconds(120))
