@@ -120,7 +120,7 @@ package final class MetadataServer: Sendable {
     /// The listening sockets of a namespace, which stay the server's.
     package func descriptors(namespace: UInt64) -> [CInt] { pool.descriptors(namespace: namespace) }
 
-    /// When a connection in a namespace was last accepted; `nil`: none has been.
+    /// The time at which a connection in a namespace was last accepted; `nil`: none has been.
     package func lastAccepted(namespace: UInt64) -> NIODeadline? { pool.lastAccepted(namespace: namespace) }
 
     /// Leaves new connections with the listening sockets, for another process that holds them, until

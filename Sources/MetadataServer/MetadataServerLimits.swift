@@ -10,7 +10,7 @@ package struct MetadataServerLimits: Sendable, Hashable {
     package var headerFields = 100
     /// Bytes of a body, which is read and dropped, over it 413.
     package var body = 64 * 1024
-    /// From the first byte of a request (or from accept) to its last, over it 408. Also bounds a client that
+    /// The time from the first byte of a request (or from accept) to its last, over it 408. Also bounds a client that
     /// does not read its answer.
     package var requestTimeout = TimeAmount.seconds(10)
     /// Keep-alive without a request. Longer than the 60 s after which Go and others close, so that they do it
@@ -21,8 +21,8 @@ package struct MetadataServerLimits: Sendable, Hashable {
     package var waitBudget = Duration.milliseconds(2_900)
     /// A defence behind all other deadlines, over it 503.
     package var answerTimeout = TimeAmount.seconds(30)
-    /// After a refusal, how long the rest of the request is read and dropped before the connection closes: a close
-    /// with unread bytes resets the connection, and the client would lose the answer.
+    /// The time after a refusal in which the rest of the request is read and dropped before the connection closes. A
+    /// close with unread bytes resets the connection, and the client would lose the answer.
     package var lingerTimeout = TimeAmount.seconds(1)
     /// A `wait_for_change` without `timeout_sec`, or with a larger one.
     package var watchTimeout = TimeAmount.hours(1)

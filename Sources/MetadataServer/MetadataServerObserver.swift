@@ -29,7 +29,8 @@ package struct AnsweredRequest: Sendable, Hashable {
     package var source: Source
     /// The pod that asked; `nil`: the caller has no identity.
     package var pod: PodUID?
-    /// From the complete request to its answer. `nil` where no request was complete, and for a `wait_for_change`.
+    /// The time from the complete request to its answer. `nil` where no request was complete, and for a
+    /// `wait_for_change`.
     package var nanoseconds: Int64?
 
     package init(

@@ -24,7 +24,7 @@ package struct NftablesTable: Sendable, Equatable {
         }
     }
 
-    /// Where packets enter a chain of type `filter`, with policy accept.
+    /// The place where packets enter a chain of type `filter`, with policy accept.
     package struct Hook: Sendable, Equatable {
         package enum Place: UInt32, Sendable {
             case prerouting = 0
@@ -60,7 +60,7 @@ package struct NftablesTable: Sendable, Equatable {
         case anyBit(of: Header, offset: UInt32, mask: [UInt8])
         /// The IPv4 header has this option: `ip option lsrr exists`.
         case ipv4Option(UInt8)
-        /// There is an IPv6 extension header of this type, and the byte at this offset of it is another one:
+        /// Matches if there is an IPv6 extension header of this type, and the byte at this offset of it is another one:
         /// `rt seg-left != 0`.
         case extensionByteDiffers(type: UInt8, offset: UInt32, from: UInt8)
         /// Counts the packet: `counter name "arriving"`.

@@ -54,7 +54,7 @@ extension NodeRecord {
         text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? UInt64(text) : nil
     }
 
-    /// Without the highest bit: some clients read the ID as a signed number. `nil` without a UID.
+    /// The UID's hash without the highest bit: some clients read the ID as a signed number. `nil` if there is no UID.
     private static func hash(_ uid: String) -> UInt64? {
         uid.isEmpty ? nil : uid.stableHash & UInt64(Int64.max)
     }

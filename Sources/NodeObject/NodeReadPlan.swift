@@ -7,7 +7,8 @@ struct NodeStep: Equatable {
     var isNews: Bool
 }
 
-/// When the agent reads its own Node object again, and whether the end of a read is worth a line in the log.
+/// The times at which the agent reads its Node object again, and whether the end of a read is worth a line in the
+/// log.
 struct NodeReadPlan: Equatable {
     /// Labels of a Node hardly ever change, and nothing urgent hangs on them.
     static let refreshInterval = Duration.seconds(600)

@@ -14,7 +14,7 @@ import Tokens
 package struct StartupTaint: Sendable {
     let key: String
     let nodeName: String
-    /// With the node's credentials.
+    /// The client with the node's credentials.
     let reader: KubernetesClient
     /// The credentials of the agent's own ServiceAccount.
     let credentials: NodeCredentials
@@ -88,9 +88,9 @@ package struct StartupTaint: Sendable {
     }
 }
 
-/// When the startup taint is looked at again.
+/// The times at which the startup taint is looked at again.
 struct StartupTaintPlan: Equatable {
-    /// While the agent is not ready.
+    /// The pause while the agent is not ready.
     static let readinessPause = Duration.milliseconds(200)
     /// A Node object that was deleted and made again by the kubelet is tainted again.
     static let checkPause = Duration.seconds(60)

@@ -51,7 +51,7 @@ package protocol TokenReviewing: Sendable {
 package struct ExchangeRefusal: Error, Sendable, Hashable {
     package var status: Int
     package var reason: String
-    /// After how many seconds the same may be asked again.
+    /// The seconds after which the same may be asked again.
     package var retryAfter: Int?
     /// Whether the log has to tell it: a node over its share is told once.
     package var isNews = true

@@ -73,7 +73,7 @@ package final class NodeShares: Sendable {
         var nodes = Table()
         var connections: [String: Int] = [:]
         var underWay: [String: Int] = [:]
-        /// When the log had the last line about an address over its limits.
+        /// The time at which the log had the last line about an address over its limits.
         var toldAt: ContinuousClock.Instant?
     }
 

@@ -10,7 +10,7 @@ package final class SignatureLog: Sendable {
         case signed
         case refused
         case failed
-        /// Over the share of a pod, a node or an address.
+        /// The share of a pod, a node or an address is used up.
         case limited
     }
 

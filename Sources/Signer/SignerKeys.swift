@@ -15,7 +15,7 @@ package struct SignerKeys: Sendable {
     package let tokenKeyID: String
     package let bundle: TrustBundle
 
-    /// Above any real Secret: those are 1 MiB at most.
+    /// The limit of a file, above any real Secret: those are 1 MiB at most.
     private static let fileLimit = 1 << 20
 
     /// Reads the folders.
@@ -67,7 +67,7 @@ package struct SignerKeys: Sendable {
         return key
     }
 
-    /// When a file of the folder was last changed: both replicas mount the same Secret.
+    /// The time at which a file of the folder was last changed: both replicas mount the same Secret.
     private static func modified(_ folder: String) -> UInt64 {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         return names.reduce(0) { latest, name in

@@ -8,7 +8,7 @@ package import X509
 package struct SigningAuthority: Sendable {
     /// An SVID that was signed.
     package struct Issued: Sendable {
-        /// In DER: the leaf, then the intermediates.
+        /// The certificates in DER: the leaf, then the intermediates.
         package var chain: [[UInt8]]
         package var serialNumber: String
         package var notBefore: Date
@@ -45,7 +45,7 @@ package struct SigningAuthority: Sendable {
         intermediates = chain.filter { $0.issuer != $0.subject }.compactMap { try? Self.der($0) }
     }
 
-    /// When the authority's own certificate ends.
+    /// The time at which the authority's own certificate ends.
     package var notAfter: Date { certificate.notValidAfter }
     /// The certificate in DER.
     package var der: [UInt8] { (try? Self.der(certificate)) ?? [] }

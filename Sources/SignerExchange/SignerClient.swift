@@ -6,9 +6,9 @@ package import SpiffeIdentity
 package import Tokens
 import UpstreamHTTP
 
-/// Where the signer is, and how it is believed.
+/// The signer's address, and how the agent believes the signer.
 package struct SignerClientConfiguration: Sendable {
-    /// Without a slash at the end.
+    /// The URL without a slash at the end.
     let url: String
     let trustDomain: TrustDomain
     let audience: String

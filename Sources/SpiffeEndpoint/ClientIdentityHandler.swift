@@ -14,7 +14,7 @@ final class ClientIdentityHandler: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     private enum State {
-        /// Before the end of the handshake.
+        /// The handshake has not ended.
         case shaking
         /// The caller is not known yet; with what arrived meanwhile.
         case waiting([ByteBuffer])
@@ -32,7 +32,7 @@ final class ClientIdentityHandler: ChannelInboundHandler {
     private let place: PodConnectionLimit.Place
     private var state = State.shaking
 
-    /// As long as the metadata protocol holds a request of a pod that is not known yet.
+    /// The time for which the metadata protocol holds a request of a pod that is not known yet.
     private static let holdLimit = Duration.seconds(10)
     /// One request may arrive while the caller is not known: more is no client of this protocol.
     private static let heldReads = 8

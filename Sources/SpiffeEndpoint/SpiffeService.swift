@@ -158,7 +158,7 @@ package final class SpiffeService: Sendable {
     /// How many certificates were obtained.
     package var certificateCount: UInt64 { counters.issued[.x509] }
 
-    /// For the metrics.
+    /// The numbers for the metrics.
     package var holdings: (connections: Int, streams: Int, certificates: Int, tokens: Int) {
         let holdings = store.holdings
         return (server.connectionCount, holdings.streams, holdings.certificates, holdings.tokens)

@@ -9,7 +9,7 @@ package struct SpiffeSettings: Sendable {
     /// 0: none.
     let port: UInt16
     let socket: String?
-    /// Where metadata is served through TLS, and which pod the agent is; `nil`: it is not.
+    /// The port where metadata is served through TLS, and which pod the agent is; `nil`: it is not.
     let metadata: (port: UInt16, ownPod: PodUID)?
     let workload: WorkloadConfiguration
     let certificates: CertificateWay

@@ -3,7 +3,7 @@ import X509
 
 /// A certificate chain, the leaf first, between DER and PEM.
 package enum CertificateChain {
-    /// Above every real chain: a leaf and a few intermediates.
+    /// The limit in bytes, above every real chain: a leaf and a few intermediates.
     private static let longest = 64 * 1024
 
     /// The chain in PEM.

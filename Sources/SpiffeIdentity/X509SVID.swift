@@ -6,12 +6,12 @@ import X509
 /// An X.509-SVID with its private key, verified against the bundle that it came with.
 package struct X509SVID: Sendable {
     package let id: SpiffeID
-    /// In DER, the leaf first, without the root.
+    /// The chain in DER, the leaf first, without the root.
     package let chain: [[UInt8]]
     package let key: WorkloadKey
     package let notBefore: Date
     package let notAfter: Date
-    /// In upper-case hexadecimal, for logs and audit.
+    /// The serial number in upper-case hexadecimal, for logs and audit.
     package let serialNumber: String
 
     /// Takes what a signer answered, after making sure that it is what was asked for: for this key and this ID, usable

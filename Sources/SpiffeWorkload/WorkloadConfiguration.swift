@@ -12,7 +12,7 @@ package struct WorkloadConfiguration: Sendable {
     package var holdLimit = Duration.seconds(10)
     /// The share of a certificate's life after which it is renewed; a tenth of it is added or taken away at random.
     package var renewalShare = 0.5
-    /// Over how much time pushes of a new bundle are spread.
+    /// The time over which pushes of a new bundle are spread.
     package var bundleSpread = Duration.seconds(30)
     /// How often the bundle is read.
     package var bundleInterval = Duration.seconds(30)
@@ -53,7 +53,7 @@ package struct WorkloadConfiguration: Sendable {
     /// range.
     static let longestLife: TimeInterval = 366 * 86_400
 
-    /// When to renew a certificate that was just obtained, or could not be renewed.
+    /// The time until a certificate is renewed that was just obtained, or could not be renewed.
     func renewalDelay(of svid: X509SVID?, failed: Bool) -> TimeAmount {
         guard let svid else { return .seconds(30) }
         let left = min(max(svid.notAfter.timeIntervalSinceNow, 0), Self.longestLife)

@@ -17,7 +17,7 @@ package struct AttributionCounters: Sendable {
 
     package init() {}
 
-    /// Once for every request, hence without a hash for the usual outcome.
+    /// Counts one outcome. Every request does it once, hence without a hash for the usual outcome.
     package func count(_ identification: Identification, isFinal: Bool) {
         switch identification {
         case .caller: caller.increment()

@@ -11,7 +11,7 @@ final class CallQueue: Sendable {
 
     private struct Waiting {
         let ticket: UInt64
-        /// When the client's request arrived.
+        /// The time at which the client's request arrived.
         let since: Instant
         let continuation: CheckedContinuation<Bool, Never>
 

@@ -2,7 +2,7 @@ import FoundationEssentials
 
 /// A point of wall-clock time, as upstreams write it: for measuring what remains of a token, never for waiting.
 package struct UnixInstant: Sendable, Hashable, Comparable {
-    /// Since 1970-01-01T00:00:00Z, without leap seconds.
+    /// The time since 1970-01-01T00:00:00Z, without leap seconds.
     package var sinceEpoch: Duration
 
     package init(sinceEpoch: Duration) {

@@ -11,7 +11,7 @@ package struct UpstreamCall: Sendable {
     /// Selects the connection pool: two calls with different client certificates never share a connection. `nil`: the
     /// client's own.
     package var tlsConfiguration: TLSConfiguration?
-    /// From the start of the call to the last byte of the answer. `nil`: the client's default.
+    /// The time from the start of the call to the last byte of the answer. `nil`: the client's default.
     package var timeout: Duration?
     /// The answer's body in bytes, at most.
     package var bodyLimit: Int

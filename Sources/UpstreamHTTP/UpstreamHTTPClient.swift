@@ -14,10 +14,10 @@ package final class UpstreamHTTPClient: Sendable {
         package var tlsConfiguration = TLSConfiguration.makeClientConfiguration()
         /// A node's own network answers within milliseconds; a second is a packet lost once and sent again.
         package var connectTimeout = Duration.seconds(1)
-        /// For calls that set none. Less than the shortest patience of a metadata client (3 s).
+        /// The time for calls that set none. Less than the shortest patience of a metadata client (3 s).
         package var callTimeout = Duration.milliseconds(2500)
-        /// Below what the Kubernetes API server and Google's front ends keep idle connections for, so that it is
-        /// usually this side that closes them.
+        /// The time for which an idle connection is kept. Below that of the Kubernetes API server and Google's front
+        /// ends, so that it is usually this side that closes them.
         package var idleTimeout = Duration.seconds(30)
         /// How long a stream may bring no byte. `nil`: no limit beyond the call's own timeout.
         package var silenceTimeout: Duration?
@@ -26,7 +26,7 @@ package final class UpstreamHTTPClient: Sendable {
         /// The DNS name in the URLs of all calls, which the server has to prove. `nil`: the URLs hold an IP address,
         /// and the certificate must name that.
         package var serverName: String?
-        /// Where to connect to, if that is not what ``serverName`` resolves to.
+        /// The host to connect to, if that is not what ``serverName`` resolves to.
         package var connectHost: String?
 
         package init() {}

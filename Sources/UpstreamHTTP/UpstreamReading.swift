@@ -11,13 +11,13 @@ package struct UpstreamReading<Reader: UpstreamBodyReader>: Sendable {
     /// How far the body was read.
     package enum End: Sendable, Hashable {
         case whole
-        /// To ``UpstreamCall/bodyLimit``.
+        /// The reading ended at ``UpstreamCall/bodyLimit``.
         case tooLarge
-        /// To where the reader ended it.
+        /// The reader ended the reading.
         case refused
     }
 
-    /// Without its body, if that went through the reader.
+    /// The answer, without its body if that went through the reader.
     package var answer: UpstreamResponse
     /// `nil`: the answer is no success.
     package var reader: Reader?
@@ -36,6 +36,6 @@ package enum UpstreamStreamEnd: Sendable {
     case ended
     /// The receiver of its chunks ended it.
     case stopped
-    /// There was none: a complete answer that is not a 200.
+    /// The upstream made no stream: it gave a complete answer that is not a 200.
     case answered(UpstreamResponse)
 }

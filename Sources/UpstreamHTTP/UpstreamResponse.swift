@@ -14,8 +14,8 @@ package struct UpstreamResponse: Sendable {
 
     package var isSuccess: Bool { (200..<300).contains(status) }
 
-    /// When the upstream answered, by its own clock: what an expiry in the same answer is measured against, so that
-    /// a wrong clock on the node changes no lifetime. `nil`: no `Date`, or one that is none.
+    /// The time at which the upstream answered, by its own clock. An expiry in the same answer is measured against it,
+    /// so that a wrong clock on the node changes no lifetime. `nil`: no `Date`, or one that is none.
     package var date: UnixInstant? {
         headers.first(name: "date").flatMap(UnixInstant.init(httpDate:))
     }

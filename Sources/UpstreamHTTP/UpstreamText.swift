@@ -3,7 +3,7 @@ import Tokens
 
 /// Makes an upstream's words fit for a log line, an event and an error answer.
 package enum UpstreamText {
-    /// In bytes of UTF-8: more than the longest message of the Kubernetes API server or Google seen.
+    /// The limit in bytes of UTF-8: more than the longest message of the Kubernetes API server or Google seen.
     package static let limit = 1024
 
     /// `text` without control, format and line separator characters (each run becomes one space), without anything

@@ -36,7 +36,7 @@ struct CheckCommand: AsyncParsableCommand {
         throw ExitCode(posture.verdict.exitStatus)
     }
 
-    /// As wide as the terminal, and in colour unless the environment says no (no-color.org).
+    /// The style: as wide as the terminal, and in colour unless the environment says no (no-color.org).
     private static var style: Posture.Style {
         let terminal = Screen.terminal
         guard terminal.isInteractive, let width = terminal.columns else { return .plain }

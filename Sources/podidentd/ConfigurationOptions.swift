@@ -5,7 +5,7 @@ import Glibc
 import Linux
 import Settings
 
-/// Where a command takes its configuration from.
+/// The place that a command takes its configuration from.
 struct ConfigurationOptions: ParsableArguments {
     @Option(
         name: .long,

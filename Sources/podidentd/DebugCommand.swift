@@ -27,8 +27,8 @@ struct DebugCommand: AsyncParsableCommand {
     )
 }
 
-/// Where the agent of this node is. What is not given on the command line is taken from where the agent itself takes
-/// it.
+/// The place where the agent of this node is. Values that the command line does not give come from where the agent
+/// itself takes them.
 struct AgentOptions: ParsableArguments {
     @Option(
         name: .long,
@@ -113,11 +113,11 @@ struct FilterOptions: ParsableArguments {
     var filter: CgroupFilter { CgroupFilter(namespace: namespace, pod: pod, uid: uid, cgroupID: cgroupID) }
 }
 
-/// Where the commands print.
+/// The place where the commands print.
 enum Screen {
     static var terminal: Terminal { .standardOutput(environment: ProcessInfo.processInfo.environment) }
 
-    /// At once, whatever standard output is: a watch must not sit in a buffer.
+    /// Writes at once, whatever standard output is: a watch must not sit in a buffer.
     static func write(_ text: String) {
         StandardStream.output.write(text)
     }

@@ -5,7 +5,7 @@ import Glibc
 import Hardening
 import Synchronization
 
-/// Where the process begins: rights go first, while there is one thread to take them from.
+/// The beginning of the process: rights go first, while there is one thread to take them from.
 @main
 enum Main {
     /// The process that enters network namespaces for the agent, or why there is none.

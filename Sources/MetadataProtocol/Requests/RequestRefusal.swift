@@ -1,6 +1,6 @@
 /// Why a request is refused, from every sender.
 package enum RequestRefusal: Error, Sendable, Hashable {
-    /// Not HTTP/1, or not unambiguous HTTP/1. The text says what is wrong.
+    /// The request is not HTTP/1, or not unambiguous HTTP/1. The text says what is wrong.
     case malformed(String)
     /// A query parameter with a value that it cannot have.
     case badQuery(String)
@@ -18,7 +18,7 @@ package enum RequestRefusal: Error, Sendable, Hashable {
     /// No answer was found in time.
     case answerTimedOut
     case tooManyConnections(limit: Int)
-    /// In the words of one room.
+    /// A refusal in the words of one room.
     case room(RoomRefusal)
 }
 

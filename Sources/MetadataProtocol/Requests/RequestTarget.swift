@@ -9,7 +9,7 @@ package import NIOHTTP1
 package struct RequestTarget: Sendable, Hashable {
     /// Starts with `/`; printable ASCII.
     package let path: String
-    /// As sent, without the `?`; printable ASCII.
+    /// The query as sent, without the `?`; printable ASCII.
     package let query: String?
     /// The authority of an absolute-form target. It overrides `Host` (RFC 9112, section 3.2.2).
     package let authority: String?

@@ -9,9 +9,9 @@ package enum RefusalCause: String, Sendable, Hashable, CaseIterable {
     case podFinished = "pod_finished"
     case staticPod = "static_pod"
     case podTooLarge = "pod_too_large"
-    /// By a policy.
+    /// A policy refuses it.
     case denied
-    /// By a policy, too: the pod's next connection passes.
+    /// A policy refuses it, too: the pod's next connection passes.
     case passedThrough = "passed_through"
     case podUnknown = "pod_unknown"
 
@@ -34,9 +34,9 @@ package enum RefusalCause: String, Sendable, Hashable, CaseIterable {
     case requestTimedOut = "request_timed_out"
     case answerTimedOut = "answer_timed_out"
     case tooManyConnections = "too_many_connections"
-    /// Without the token that AWS's protocol wants fetched first.
+    /// The request lacks the token that AWS's protocol wants fetched first.
     case sessionTokenMissing = "session_token_missing"
-    /// With another pod's, or one that has ended.
+    /// The request's token is another pod's, or one that has ended.
     case sessionTokenInvalid = "session_token_invalid"
     /// The ServiceAccount names no identity of the cloud whose protocol was spoken.
     case cloudIdentityMissing = "cloud_identity_missing"

@@ -42,7 +42,7 @@ package struct Response: Sendable, Hashable {
     package enum ContentType: String, Sendable, Hashable {
         case text = "application/text"
         case json = "application/json"
-        /// As AWS writes everything.
+        /// The type of all that AWS writes.
         case plain = "text/plain"
         /// RFC 7519, section 10.3.1.
         case jwt = "application/jwt"

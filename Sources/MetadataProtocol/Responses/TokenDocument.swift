@@ -5,7 +5,7 @@ package import Tokens
 /// A JSON object with a token and the whole seconds that it still lives, in pieces: its text as one string would be a copy
 /// of the token for every answer.
 package struct TokenDocument: Sendable, Hashable {
-    /// Up to the token, whose string follows.
+    /// The text up to the token, whose string follows.
     private let opening: String
     private let string: SecretToken
     private let seconds: String
@@ -21,7 +21,7 @@ package struct TokenDocument: Sendable, Hashable {
 
     private static let middle = #"","expires_in":"#
 
-    /// In bytes.
+    /// The length in bytes.
     package var length: Int {
         opening.utf8.count + 1 + string.exposed.utf8.count + Self.middle.utf8.count + seconds.utf8.count
             + closing.utf8.count

@@ -14,7 +14,7 @@ package struct CloudAllowList: Sendable, Hashable {
 
     package let entries: [Entry]
 
-    /// Without entries, every namespace may name every identity.
+    /// Makes the list. If it has no entries, every namespace may name every identity.
     package init(_ entries: [Entry] = []) {
         self.entries = entries
     }

@@ -9,7 +9,7 @@ package protocol MetadataBackend: CloudBackend {
     /// connection.
     func identify(_ tag: CallerTag) -> Identification
 
-    /// As `identify`, but waits for a pod whose record has not arrived yet, at most 2 s.
+    /// Identifies the caller as `identify` does, but waits for a pod whose record has not arrived yet, at most 2 s.
     ///
     /// Cancellation of the task ends the wait, as it does for the other asynchronous methods: each then answers what it
     /// answers at the end of its own time.

@@ -179,7 +179,7 @@ final class Acceptor: Sendable {
         }
     }
 
-    /// In milliseconds, for poll(2): negative is without end.
+    /// The timeout in milliseconds, for poll(2): negative is without end.
     static func timeout(until time: NIODeadline?, isFailing: Bool, now: NIODeadline = .now()) -> CInt {
         let time = time.map { CInt(clamping: max(($0 - now).nanoseconds, 0) / 1_000_000 + 1) }
         return isFailing ? min(time ?? pause, pause) : time ?? -1

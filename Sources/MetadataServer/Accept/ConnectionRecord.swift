@@ -28,7 +28,7 @@ final class ConnectionRecord: Sendable {
         self.state.store(state.rawValue, ordering: .releasing)
     }
 
-    /// When the connection became idle; `nil` if a request is being read or answered.
+    /// The time at which the connection became idle; `nil` if a request is being read or answered.
     var idleSince: NIODeadline? {
         guard state.load(ordering: .acquiring) == ConnectionSnapshot.State.idle.rawValue else { return nil }
         return .uptimeNanoseconds(stateBegan.load(ordering: .relaxed))
@@ -47,7 +47,7 @@ package struct ConnectionSnapshot: Sendable, Equatable {
     package enum State: UInt8, Sendable {
         /// A request is being read, or the first has not begun.
         case reading
-        /// Between two requests.
+        /// The connection is between two requests.
         case idle
         case answering
         /// The last answer is written.

@@ -15,7 +15,7 @@ import Synchronization
 final class ConnectionRegistry: Sendable {
     enum Admission: Sendable, Equatable {
         case serve
-        /// Over the pod's limit: answer 429 and close.
+        /// The pod has more connections than its limit: answer 429 and close.
         case refuse
         case reset(ConnectionReset)
     }

@@ -69,7 +69,7 @@ final class FastPath {
     private var output = ByteBufferAllocator().buffer(capacity: 4096)
     /// Connections of which nothing has arrived yet, in no order.
     private(set) var waiting: [Waiting] = []
-    /// When to drop what is out of date, if there is anything.
+    /// The time to drop what is out of date, if there is anything.
     private(set) var tidyUpTime: NIODeadline?
 
     /// `readTag`, `elsewhere` and `securedPort` are the ``MetadataServer``'s. `handOff` owns the descriptor that it is
@@ -138,7 +138,7 @@ final class FastPath {
         }
     }
 
-    /// When to call ``tidyUp(at:)``, if there is anything to do.
+    /// The time to call ``tidyUp(at:)``, if there is anything to do.
     var nextTime: NIODeadline? {
         // All connections wait for the same time, so the first to come is the first to end.
         if let first = waiting.first { return min(first.end, tidyUpTime ?? first.end) }

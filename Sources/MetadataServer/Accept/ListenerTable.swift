@@ -16,7 +16,7 @@ final class ListenerTable: Sendable {
         let descriptor: CInt
         /// The network namespace of every connection to it; `nil`: that is not looked at.
         let namespace: UInt64?
-        /// When a connection was last accepted.
+        /// The time at which a connection was last accepted.
         private let acceptedAt = Atomic<UInt64>(0)
         private let isOver = Atomic<Bool>(false)
 
@@ -43,7 +43,7 @@ final class ListenerTable: Sendable {
         /// Whether the socket has stopped listening, though this process has not closed it.
         var hasEnded: Bool { isOver.load(ordering: .relaxed) }
 
-        /// When one last was; `nil`: none has been.
+        /// The time at which a connection was last accepted; `nil`: none has been.
         var lastAccepted: NIODeadline? {
             let nanoseconds = acceptedAt.load(ordering: .relaxed)
             return nanoseconds == 0 ? nil : .uptimeNanoseconds(nanoseconds)

@@ -14,7 +14,7 @@ final class RequestCache: Sendable {
     /// Requests that one pod was the first to send. Beyond that its own are forgotten: a pod that never asks twice alike
     /// takes nothing from the others.
     static let limitPerPod = 16
-    /// In bytes. Longer requests come from clients with something of their own to say.
+    /// The longest request, in bytes. Longer requests come from clients with something of their own to say.
     static let longest = 1024
 
     private struct Storage {

@@ -39,7 +39,7 @@ extension RequestHandler {
         set(context.eventLoop.now + time, context)
     }
 
-    /// Until a held request's value is looked at again, or its time is over.
+    /// Starts the timer until a held request's value is looked at again, or its time is over.
     func startTimer(untilNextLook context: ChannelHandlerContext) {
         guard let held = current?.held else { return }
         timer.phase = state.phase

@@ -20,7 +20,7 @@ final class RequestHandler: ChannelDuplexHandler {
     let observer: any MetadataServerObserver
     let date: DateHeader
     let leased: ResponseCache
-    /// For the tasks that wait for what is not cached.
+    /// The executor of the tasks that wait for what is not cached.
     let executor: EventLoopExecutor
     /// The debug dump's record of this connection.
     let record: ConnectionRecord?

@@ -23,7 +23,7 @@ package struct AgentStatus: Codable, Sendable, Equatable {
     package var tokenEntries: Int
     package var podsSynced: Bool
     package var podWatchError: String?
-    /// Since the API server last showed anything; `nil` before the first time. Bookmarks come every 60 s.
+    /// The seconds since the API server last showed anything; `nil` before the first time. Bookmarks come every 60 s.
     package var podWatchSilentSeconds: Int64?
     /// Pods whose latest connections were redirected and did not arrive, by name; `nil`: an agent of an earlier version.
     package var podsNotArriving: [String]?

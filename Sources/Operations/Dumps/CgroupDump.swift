@@ -21,7 +21,7 @@ package struct CgroupDump: Codable, Sendable, Equatable {
         }
 
         package var cgroupID: UInt64
-        /// From the root of the hierarchy. Bytes that are not UTF-8 are replaced.
+        /// The path from the root of the hierarchy. Bytes that are not UTF-8 are replaced.
         package var path: String
         package var namespace: String?
         package var pod: String?

@@ -19,7 +19,7 @@ package struct CgroupFilter: Sendable, Equatable {
         matches(namespace: row.namespace, pod: row.pod, uid: row.uid) && (cgroupID.map { $0 == row.cgroupID } ?? true)
     }
 
-    /// For dumps that have a pod in each row, but no cgroup.
+    /// Matches rows of dumps that have a pod in each row, but no cgroup.
     package func matches(namespace: String?, pod: String?, uid: String) -> Bool {
         (self.namespace.map { $0 == namespace } ?? true) && (self.pod.map { $0 == pod } ?? true)
             && (self.uid.map { $0 == uid } ?? true)

@@ -7,7 +7,7 @@ package struct ConnectionDump: Codable, Sendable, Equatable {
         package var uid: String?
         /// Connections that the agent holds; `nil` if no agent answers.
         package var open: Int?
-        /// Where the agent listens for the pod; `nil` if no agent answers.
+        /// The sockets at which the agent listens for the pod; `nil` if no agent answers.
         package var listeners: [Listener]?
         /// Connections that the kernel has redirected to the agent; `nil` if the pod's cgroup is not known.
         package var redirected: UInt64?

@@ -3,7 +3,7 @@ package struct Explanation: Codable, Sendable, Equatable {
     package struct Stage: Codable, Sendable, Equatable {
         package enum Outcome: String, Codable, Sendable {
             case ok, warning, failed
-            /// Not tried, because an earlier stage failed, or not needed.
+            /// The stage was not tried, because an earlier one failed, or was not needed.
             case skipped
         }
 

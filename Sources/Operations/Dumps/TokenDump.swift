@@ -27,9 +27,9 @@ package struct TokenDump: Codable, Sendable, Equatable {
         package var quotaProject: String?
         /// `empty`, `fetching`, `fresh`, `refreshing` or `failed`.
         package var state: String
-        /// Since it was minted.
+        /// The seconds since the token was minted.
         package var ageSeconds: Int?
-        /// Until it ends; negative once it has.
+        /// The seconds until the token ends; negative once it has.
         package var expiresInSeconds: Int?
         /// Requests that wait for it.
         package var waiters: Int

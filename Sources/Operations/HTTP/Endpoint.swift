@@ -2,7 +2,7 @@ package import NIOHTTP1
 
 /// A request to a listener for operators.
 package struct EndpointRequest: Sendable, Equatable {
-    /// Without the query, as sent.
+    /// The path as sent, without the query.
     package var path: String
     /// The part after the first `?`.
     package var query: String?

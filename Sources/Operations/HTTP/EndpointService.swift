@@ -17,9 +17,9 @@ package final class EndpointService: Sendable {
         package var headerFields = 64
         /// Bytes of a body, which is dropped.
         package var bodyBytes = 8 * 1024
-        /// From accept to the end of the request.
+        /// The time from accept to the end of the request.
         package var requestTime = TimeAmount.seconds(5)
-        /// From the end of the request to the last byte of the answer.
+        /// The time from the end of the request to the last byte of the answer.
         package var answerTime = TimeAmount.seconds(15)
 
         package init() {}
@@ -53,7 +53,7 @@ package final class EndpointService: Sendable {
         }
     }
 
-    /// To be called after the last connection.
+    /// Stops the service; to be called after the last connection.
     package func stop() async {
         isStopped.withLock { $0 = true }
         try? await threads.shutdownGracefully()

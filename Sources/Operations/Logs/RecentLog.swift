@@ -6,7 +6,7 @@ import Tokens
 package final class RecentLog: Sendable {
     private struct Storage {
         var lines: [String] = []
-        /// Where the oldest line is, once the ring is full.
+        /// The index of the oldest line, once the ring is full.
         var head = 0
     }
 

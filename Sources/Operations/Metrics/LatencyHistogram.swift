@@ -14,7 +14,7 @@ package final class LatencyHistogram: Sendable {
         }
     }
 
-    /// From a hash look-up to a client's last patience.
+    /// The bounds of the buckets, from a hash look-up to a client's last patience.
     package static let bounds: [Double] = [
         0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
         1.0,

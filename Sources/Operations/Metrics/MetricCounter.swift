@@ -27,7 +27,7 @@ package struct CounterTable<Key: CaseIterable & Hashable & Sendable>: Sendable {
 
     package subscript(key: Key) -> UInt64 { counters[key]?.current ?? 0 }
 
-    /// In the order of the set.
+    /// The keys and their values, in the order of the set.
     package var values: [(key: Key, value: UInt64)] {
         Key.allCases.map { ($0, self[$0]) }
     }

@@ -13,7 +13,7 @@ package struct MetricDefinition: Sendable, Hashable {
         case bytes
     }
 
-    /// Without the suffix that the kind adds (`_total`, `_info`). Ends in the unit, if there is one.
+    /// The name without the suffix that the kind adds (`_total`, `_info`). Ends in the unit, if there is one.
     package let name: String
     package let kind: Kind
     package let unit: Unit?
@@ -29,7 +29,7 @@ package struct MetricDefinition: Sendable, Hashable {
         self.help = help
     }
 
-    /// As queries write it; a histogram has `_bucket`, `_sum` and `_count` in addition.
+    /// The name as queries write it; a histogram has `_bucket`, `_sum` and `_count` in addition.
     package var sampleName: String {
         switch kind {
         case .counter: name + "_total"
@@ -66,7 +66,7 @@ package struct MetricSample: Sendable, Equatable {
         package static func flag(_ value: Bool) -> Value { .integer(value ? 1 : 0) }
     }
 
-    /// In the order of ``MetricDefinition/labels``.
+    /// The values of the labels, in the order of ``MetricDefinition/labels``.
     package var labels: [String]
     package var value: Value
 

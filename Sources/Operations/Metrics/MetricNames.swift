@@ -132,7 +132,7 @@ package enum MetricNames {
     package static let startTime = MetricDefinition(
         "process_start_time_seconds", .gauge, unit: .seconds, "When the process started, in Unix time.")
 
-    /// In the order of exposition and documentation.
+    /// The definitions in the order of exposition and documentation.
     package static let all = [
         requests, requestDuration, refusals, attributions, connections, connectionsOpened, connectionResets, limitsHit,
         kernelEvents, mapEntries, mapCapacity, hooks, hostGuard,

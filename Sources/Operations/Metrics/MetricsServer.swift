@@ -88,7 +88,7 @@ package final class MetricsServer: Sendable {
     /// Whether it was stopped, after which it does not start again.
     package var isStopped: Bool { channel.isStopped }
 
-    /// Where it listens, while it does.
+    /// The port on which the server listens, while it does.
     package var localPort: Int? { channel.value?.localAddress?.port }
 
     /// Stops listening for good; answers that are being made are lost.

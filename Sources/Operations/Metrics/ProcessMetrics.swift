@@ -26,7 +26,7 @@ package enum ProcessMetrics {
     /// The fields of proc(5)'s `stat` that matter.
     struct Stat {
         var cpuSeconds: Double
-        /// Since boot.
+        /// The time of the start, in seconds since boot.
         var startSeconds: Double
         var virtualBytes: UInt64
         var residentBytes: UInt64

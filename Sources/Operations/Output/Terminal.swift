@@ -4,7 +4,7 @@
     import Musl
 #endif
 
-/// Where text is printed: how wide it may be, and whether colours mean anything there.
+/// The place where text is printed: how wide it may be, and whether colours mean anything there.
 package struct Terminal: Sendable, Equatable {
     /// Whether a person is looking, rather than a file or another program.
     package var isInteractive: Bool

@@ -4,7 +4,7 @@ import Text
 package struct TextTable: Sendable {
     package struct Column: Sendable, ExpressibleByStringLiteral {
         package enum Fit: Sendable {
-            /// Never cut: half an identifier is none.
+            /// The text is never cut: half an identifier is none.
             case whole
             /// Cut at the end.
             case end

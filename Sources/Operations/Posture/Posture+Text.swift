@@ -13,7 +13,7 @@ extension Posture {
             self.hasColor = hasColor
         }
 
-        /// For files and pipes.
+        /// The style for files and pipes.
         package static let plain = Style(width: 120, hasColor: false)
     }
 

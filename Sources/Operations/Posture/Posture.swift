@@ -33,7 +33,7 @@ package struct Posture: Codable, Sendable, Equatable {
     }
 
     package struct Item: Codable, Sendable, Equatable {
-        /// For programs: `hooks.connect6`.
+        /// The name for programs: `hooks.connect6`.
         package var id: String
         package var state: State
         /// The finding, in words.

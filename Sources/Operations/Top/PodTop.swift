@@ -14,7 +14,7 @@ package struct PodTop: Codable, Sendable, Equatable {
         package var uid: String?
         package var requestsPerSecond: Double
         package var refusalsPerSecond: Double
-        /// Since the agent's start.
+        /// The requests since the agent's start.
         package var requests: UInt64
         package var refusals: UInt64
         /// Upper bounds of the time from a request to its answer, in the period; `nil`: nothing was answered.

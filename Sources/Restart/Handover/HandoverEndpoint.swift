@@ -9,8 +9,8 @@ package import Operations
 import Settings
 import Synchronization
 
-/// Where a running agent hands over to its successor: a Unix socket beside the admin socket, for a process of root's
-/// that proves that it sees the pin directory. One hand-over at a time.
+/// The place where a running agent hands over to its successor: a Unix socket beside the admin socket, for a process of
+/// root's that proves that it sees the pin directory. One hand-over at a time.
 ///
 /// The successor gets the socket of `metrics.port`. In the pods' network namespaces it listens on other ports by then,
 /// to which the kernel programs redirect once it takes over: this agent answers the connections to its own.

@@ -6,7 +6,7 @@ import Tokens
 
 /// The agent that runs already, seen from the one that is to take its place.
 package final class Predecessor: Sendable {
-    /// For logs: 0 if it is in another PID namespace.
+    /// The process ID for logs: 0 if it is in another PID namespace.
     package let processID: Int32
     let abi: UInt16
     /// Copies of its listening sockets. A caller that adopts some closes the others.

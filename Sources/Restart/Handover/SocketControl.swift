@@ -22,7 +22,7 @@ package enum SocketControl {
         case sent
         /// The receiver has read too little, or the kernel lacks memory: it may be sent later.
         case full
-        /// There is no receiver any more.
+        /// The receiver is gone.
         case gone
         /// This message cannot be sent, or was cut: `errno`.
         case failed(CInt)

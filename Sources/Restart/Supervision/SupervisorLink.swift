@@ -11,7 +11,7 @@ package final class SupervisorLink: Sendable {
     /// How often the agent was started before, and how the last one ended.
     package struct History: Sendable, Equatable {
         package var restarts: Int
-        /// As wait(2) has it: a signal's number, or an exit status shifted by 8 bits.
+        /// The status as wait(2) has it: a signal's number, or an exit status shifted by 8 bits.
         package var lastStatus: Int
 
         /// `signal 9` or `status 1`.
@@ -145,14 +145,14 @@ package final class SupervisorLink: Sendable {
 /// big-endian, with descriptors as SCM_RIGHTS. Both programs are of one image.
 struct SupervisorMessage: Sendable, Equatable {
     enum Kind: UInt8, Sendable {
-        /// From the supervisor, first of all: restarts so far, and how the last agent ended.
+        /// The supervisor's first message: restarts so far, and how the last agent ended.
         case start = 1
         /// A group's key and descriptors, either way.
         case keep
         case drop
         case forget
         case serving
-        /// From the supervisor: there are no more groups.
+        /// The supervisor's message that there are no more groups.
         case all
     }
 

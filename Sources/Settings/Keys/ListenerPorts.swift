@@ -3,7 +3,7 @@ package struct ListenerPorts: Sendable, Hashable {
     package var first: UInt16
     package var count: UInt8
 
-    /// As many ports as there may be agents, and other processes of a pod, that hold one.
+    /// The number of ports: as many as there may be agents, and other processes of a pod, that hold one.
     package static let tried: UInt8 = 8
 
     package init(first: UInt16, count: UInt8 = ListenerPorts.tried) {

@@ -37,7 +37,7 @@ final class CallHandler: HTTP2StreamHandler {
 
     private var response: CallResponse { CallResponse(stream: stream) }
 
-    /// Whatever follows the message changes nothing.
+    /// Whether bytes are read: those that follow the message change nothing.
     var wantsBytes: Bool { if case .reading = state { true } else { false } }
 
     /// Most requests arrive at once, and need no timer.

@@ -19,7 +19,7 @@ package struct GRPCStatus: Error, Sendable, Hashable {
     }
 
     static let ok = GRPCStatus(.ok)
-    /// In the words of SPIRE, which clients' users know.
+    /// The refusal in the words of SPIRE, which clients' users know.
     static let noSecurityHeader = GRPCStatus(.invalidArgument, "security header missing from request")
     static let malformed = GRPCStatus(.invalidArgument, "the request is not the message that the method takes")
     static let compressed = GRPCStatus(.unimplemented, "compressed messages are not served here")

@@ -4,7 +4,7 @@ import NIOCore
 struct FloodLimit {
     private let interval: TimeAmount
     private let burst: TimeAmount
-    /// When all that has happened would have happened at the even rate.
+    /// The time at which all that has happened would have happened at the even rate.
     private var due = NIODeadline.uptimeNanoseconds(0)
 
     init(_ count: Int, in time: TimeAmount) {

@@ -15,9 +15,9 @@ struct TokenQuery: Sendable, Hashable {
 struct HeldToken: Sendable {
     struct Token: Sendable {
         var message: ByteBuffer
-        /// From when on the next one is fetched.
+        /// The time from which the next one is fetched.
         var refreshAt: ContinuousClock.Instant
-        /// Until when it is served where there is no other.
+        /// The time until which it is served where there is no other.
         var endsAt: ContinuousClock.Instant
     }
 

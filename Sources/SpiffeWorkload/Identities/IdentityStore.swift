@@ -12,7 +12,7 @@ package final class IdentityStore: Sendable {
     let configuration: WorkloadConfiguration
     let issuer: any SVIDIssuing
     let observer: any WorkloadObserver
-    /// Where timers run.
+    /// The loop on which timers run.
     private let loop: any EventLoop
     let storage = Mutex(Storage())
     let budget: RequestBudget

@@ -20,7 +20,7 @@ package struct AuditRecord: Sendable, Equatable {
         case denied
         /// An upstream that did not answer, or not usably: the next try may succeed.
         case failed
-        /// Over a limit of the pod or the node.
+        /// A limit of the pod or the node is used up.
         case limited
     }
 
@@ -74,7 +74,7 @@ package struct AuditRecord: Sendable, Equatable {
     package var reason: String?
     var upstream: String?
     var status: Int?
-    /// In the upstream's words.
+    /// The refusal in the upstream's words.
     package var message: String?
     package var tokenID: String?
     package var milliseconds: Int64?

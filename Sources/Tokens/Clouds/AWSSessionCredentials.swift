@@ -23,6 +23,6 @@ package struct AWSSessionCredentials: Sendable, Hashable {
             [accessKeyID, secretAccessKey, sessionToken].map(\.exposed).joined(separator: String(Self.separator)))
     }
 
-    /// In none of the three: their alphabet is base64's.
+    /// A character that none of the three has: their alphabet is base64's.
     private static let separator: Character = " "
 }

@@ -32,7 +32,7 @@ package protocol CredentialExchanging: Sendable {
 /// The token service of a cloud besides Google.
 package protocol CloudCredentialExchanging: CredentialExchanging {
     var cloud: CloudName { get }
-    /// When credentials are refreshed and how long they are served.
+    /// The times at which credentials are refreshed and how long they are served.
     var lifetimes: TokenServiceConfiguration.TokenPolicy { get }
 }
 

@@ -2,11 +2,11 @@
 struct Freshness: Sendable, Equatable {
     typealias Instant = ContinuousClock.Instant
 
-    /// From here on a use starts a refresh in the background.
+    /// The time from which a use starts a refresh in the background.
     var refreshAt: Instant
-    /// From here on a use waits for the refresh, as long as refreshing works.
+    /// The time from which a use waits for the refresh, as long as refreshing works.
     var awaitAt: Instant
-    /// From here on the value is not served, whatever happens to the refresh.
+    /// The time from which the value is not served, whatever happens to the refresh.
     var endsAt: Instant
     /// Whether uses wait for an attempt that is due after failures, as they would without them. Right for what an
     /// upstream says of the present: the failures may be long over, and the value is as old.

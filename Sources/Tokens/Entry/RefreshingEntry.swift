@@ -26,7 +26,7 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
         case fail(UpstreamFailure, retryAfter: Duration)
     }
 
-    /// Where the entry is, for the debug dump.
+    /// The entry's phase, for the debug dump.
     typealias Phase = TokenEntryState
 
     private struct Refusal: Sendable {
@@ -157,7 +157,8 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
         }
     }
 
-    /// Until when every request gets the held value, and none starts a fetch; `nil` where the next one might not.
+    /// The time until which every request gets the held value, and none starts a fetch; `nil` where the next one might
+    /// not.
     func steadyEnd(at now: Instant) -> Instant? {
         switch state {
         case .fresh(let held) where held.refusal == nil && now < held.freshness.refreshAt: held.freshness.refreshAt
@@ -166,7 +167,7 @@ struct RefreshingEntry<Value: Sendable>: Sendable {
         }
     }
 
-    /// When the held value ends.
+    /// The time at which the held value ends.
     var endsAt: Instant? {
         switch state {
         case .fresh(let held), .refreshing(let held): held.freshness.endsAt

@@ -4,7 +4,7 @@ import Attribution
 struct Waiter<Value: Sendable>: Sendable {
     let id: UInt64
     let pod: PodUID
-    /// When its client's request arrived.
+    /// The time at which its client's request arrived.
     let since: ContinuousClock.Instant
     let completion: @Sendable (Result<Value, TokenFailure>) -> Void
 }
@@ -22,7 +22,7 @@ struct Slot<Value: Sendable>: Sendable {
 
     var entry = RefreshingEntry<Value>()
     var fetch = Fetch.none
-    /// When the request arrived that caused the present fetch: its place in every queue.
+    /// The time at which the request arrived that caused the present fetch: its place in every queue.
     var waitingSince: ContinuousClock.Instant?
     private(set) var stage = FetchStage.queue
     /// Why the present step of the fetch had to be repeated, if it had.

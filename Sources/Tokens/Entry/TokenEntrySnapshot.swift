@@ -1,6 +1,6 @@
 package import Attribution
 
-/// Where a cache entry is.
+/// The phase of a cache entry.
 package enum TokenEntryState: String, Sendable, Hashable, CaseIterable {
     case empty, fetching, fresh, refreshing, failed
 }
@@ -14,9 +14,9 @@ package struct TokenEntrySnapshot: Sendable, Hashable {
     package var quotaProject: String?
     /// `empty`, `fetching`, `fresh`, `refreshing` or `failed`.
     package var state: String
-    /// Since the held token was minted.
+    /// The time since the held token was minted.
     package var age: Duration?
-    /// Until the held token ends; negative once it has.
+    /// The time until the held token ends; negative once it has.
     package var remaining: Duration?
     /// Requests that wait for the entry.
     package var waiters: Int

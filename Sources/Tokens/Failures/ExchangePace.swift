@@ -14,8 +14,8 @@ package struct PacingPolicy: Sendable, Hashable {
     /// A success multiplies the pause by this, a second in a row by its square, and so on. A node that finds the quota free soon
     /// makes calls without a pause.
     package var shrink = 0.7
-    /// For so long after a refusal a refresh waits until `refreshRemaining` is left of its token's use, and the time of its turn:
-    /// pods without a token, be they other nodes', need the quota more.
+    /// The time after a refusal for which a refresh waits until `refreshRemaining` is left of its token's use, and for
+    /// its turn: pods without a token, be they other nodes', need the quota more.
     package var pressure: Duration = .seconds(900)
     package var refreshRemaining: Duration = .seconds(60)
     /// The calls to STS that this node may count on in an hour: the quota divided by the nodes that share it. `nil`: the operator has
@@ -43,7 +43,7 @@ struct ExchangePace: Sendable {
     private var pause: Duration { share?.pause ?? learntPause }
     private var nextAt: Instant?
     private var successesInARow = 0
-    /// When the pause last grew: the ends of calls that began before tell nothing of it.
+    /// The time at which the pause last grew: calls that began before say nothing about it by their ends.
     private var widenedAt: Instant?
     private var pressedUntil: Instant
     /// Why calls are spaced.
@@ -75,7 +75,7 @@ struct ExchangePace: Sendable {
     /// Whether the latest refusal says nothing of the quota any more. A pace without calls has no success that ends it.
     func isOutdated(at now: Instant) -> Bool { share == nil && now >= pressedUntil && pauseEnd(at: now) == nil }
 
-    /// When the next call may start; `nil` means now.
+    /// The time at which the next call may start; `nil` means now.
     func pauseEnd(at now: Instant) -> Instant? {
         guard let nextAt, now < nextAt else { return nil }
         return nextAt

@@ -12,7 +12,7 @@ struct QuotaShare: Sendable {
     private static let most = 16.0
     /// A refusal leaves so much of the pace, and no less than the share.
     private static let kept = 0.5
-    /// After a refusal the pace does not grow for so long, on average.
+    /// The time after a refusal for which the pace does not grow, on average.
     private static let abstinence = Duration.seconds(60)
     /// Refusals in a row, at the share's own pace, before a node slows down by this, until a success.
     private static let refusalsToSlow = 2
@@ -22,7 +22,7 @@ struct QuotaShare: Sendable {
     private let interval: Duration
     /// Calls for each of the share.
     private var borrowed = 1.0
-    /// At the share's own pace, since the latest success.
+    /// The refusals at the share's own pace, since the latest success.
     private var refusals = 0
     private var borrowsFrom: Instant?
 

@@ -1,4 +1,4 @@
-/// When one upstream step is repeated: transient failures only, a bounded number of times, within the fetch's budget.
+/// The repetitions of one upstream step: transient failures only, a bounded number of times, within the fetch's budget.
 struct RetrySchedule: Sendable {
     private let startedAt: ContinuousClock.Instant
     private let configuration: TokenServiceConfiguration

@@ -13,8 +13,8 @@ package enum TokenFailure: Error, Sendable, Hashable {
     /// Identity tokens exist only for ServiceAccounts with the annotation `iam.gke.io/gcp-service-account`.
     case noGoogleServiceAccount(ServiceAccountReference)
 
-    /// When asking again makes sense; `nil` when nothing changes by waiting. At least one second, the resolution
-    /// of the `Retry-After` header (RFC 9110, 10.2.3).
+    /// The time after which asking again makes sense; `nil` when nothing changes by waiting. At least one second, the
+    /// resolution of the `Retry-After` header (RFC 9110, 10.2.3).
     package var retryAfter: Duration? {
         switch self {
         case .upstream(let failure, _, _):

@@ -12,16 +12,16 @@ package struct HeldCredentials: Sendable, Equatable {
         var podName: String
         var account: ServiceAccountReference
         var token: SecretToken
-        /// Since the token was minted; whole milliseconds, as below.
+        /// The time since the token was minted; whole milliseconds, as below.
         var age: Duration
-        /// Until the token ends.
+        /// The time until the token ends.
         var remaining: Duration
         var subjectID: String?
     }
 
     struct Account: Sendable, Equatable {
         var record: ServiceAccountRecord
-        /// Since the record was read.
+        /// The time since the record was read.
         var age: Duration
     }
 
@@ -128,7 +128,7 @@ extension PodShard {
 }
 
 extension RefreshingEntry {
-    /// When the held ServiceAccount was read: its freshness is counted from there.
+    /// The time at which the held ServiceAccount was read: its freshness is counted from there.
     fileprivate func heldSince(_ configuration: TokenServiceConfiguration) -> Instant? {
         endsAt.map { $0 - configuration.serviceAccounts.lastResortAge }
     }

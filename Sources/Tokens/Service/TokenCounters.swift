@@ -10,7 +10,7 @@ package struct TokenCounters: Sendable, Hashable {
         package static let allCases: [FetchOutcome] =
             [FetchOutcome.succeeded] + UpstreamFailure.Kind.allCases.map(FetchOutcome.failed) + [FetchOutcome.discarded]
 
-        /// For metrics and the debug page.
+        /// The name for metrics and the debug page.
         package var rawValue: String {
             switch self {
             case .succeeded: "succeeded"

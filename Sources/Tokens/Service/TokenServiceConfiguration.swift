@@ -1,6 +1,6 @@
 /// Limits and times of the token service. Every default comes with its reason.
 package struct TokenServiceConfiguration: Sendable, Hashable {
-    /// When tokens are refreshed and how long they are served.
+    /// The times at which tokens are refreshed and how long they are served.
     package struct TokenPolicy: Sendable, Hashable {
         /// A used token with less than this left is refreshed in the background. 10 minutes.
         package var refreshRemaining: Duration = .seconds(600)
@@ -9,9 +9,10 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
         /// The refresh starts up to this part of the life earlier, at random, so that pods that started together
         /// do not refresh together (Google STS: 6,000 exchanges a minute and project). 3 minutes of an hour.
         package var refreshSpread = 0.05
-        /// While upstream works no caller gets less than this: .NET fetches again on every call below 6 minutes.
+        /// The life that every caller gets at least while upstream works: .NET fetches again on every call below 6
+        /// minutes.
         package var guaranteedRemaining: Duration = .seconds(360)
-        /// While upstream fails, what is left is served down to this: no call in flight meets an expired token.
+        /// The life down to which a token is served while upstream fails: no call in flight meets an expired token.
         package var lastResortRemaining: Duration = .seconds(60)
         package var failures = FailurePolicy(
             finalFailure: .seconds(10),
@@ -41,8 +42,8 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
         package var refreshAge: Duration = .seconds(1)
         /// A use of an older record waits for a new one, as long as the API server answers.
         package var awaitAge: Duration = .seconds(2)
-        /// While the API server does not answer, the last record serves up to this age: a credential that is valid and cached
-        /// is served to its end, and none is made without the API server.
+        /// The age up to which the last record serves while the API server does not answer. A credential that is valid
+        /// and cached is served to its end, and none is made without the API server.
         package var lastResortAge: Duration = .seconds(3600)
         package var failures = FailurePolicy(
             finalFailure: .seconds(2),
@@ -59,7 +60,7 @@ package struct TokenServiceConfiguration: Sendable, Hashable {
     /// A pod token is handed over once, and then used by a party that cannot renew it. So more of it has to be left
     /// than of an access token: 10 minutes while the API server works, and it is replaced after 70 % of its life.
     package var podTokens = TokenPolicy(refreshFraction: 0.3, guaranteedRemaining: .seconds(600))
-    /// By cloud, as its token service wants it.
+    /// The policy of each cloud, as its token service wants it.
     var cloudCredentials: [CloudName: TokenPolicy] = [:]
     package var serviceAccounts = ServiceAccountPolicy()
 

@@ -57,9 +57,9 @@ struct TokenFetch: Sendable {
     var pod: PodRecord
     /// The token that authorizes the call to IAM Credentials; `nil` where the federated token itself is fetched.
     var federated: MintedToken?
-    /// When the request arrived that has waited longest for it.
+    /// The time at which the request arrived that has waited longest for it.
     var waitingSince: ContinuousClock.Instant
-    /// When its first call could begin.
+    /// The time at which its first call could begin.
     var startedAt: ContinuousClock.Instant
     /// Whether the calls to its upstream are spaced: the fetch leaves it to the pace when a refused call is made again.
     var isSpaced = false
@@ -68,6 +68,6 @@ struct TokenFetch: Sendable {
 struct ServiceAccountFetch: Sendable {
     var id: FetchID
     var reference: ServiceAccountReference
-    /// When the request arrived that has waited longest for it.
+    /// The time at which the request arrived that has waited longest for it.
     var waitingSince: ContinuousClock.Instant
 }

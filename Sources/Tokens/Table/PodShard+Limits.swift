@@ -65,8 +65,9 @@ extension PodShard {
         return oldest.map { .displacing($0.key) } ?? .none
     }
 
-    /// Among tokens that were used at the same moment the choice is the same in every process. Only those are compared by
-    /// their texts, which may have thousands of bytes each: this runs with the lock of all pods held.
+    /// Compares two tokens by their use. Among tokens that were used at the same moment the choice is the same in every
+    /// process. Only those are compared by their texts, which may have thousands of bytes each: this runs with the lock
+    /// of all pods held.
     private func isOlder(_ key: TokenKey, _ usedAt: Instant, than other: TokenKey, _ otherUsedAt: Instant) -> Bool {
         usedAt == otherUsedAt ? key.order < other.order : usedAt < otherUsedAt
     }

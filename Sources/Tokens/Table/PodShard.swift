@@ -17,8 +17,8 @@ struct PodShard: Sendable {
     let jitter: JitterSource
 
     var record: PodRecord
-    /// At most `accessTokensPerPod` + `identityTokensPerPod` + `podTokensPerPod` + `cloudCredentialsPerPod`, and one federated token per
-    /// ServiceAccount UID seen.
+    /// The tokens' slots: at most `accessTokensPerPod` + `identityTokensPerPod` + `podTokensPerPod` +
+    /// `cloudCredentialsPerPod`, and one federated token per ServiceAccount UID seen.
     var slots: [TokenKey: Slot<MintedToken>] = [:]
     /// Requests that wait, for tokens and for the ServiceAccount.
     var waiting = 0

@@ -6,7 +6,7 @@ extension TokenTable {
         var pod: PodUID
         var key: TokenKey
         var pace: PaceKey
-        /// When the token ends that is served meanwhile; `nil` where there is none.
+        /// The end of the token that is served meanwhile; `nil` where there is none.
         var end: Instant?
         /// Whether a request waits for it.
         var isAwaited: Bool
@@ -192,7 +192,7 @@ extension PodShard {
         slots[fetch.key]?.progressed(.setback(failure))
     }
 
-    /// When the first of the tokens ends that this fetch renews, and whether a request waits for one of them.
+    /// The first end among the tokens that this fetch renews, and whether a request waits for one of them.
     ///
     /// The tokens are its own one, or those that wait for the federated token. The end is `nil` where there is nothing to serve meanwhile.
     /// Every start of a fetch asks it of each queued one, and most of them are for a federated token: it makes no list of those that wait.

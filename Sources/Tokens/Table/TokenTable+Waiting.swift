@@ -14,9 +14,9 @@ package struct TokenWait: Sendable, Hashable {
 
 /// Waits of equal length, which therefore end in the order in which they begin.
 enum WaitQueue: Sendable {
-    /// For as long as a client waits: for a token, or for a ServiceAccount of which no record is cached.
+    /// The waits that are as long as a client waits: for a token, or for a ServiceAccount of which no record is cached.
     case token
-    /// For a newer record of a ServiceAccount than the cached one, which is served at the end of the wait.
+    /// The waits for a newer record of a ServiceAccount than the cached one, which is served at the end of the wait.
     case serviceAccount
 }
 

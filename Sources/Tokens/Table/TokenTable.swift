@@ -21,7 +21,7 @@ struct TokenTable: Sendable {
     /// The paces of quotas whose upstream refused a call because there were too many. At most one for each token key of a pod; the
     /// sweep removes outdated ones.
     var paces: [PaceKey: ExchangePace] = [:]
-    /// When the next fetch may start that waits for its upstream's pace; `nil` where none waits.
+    /// The time at which the next fetch may start that waits for its upstream's pace; `nil` where none waits.
     var pacedUntil: Instant?
     /// The planned wakes for the paces, each earlier than the one in front of it.
     var pacedWakes: [Instant] = []
@@ -61,8 +61,8 @@ struct TokenTable: Sendable {
         return token
     }
 
-    /// Until when a request for the token would be answered as now, if nothing changes; `nil` if it would not be
-    /// answered at once, or not with this ServiceAccount.
+    /// The time until which a request for the token would be answered as now, if nothing changes. `nil` if it would not
+    /// be answered at once, or not with this ServiceAccount.
     func steadyEnd(of key: TokenKey, for pod: PodRecord, account: ServiceAccountRecord, now: Instant) -> Instant? {
         guard !isStopped,
             let read = serviceAccounts[account.reference]?.entry, read.latestValue == account,

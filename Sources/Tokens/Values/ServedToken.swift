@@ -24,7 +24,7 @@ struct MintedToken: Sendable, Equatable {
         ServedToken(token: token, expiresIn: max(1, Int((expiresAt - now).components.seconds)))
     }
 
-    /// When the number of seconds that are served falls.
+    /// The time at which the number of seconds that are served falls.
     func nextSecond(after now: ContinuousClock.Instant) -> ContinuousClock.Instant {
         expiresAt - .seconds((expiresAt - now).components.seconds)
     }

@@ -101,7 +101,7 @@ package struct UpstreamFailure: Error, Sendable, Hashable {
         /// The upstreams that every agent has.
         package static let always = [kubernetes, securityTokenService, iamCredentials]
 
-        /// For metrics, audit and logs.
+        /// The name for metrics, audit and logs.
         package var rawValue: String {
             switch self {
             case .kubernetes: "kubernetes"
@@ -131,7 +131,7 @@ package struct UpstreamFailure: Error, Sendable, Hashable {
     package var kind: Kind
     /// The HTTP status, if there was an answer.
     package var status: Int?
-    /// In the upstream's words, at most 1 KiB, control characters removed.
+    /// The failure in the upstream's words, at most 1 KiB, control characters removed.
     package var message: String
     /// `Retry-After` of the answer.
     package var retryAfter: Duration?

@@ -107,7 +107,7 @@ extension Response.Body {
         }
     }
 
-    /// In bytes; `nil` if the body is not known.
+    /// The length in bytes; `nil` if the body is not known.
     var length: Int? {
         switch self {
         case .text(let text): text.utf8.count

@@ -26,8 +26,8 @@ final class ResponseCache {
     private var counts: [PodUID: Int] = [:]
     private var isSweeping = false
 
-    /// On a loop, answers are dropped soon after their leases have ended, so that no token stays for longer than it is
-    /// of use. Without one ``dropEnded()`` has to be called.
+    /// Makes a cache that drops answers soon after their leases have ended, if `loop` is given: no token stays for
+    /// longer than it is of use. Otherwise ``dropEnded()`` has to be called.
     init(loop: (any EventLoop)? = nil) {
         self.loop = loop
     }
