@@ -15,9 +15,9 @@ package enum FleetScenario: String, CaseIterable, Sendable {
 
     /// The pods' first requests come this evenly distributed, within the quota, where the fleet is to be at rest first.
     static let warmUp = Duration.seconds(2_700)
-    /// When the event begins.
+    /// The time at which the event begins.
     package var beginning: Duration { self == .coldStart ? .zero : .seconds(3_600) }
-    /// When its cause ends, and recovery begins.
+    /// The time at which its cause ends, and recovery begins.
     package var end: Duration {
         switch self {
         case .coldStart, .rollout, .zoneReturns: beginning

@@ -16,7 +16,8 @@ package struct FleetReport: Sendable {
     package var minutes: [Minute] = []
     /// Pods without a token when recovery began; in a cold start, or when a zone returns, all that start.
     package var withoutAtEnd = 0
-    /// From the end of the cause to the moment since which fewer than one pod in a thousand is without a token.
+    /// The time from the end of the cause to the moment since which fewer than one pod in a thousand is without a
+    /// token.
     package var recovery: Duration?
 
     /// The time that the quota alone dictates.

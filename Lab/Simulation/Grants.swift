@@ -22,7 +22,7 @@ struct Grant {
     var email: String?
     /// The audience, or the scopes as the request named them.
     var purpose: String
-    /// When it truly ends, whatever any clock says.
+    /// The time at which it truly ends, whatever any clock says.
     var end: ContinuousClock.Instant
     var isRevoked = false
 }

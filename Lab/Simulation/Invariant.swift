@@ -14,7 +14,7 @@ package enum Invariant: String, CaseIterable, Sendable {
     case ended = "ended-pod"
     /// No token past its end, and none with a longer life than it has.
     case lifetime
-    /// At most one fetch an entry.
+    /// An entry has at most one fetch.
     case singleFetch = "single-fetch"
     /// Every request ends in bounded time, with a documented status.
     case answered
@@ -34,7 +34,7 @@ package enum Invariant: String, CaseIterable, Sendable {
 package struct Violation: Sendable {
     package var invariant: Invariant
     package var text: String
-    /// Since the beginning of the simulation.
+    /// The time since the beginning of the simulation.
     package var at: Duration
 }
 
@@ -55,13 +55,13 @@ struct InvariantRecord {
 final class AgentMemory: @unchecked Sendable {
     /// Pods whose end the watch has reported to the agent.
     var ended: [PodUID: ContinuousClock.Instant] = [:]
-    /// When the watch first reported each pod to the agent, by the pod's name.
+    /// The time at which the watch first reported each pod to the agent, by the pod's name.
     var heard: [String: ContinuousClock.Instant] = [:]
     /// The pods that the watch has told the agent of, less those whose end it has told.
     var known: Set<PodUID> = []
-    /// When pods were forgotten, the latest of them.
+    /// The times at which pods were forgotten, the latest of them.
     var departures: [ContinuousClock.Instant] = []
-    /// When each ServiceAccount was last read, by the URL; and when each quota last refused a call.
+    /// The time at which each ServiceAccount was last read, by the URL; and when each quota last refused a call.
     var accountReads: [String: ContinuousClock.Instant] = [:]
     var refusals: [String: ContinuousClock.Instant] = [:]
     /// Calls by what they are for, by pod; `nil` for calls that concern none.

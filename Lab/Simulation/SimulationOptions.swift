@@ -11,7 +11,7 @@ package struct SimulationOptions: Sendable {
     package var faults = Set(Fault.allCases)
     /// Faults that are drawn as the others are, and do not happen: up to the first of them the world is the same.
     package var leftOut: Set<Fault> = []
-    /// Between two faults, on average.
+    /// The time between two faults, on average.
     package var faultPause = Duration.seconds(600)
     /// A bug to be put in on purpose.
     package var mutation: Mutation?

@@ -4,9 +4,9 @@ struct Attack: Sendable {
     enum Expectation: Sendable {
         /// The attacker is served as itself: the attack was no way round.
         case ownIdentity
-        /// Not a byte of an answer.
+        /// The attacker gets not a byte of an answer.
         case nothing
-        /// At most a refusal.
+        /// The attacker gets at most a refusal.
         case noToken
         /// Served as itself, or not at all.
         case ownIdentityOrNoToken
@@ -14,7 +14,7 @@ struct Attack: Sendable {
         case service
         /// The attack's output begins with just this.
         case text(String)
-        /// Whatever it gets is not ours to prevent.
+        /// The result is not ours to prevent, whatever it is.
         case open(reason: String)
     }
 
@@ -109,7 +109,7 @@ struct Loot: Sendable {
         }
     }
 
-    /// In a few words.
+    /// The loot in a few words.
     func text(ownUID: String, nameOf: (String) -> String?) -> String {
         guard !owners.isEmpty else {
             return output.split(separator: "\n").last.map { String($0.prefix(60)) } ?? "nothing"

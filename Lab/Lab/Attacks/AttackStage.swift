@@ -57,7 +57,7 @@ final class AttackStage: Sendable {
 
     /// The services of the agent that was put in place last.
     var service: Service { currentService.withLock { $0 } }
-    /// Where the agent serves SPIFFE identities to processes that know no port.
+    /// The socket on which the agent serves SPIFFE identities to processes that know no port.
     var spiffeSocket: String { world.node.directory + "/spiffe/agent.sock" }
 
     init(world: LabWorld) async throws {

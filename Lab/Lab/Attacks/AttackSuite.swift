@@ -70,7 +70,7 @@ package struct AttackSuite: Sendable {
         return reports
     }
 
-    /// In the order of the list of threats, but for those that take the agent away, which come last.
+    /// The attacks in the order of the list of threats, but for those that take the agent away, which come last.
     private var attacks: [Attack] {
         connects + layouts + packets + detours + ports + requests + outsiders + descriptors + farEnds + namespaces
             + cgroups

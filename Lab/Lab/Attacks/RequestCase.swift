@@ -1,9 +1,9 @@
 /// Bytes that a client sends on one connection, and the statuses of all answers to them.
 struct RequestCase: Sendable {
     let name: String
-    /// With `\r`, `\n` and `\xNN` as the attack program reads them.
+    /// The bytes, with `\r`, `\n` and `\xNN` as the attack program reads them.
     let bytes: String
-    /// In order; in words of the attack program.
+    /// The statuses in order; in words of the attack program.
     let statuses: String
 
     private static let host = #"Host: metadata.google.internal\r\n"#

@@ -9,7 +9,7 @@ final class VictimProbe: Sendable {
         var failed = 0
         var wrong = 0
         var firstFailure: String?
-        /// In microseconds, ascending; of the answered requests.
+        /// The latencies in microseconds, ascending; of the answered requests.
         var latencies: [Int] = []
 
         /// Milliseconds within which 99 of 100 answers came.
@@ -53,7 +53,7 @@ final class VictimProbe: Sendable {
         return try await body()
     }
 
-    /// So many requests after an attack show that the victim is well again.
+    /// The number of requests after an attack that show that the victim is well again.
     private static let mostAfterwards = 50
 
     /// The findings since the last call, of `count` requests or more. As many of them, or fifty if that is less, began after

@@ -12,9 +12,9 @@ package struct ClientRequest: Codable, Sendable {
 
     package enum Manner: String, Codable, Sendable {
         case newConnection
-        /// On the visitor's own connection, which it keeps for as long as the server lets it. From `home` only.
+        /// The visitor uses its own connection, which it keeps for as long as the server lets it. From `home` only.
         case keptConnection
-        /// On a connection of its own, a byte now and then, until the server has enough of it.
+        /// The visitor uses a connection of its own, a byte now and then, until the server has enough of it.
         case slow
     }
 

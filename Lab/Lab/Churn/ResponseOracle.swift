@@ -69,7 +69,7 @@ package final class ResponseOracle: Sendable {
         (try? JSON(parsing: body.utf8))?["access_token"]?.string ?? ""
     }
 
-    /// By the watch, or by the API server, which refuses to bind a token to a pod that it does not have.
+    /// Whether the watch says so, or the API server, which refuses to bind a token to a pod that it does not have.
     private static func says(_ body: String, isGone uid: String) -> Bool {
         body.contains("The pod of this connection is gone") || body.contains("does not exist any more")
             || body.contains("not found") || body.contains("the UID in the bound object reference (\(uid))")

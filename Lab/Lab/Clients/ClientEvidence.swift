@@ -8,7 +8,7 @@ package struct ClientEvidence: Sendable {
     /// The program's standard output and error.
     package var output: String
     package var errorOutput: String
-    /// By the agent's counters, as ``RealClient/Requests``.
+    /// The requests by the agent's counters, as ``RealClient/Requests``.
     package var requests: [String: UInt64]
     /// The callers whose tokens Cloud Storage accepted.
     package var storageCallers: [LabTokenRecord]

@@ -16,7 +16,7 @@ package struct ClientLab: Sendable {
     private static let plainServiceAccount = "plain"
     private static let linkedServiceAccount = "linked"
     private static let googleAccount = "clients@\(LabWorld.project).iam.gserviceaccount.com"
-    /// From a query to its answer: a resolver nearby. Detection by a race must be won against it.
+    /// The time from a query to its answer: a resolver nearby. Detection by a race must be won against it.
     private static let resolverDelay = Duration.milliseconds(5)
     /// Agent and clients are scheduled round-robin with this real-time priority. Detection races the agent's answer
     /// against the resolver's; the resolver's delay passes whatever else the machine does, and they need a processor for

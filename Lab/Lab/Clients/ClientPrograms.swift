@@ -1,6 +1,7 @@
 import Foundation
 
-/// Where the programs that use real clients lie: sources in the repository, what was installed and built below `.build`.
+/// The places of the programs that use real clients: sources in the repository, what was installed and built below
+/// `.build`.
 struct ClientPrograms: Sendable {
     /// Python's virtual environments with libraries and tools of other clouds. Packages that want different versions of one
     /// library cannot share one.

@@ -2,7 +2,7 @@
 package struct ClientReport: Sendable {
     package let clientCase: ClientCase
     package let evidence: ClientEvidence
-    /// In sentences; empty: everything is as it must be.
+    /// The problems in sentences; empty: everything is as it must be.
     package let problems: [String]
 
     /// The client's own name and version; empty if it did not get that far.

@@ -141,7 +141,7 @@ package final class CloudClientLab: Sendable {
 /// The outcome of one client's run.
 package struct CloudClientReport: Sendable {
     package let client: CloudClient
-    /// By the agent's counters.
+    /// The requests by the agent's counters.
     package let requests: [String: UInt64]
     package var version = ""
     /// Everything that is not as it must be; empty: the client got its own pod's credential.

@@ -19,7 +19,7 @@ package struct Finding: Sendable, Equatable {
         case object
         /// The kind of socket that the client used.
         case socket
-        /// On what kind of machine the client believes to be.
+        /// The kind of machine on which the client believes to be.
         case resource
         /// How many processes found themselves on GCE.
         case detections

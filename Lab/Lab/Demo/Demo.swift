@@ -18,7 +18,7 @@ package struct Demo: Sendable {
         var namespace: String
         var serviceAccount: String
         var isHostNetwork = false
-        /// Through an AF_INET6 socket to the mapped address, as every JVM does.
+        /// Whether it calls through an AF_INET6 socket to the mapped address, as every JVM does.
         var usesMappedAddress = false
     }
 
@@ -152,8 +152,8 @@ package struct Demo: Sendable {
         return result.output
     }
 
-    /// In three lines: nothing of an exchange crossed a device, and only holders of a listener on lo could have
-    /// answered.
+    /// Shows in three lines that nothing of an exchange crossed a device, and that only holders of a listener on lo
+    /// could have answered.
     private func showFarEnds(of pod: RunningPod, _ capture: DeviceCapture, _ agent: AgentProcess) async throws {
         // A frame that must be seen: the capture works.
         _ = try await pod.run("curl", "-s", "--max-time", "1", "http://\(LabNode.address):1/")

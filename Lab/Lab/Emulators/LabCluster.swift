@@ -5,9 +5,9 @@ import Synchronization
 /// Everything around the agent, started together: an API server, the token service, IAM Credentials, and on demand the
 /// trap; with the files that a node would have on disk.
 package final class LabCluster: Sendable {
-    /// Where things listen and lie.
+    /// The places where things listen and lie.
     package struct Configuration: Sendable {
-        /// Below it the kubelet's files are written. The owner removes it.
+        /// The directory below which the kubelet's files are written. The owner removes it.
         package var directory: String
         /// The node whose credentials are written, and whose Node object exists from the start.
         package var nodeName: String
@@ -204,7 +204,7 @@ private struct Parts: Sendable {
         trap = configuration.trap.map { TrapServer(host: $0.host, port: $0.port, listener: configuration.listener) }
     }
 
-    /// Where the servers were found to listen.
+    /// The addresses at which the servers were found to listen.
     struct URLs {
         var kubernetes: String
         var securityTokenService: String

@@ -18,7 +18,7 @@ package final class LabHTTPServer: Sendable {
     /// Answers one request.
     package typealias Handler = @Sendable (LabRequest) async -> LabResponse
 
-    /// Where and how a server listens.
+    /// The place and the way in which a server listens.
     package struct Configuration: Sendable {
         /// A numeric address.
         package var host: String
@@ -159,7 +159,7 @@ package final class LabHTTPServer: Sendable {
         await listening.serving.value
     }
 
-    /// Before the port is given up, so that at no moment it is anybody else's.
+    /// Keeps the port, called before it is given up, so that at no moment it is anybody else's.
     private func keepPort() {
         guard let port = boundAddress?.port, let descriptor = try? configuration.listener(configuration.host, port)
         else { return }

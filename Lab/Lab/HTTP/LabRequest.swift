@@ -15,7 +15,7 @@ package struct LabRequest: Sendable {
     package var clientCertificate: [UInt8]?
     /// The number of the server's connection, counted from 1.
     package var connection: Int
-    /// When its head had been read.
+    /// The time at which its head had been read.
     package var received: Date
 
     package init(
@@ -73,7 +73,7 @@ package struct LabRequest: Sendable {
 
 /// One answered request, for assertions.
 package struct LabRequestRecord: Sendable {
-    /// When the answer was about to be written.
+    /// The time at which the answer was about to be written.
     package var time: Date
     package var request: LabRequest
     /// The user that the emulator took the caller for; `nil`: none.

@@ -12,7 +12,7 @@ package struct LabResponse: Sendable {
     }
 
     package var status: Int
-    /// Besides `Content-Length`, `Transfer-Encoding`, `Connection` and `Date`, which the server writes.
+    /// The fields besides `Content-Length`, `Transfer-Encoding`, `Connection` and `Date`, which the server writes.
     package var headers: [(name: String, value: String)]
     package var body: Body
     /// The user that the handler took the caller for, for the request log.

@@ -35,7 +35,7 @@ package struct MemoryTrial: Sendable {
     /// The memory that one kind of pressure took.
     package struct Row: Sendable {
         package let pressure: Pressure
-        /// In bytes, as cgroup v2 counts: the process, its kernel objects and its sockets' buffers.
+        /// The memory in bytes, as cgroup v2 counts: the process, its kernel objects and its sockets' buffers.
         package var peak = 0
         /// The sockets' buffers among those.
         package var sockets = 0

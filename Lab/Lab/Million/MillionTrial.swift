@@ -133,7 +133,7 @@ extension MillionTrial.Result {
         if isForeign { foreign += report.total }
     }
 
-    /// In one line.
+    /// The result in one line.
     package var line: String {
         let rate = seconds > 0 ? ", \(Int(Double(connections) / seconds))/s" : ""
         return

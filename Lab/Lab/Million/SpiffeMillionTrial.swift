@@ -14,7 +14,7 @@ package struct SpiffeMillionTrial: Sendable {
 
         package var isGood: Bool { load.wrong == 0 && load.failed == 0 }
 
-        /// In one line.
+        /// The result in one line.
         package var line: String {
             let rate = seconds > 0 ? ", \(Int(Double(load.calls) / seconds))/s" : ""
             return "\(load.calls) calls of \(pods) pods, \(foreign) by foreign entrants\(rate): \(load.wrong) wrong, "

@@ -30,7 +30,7 @@ package final class LabNode: Sendable {
     private struct State {
         var pods: [RunningPod] = []
         var nextPod = 2
-        /// If the layout is nested.
+        /// The node's cgroup namespace, if the layout is nested.
         var cgroupNamespace: CgroupNamespace?
     }
 
@@ -42,11 +42,11 @@ package final class LabNode: Sendable {
     package func cgroupDirectory(_ path: String) -> String {
         (layout.depth > 0 ? cgroupBind : cgroupMountPoint) + path
     }
-    /// Where the root of a nested node is bound.
+    /// The directory at which the root of a nested node is bound.
     private var cgroupBind: String { directory + "/cgroup" }
     /// The directory of the cgroup that holds everything of this lab.
     package var ownCgroups: String { "\(cgroupMountPoint)/\(identifier)" }
-    /// Where this process sees the hierarchy as the node does.
+    /// The path at which this process sees the hierarchy as the node does.
     package var cgroupMountPointInside: String {
         state.withLock { $0.cgroupNamespace?.path(cgroupMountPoint) } ?? cgroupMountPoint
     }
@@ -139,8 +139,8 @@ package final class LabNode: Sendable {
         guard unsafe chown(parent, 0, 0) == 0 else { throw LabError("cannot take \(parent) back") }
     }
 
-    /// After the first network namespace: only then are those that are added later seen in copies of this mount
-    /// namespace.
+    /// Enters the cgroup namespace; to be called after the first network namespace. Only then are those that are added
+    /// later seen in copies of this mount namespace.
     private func enterCgroupNamespace() async throws {
         let root = ownCgroups + layout.root
         try FileManager.default.createDirectory(atPath: cgroupBind, withIntermediateDirectories: true)

@@ -9,7 +9,7 @@ package struct NetworkNamespace: Sendable, Hashable {
         self.name = name
     }
 
-    /// Where `ip netns` keeps it.
+    /// The path at which `ip netns` keeps it.
     package var path: String { "/run/netns/\(name)" }
 
     /// Runs `ip` commands inside it, one a line.

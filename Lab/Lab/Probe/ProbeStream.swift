@@ -45,7 +45,7 @@ package struct ProbeStream: Sendable {
 
     package var path: String
     package var address: SocketAddress
-    /// Between two exchanges: a victim asks often, but is not itself the load.
+    /// The pause between two exchanges: a victim asks often, but is not itself the load.
     package var pause: Duration
     /// A file: as long as it is there, an exchange that begins gives up after a second. `nil`: never so soon.
     package var hurry: String?

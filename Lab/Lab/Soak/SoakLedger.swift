@@ -3,7 +3,7 @@ import Synchronization
 /// The measurements of a soak since they were last taken.
 final class SoakLedger: Sendable {
     struct Content: Sendable {
-        /// In microseconds, of cached tokens only.
+        /// The latencies in microseconds, of cached tokens only.
         var newConnections: [Int64] = []
         var keptConnections: [Int64] = []
         var samples: [ProcessSample] = []

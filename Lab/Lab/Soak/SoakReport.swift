@@ -73,12 +73,12 @@ package struct SoakReport: Codable, Sendable {
     package var seconds: Double
     package var windows: [Window]
     package var memory: [Memory]
-    /// Before the load with everybody known, and after it.
+    /// The tables before the load with everybody known, and after it.
     package var tablesBefore: AgentTables
     package var tablesAfter: AgentTables
     package var trapConnections: Int
     package var watchEnds: Int
-    /// At most twenty of each, in words.
+    /// The wrong and the unexplained outcomes in words, at most twenty of each.
     package var wrong: [String]
     package var unexplained: [String]
 

@@ -16,7 +16,7 @@ final class SoakRun {
     private var mintsSeen: Int
     private var watchEnds = 0
     private var windows: [SoakReport.Window] = []
-    /// After the warm-up, by agent.
+    /// The samples after the warm-up, by agent.
     private var steady: [Int: [ProcessSample]] = [:]
 
     init(world: LabWorld, people: SoakWorld, soak: Soak, agent: AgentProcess) {

@@ -9,7 +9,7 @@ package final class LabSigner: Sendable {
         "spiffe://\(trustDomain)/ns/\(namespace)/sa/\(serviceAccount)"
     }
     package static let audience = "podidentd-signer"
-    /// Where pods find the endpoint.
+    /// The port on which pods find the endpoint.
     package static let endpointPort = 9256
     private static let namespace = "podidentd-signer"
 
@@ -151,7 +151,7 @@ package final class LabSigner: Sendable {
         return signed + "." + (try key.signature(for: Data(signed.utf8))).rawRepresentation.base64URL
     }
 
-    /// Where relying parties find the keys of JWT-SVIDs.
+    /// The URL at which relying parties find the keys of JWT-SVIDs.
     package var keysURL: String { "https://\(LabNode.address):\(port)/keys" }
 
     /// Replaces the authority's files: the signer reads them again by itself. `further` are roots to publish beside it.

@@ -42,7 +42,7 @@ package struct WorkloadLoad: Sendable {
     package var seconds = 600.0
     /// Calls at a time on one connection.
     package var width = 8
-    /// After so many calls a new connection is made.
+    /// The number of calls after which a new connection is made.
     package var perConnection = Int.max
     /// Whether streams stay open after their message, until `seconds` have passed: `calls` is their number, and `width` too.
     package var holds = false

@@ -9,7 +9,7 @@ package struct WorkloadRequest: Sendable {
     package var path = "/SpiffeWorkloadAPI/FetchX509SVID"
     package var authority = "169.254.169.254:9256"
     package var method = "POST"
-    /// Beside those that every call has.
+    /// The fields beside those that every call has.
     package var headers: [(String, String)] = [("workload.spiffe.io", "true")]
     /// The bytes of the body: an empty message.
     package var body: [UInt8] = [0, 0, 0, 0, 0]

@@ -164,7 +164,7 @@ package final class Stage {
         return .array(taken)
     }
 
-    /// Since 1970.
+    /// The microseconds since 1970.
     private static func microseconds(_ date: Date) -> JSON {
         .integer(Int64(date.timeIntervalSince1970 * 1_000_000))
     }

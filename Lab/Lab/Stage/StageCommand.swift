@@ -1,9 +1,9 @@
 /// A command to a ``Stage``.
 struct StageCommand: Decodable {
     enum Name: String, Decodable {
-        /// Where the node is, with a configuration file for an agent.
+        /// Prints where the node is, with a configuration file for an agent.
         case node
-        /// As many pods as `count` says.
+        /// Gives the node as many pods as `count` says.
         case pods
         /// Upstreams answer `milliseconds` late.
         case delay

@@ -18,7 +18,7 @@ final class SimulatedKubelet: Sendable {
 
     init(node: Int) { self.node = node }
 
-    /// In the form of a JWT, so that the world knows it for a credential wherever it turns up.
+    /// A token in the form of a JWT, so that the world knows it for a credential wherever it turns up.
     private func token(_ generation: UInt64) -> String { "eyJhbGciOiJub25lIn0.node-\(node).\(generation)" }
 
     var generation: UInt64 { state.withLock { $0.generation } }

@@ -17,7 +17,7 @@ final class SimulatedWatch: @unchecked Sendable {
     let items: AsyncStream<Item>
     fileprivate let continuation: AsyncStream<Item>.Continuation
     fileprivate var isOpen = true
-    /// When the last item that was sent arrives: none overtakes another unless a fault has it so.
+    /// The time at which the last item that was sent arrives: none overtakes another unless a fault has it so.
     fileprivate var lastArrival: ContinuousClock.Instant
     /// Counts what arrived, to tell whether silence was broken.
     fileprivate var arrivals = 0

@@ -76,7 +76,7 @@ struct Cluster {
     }
 
     var pods: [SimulatedPod] = []
-    /// By node, the numbers of the pods that have an object, the oldest first.
+    /// The numbers of the pods that have an object, by node, the oldest first.
     private(set) var listed: [Int: [Int]] = [:]
     private var named: [String: [Int]] = [:]
     private var accountIndex: [String: Int] = [:]

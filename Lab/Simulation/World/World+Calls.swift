@@ -14,7 +14,7 @@ struct CallKey: Hashable {
 /// One call that an agent made, for as long as it is under way.
 struct CallEntry {
     enum Kind {
-        /// On behalf of one token of a pod.
+        /// A call on behalf of one token of a pod.
         case token
         /// The read of a ServiceAccount.
         case account
@@ -70,7 +70,7 @@ struct CallFailure {
     let fetch: ContinuousClock.Instant?
     /// `nil`: there was no answer.
     let status: Int?
-    /// When it may be made again at the earliest, be it for whatever purpose.
+    /// The earliest time at which it may be made again, be it for whatever purpose.
     let notBefore: ContinuousClock.Instant
     /// How old a ServiceAccount's record may have been for which it was made.
     let accountAge: Duration

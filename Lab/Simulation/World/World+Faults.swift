@@ -222,7 +222,7 @@ extension World {
         timeline.after(.seconds(1)) { self.judgeAudit(of: memory, agent.id) }
     }
 
-    /// Once an agent has written its last line, every denial has been told.
+    /// Judges the audit: when an agent has written its last line, every denial has been told.
     private func judgeAudit(of memory: AgentMemory, _ id: SimulatedAgent.ID) {
         judge.check(.audit)
         if memory.denials != memory.auditedDenials {

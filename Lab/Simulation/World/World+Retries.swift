@@ -1,15 +1,16 @@
 import KubernetesAPI
 import Tokens
 
-/// When a call that failed may be made again: the lower edges of the agent's schedules, of which jitter makes nothing shorter.
+/// The times at which a call that failed may be made again: the lower edges of the agent's schedules, of which jitter
+/// makes nothing shorter.
 extension World {
     /// The shortest pause that a first refusal of a quota teaches.
     private static let shortestPace = PacingPolicy().firstPause * 0.5
-    /// Within a fetch, and between lists or watches.
+    /// The pauses within a fetch, and between lists or watches.
     private static let withinFetch = Backoff(shortest: limits.retryPause, longest: limits.retryBudget)
     private static let ofWatcher = Backoff(
         shortest: PodWatcher.Options().shortestPause, longest: PodWatcher.Options().longestPause)
-    /// Where the API server does not know the node's pods yet. This one has no jitter.
+    /// The pauses where the API server does not know the node's pods yet. This one has no jitter.
     private static let ofMissing = Backoff(shortest: .milliseconds(50), longest: .seconds(1))
 
     /// How much too early a call comes after one that failed; `nil`: it may come.

@@ -21,21 +21,21 @@ final class World: @unchecked Sendable {
     var grants: [String: Grant] = [:]
     var judge = InvariantRecord()
     var nodes: [SimulatedNode] = []
-    /// By the agents' numbers.
+    /// The memories by the agents' numbers.
     var memories: [AgentMemory] = []
     var watches: [SimulatedWatch] = []
     private(set) var injected: [Fault: Int] = [:]
     private var lastSerial = 0
     private var latestDate: (seconds: Int64, text: String) = (-1, "")
     private var lastCgroup: UInt64 = 4_096
-    /// Until when reads of ServiceAccounts may fail, or pause after failures.
+    /// The time until which reads of ServiceAccounts may fail, or pause after failures.
     var accountsTroubledUntil: ContinuousClock.Instant
-    /// When the world came to rest: no fault is injected any more. `nil`: it has not.
+    /// The time at which the world came to rest: no fault is injected any more. `nil`: it has not.
     var quietSince: ContinuousClock.Instant?
     var isQuiet: Bool { quietSince != nil }
-    /// When the last call ended that had begun before the world came to rest: a fault may have touched it until then.
+    /// The end of the last call that had begun before the world came to rest: a fault may have touched it until then.
     var lastTouched: ContinuousClock.Instant
-    /// When a pod is asked for once more that did not get its identity.
+    /// The time at which a pod is asked for once more that did not get its identity.
     var lastDemand: ContinuousClock.Instant
 
     init(_ options: SimulationOptions) {
@@ -48,7 +48,8 @@ final class World: @unchecked Sendable {
         handoverRandom = SeededGenerator(seed: options.seed ^ World.handoverSalt)
     }
 
-    /// With this number the first 16 hand-overs of each seed that a test names pass whole, as when the seed broke something.
+    /// The number with which the first 16 hand-overs of each seed that a test names pass whole, as when the seed broke
+    /// something.
     private static let handoverSalt: UInt64 = 0x10cb
 
     var now: ContinuousClock.Instant { timeline.now }

@@ -148,7 +148,7 @@ extension AttackSuite {
         return inode.uint64Value
     }
 
-    /// As it lies in memory.
+    /// The digits of the value as it lies in memory.
     private func hexadecimal(_ value: UInt64) -> String {
         unsafe withUnsafeBytes(of: value) { bytes in
             unsafe bytes.map { String(format: "%02x", $0) }.joined()

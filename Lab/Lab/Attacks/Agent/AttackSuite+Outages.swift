@@ -75,7 +75,7 @@ extension AttackSuite {
         ]
     }
 
-    /// Where the maps are pinned, whatever their version.
+    /// The directory where the maps are pinned, whatever their version.
     func mapDirectory() throws -> String {
         let entries = try FileManager.default.contentsOfDirectory(atPath: world.pinDirectory)
         guard let maps = entries.first(where: { $0.hasPrefix("maps-") }) else { throw LabError("there are no maps") }

@@ -65,7 +65,7 @@ extension AttackSuite {
         )
     }
 
-    /// On the node's network no packet is forwarded: only the guard at the socket's exit sees it.
+    /// The attack on the node's network, where no packet is forwarded: only the guard at the socket's exit sees it.
     var rawOnHost: Attack {
         packet(
             "R6", "raw socket, on the node's network", Way.raw("whole", from: LabNode.address), in: stage.onHost

@@ -29,8 +29,8 @@ extension AttackSuite {
         ]
     }
 
-    /// In a tree as the kubelet's other cgroup driver makes it, from the moment on that it is there: the agent has it
-    /// from the kernel, as a kubelet's pods start later than their tree.
+    /// Runs the attack program in a tree as the kubelet's other cgroup driver makes it, as soon as the agent has seen
+    /// the tree. The agent has it from the kernel, as a kubelet's pods start later than their tree.
     private func inOtherTree(_ arguments: [String]) async throws -> String {
         let base = world.node.layout.depth > 0 ? "" : "/\(world.node.identifier)"
         let tree = base + "/second.slice/second-kubepods.slice"

@@ -92,7 +92,7 @@ extension AttackSuite {
         }
     }
 
-    /// While the agent is dead: see ``outages``.
+    /// The attacks while the agent is dead: see ``outages``.
     var portsOfTheDead: [Attack] {
         [
             bindsPort("127.0.0.1", .unprivileged, in: stage.onHost), bindsPort("0.0.0.0", .ordinary, in: stage.onHost),

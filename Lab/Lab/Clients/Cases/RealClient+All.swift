@@ -33,7 +33,7 @@ extension RealClient {
         spellings: [.address, .name]
     )
 
-    /// Where the name does not resolve, the server's answer races against the resolver's: it has to win every time.
+    /// The server's answer races against the resolver's where the name does not resolve: it has to win every time.
     private static let goDetection = RealClient(
         name: "Go OnGCE x100", program: .shell("on-gce.sh", ["100"]), finds: [.detections],
         requests: { _ in ["root.200": 100...100] }, spellings: [.address, .name], resolutions: [.none]

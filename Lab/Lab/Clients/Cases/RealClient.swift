@@ -35,7 +35,7 @@ package struct RealClient: Sendable, CustomStringConvertible {
     var needsGoogleAccount = false
     /// Takes the address from `GCE_METADATA_HOST`, and has no other way where the name does not resolve.
     var readsEnvironment = false
-    /// Where it is run.
+    /// The ways to resolve names with which it is run.
     var resolutions = NameResolution.allCases
 
     package var description: String { name }
@@ -59,7 +59,7 @@ package struct ClientCase: Sendable, CustomStringConvertible {
     /// Whether the client finds the metadata server. Those that do not are run too: `deploy/dns` says which they are.
     package var works: Bool { namesAddress || client.spellings.contains { resolution.resolves($0) } }
 
-    /// For a reader: where the address comes from.
+    /// The source of the address, for a reader.
     package var addressSource: String {
         namesAddress ? "none, GCE_METADATA_HOST" : resolution.rawValue
     }

@@ -1,4 +1,4 @@
-/// As much of CoreDNS's configuration as `deploy/dns/corefile.snippet` uses: server blocks with the plugin `hosts`.
+/// The part of CoreDNS's configuration that `deploy/dns/corefile.snippet` uses: server blocks with the plugin `hosts`.
 enum Corefile {
     /// The IPv4 addresses that the entries of `hosts` give, by name.
     /// - Throws: A sentence about the first line that is not understood, or an entry outside its block's zones, which

@@ -1,15 +1,15 @@
 /// How a pod of the lab learns the address behind the metadata server's names: the options of `deploy/dns`.
 package enum NameResolution: String, Sendable, Hashable, CaseIterable {
-    /// By a name server that answers what `corefile.snippet` says: the lab's own, because no CoreDNS is to be had where the
+    /// A name server answers what `corefile.snippet` says: the lab's own, because no CoreDNS is to be had where the
     /// tests run.
     case corefile
-    /// By a real dnsmasq with `dnsmasq.conf`.
+    /// A real dnsmasq answers, with `dnsmasq.conf`.
     case dnsmasq
-    /// By a real unbound with `unbound.conf`.
+    /// A real unbound answers, with `unbound.conf`.
     case unbound
-    /// By entries in `/etc/hosts`, as `workload/host-aliases` and `components/dns-hosts-policy` make them.
+    /// Entries in `/etc/hosts` answer, as `workload/host-aliases` and `components/dns-hosts-policy` make them.
     case hosts
-    /// Not at all: the name server answers NXDOMAIN, as on a machine that is not Google's.
+    /// The name does not resolve: the name server answers NXDOMAIN, as on a machine that is not Google's.
     case none
 
     package static let metadataName = Spelling.name.rawValue
@@ -63,7 +63,7 @@ package enum Spelling: String, Sendable, Hashable, CaseIterable {
     case address = "169.254.169.254"
     case short = "metadata"
     case name = "metadata.google.internal"
-    /// With its final dot: no search list is tried.
+    /// The name with its final dot: no search list is tried.
     case absolute = "metadata.google.internal."
 
     /// The spellings of a client in a pod of `namespace`, by the names that it asked a name server for.

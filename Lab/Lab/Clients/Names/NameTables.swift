@@ -18,7 +18,7 @@ package enum NameTables {
         return lines.joined() + (library == .glibc ? record : "")
     }
 
-    /// Without an option the tenant's Service is all that the search list finds.
+    /// The address that a client finds. If there is no option, the tenant's Service is all that the search list finds.
     private static func address(of spelling: Spelling, with resolution: NameResolution) -> String? {
         if resolution.resolves(spelling) { return LabNode.metadataAddress }
         return resolution == .none && spelling == .name ? TenantService.address : nil

@@ -16,7 +16,7 @@ package final class S3Emulator: Sendable {
     /// Requests that were refused, and why.
     package let refusals = EventLog<String>()
     private let tokens: AWSSecurityTokenServiceEmulator
-    /// By the pod's UID and the object's name.
+    /// The objects by the pod's UID and the object's name.
     private let written = Mutex<[String: [String: Data]]>([:])
 
     package init(_ tokens: AWSSecurityTokenServiceEmulator) {

@@ -15,11 +15,11 @@ package struct LabSubject: Sendable, Hashable {
 /// A token that one of the cloud's emulators issued.
 package struct LabTokenRecord: Sendable, Hashable {
     package enum Kind: Sendable, Hashable {
-        /// From the Security Token Service.
+        /// The Security Token Service issued it.
         case federated
-        /// From `generateAccessToken`.
+        /// The call `generateAccessToken` issued it.
         case access
-        /// From `generateIdToken`, for this audience.
+        /// The call `generateIdToken` issued it, for this audience.
         case identity(audience: String)
     }
 

@@ -4,7 +4,7 @@ import NIOCore
 enum WatchSignal: Sendable {
     case change(ClusterState.Change, notBefore: ContinuousClock.Instant)
     case bookmark(resourceVersion: UInt64)
-    /// Whatever a faulty server writes.
+    /// The text that a faulty server writes, whatever it is.
     case text(String)
     /// The first half of an event, and the end.
     case cut

@@ -34,6 +34,6 @@ struct CgroupNamespace: Sendable {
         ["cgroup", "mnt"].map { "--\($0 == "mnt" ? "mount" : $0)=/proc/\(holder.processIdentifier)/ns/\($0)" }
     }
 
-    /// Where the hierarchy that is mounted at `mountPoint` inside is seen from outside.
+    /// The path at which the hierarchy that is mounted at `mountPoint` inside is seen from outside.
     func path(_ mountPoint: String) -> String { "/proc/\(holder.processIdentifier)/root\(mountPoint)" }
 }

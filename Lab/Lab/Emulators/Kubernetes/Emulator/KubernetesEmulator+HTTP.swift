@@ -112,7 +112,7 @@ extension KubernetesEmulator {
         return .json(200, document, headers: [("Cache-Control", "public, max-age=3600")])
     }
 
-    /// Only `application/jwk-set+json` is on offer: 406 when the client accepts neither that nor anything.
+    /// Offers `application/jwk-set+json` only: 406 when the client accepts neither that nor anything.
     private func keys(accept: String?) -> LabResponse {
         let accepted = accept?.split(separator: ",").map { range in
             range.prefix { $0 != ";" }.trimmingCharacters(in: .whitespaces)

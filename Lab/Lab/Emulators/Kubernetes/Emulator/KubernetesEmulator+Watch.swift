@@ -165,7 +165,7 @@ extension KubernetesEmulator {
     }
 }
 
-/// Where the next page of a list begins.
+/// The place where the next page of a list begins.
 private struct ContinueToken {
     var resourceVersion: UInt64
     var after: LabPod.Key

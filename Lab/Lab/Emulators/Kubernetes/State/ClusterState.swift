@@ -29,7 +29,8 @@ struct ClusterState: Sendable {
     private(set) var audienceRules: [AudienceRule] = []
     private(set) var grants: [AccessGrant] = []
     private(set) var taintFence: TaintFence?
-    /// Until then the Node authorizer's graph is not built: "no relationship found", although the pod is there.
+    /// The time until which the Node authorizer's graph is not built: "no relationship found", although the pod is
+    /// there.
     private(set) var relationshipsKnownFrom = Date.distantPast
 
     init(options: KubernetesEmulator.Options) {
