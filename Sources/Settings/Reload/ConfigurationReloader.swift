@@ -4,7 +4,7 @@ import NIOPosix
 package import Operations
 import Synchronization
 
-/// The files that a running agent reads its configuration from again, and what of it lies outside the agent.
+/// The source from which a running agent reads its configuration again, and what of it lies outside the agent.
 package struct ReloadSource: Sendable {
     /// Reads everything again, as at the start: file, environment, command line.
     package var load: @Sendable () throws -> AgentConfiguration

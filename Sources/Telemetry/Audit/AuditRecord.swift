@@ -74,7 +74,7 @@ package struct AuditRecord: Sendable, Equatable {
     package var reason: String?
     var upstream: String?
     var status: Int?
-    /// The refusal in the upstream's words.
+    /// The message in the upstream's words.
     package var message: String?
     package var tokenID: String?
     package var milliseconds: Int64?

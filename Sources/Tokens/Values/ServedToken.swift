@@ -13,7 +13,7 @@ package struct ServedToken: Sendable, Hashable {
 /// A token as the service keeps it: its life in monotonic time, so that no step of the wall clock moves it.
 struct MintedToken: Sendable, Equatable {
     var token: SecretToken
-    /// Just before the request for it was sent: a little early, so that an end counted from it is never late.
+    /// The time just before the request for it was sent: a little early, so that an end counted from it is never late.
     var issuedAt: ContinuousClock.Instant
     var expiresAt: ContinuousClock.Instant
     /// The ``SubjectToken/id`` of the JWT that this is or was exchanged for.
