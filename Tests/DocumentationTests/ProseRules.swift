@@ -11,6 +11,14 @@ struct ProseRules {
         "Somebody",
     ]
 
+    /// Openers of a doc comment that leave out its noun: "Since boot" for "The seconds since boot".
+    private static let adverbials: Set<Substring> = [
+        "Above", "After", "Among", "As", "At", "Because", "Before", "Below", "Beside", "Besides", "Between", "Beyond",
+        "By", "During", "For", "From", "If", "In", "Inside", "Never", "Not", "Off", "On", "Once", "Only", "Out",
+        "Outside", "Over", "Since", "So", "Through", "To", "Under", "Unless", "Until", "Up", "Upon", "Whatever", "When",
+        "Whenever", "Where", "Wherever", "While", "With", "Within", "Without",
+    ]
+
     /// Words of a home-made dialect; each has a plain word: again, report, drop, redirect, repair, and the actor's name.
     private let banned = Regex {
         Anchor.wordBoundary
@@ -44,6 +52,13 @@ struct ProseRules {
             }
         }
         return found + violations(in: prose)
+    }
+
+    /// The violations of a doc comment (`///`), whose first word names the thing or is the verb of what it does.
+    func violations(inDocumentation comment: String) -> [String] {
+        let first = plain(comment).prefix { $0.isLetter }
+        let opener = Self.adverbials.contains(first) ? ["begins with '\(first)' and leaves its noun out"] : []
+        return opener + violations(inComment: comment)
     }
 
     /// The violations of running text.

@@ -13,7 +13,10 @@ import Testing
         for file in try SourceFile.all() + SourceFile.all(below: ["Tests"]) + [manifest] {
             for comment in file.comments {
                 count += 1
-                for violation in rules.violations(inComment: comment.text) {
+                let namesFirst = comment.isDocumentation && ["Sources/", "Lab/"].contains { file.path.hasPrefix($0) }
+                for violation in namesFirst
+                    ? rules.violations(inDocumentation: comment.text) : rules.violations(inComment: comment.text)
+                {
                     Issue.record("\(file.path):\(comment.line): \(violation)")
                 }
             }
@@ -95,6 +98,30 @@ import Testing
     func oldText(_ sentence: String, violation: String) {
         let found = rules.violations(inComment: sentence)
         #expect(found.contains { $0.contains(violation) }, "\(found)")
+    }
+
+    /// Doc comments that this repository once had.
+    @Test(
+        "a doc comment that opens with an adverbial is found",
+        arguments: [
+            ("Since boot.", "Since"), ("By the clock that cannot.", "By"), ("Without a policy of its own.", "Without"),
+            ("Until the token ends.", "Until"), ("Where it listens, while it does.", "Where"),
+            ("From the root of the hierarchy. Bytes that are not UTF-8 are replaced.", "From"),
+        ])
+    func oldOpeners(_ comment: String, opener: String) {
+        let found = rules.violations(inDocumentation: comment)
+        #expect(found == ["begins with '\(opener)' and leaves its noun out"])
+    }
+
+    @Test(
+        "a doc comment that opens with its noun, a verb, code or a sentence of its own is no violation",
+        arguments: [
+            "The seconds since boot.", "Stops the server. After that it does not start again.",
+            "`nil`: the agent has no policy of its own.", "There is no receiver any more.",
+            "The path as sent.\n\nWithout the query it is shorter.",
+        ])
+    func newOpeners(_ comment: String) {
+        #expect(rules.violations(inDocumentation: comment).isEmpty)
     }
 
     @Test("the rules find a log line and a HELP text without a noun")
