@@ -3,7 +3,7 @@
  * The floor: the least that a server can do and still answer. Accepts with the first bytes (TCP_DEFER_ACCEPT), reads once,
  * writes the same bytes, closes if asked to. It understands nothing and must never be exposed to anything but a benchmark.
  *
- *   floor --listen 10.88.0.1:9254 --body-file FILE [--threads 2] [--network /run/netns/...]
+ *   floor --listen 127.0.0.1:979 --body-file FILE [--threads 2] [--network /run/netns/...]
  */
 #include "common.h"
 

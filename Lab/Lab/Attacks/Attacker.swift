@@ -1,4 +1,4 @@
-/// The rights of an attacker on its node, from `facts/threats.md`.
+/// Names the rights that an attacker has on its node.
 package enum Attacker: String, Sendable {
     /// A pod without any capability, and without a way to gain one.
     case unprivileged = "O-"
