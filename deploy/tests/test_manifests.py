@@ -188,6 +188,76 @@ class RenderingTests(unittest.TestCase):
                 self.assertEqual(aliases["192.0.2.1"], ["db.example"])
 
 
+def role(kind="ClusterRole", **rule):
+    return lambda documents: documents.append(
+        {"kind": kind, "metadata": {"name": "bad", "namespace": "podidentd"}, "rules": [rule]}
+    )
+
+
+def in_list(**rule):
+    bad = {"kind": "Role", "metadata": {"name": "bad"}, "rules": [rule]}
+    return lambda documents: documents.append({"kind": "RoleList", "metadata": {"name": "l"}, "items": [bad]})
+
+
+def without(kind):
+    def change(documents):
+        documents[:] = [document for document in documents if document["kind"] != kind]
+    return change
+
+
+def changed(kind, path, value):
+    def change(documents):
+        (target,) = [d for d in documents if d["kind"] == kind and "startup-taint" in d["metadata"]["name"]]
+        for key in path[:-1]:
+            target = target[key]
+        target[path[-1]] = value
+    return change
+
+
+# By what it grants or takes away: what makes a rendering's documents wrong.
+FORBIDDEN = {
+    "mints tokens": role(apiGroups=[""], resources=["serviceaccounts/token"], verbs=["create"]),
+    "mints tokens, in a Role": role("Role", apiGroups=[""], resources=["serviceaccounts/token"], verbs=["create"]),
+    "mints tokens, in a List": in_list(apiGroups=[""], resources=["serviceaccounts/token"], verbs=["create"]),
+    "mints tokens of one account": role(
+        apiGroups=[""], resources=["serviceaccounts/token"], resourceNames=["a"], verbs=["create"]),
+    "reads and mints tokens": role(
+        apiGroups=[""], resources=["serviceaccounts", "serviceaccounts/token"], verbs=["get", "create"]),
+    "lists ServiceAccounts": role(apiGroups=[""], resources=["serviceaccounts"], verbs=["get", "list"]),
+    "every subresource": role(apiGroups=[""], resources=["serviceaccounts/*"], verbs=["create"]),
+    "every verb": role(apiGroups=[""], resources=["pods"], verbs=["*"]),
+    "every resource": role(apiGroups=[""], resources=["*"], verbs=["get"]),
+    "every group": role(apiGroups=["*"], resources=["pods"], verbs=["get"]),
+    "every audience": role(apiGroups=[""], resources=["*"], verbs=[rights.AUDIENCE_VERB]),
+    "an audience that is none": role(apiGroups=[""], resources=["pods"], verbs=[rights.AUDIENCE_VERB]),
+    "the API server's audience": role(apiGroups=[""], resources=["https://kubernetes.default.svc"], verbs=[rights.AUDIENCE_VERB]),
+    "secrets": role(apiGroups=[""], resources=["secrets"], verbs=["get"]),
+    "secrets beside pods": role(apiGroups=[""], resources=["pods", "secrets"], verbs=["list"]),
+    "impersonation": role(apiGroups=[""], resources=["users"], verbs=["impersonate"]),
+    "pods": role(apiGroups=[""], resources=["pods"], verbs=["get"]),
+    "every URL": role(nonResourceURLs=["*"], verbs=["get"]),
+    "aggregation": lambda documents: documents.append(
+        {"kind": "ClusterRole", "metadata": {"name": "bad"}, "aggregationRule": {"clusterRoleSelectors": []}}),
+    "a role of the cluster": lambda documents: documents.append(
+        {
+            "kind": "ClusterRoleBinding", "metadata": {"name": "bad"},
+            "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": "podidentd", "namespace": "podidentd"}],
+        }),
+    "rights for everybody": changed(
+        "ClusterRoleBinding", ["subjects"], [{"kind": "Group", "name": "system:authenticated"}]),
+    "changing nodes further": changed("ClusterRole", ["rules", 0, "verbs"], ["patch", "delete"]),
+    "no policy": without("ValidatingAdmissionPolicy"),
+    "no binding of the policy": without("ValidatingAdmissionPolicyBinding"),
+    "a policy that only warns": changed(
+        "ValidatingAdmissionPolicyBinding", ["spec", "validationActions"], ["Warn"]),
+    "a policy that lets pass": changed("ValidatingAdmissionPolicy", ["spec", "failurePolicy"], "Ignore"),
+    "a policy about another account": changed(
+        "ValidatingAdmissionPolicy", ["spec", "matchConditions", 0, "expression"],
+        "request.userInfo.username == 'system:serviceaccount:kube-system:podidentd'"),
+}
+
+
 class RightsTests(unittest.TestCase):
     def test_no_manifest_grants_a_right_too_many(self):
         roles = 0
@@ -215,73 +285,8 @@ class RightsTests(unittest.TestCase):
 
     def test_each_forbidden_right_is_found(self):
         documents = manifests.documents(renderings()["component-startup-taint"])
-        audience = rights.AUDIENCE_VERB
-
-        def role(kind="ClusterRole", **rule):
-            return lambda documents: documents.append(
-                {"kind": kind, "metadata": {"name": "bad", "namespace": "podidentd"}, "rules": [rule]}
-            )
-
-        def in_list(**rule):
-            bad = {"kind": "Role", "metadata": {"name": "bad"}, "rules": [rule]}
-            return lambda documents: documents.append({"kind": "RoleList", "metadata": {"name": "l"}, "items": [bad]})
-
-        def without(kind):
-            def change(documents):
-                documents[:] = [document for document in documents if document["kind"] != kind]
-            return change
-
-        def changed(kind, path, value):
-            def change(documents):
-                (target,) = [d for d in documents if d["kind"] == kind and "startup-taint" in d["metadata"]["name"]]
-                for key in path[:-1]:
-                    target = target[key]
-                target[path[-1]] = value
-            return change
-
-        mutations = {
-            "mints tokens": role(apiGroups=[""], resources=["serviceaccounts/token"], verbs=["create"]),
-            "mints tokens, in a Role": role("Role", apiGroups=[""], resources=["serviceaccounts/token"], verbs=["create"]),
-            "mints tokens, in a List": in_list(apiGroups=[""], resources=["serviceaccounts/token"], verbs=["create"]),
-            "mints tokens of one account": role(
-                apiGroups=[""], resources=["serviceaccounts/token"], resourceNames=["a"], verbs=["create"]),
-            "reads and mints tokens": role(
-                apiGroups=[""], resources=["serviceaccounts", "serviceaccounts/token"], verbs=["get", "create"]),
-            "lists ServiceAccounts": role(apiGroups=[""], resources=["serviceaccounts"], verbs=["get", "list"]),
-            "every subresource": role(apiGroups=[""], resources=["serviceaccounts/*"], verbs=["create"]),
-            "every verb": role(apiGroups=[""], resources=["pods"], verbs=["*"]),
-            "every resource": role(apiGroups=[""], resources=["*"], verbs=["get"]),
-            "every group": role(apiGroups=["*"], resources=["pods"], verbs=["get"]),
-            "every audience": role(apiGroups=[""], resources=["*"], verbs=[audience]),
-            "an audience that is none": role(apiGroups=[""], resources=["pods"], verbs=[audience]),
-            "the API server's audience": role(apiGroups=[""], resources=["https://kubernetes.default.svc"], verbs=[audience]),
-            "secrets": role(apiGroups=[""], resources=["secrets"], verbs=["get"]),
-            "secrets beside pods": role(apiGroups=[""], resources=["pods", "secrets"], verbs=["list"]),
-            "impersonation": role(apiGroups=[""], resources=["users"], verbs=["impersonate"]),
-            "pods": role(apiGroups=[""], resources=["pods"], verbs=["get"]),
-            "every URL": role(nonResourceURLs=["*"], verbs=["get"]),
-            "aggregation": lambda documents: documents.append(
-                {"kind": "ClusterRole", "metadata": {"name": "bad"}, "aggregationRule": {"clusterRoleSelectors": []}}),
-            "a role of the cluster": lambda documents: documents.append(
-                {
-                    "kind": "ClusterRoleBinding", "metadata": {"name": "bad"},
-                    "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"},
-                    "subjects": [{"kind": "ServiceAccount", "name": "podidentd", "namespace": "podidentd"}],
-                }),
-            "rights for everybody": changed(
-                "ClusterRoleBinding", ["subjects"], [{"kind": "Group", "name": "system:authenticated"}]),
-            "changing nodes further": changed("ClusterRole", ["rules", 0, "verbs"], ["patch", "delete"]),
-            "no policy": without("ValidatingAdmissionPolicy"),
-            "no binding of the policy": without("ValidatingAdmissionPolicyBinding"),
-            "a policy that only warns": changed(
-                "ValidatingAdmissionPolicyBinding", ["spec", "validationActions"], ["Warn"]),
-            "a policy that lets pass": changed("ValidatingAdmissionPolicy", ["spec", "failurePolicy"], "Ignore"),
-            "a policy about another account": changed(
-                "ValidatingAdmissionPolicy", ["spec", "matchConditions", 0, "expression"],
-                "request.userInfo.username == 'system:serviceaccount:kube-system:podidentd'"),
-        }
         self.assertEqual(rights.problems(documents), [])
-        for name, mutate in mutations.items():
+        for name, mutate in FORBIDDEN.items():
             with self.subTest(name):
                 bad = copy.deepcopy(documents)
                 mutate(bad)
