@@ -12,13 +12,12 @@ struct DisturbanceTests {
     func lateWatch() async throws {
         try await withAgent { world, _ in
             world.addServiceAccount("app")
-            world.cluster.kubernetes.setWatchDelay(.seconds(60))
+            // Longer than this suite may last: what is answered is answered before the watch shows its pod.
+            world.cluster.kubernetes.setWatchDelay(.seconds(3600))
             for number in 1...3 {
                 let pod = try await world.addPod("a\(number)", serviceAccount: "app", isHostNetwork: true)
                 let answer = try await pod.ask()
                 #expect(answer.status == 200, "\(answer.body)")
-                // Before the watch shows it.
-                #expect(answer.duration < .seconds(60))
             }
         }
     }
