@@ -437,7 +437,7 @@ let package = Package(
         ),
         .testTarget(
             name: "UpstreamHTTPTests",
-            dependencies: ["UpstreamHTTP", "Tokens", "UpstreamTesting", nioCore, nioHTTP1],
+            dependencies: ["UpstreamHTTP", "Tokens", "UpstreamTesting", "Fuzzing", nioCore, nioHTTP1],
             swiftSettings: strict
         ),
         .testTarget(

@@ -1,4 +1,5 @@
 import Foundation
+import Fuzzing
 import Logging
 import NIOHTTP1
 import Testing
@@ -204,6 +205,17 @@ struct ExecPluginTests {
         let failure = await #expect(throws: UpstreamFailure.self) { try await client.listPods(nodeName: "n") }
         #expect(failure?.kind == .unavailable && failure?.message.contains("no credentials") == true)
         await client.shutdown()
+    }
+
+    @Test("what a plugin prints as its error is told without any credential", arguments: CredentialForms.all)
+    func spoken(_ form: CredentialForms.Form) async throws {
+        let folder = try PluginFolder("cat $0.words >&2; exit 3")
+        defer { folder.remove() }
+        try form.text.write(toFile: folder.plugin + ".words", atomically: true, encoding: .utf8)
+        let found = try #require(try await folder.credentials().current().problem)
+        let problem = "\(found)"
+        #expect(problem.contains("ended with status 3: "), "\(problem)")
+        #expect(!problem.contains(form.secret) && problem.contains("[redacted]"), "\(problem)")
     }
 
     @Test("commands are the node's: absolute, beside the kubeconfig, or along PATH")

@@ -1,3 +1,4 @@
+import Fuzzing
 import Testing
 
 @testable import UpstreamHTTP
@@ -18,6 +19,16 @@ struct TextTests {
     )
     func clean(text: String, expected: String) {
         #expect(UpstreamText.clean(text) == expected)
+    }
+
+    /// Upstreams' words go through this on their way into refusals, Events, audit records and views.
+    @Test("No error text holds a credential, as text, as bytes, or cut", arguments: CredentialForms.all)
+    func credentials(_ form: CredentialForms.Form) {
+        for text in [UpstreamText.clean(form.text), UpstreamText.clean(Array(form.text.utf8))] {
+            #expect(!text.contains(form.secret) && text.contains("[redacted]"), "\(text)")
+        }
+        let cut = UpstreamText.clean("\(form.text) \(form.text)", limit: form.text.utf8.count)
+        #expect(!cut.contains(form.secret), "\(cut)")
     }
 
     @Test("Error texts are cut at their limit, between characters")
