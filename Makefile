@@ -50,7 +50,7 @@ $(if $(filter demo attack,$(MAKECMDGOALS)),$(if $(filter-out $(LAYOUTS),$(LAYOUT
 $(if $(filter kernels,$(MAKECMDGOALS)),$(if $(filter-out $(RELEASES),$(KERNELS)),$(error KERNELS are some of $(RELEASES), and not '$(KERNELS)')))
 
 .PHONY: help setup setup-clients bpf build lint test deploy-test golden image cluster arm64 fuzz fuzz-coverage faults conformance spiffe demo \
-	clients attack cost soak simulate fleet reference captures dashboard memory million storm bench .bench-options .image-options bench-test ci-test busy rooms model model-test kernels clean
+	clients attack cost soak simulate fleet reference captures dashboard memory million storm bench .bench-options .image-options bench-test ci-test busy cases rooms model model-test kernels clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -187,6 +187,10 @@ reference: bpf ## Writes the tables of docs/operate/configuration.md from the co
 	@$(SWIFT) build --product podidentd
 	@sed -i '/^## Without a section$$/,$$d' docs/operate/configuration.md
 	@$(BUILD)/podidentd config --markdown >> docs/operate/configuration.md
+
+cases: ## Writes docs/conformance.md, the numbered cases of make conformance
+	@command -v python3 > /dev/null || bash .ci/install python3
+	@python3 .ci/conformance_page.py
 
 rooms: ## Writes the table of sizes in docs/ARCHITECTURE.md
 	@command -v python3 > /dev/null || bash .ci/install python3

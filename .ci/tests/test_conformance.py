@@ -4,12 +4,14 @@ import contextlib
 import io
 import os
 import pathlib
+import re
 import sys
 import unittest
 import unittest.mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+import conformance_page  # noqa: E402
 from tests import load  # noqa: E402
 
 conformance = load("conformance")
@@ -105,6 +107,30 @@ class ConformanceTests(unittest.TestCase):
     def test_what_is_about_speed_or_real_clients_alone_is_not_wanted(self):
         self.assertFalse(conformance.WANTED & {5, 6, *range(95, 105)})
         self.assertEqual(len(conformance.WANTED), 92)
+
+
+class PageTests(unittest.TestCase):
+    def test_the_page_is_what_the_titles_say(self):
+        self.assertEqual(conformance_page.PAGE.read_text(), conformance_page.page(conformance_page.cases()), "make cases writes it")
+
+    def test_every_wanted_number_has_a_row(self):
+        found = conformance_page.cases()
+        for kind, wanted in ((CASE, conformance.WANTED), (CLOUD_CASE, conformance.WANTED_OF_CLOUDS)):
+            self.assertEqual({number for each, number, _, _ in found if each == kind}, wanted)
+
+    def test_a_title_with_several_numbers_is_a_row_of_each(self):
+        text = '@Test("cloud case 3 cloud case 5 a \\"b\\"") func `case 7 case 8 c|d_e`() { x("no case 9 y") }'
+        self.assertEqual(list(conformance_page.titles("A.swift", text)), [
+            (CLOUD_CASE, 3, 'a \\"b\\"'), (CLOUD_CASE, 5, 'a \\"b\\"'), (CASE, 7, "c|d_e"), (CASE, 8, "c|d_e")])
+        self.assertEqual([conformance_page.cell(each) for each in ('a \\"b\\"', "c|d_e")], ['a "b"', "c\\|d\\_e"])
+
+
+class RingTests(unittest.TestCase):
+    def test_every_test_target_is_in_a_ring(self):
+        targets = re.findall(r'\.testTarget\(\s*name: "(\w+)"', (conformance_page.ROOT / "Package.swift").read_text())
+        self.assertGreater(len(targets), 15)
+        rings = (conformance_page.ROOT / "docs" / "TESTING.md").read_text().split("\n## Rings\n")[1].split("\n## ")[0]
+        self.assertEqual([target for target in targets if f"`{target}`" not in rings], [])
 
 
 if __name__ == "__main__":

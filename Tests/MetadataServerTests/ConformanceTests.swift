@@ -93,10 +93,10 @@ extension ConformanceCase {
             20, "Host with a final dot", get("\(v1)/project/project-id", host: "metadata.google.internal."), 200, text,
             "p"),
         .init(21, "Host by address", get("\(v1)/project/project-id", host: "169.254.169.254:80"), 200, text, "p"),
-        .init(22, "Host of somebody else", get("\(v1)/project/project-id", host: "evil.example"), 403, error, nil),
-        .init(22, "Host of somebody else at root", get("/", host: "evil.example"), 403, error, nil),
+        .init(22, "Host of another", get("\(v1)/project/project-id", host: "evil.example"), 403, error, nil),
+        .init(22, "Host of another at root", get("/", host: "evil.example"), 403, error, nil),
         .init(
-            22, "absolute-form of somebody else", get("http://evil.example/", host: "169.254.169.254"), 403, error, nil),
+            22, "absolute-form of another", get("http://evil.example/", host: "169.254.169.254"), 403, error, nil),
         .init(
             22, "absolute-form does not excuse Host", get("http://169.254.169.254/", host: "evil.example"), 403, error,
             nil),
