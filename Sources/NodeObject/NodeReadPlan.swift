@@ -47,6 +47,6 @@ struct NodeReadPlan: Equatable {
             case .notFound, .rateLimited, .unavailable, .staleSubjectToken:
                 hasRead ? Self.refreshInterval : Self.backoff.pause(after: failuresInARow)
             }
-        return NodeStep(pause: pause * (0.75 + 0.5 * jitter), isNews: failuresInARow == 1)
+        return NodeStep(pause: Backoff.spread(pause, jitter: jitter), isNews: failuresInARow == 1)
     }
 }

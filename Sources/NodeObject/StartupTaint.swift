@@ -116,7 +116,7 @@ struct StartupTaintPlan: Equatable {
             case .misconfigured, .rateLimited, .unavailable, .staleSubjectToken:
                 Self.backoff.pause(after: failuresInARow)
             }
-        return NodeStep(pause: pause * (0.75 + 0.5 * jitter), isNews: failuresInARow == 1)
+        return NodeStep(pause: Backoff.spread(pause, jitter: jitter), isNews: failuresInARow == 1)
     }
 }
 

@@ -4,6 +4,7 @@ package import EventLoops
 package import Logging
 package import Settings
 import Synchronization
+import Tokens
 
 /// Proves that connections through the hooks reach this agent, by making one as its own pod, at the start and every ten
 /// seconds.
@@ -18,6 +19,8 @@ package final class ConnectionProof: Sendable {
     static let pause = (success: Duration.seconds(10), failure: Duration.seconds(1))
     /// One attempt at one address may take so long.
     static let limit = Duration.seconds(2)
+    /// The pauses between two looks at a connection that is under way.
+    private static let betweenLooks = Backoff(shortest: .milliseconds(1), longest: .milliseconds(50))
     /// Failures in a row that count: one alone may be a busy machine.
     package static let failuresMax = 2
 
@@ -154,13 +157,13 @@ package final class ConnectionProof: Sendable {
         let deadline = ContinuousClock.now + Self.limit
         if let problem = connection.begin() { return problem }
         begunCount.wrappingAdd(1, ordering: .relaxed)
-        var pause = Duration.milliseconds(1)
+        var looks = 0
         while !hasArrived.load(ordering: .acquiring) {
             if let problem = connection.problem { return problem }
-            guard .now < deadline, await Self.sleep(&pause, on: executor) else { return notArrived }
+            guard .now < deadline, await Self.sleep(&looks, on: executor) else { return notArrived }
         }
         guard connection.ask() else { return "the agent closed the connection before it was asked" }
-        pause = .milliseconds(1)
+        looks = 0
         while true {
             switch connection.answer() {
             case .complete(200, podUID.description): return nil
@@ -168,7 +171,7 @@ package final class ConnectionProof: Sendable {
             case .broken: return "the agent closed the connection without an answer"
             case .incomplete: break
             }
-            guard .now < deadline, await Self.sleep(&pause, on: executor) else {
+            guard .now < deadline, await Self.sleep(&looks, on: executor) else {
                 return "accepted, but not answered within 2 s"
             }
         }
@@ -180,8 +183,8 @@ package final class ConnectionProof: Sendable {
     }
 
     /// Waits, each time twice as long, up to 50 ms. Whether the task goes on.
-    private static func sleep(_ pause: inout Duration, on executor: EventLoopExecutor) async -> Bool {
-        defer { pause = min(pause * 2, .milliseconds(50)) }
-        return (try? await executor.sleep(for: pause)) != nil
+    private static func sleep(_ looks: inout Int, on executor: EventLoopExecutor) async -> Bool {
+        looks += 1
+        return (try? await executor.sleep(for: betweenLooks.pause(after: looks))) != nil
     }
 }

@@ -17,4 +17,9 @@ package struct Backoff: Sendable, Hashable {
     static func doubled(_ pause: Duration, _ failures: Int) -> Duration {
         pause * Double(1 << min(max(failures, 1) - 1, 10))
     }
+
+    /// Makes a pause up to a quarter longer or shorter, by a `jitter` in `0...1`: nodes of a cluster stay apart.
+    package static func spread(_ pause: Duration, jitter: Double) -> Duration {
+        pause * (0.75 + 0.5 * jitter)
+    }
 }
