@@ -16,7 +16,7 @@ ESSENTIAL = [
 # They need nothing, and `clean` removes what is built here.
 EXEMPT = {"help", "clean"}
 # Targets that need no Swift.
-WITHOUT_SWIFT = EXEMPT | {"rooms", "bench-test", "deploy-test", "golden"}
+WITHOUT_SWIFT = EXEMPT | {"cases", "rooms", "bench-test", "deploy-test", "golden"}
 WORDS_OF_THE_SHELL = re.compile(r"not found|[Pp]ermission denied|[Nn]o such file|Traceback|unbound variable")
 
 
